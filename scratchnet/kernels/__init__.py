@@ -1,0 +1,1 @@
+"""SPEED: arrays in, arrays out; numba; no classes of layers, no policy."""

@@ -1,0 +1,57 @@
+"""Compile a kernel once a machine, not once a process: `numba.njit` with a cache that can be trusted.
+
+numba keeps compiled code beside the source and looks at that one file's date to see whether it is still good. A kernel
+that calls another file's kernel would go on with the old one after an edit there. So the folder of our cache is named
+by a hash of every kernel source: another text, another folder. It lies in the user's own cache (compiled code is only
+as trustworthy as the folder that it is read from); where that cannot be written, kernels are compiled each time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import platformdirs
+
+COMPILED = not numba.config.DISABLE_JIT
+
+
+def sources_hash(folder: Path = Path(__file__).parent) -> str:
+    """Hash the text of every kernel file, as 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+_base = numba.config.CACHE_DIR or os.path.join(platformdirs.user_cache_dir("scratchnet"), "kernels")
+CACHE = Path(_base) / sources_hash()
+CACHED = COMPILED and _writable(CACHE)
+
+
+def jit(**options: Any) -> Callable[[Callable], Callable]:
+    """Decorate a kernel: `@jit()`, or with numba's own options, `@jit(parallel=True)`."""
+
+    def decorate(function: Callable) -> Callable:
+        before = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(CACHE) if CACHED else before
+        try:
+            return numba.njit(cache=CACHED, nogil=True, **options)(function)
+        finally:
+            numba.config.CACHE_DIR = before
+
+    return decorate

@@ -1,0 +1,96 @@
+"""Arrays in memory that has been used before.
+
+A training step makes the same large arrays again and again. The system hands out fresh memory page by page, zeroing
+each at first touch: filling a fresh 25 MB array takes about five times as long as filling a used one. `empty` therefore
+lends a block, and takes it back when the last view of the array is gone; nobody has to give anything back by hand, and
+two arrays alive never share a block.
+
+NumPy keeps the owner of an array's memory alive as its `base`, through any chain of views. So the owner of a lent array
+is a small `_Loan`, and the end of the loan is the end of that object.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from math import prod
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+SMALLEST = 1 << 16          # bytes; below this the system's allocator is as quick
+LARGEST_POOL = 1 << 29      # bytes kept for later use, in total
+ALIGNMENT = 64              # bytes: a cache line, and the widest vector
+
+_free: OrderedDict[int, list[np.ndarray]] = OrderedDict()   # bytes -> blocks; the sizes used last stand last
+_pooled = 0
+
+
+class _Loan:
+    """Own a block for as long as any array over it lives."""
+
+    def __init__(self, block: np.ndarray, shape: tuple[int, ...], dtype: np.dtype):
+        address = block.ctypes.data
+        aligned = address + -address % ALIGNMENT
+        self._block = block
+        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (aligned, False)}
+
+    def __del__(self) -> None:
+        _take_back(self._block)
+
+
+def _take_back(block: np.ndarray) -> None:
+    global _pooled
+    _free.setdefault(block.nbytes, []).append(block)
+    _free.move_to_end(block.nbytes)
+    _pooled += block.nbytes
+    while _pooled > LARGEST_POOL:
+        size, blocks = next(iter(_free.items()))
+        blocks.pop()
+        _pooled -= size
+        if not blocks:
+            del _free[size]
+
+
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+    """Make an array whose values are arbitrary, as `numpy.empty` does, in recycled memory when there is some.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : dtype
+
+    Returns
+    -------
+    ndarray of `shape`, C-contiguous, aligned to 64 bytes when it is at least 64 KiB large.
+
+    Examples
+    --------
+    >>> a = empty((128, 256), "float32")
+    >>> address = a.ctypes.data
+    >>> del a
+    >>> empty((128, 256), "float32").ctypes.data == address
+    True
+    """
+    global _pooled
+    dtype = np.dtype(dtype)
+    size = prod(shape) * dtype.itemsize
+    if size < SMALLEST:
+        return np.empty(shape, dtype)
+    size += ALIGNMENT
+    blocks = _free.get(size)
+    if blocks:
+        block = blocks.pop()
+        _pooled -= size
+        if not blocks:
+            del _free[size]
+    else:
+        block = np.empty(size, np.uint8)
+    return np.asarray(_Loan(block, shape, dtype))
+
+
+def plain(array: np.ndarray) -> np.ndarray:
+    """Give `array` itself when it is C-contiguous and writeable, else a copy that is: what kernels are compiled for.
+
+    numba compiles a kernel anew for every other layout, and the vector kernel counts on this one.
+    """
+    return np.require(array, requirements=["C", "W"])

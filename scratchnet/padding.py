@@ -1,0 +1,109 @@
+"""How many cells of padding a window needs, and how many outputs it then makes.
+
+A window of `kernel` cells moves over `size` cells in steps of `stride`. With `before + after` cells added around the
+input it fits
+
+    out = (size + before + after - kernel) // stride + 1
+
+times. `valid` adds nothing. `same` asks for out = ceil(size / stride), adds just the cells that this takes, and puts
+the odd one at the end:
+
+    total = max(0, (out - 1) * stride + kernel - size),    before = total // 2,    after = total - before
+
+    size 6, kernel 3, stride 2:   out = 3, total = 1, before = 0, after = 1
+
+        x0 x1 x2 x3 x4 x5  .
+        └──────┘                  a symmetric padding of one on either side would give as many
+              └──────┘            outputs, each of them looking at other cells
+                    └──────┘
+
+Source: the arithmetic of `tf.nn.convolution` ("same" padding); Dumoulin & Visin, *A guide to convolution arithmetic for
+deep learning* (2016), relationships 5 and 6.
+"""
+
+from __future__ import annotations
+
+Pads = tuple[tuple[int, int], tuple[int, int]]
+
+
+def same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Give the cells to add before and after one axis so that out = ceil(size / stride).
+
+    Parameters
+    ----------
+    size, kernel, stride : int
+        Cells of the input, of the window, and between two windows; each at least 1.
+
+    Returns
+    -------
+    (before, after) : tuple of int
+
+    Examples
+    --------
+    >>> same_pads(28, 3, 1)
+    (1, 1)
+    >>> same_pads(28, 3, 2)                        # net_2: the odd cell goes to the end
+    (0, 1)
+    >>> same_pads(28, 2, 1)                        # net_1's pool
+    (0, 1)
+    """
+    out = -(-size // stride)
+    total = max(0, (out - 1) * stride + kernel - size)
+    return total // 2, total - total // 2
+
+
+def output_size(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> int:
+    """Count the positions of a window on one padded axis; 0 or less when it does not fit.
+
+    Examples
+    --------
+    >>> output_size(28, 3, 2, (0, 1)), output_size(28, 3, 1, (0, 0))
+    (14, 26)
+    """
+    return (size + sum(pads) - kernel) // stride + 1
+
+
+def window_pads(padding: str, sizes: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int]) -> Pads:
+    """Give ((top, bottom), (left, right)) for `padding`, "same" or "valid", on an image of `sizes` (H, W).
+
+    Examples
+    --------
+    >>> window_pads("same", (28, 32), (3, 3), (2, 1))
+    ((0, 1), (1, 1))
+    """
+    if padding == "valid":
+        return (0, 0), (0, 0)
+    (H, W), (KH, KW), (SH, SW) = sizes, kernel, strides
+    return same_pads(H, KH, SH), same_pads(W, KW, SW)
+
+
+def window_output_shape(x_shape: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int], pads: Pads) -> tuple[int, int]:
+    """Give (OH, OW) for images of shape (..., H, W, C).
+
+    Examples
+    --------
+    >>> window_output_shape((1, 28, 32, 3), (3, 3), (2, 1), ((0, 1), (1, 1)))
+    (14, 32)
+    """
+    H, W = x_shape[-3:-1]
+    return output_size(H, kernel[0], strides[0], pads[0]), output_size(W, kernel[1], strides[1], pads[1])
+
+
+def check_window(kernel: tuple[int, int], padding: str, image_shape: tuple[int, ...] | None = None) -> None:
+    """Refuse a padding that has no name, an input that is no image, and a window that does not fit it.
+
+    Raises
+    ------
+    ValueError
+    """
+    if padding not in ("valid", "same"):
+        raise ValueError(f"padding is 'valid' or 'same'; got {padding!r}")
+    if image_shape is None:
+        return
+    if len(image_shape) != 3:
+        raise ValueError(
+            f"a window moves over images of shape (H, W, C); got {image_shape}."
+            " Grey images get their channel axis from preprocessing.add_channel_axis"
+        )
+    if padding == "valid" and (kernel[0] > image_shape[0] or kernel[1] > image_shape[1]):
+        raise ValueError(f"a window of {kernel} does not fit into an image of {image_shape[:2]}; make it smaller, or use padding='same'")

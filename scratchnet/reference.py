@@ -1,0 +1,193 @@
+"""DEFINITIONS: every hard operation as the plain loops of its textbook definition. The oracle.
+
+Nothing here is clever or quick. Each loop is an index of the formula above it, so that the function can be held against
+the formula with a finger on each. The other tellings (im2col in the layers, fused in the kernels) are tested against
+these. A backward function sends the gradient of each output back along every path by which that output was made.
+
+Notation: images N, input H × W × C, kernel or window KH × KW, stride SH × SW, output OH × OW × F. h = oh·SH + i - top
+and w = ow·SW + j - left is the input cell under tap i, j of the window at oh, ow; cells outside the image are padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from scratchnet.padding import Pads, window_output_shape
+
+Pair = tuple[int, int]
+
+
+def _cells(x_shape: tuple[int, ...], oh: int, ow: int, window: Pair, strides: Pair, pads: Pads) -> Iterator[tuple[int, int, int, int]]:
+    """List (i, j, h, w) for the taps of the window at oh, ow that meet a real cell, in row-major order."""
+    _, H, W, _ = x_shape
+    (KH, KW), (SH, SW), ((top, _), (left, _)) = window, strides, pads
+    for i in range(KH):
+        for j in range(KW):
+            h, w = oh * SH + i - top, ow * SW + j - left
+            if 0 <= h < H and 0 <= w < W:
+                yield i, j, h, w
+
+
+def conv2d_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: Pair, pads: Pads) -> np.ndarray:
+    """out[n, oh, ow, f] = b[f] + Σ_i Σ_j Σ_c x[n, h, w, c] · w[i, j, c, f], with 0 for padding.
+
+    Parameters
+    ----------
+    x : ndarray (N, H, W, C)
+    w : ndarray (KH, KW, C, F)
+    b : ndarray (F,) or None
+    strides : (int, int)
+    pads : ((top, bottom), (left, right))
+
+    Returns
+    -------
+    ndarray (N, OH, OW, F)
+
+    Examples
+    --------
+    >>> x = np.arange(9.0).reshape(1, 3, 3, 1)
+    >>> conv2d_forward(x, np.ones((2, 2, 1, 1)), None, (1, 1), ((0, 0), (0, 0)))[0, :, :, 0]
+    array([[ 8., 12.],
+           [20., 24.]])
+    """
+    KH, KW, C, F = w.shape
+    OH, OW = window_output_shape(x.shape, (KH, KW), strides, pads)
+    out = np.zeros((len(x), OH, OW, F), x.dtype)
+    for n, oh, ow, f in np.ndindex(out.shape):
+        for i, j, h, v in _cells(x.shape, oh, ow, (KH, KW), strides, pads):
+            for c in range(C):
+                out[n, oh, ow, f] += x[n, h, v, c] * w[i, j, c, f]
+        if b is not None:
+            out[n, oh, ow, f] += b[f]
+    return out
+
+
+def conv2d_backward(
+    dout: np.ndarray, x: np.ndarray, w: np.ndarray, strides: Pair, pads: Pads, need_dx: bool = True
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """Each product x·w of forward gives x its w, and w its x, times dout.
+
+    Parameters
+    ----------
+    dout : ndarray (N, OH, OW, F)
+    x, w, strides, pads : as for `conv2d_forward`
+    need_dx : bool
+        False gives None for dx.
+
+    Returns
+    -------
+    dx, dw, db : ndarrays shaped as x, w, (F,)
+    """
+    dx, dw, db = np.zeros_like(x), np.zeros_like(w), np.zeros(w.shape[3], w.dtype)
+    for n, oh, ow, f in np.ndindex(dout.shape):
+        for i, j, h, v in _cells(x.shape, oh, ow, w.shape[:2], strides, pads):
+            for c in range(x.shape[3]):
+                dx[n, h, v, c] += dout[n, oh, ow, f] * w[i, j, c, f]
+                dw[i, j, c, f] += dout[n, oh, ow, f] * x[n, h, v, c]
+        db[f] += dout[n, oh, ow, f]
+    return dx if need_dx else None, dw, db
+
+
+def max_pool2d_forward(x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
+    """out[n, oh, ow, c] = max over the window's real cells of x[n, h, w, c]: (N, H, W, C) -> (N, OH, OW, C)."""
+    out = np.zeros((len(x), *window_output_shape(x.shape, window, strides, pads), x.shape[3]), x.dtype)
+    for n, oh, ow, c in np.ndindex(out.shape):
+        out[n, oh, ow, c] = np.max([x[n, h, w, c] for _, _, h, w in _cells(x.shape, oh, ow, window, strides, pads)])
+    return out
+
+
+def max_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
+    """Add each dout to the dx of the first of the window's largest cells: (N, OH, OW, C) -> (N, H, W, C)."""
+    dx = np.zeros_like(x)
+    for n, oh, ow, c in np.ndindex(dout.shape):
+        cells = [(h, w) for _, _, h, w in _cells(x.shape, oh, ow, window, strides, pads)]
+        h, w = cells[np.argmax([x[n, h, w, c] for h, w in cells])]
+        dx[n, h, w, c] += dout[n, oh, ow, c]
+    return dx
+
+
+def min_pool2d_forward(x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
+    """out[n, oh, ow, c] = min over the window's real cells of x[n, h, w, c]: (N, H, W, C) -> (N, OH, OW, C)."""
+    out = np.zeros((len(x), *window_output_shape(x.shape, window, strides, pads), x.shape[3]), x.dtype)
+    for n, oh, ow, c in np.ndindex(out.shape):
+        out[n, oh, ow, c] = np.min([x[n, h, w, c] for _, _, h, w in _cells(x.shape, oh, ow, window, strides, pads)])
+    return out
+
+
+def min_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
+    """Add each dout to the dx of the first of the window's smallest cells: (N, OH, OW, C) -> (N, H, W, C)."""
+    dx = np.zeros_like(x)
+    for n, oh, ow, c in np.ndindex(dout.shape):
+        cells = [(h, w) for _, _, h, w in _cells(x.shape, oh, ow, window, strides, pads)]
+        h, w = cells[np.argmin([x[n, h, w, c] for h, w in cells])]
+        dx[n, h, w, c] += dout[n, oh, ow, c]
+    return dx
+
+
+def average_pool2d_forward(x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
+    """out[n, oh, ow, c] = mean over the window's real cells of x[n, h, w, c]: (N, H, W, C) -> (N, OH, OW, C)."""
+    out = np.zeros((len(x), *window_output_shape(x.shape, window, strides, pads), x.shape[3]), x.dtype)
+    for n, oh, ow, c in np.ndindex(out.shape):
+        out[n, oh, ow, c] = np.mean([x[n, h, w, c] for _, _, h, w in _cells(x.shape, oh, ow, window, strides, pads)])
+    return out
+
+
+def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
+    """Add dout / cells to the dx of each of the window's real cells: (N, OH, OW, C) -> (N, H, W, C)."""
+    dx = np.zeros_like(x)
+    for n, oh, ow, c in np.ndindex(dout.shape):
+        cells = [(h, w) for _, _, h, w in _cells(x.shape, oh, ow, window, strides, pads)]
+        for h, w in cells:
+            dx[n, h, w, c] += dout[n, oh, ow, c] / len(cells)
+    return dx
+
+
+def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
+    """out[n, u] = b[u] + Σ_d x[n, d] · w[d, u]: (N, D), (D, U), (U,) -> (N, U)."""
+    out = np.zeros((len(x), w.shape[1]), x.dtype)
+    for n, u in np.ndindex(out.shape):
+        for d in range(x.shape[1]):
+            out[n, u] += x[n, d] * w[d, u]
+        if b is not None:
+            out[n, u] += b[u]
+    return out
+
+
+def dense_backward(dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """Each product x·w of forward gives x its w, and w its x, times dout: (N, U) -> (N, D), (D, U), (U,)."""
+    dx, dw, db = np.zeros_like(x), np.zeros_like(w), np.zeros(w.shape[1], w.dtype)
+    for n, u in np.ndindex(dout.shape):
+        for d in range(x.shape[1]):
+            dx[n, d] += dout[n, u] * w[d, u]
+            dw[d, u] += dout[n, u] * x[n, d]
+        db[u] += dout[n, u]
+    return dx if need_dx else None, dw, db
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    """out = x where x > 0, else 0, number by number."""
+    out = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        out[index] = x[index] if not x[index] <= 0 else 0.0
+    return out
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """p[n, k] = exp(logits[n, k]) / Σ_j exp(logits[n, j]), the exponents lowered by the row's maximum: (N, K) -> (N, K)."""
+    p = np.zeros_like(logits)
+    for n, k in np.ndindex(logits.shape):
+        highest = logits[n].max()
+        p[n, k] = np.exp(logits[n, k] - highest) / sum(np.exp(z - highest) for z in logits[n])
+    return p
+
+
+def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
+    """loss = -1/N Σ_n Σ_k y[n, k] · log p[n, k], the maximum taken out first: (N, K), (N, K) -> a number."""
+    total = 0.0
+    for n, k in np.ndindex(logits.shape):
+        highest = logits[n].max()
+        log_sum = np.log(sum(np.exp(z - highest) for z in logits[n]))
+        total += y[n, k] * (log_sum - (logits[n, k] - highest))
+    return float(total / len(logits))
