@@ -1,0 +1,93 @@
+"""First values of parameters.
+
+If a layer's weights are too large its outputs grow from layer to layer, if too small they fade, and the gradients do
+the same on the way back. Glorot and Bengio ask that the variance stays as it is in both directions: forward wants
+var(w) = 1 / fan_in, backward 1 / fan_out, and the compromise is 2 / (fan_in + fan_out). A uniform distribution on
+[-limit, limit] has the variance limit² / 3, so
+
+    limit = √(6 / (fan_in + fan_out))
+
+with fan_in = KH·KW·C numbers that an output is made of, and fan_out = KH·KW·F that an input goes into. Biases start
+at 0.
+
+Source: Glorot & Bengio, *Understanding the difficulty of training deep feedforward neural networks* (2010), equation 16;
+He et al., *Delving deep into rectifiers* (2015), equation 10, for `he_uniform`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod, sqrt
+from typing import Any
+
+import numpy as np
+
+Initializer = Callable[[tuple[int, ...], np.random.Generator], np.ndarray]
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Give (fan_in, fan_out) of a kernel (KH, KW, C, F) or a matrix (D, U).
+
+    Examples
+    --------
+    >>> fans((3, 3, 32, 64)), fans((128, 10))
+    ((288, 576), (128, 10))
+    """
+    window = prod(shape[:-2])
+    return window * shape[-2], window * shape[-1]
+
+
+def glorot_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Draw float64 numbers uniformly from ±√(6 / (fan_in + fan_out)).
+
+    Examples
+    --------
+    >>> w = glorot_uniform((100, 50), np.random.default_rng(0))
+    >>> bool(abs(w).max() < 0.2), round(float(w.std()), 3)
+    (True, 0.115)
+    """
+    limit = sqrt(6 / sum(fans(shape)))
+    return rng.uniform(-limit, limit, shape)
+
+
+def he_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Draw float64 numbers uniformly from ±√(6 / fan_in)."""
+    limit = sqrt(6 / fans(shape)[0])
+    return rng.uniform(-limit, limit, shape)
+
+
+def zeros(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Make zeros; `rng` is not used."""
+    return np.zeros(shape)
+
+
+def ones(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Make ones; `rng` is not used."""
+    return np.ones(shape)
+
+
+KNOWN: dict[str, Initializer] = {f.__name__: f for f in (glorot_uniform, he_uniform, zeros, ones)}
+
+
+def initialize(initializer: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Make an array of `shape` with an initializer given by name or as a function of (shape, rng).
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or a function that gives another shape.
+    """
+    if isinstance(initializer, str):
+        if initializer not in KNOWN:
+            raise ValueError(f"unknown initializer {initializer!r}; known are {', '.join(map(repr, KNOWN))}")
+        initializer = KNOWN[initializer]
+    values = np.asarray(initializer(shape, rng))
+    if values.shape != shape:
+        raise ValueError(f"the initializer gave {values.shape} for a parameter of shape {shape}")
+    return values
+
+
+def config_name(initializer: Any) -> str:
+    """Name an initializer for a saved model; a function of one's own becomes "zeros", since a loaded model has its weights."""
+    name = initializer if isinstance(initializer, str) else getattr(initializer, "__name__", "")
+    return name if name in KNOWN else "zeros"

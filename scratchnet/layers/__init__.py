@@ -1,0 +1,25 @@
+"""MATHEMATICS AND STATE: one idea a file, derivation, forward and backward together, then the class."""
+
+from scratchnet.layers.activations import Activation, ReLU, Softmax
+from scratchnet.layers.add import Add
+from scratchnet.layers.base import Input, InputLayer, Layer
+from scratchnet.layers.conv2d import Conv2D
+from scratchnet.layers.dense import Dense
+from scratchnet.layers.flatten import Flatten
+from scratchnet.layers.pooling import AveragePooling2D, MaxPooling2D, MinPooling2D
+
+__all__ = [
+    "Activation",
+    "Add",
+    "AveragePooling2D",
+    "Conv2D",
+    "Dense",
+    "Flatten",
+    "Input",
+    "InputLayer",
+    "Layer",
+    "MaxPooling2D",
+    "MinPooling2D",
+    "ReLU",
+    "Softmax",
+]

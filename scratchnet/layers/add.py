@@ -1,0 +1,59 @@
+"""Add: the sum of two paths of a graph, as in a residual block.
+
+    out = a + b            da = dout,  db = dout
+
+Each of the two is as sensitive as their sum. Source: He et al., *Deep residual learning for image recognition* (2016),
+equation 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scratchnet.layers.base import Layer, Shape
+
+
+class Add(Layer):
+    """Add outputs of the same shape: `Add()([a, b])`.
+
+    Parameters
+    ----------
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        For fewer than two inputs, or inputs of different shapes.
+
+    Examples
+    --------
+    >>> layer = Add().build([(2,), (2,)])
+    >>> layer.forward(np.array([[1, 2]], "float32"), np.array([[10, 20]], "float32"))
+    array([[11., 22.]], dtype=float32)
+    """
+
+    def __init__(self, *, name: str | None = None):
+        super().__init__(name=name)
+
+    def compute_output_shape(self, *input_shapes: Shape) -> Shape:
+        """Several times one shape -> that shape."""
+        if len(input_shapes) < 2:
+            raise ValueError("Add takes two or more inputs: Add()([a, b])")
+        if len(set(input_shapes)) > 1:
+            raise ValueError(f"Add takes inputs of one shape; got {', '.join(map(str, input_shapes))}")
+        return input_shapes[0]
+
+    def forward(self, *xs: np.ndarray) -> np.ndarray:
+        """Sum the inputs, from first to last."""
+        for x in xs:
+            self.check_input(x)
+        self.cache = (len(xs),)
+        out = xs[0] + xs[1]
+        for x in xs[2:]:
+            out = out + x
+        return out
+
+    def backward(self, dout: np.ndarray, need_dx: bool = True) -> tuple[np.ndarray, ...]:
+        """Give dout to each input: the very same array, which nobody may write into."""
+        (count,) = self.cached(dout)
+        return (dout,) * count

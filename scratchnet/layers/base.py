@@ -1,0 +1,298 @@
+"""What all layers share: a name, parameters and their gradients, and a place in a graph.
+
+A layer is a pair of functions and what they need to remember:
+
+    out = layer.forward(x)          keeps what backward will need in `layer.cache`
+    dx = layer.backward(dout)       dout is the gradient of the loss with respect to out, dx that with respect to x;
+                                    those of the parameters go to `layer.grads`
+
+`dout` comes from above, and the chain rule is the whole of it: dx = doutᵀ · ∂out/∂x, without ever building ∂out/∂x.
+
+A layer of one's own derives from `Layer`, has `forward` and `backward`, and where it needs them `make_params` and
+`compute_output_shape`; see examples/06_your_own_layer.py.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from scratchnet.kernels.jit import COMPILED
+
+Shape = tuple[int, ...]
+IMPLEMENTATIONS = ("loops", "im2col", "fused")
+
+
+class Node:
+    """One step of a graph that is being described: a layer, the nodes it reads, and the shape (no batch axis) it gives."""
+
+    def __init__(self, layer: Layer, parents: Sequence[Node], shape: Shape):
+        self.layer, self.parents, self.shape = layer, tuple(parents), shape
+
+    def __repr__(self) -> str:
+        return f"<Node {self.layer!r} -> {(None, *self.shape)}>"
+
+
+def choose_implementation(name: str) -> str:
+    """Check the name of an implementation, and fall back to im2col where kernels are not compiled."""
+    if name not in IMPLEMENTATIONS:
+        raise ValueError(f"unknown implementation {name!r}; known are {', '.join(map(repr, IMPLEMENTATIONS))}")
+    if name == "fused" and not COMPILED:
+        warnings.warn("NUMBA_DISABLE_JIT is set: the fused kernels need the compiler, im2col runs instead", RuntimeWarning, stacklevel=2)
+        return "im2col"
+    return name
+
+
+def pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
+    """Read a positive int, or two of them, as (down, across).
+
+    Examples
+    --------
+    >>> pair("strides", 2), pair("kernel_size", (3, 5))
+    ((2, 2), (3, 5))
+    """
+    both = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
+    if len(both) != 2 or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 1 for v in both):
+        raise ValueError(f"{name} must be one or two integers of at least 1, such as {name}=(2, 2); got {value!r}")
+    return int(both[0]), int(both[1])
+
+
+class Layer:
+    """The base of every layer.
+
+    Parameters
+    ----------
+    name : str, optional
+        Names the layer's arrays in a saved model; without one the model gives it, such as "conv2d_1".
+    implementation : {"loops", "im2col", "fused"}, optional
+        Which telling of the operation runs; the model's by default, and "fused" for a layer alone. Layers that have
+        only one ignore it.
+
+    Attributes
+    ----------
+    params, grads : dict of str to ndarray
+        Parameters, and after `backward` the gradient of each, of the same shape and dtype.
+    input_shape, output_shape : tuple of int
+        Without the batch axis; known once the layer is built.
+    cache : tuple
+        What forward kept for backward. Backward only reads it.
+    """
+
+    tellings: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+
+    def __init__(self, *, name: str | None = None, implementation: str | None = None):
+        if implementation is not None and implementation not in IMPLEMENTATIONS:
+            choose_implementation(implementation)
+        self.name = name
+        self.implementation = implementation
+        self.activation: Layer | None = None
+        self.node: Node | None = None
+        self.params: dict[str, np.ndarray] = {}
+        self.grads: dict[str, np.ndarray] = {}
+        self.cache: tuple[Any, ...] | None = None
+        self.built = False
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items() if value is not None)
+        return f"{type(self).__name__}({settings})"
+
+    @classmethod
+    def default_name(cls) -> str:
+        """Give the name of the class as Keras writes it: MaxPooling2D -> max_pooling2d."""
+        words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", cls.__name__)
+        return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+
+    # -- a place in a graph ------------------------------------------------------------------------------------------
+
+    def __call__(self, inputs: Node | Sequence[Node]) -> Node:
+        """Connect the layer: `x = Conv2D(32, 3)(x)`. Each layer object is connected once.
+
+        Raises
+        ------
+        ValueError
+            When it is connected already, or the input's shape does not suit it.
+        TypeError
+            When `inputs` is not what `Input` or another layer gave.
+        """
+        parents = [inputs] if isinstance(inputs, Node) else inputs
+        if isinstance(parents, np.ndarray) or not all(isinstance(parent, Node) for parent in parents):
+            raise TypeError(
+                f"{self} is connected to the result of Input(shape=...) or of another layer; got {type(inputs).__name__}."
+                " For numbers, build it alone: layer.build(x.shape[1:]); layer.forward(x)"
+            )
+        if self.node is not None:
+            raise ValueError(f"{self} is connected already, and a layer is connected once; make a second {type(self).__name__}(...)")
+        shapes = [parent.shape for parent in parents]
+        self.node = Node(self, parents, self.compute_output_shape(*shapes))
+        return self.node if self.activation is None else self.activation(self.node)
+
+    def compute_output_shape(self, *input_shapes: Shape) -> Shape:
+        """Give the shape of the output for inputs of these shapes, all without the batch axis."""
+        return input_shapes[0]
+
+    # -- parameters --------------------------------------------------------------------------------------------------
+
+    def build(self, input_shape: Shape, rng: np.random.Generator | None = None, dtype: DTypeLike = "float32") -> Layer:
+        """Make the parameters of a layer that stands alone.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            Without the batch axis. For a layer of several inputs, a list of shapes.
+        rng : numpy.random.Generator, optional
+            Where random weights come from; `default_rng(0)` when not given.
+        dtype : {"float32", "float64"}
+
+        Returns
+        -------
+        Layer
+            The layer itself.
+        """
+        if self.activation is not None and self.node is None:
+            raise ValueError(
+                f"activation={self.activation.get_config()['activation']!r} adds a layer of its own to a model's graph;"
+                f" alone, build {type(self).__name__} without it and put an Activation layer behind"
+            )
+        shapes = [tuple(s) for s in input_shape] if isinstance(input_shape[0], (tuple, list)) else [tuple(input_shape)]  # type: ignore[arg-type]
+        return self.build_for(shapes, rng if rng is not None else np.random.default_rng(0), dtype, "fused")
+
+    def build_for(self, shapes: Sequence[Shape], rng: np.random.Generator, dtype: DTypeLike, implementation: str) -> Layer:
+        """Make the parameters for inputs of `shapes`, and choose the pair of functions: what a model calls."""
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"a layer computes in 'float32' or 'float64'; got dtype={dtype!r}")
+        self.input_shapes = tuple(shapes)
+        self.input_shape = shapes[0]
+        self.output_shape = self.compute_output_shape(*shapes)
+        self.params = {key: np.ascontiguousarray(value, self.dtype) for key, value in self.make_params(rng).items()}
+        self.grads = {}
+        self.cache = None
+        self.running = choose_implementation(self.implementation or implementation)
+        if self.tellings:
+            self.forward_function, self.backward_function = self.tellings[self.running]
+        self.built = True
+        return self
+
+    def make_params(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Make the parameters by name, in the order of `get_weights`; `self.input_shape` is known here."""
+        return {}
+
+    def count_params(self) -> int:
+        """Count the numbers in all parameters."""
+        return sum(prod(p.shape) for p in self.params.values())
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copy the parameters, in order."""
+        return [p.copy() for p in self.params.values()]
+
+    def set_weights(self, weights: Sequence[np.ndarray]) -> None:
+        """Copy `weights` into the parameters; they come in the order and the shapes of `get_weights`.
+
+        Raises
+        ------
+        ValueError
+            When their number or a shape differs; nothing is copied then.
+        """
+        check_weights(list(self.params), list(self.params.values()), weights)
+        for p, value in zip(self.params.values(), weights, strict=True):
+            p[...] = value
+
+    # -- forward and backward ----------------------------------------------------------------------------------------
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """Compute the output; each layer has its own."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method forward(self, x)")
+
+    def backward(self, dout: np.ndarray, need_dx: bool = True) -> Any:
+        """Compute the gradients; each layer has its own."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method backward(self, dout, need_dx=True)")
+
+    def check_input(self, x: np.ndarray, shape: Shape | None = None) -> None:
+        """Refuse an input that the layer was not built for, and say which it was built for."""
+        if not self.built:
+            raise ValueError(f"{self} has no parameters yet: call layer.build(x.shape[1:]) first, or make it part of a Model")
+        expected = shape or self.input_shape
+        if not isinstance(x, np.ndarray) or x.shape[1:] != expected or x.dtype != self.dtype:
+            came = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
+            raise ValueError(
+                f"{self} was built for {self.dtype} arrays of shape (N, {', '.join(map(str, expected))}); got {came}."
+                f" Convert with x.astype({str(self.dtype)!r}), or build it anew for this shape"
+            )
+
+    def cached(self, dout: np.ndarray) -> tuple[Any, ...]:
+        """Give what forward kept, or say that forward comes first."""
+        if self.cache is None:
+            raise ValueError(f"{self}: backward needs a forward before it, with the batch that dout belongs to")
+        if dout.shape[1:] != self.output_shape:
+            raise ValueError(f"{self}: dout has the shape of the output, (N, {', '.join(map(str, self.output_shape))}); got {dout.shape}")
+        return self.cache
+
+    # -- settings ----------------------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments that make this layer again, as JSON can hold them."""
+        config: dict[str, Any] = {"name": self.name}
+        if self.implementation is not None:
+            config["implementation"] = self.implementation
+        return config
+
+
+def check_weights(names: Sequence[str], params: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> None:
+    """Refuse a list of weights that does not fit these parameters."""
+    if len(weights) != len(params):
+        raise ValueError(f"expected {len(params)} arrays ({', '.join(names)}), got {len(weights)}; get_weights() shows their order")
+    for name, p, value in zip(names, params, weights, strict=True):
+        if np.shape(value) != p.shape:
+            raise ValueError(f"{name} has shape {p.shape}; got {np.shape(value)}. get_weights() shows the layout")
+
+
+class InputLayer(Layer):
+    """Where the images come in; `Input(shape)` makes one."""
+
+    def __init__(self, shape: Sequence[int], *, name: str | None = None):
+        super().__init__(name=name)
+        if not shape or not all(isinstance(s, (int, np.integer)) and s >= 1 for s in shape):
+            raise ValueError(f"Input takes the shape of one sample, such as Input(shape=(28, 28, 1)); got shape={shape!r}")
+        self.shape = tuple(int(s) for s in shape)
+        self.node = Node(self, (), self.shape)
+
+    def compute_output_shape(self, *input_shapes: Shape) -> Shape:
+        """Give the shape of one sample."""
+        return self.shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the arguments that make this layer again."""
+        return {"shape": list(self.shape), "name": self.name}
+
+
+def Input(shape: Sequence[int], *, name: str | None = None) -> Node:  # noqa: N802 - the name that Keras users know
+    """Begin a graph: name the shape of one sample, without the batch axis.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (H, W, C) for images.
+    name : str, optional
+
+    Returns
+    -------
+    Node
+        What the first layer is called with.
+
+    Raises
+    ------
+    ValueError
+        When `shape` is not a tuple of positive integers.
+
+    Examples
+    --------
+    >>> Input(shape=(28, 28, 1)).shape
+    (28, 28, 1)
+    """
+    return InputLayer(shape, name=name).node  # type: ignore[return-value]
