@@ -1,0 +1,48 @@
+"""scratchnet: a convolutional network written from scratch. Read it, prove it, run it."""
+
+from scratchnet import callbacks, initializers, layers, losses, networks, optimizers, reference
+from scratchnet._version import __version__
+from scratchnet.layers import (
+    Activation,
+    Add,
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Flatten,
+    Input,
+    Layer,
+    MaxPooling2D,
+    MinPooling2D,
+    ReLU,
+    Softmax,
+)
+from scratchnet.model import Model, Sequential, load_model
+from scratchnet.networks import net_1, net_2
+
+__all__ = [
+    "Activation",
+    "Add",
+    "AveragePooling2D",
+    "Conv2D",
+    "Dense",
+    "Flatten",
+    "Input",
+    "Layer",
+    "MaxPooling2D",
+    "MinPooling2D",
+    "Model",
+    "ReLU",
+    "Sequential",
+    "Softmax",
+    "__version__",
+    "callbacks",
+    "initializers",
+    "layers",
+    "load_model",
+    "losses",
+    "net_1",
+    "net_2",
+    "networks",
+    "optimizers",
+    "reference",
+]

@@ -1,0 +1,98 @@
+"""Arrays and JSON to one file and back; this file knows no layer.
+
+The file is a plain `.npz`: a zip of arrays that `numpy.load(path, allow_pickle=False)` opens anywhere, and one string
+named `config` with the JSON. It appears whole or not at all: it is written beside its place under another name, and
+moved there when it is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+
+def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any]) -> Path:
+    """Let `write` fill a file that then takes its place at `path` in one step; on any failure `path` stays as it was.
+
+    Parameters
+    ----------
+    path : path
+        Its folder is made when it is not there.
+    write : function of a binary file
+
+    Returns
+    -------
+    Path
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return path
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a text file whole, as UTF-8."""
+    return write_whole(path, lambda file: file.write(text.encode()))
+
+
+def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> Path:
+    """Write arrays and a JSON config into one `.npz` at exactly `path`.
+
+    Raises
+    ------
+    ValueError
+        When an array is named "config".
+    TypeError
+        When the config holds what JSON cannot.
+    """
+    if "config" in arrays:
+        raise ValueError("'config' is the name of the settings; give the array another")
+    text = json.dumps(config)
+    return write_whole(path, lambda file: np.savez(file, config=np.array(text), **arrays))
+
+
+def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `save_arrays` wrote. No pickle is loaded.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+    config : dict
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        When the file is not such a file, or damaged.
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        config = json.loads(str(arrays.pop("config")))
+        if not isinstance(config, dict):
+            raise TypeError("config is no dict")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {path}") from None
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, TypeError, NotImplementedError, zipfile.error) as error:
+        raise ValueError(f"{path} is not a model that scratchnet saved, or it is damaged ({error})") from error
+    return arrays, config
