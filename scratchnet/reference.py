@@ -166,21 +166,56 @@ def dense_backward(dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool
     return dx if need_dx else None, dw, db
 
 
-def relu(x: np.ndarray) -> np.ndarray:
-    """out = x where x > 0, else 0, number by number."""
+def flatten_forward(x: np.ndarray) -> np.ndarray:
+    """out[n, (h·W + w)·C + c] = x[n, h, w, c], or the same with one index for any shape: (N, …) -> (N, D)."""
+    out = np.zeros((len(x), x[0].size), x.dtype)
+    for n in range(len(x)):
+        for d, index in enumerate(np.ndindex(x.shape[1:])):
+            out[n, d] = x[n][index]
+    return out
+
+
+def flatten_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
+    """Each number of x is one of out, and has its gradient: (N, D) -> x_shape."""
+    dx = np.zeros(x_shape, dout.dtype)
+    for n in range(x_shape[0]):
+        for d, index in enumerate(np.ndindex(x_shape[1:])):
+            dx[n][index] = dout[n, d]
+    return dx
+
+
+def relu_forward(x: np.ndarray) -> np.ndarray:
+    """out = x where x > 0, else 0, number by number; a NaN stays one."""
     out = np.zeros_like(x)
     for index in np.ndindex(x.shape):
         out[index] = x[index] if not x[index] <= 0 else 0.0
     return out
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """p[n, k] = exp(logits[n, k]) / Σ_j exp(logits[n, j]), the exponents lowered by the row's maximum: (N, K) -> (N, K)."""
-    p = np.zeros_like(logits)
-    for n, k in np.ndindex(logits.shape):
-        highest = logits[n].max()
-        p[n, k] = np.exp(logits[n, k] - highest) / sum(np.exp(z - highest) for z in logits[n])
+def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """dx = dout where out > 0, else 0."""
+    dx = np.zeros_like(dout)
+    for index in np.ndindex(dout.shape):
+        dx[index] = dout[index] if out[index] > 0 else 0.0
+    return dx
+
+
+def softmax_forward(x: np.ndarray) -> np.ndarray:
+    """p[n, k] = exp(x[n, k]) / Σ_j exp(x[n, j]), the exponents lowered by the row's own maximum: (N, K) -> (N, K)."""
+    p = np.zeros_like(x)
+    for n, k in np.ndindex(x.shape):
+        highest = x[n].max()
+        p[n, k] = np.exp(x[n, k] - highest) / sum(np.exp(z - highest) for z in x[n])
     return p
+
+
+def softmax_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """dx[n, k] = Σ_j dout[n, j] · ∂p_j/∂x_k with ∂p_j/∂x_k = p_j (1 if j = k else 0) - p_j p_k: (N, K) -> (N, K)."""
+    dx = np.zeros_like(dout)
+    for n, k in np.ndindex(dout.shape):
+        for j in range(dout.shape[1]):
+            dx[n, k] += dout[n, j] * out[n, j] * ((j == k) - out[n, k])
+    return dx
 
 
 def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
@@ -191,3 +226,50 @@ def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
         log_sum = np.log(sum(np.exp(z - highest) for z in logits[n]))
         total += y[n, k] * (log_sum - (logits[n, k] - highest))
     return float(total / len(logits))
+
+
+# -- update rules, one number at a time, written from the papers' own formulas ----------------------------------------
+
+
+def sgd(p: float, gradients: list[float], *, learning_rate: float, momentum: float, nesterov: bool) -> float:
+    """Sutskever et al. (2013): v ← μv - εg, p ← p + v; Nesterov's in the form that evaluates g at p: p ← p + μv - εg."""
+    v = 0.0
+    for g in gradients:
+        v = momentum * v - learning_rate * g
+        p = p + momentum * v - learning_rate * g if nesterov else p + v
+    return p
+
+
+def adagrad(p: float, gradients: list[float], *, learning_rate: float, initial_accumulator_value: float, epsilon: float) -> float:
+    """Duchi et al. (2011): p ← p - η g_t / √(G₀ + Σ_{s ≤ t} g_s² + ε)."""
+    for t, g in enumerate(gradients):
+        history = sum(earlier**2 for earlier in gradients[: t + 1])
+        p = p - learning_rate * g / float(np.sqrt(initial_accumulator_value + history + epsilon))
+    return p
+
+
+def adadelta(p: float, gradients: list[float], *, learning_rate: float, rho: float, epsilon: float) -> float:
+    """Zeiler (2012), algorithm 1: Δ_t = -(RMS[Δ]_{t-1} / RMS[g]_t) g_t, RMS[·] = √(E[·²] + ε); p ← p + η Δ_t."""
+    steps: list[float] = []
+
+    def decayed(values: list[float]) -> float:
+        return sum((1 - rho) * rho ** (len(values) - 1 - s) * value**2 for s, value in enumerate(values))
+
+    for t, g in enumerate(gradients):
+        rms_step, rms_gradient = np.sqrt(decayed(steps) + epsilon), np.sqrt(decayed(gradients[: t + 1]) + epsilon)
+        steps.append(float(-rms_step / rms_gradient * g))
+        p = p + learning_rate * steps[-1]
+    return p
+
+
+def adam(p: float, gradients: list[float], *, learning_rate: float, beta_1: float, beta_2: float, epsilon: float) -> float:
+    """Kingma & Ba (2015): p ← p - α m̂ / (√v̂ + ε), with their ε = ε̂ / √(1 - β₂ᵗ) for the ε̂ given here."""
+    for t in range(1, len(gradients) + 1):
+        seen = gradients[:t]
+        m_hat = sum((1 - beta_1) * beta_1 ** (t - 1 - s) * g for s, g in enumerate(seen)) / (1 - beta_1**t)
+        v_hat = sum((1 - beta_2) * beta_2 ** (t - 1 - s) * g**2 for s, g in enumerate(seen)) / (1 - beta_2**t)
+        p = p - learning_rate * m_hat / float(np.sqrt(v_hat) + epsilon / np.sqrt(1 - beta_2**t))
+    return p
+
+
+UPDATE_RULES = {"SGD": sgd, "Adagrad": adagrad, "Adadelta": adadelta, "Adam": adam}

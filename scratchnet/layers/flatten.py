@@ -9,7 +9,18 @@ from math import prod
 
 import numpy as np
 
+from scratchnet import reference
 from scratchnet.layers.base import Layer, Shape
+
+
+def flatten_forward(x: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) -> (N, H·W·C), the same numbers in the same memory."""
+    return x.reshape(len(x), -1)
+
+
+def flatten_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
+    """out is x in another shape, so dx is dout in that of x: (N, H·W·C) -> (N, H, W, C)."""
+    return dout.reshape(x_shape)
 
 
 class Flatten(Layer):
@@ -25,6 +36,12 @@ class Flatten(Layer):
     array([[0., 1., 2., 3., 4., 5.]], dtype=float32)
     """
 
+    tellings = {
+        "loops": (reference.flatten_forward, reference.flatten_backward),
+        "im2col": (flatten_forward, flatten_backward),
+        "fused": (flatten_forward, flatten_backward),
+    }
+
     def __init__(self, *, name: str | None = None):
         super().__init__(name=name)
 
@@ -33,12 +50,12 @@ class Flatten(Layer):
         return (prod(input_shapes[0]),)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """(N, H, W, C) -> (N, H·W·C), the same numbers in the same memory."""
+        """(N, H, W, C) -> (N, H·W·C)."""
         self.check_input(x)
         self.cache = (x.shape,)
-        return x.reshape(len(x), -1)
+        return self.forward_function(x)
 
     def backward(self, dout: np.ndarray, need_dx: bool = True) -> np.ndarray:
         """(N, H·W·C) -> (N, H, W, C)."""
         (x_shape,) = self.cached(dout)
-        return dout.reshape(x_shape)
+        return self.backward_function(dout, x_shape)
