@@ -95,7 +95,9 @@ class Model(Training):
         self.nodes = ordered(outputs)
         sources = [node for node in self.nodes if not node.parents]
         if sources != [inputs] or not isinstance(inputs.layer, InputLayer):
-            raise ValueError(f"the outputs depend on {len(sources)} inputs, and not on the given one alone; a model has one Input")
+            raise ValueError(
+                f"the outputs depend on {len(sources)} inputs, and not on the given one alone; a model has one Input"
+            )
         if self.nodes[0] is self.nodes[-1]:
             raise ValueError("the model has no layer: outputs is the input itself")
         self.dtype, self.implementation = np.dtype(dtype), choose_implementation(implementation)
@@ -113,7 +115,9 @@ class Model(Training):
     def _name_layers(self) -> None:
         taken = [layer.name for layer in self.layers if layer.name]
         if len(set(taken)) < len(taken):
-            raise ValueError(f"two layers have one name: {', '.join(sorted({n for n in taken if taken.count(n) > 1}))}; give each its own")
+            raise ValueError(
+                f"two layers have one name: {', '.join(sorted({n for n in taken if taken.count(n) > 1}))}; give each its own"
+            )
         for layer in self.layers:
             base, count, name = layer.default_name(), 0, layer.default_name()
             while layer.name is None:
@@ -176,7 +180,10 @@ class Model(Training):
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a row a layer (name, kind, output shape, parameters) and the totals."""
-        rows = [(f"{layer.name} ({type(layer).__name__})", str((None, *layer.output_shape)), f"{layer.count_params():,}") for layer in self.layers]
+        rows = [
+            (f"{layer.name} ({type(layer).__name__})", str((None, *layer.output_shape)), f"{layer.count_params():,}")
+            for layer in self.layers
+        ]
         head = ("Layer (type)", "Output Shape", "Param #")
         widths = [max(len(row[i]) for row in [head, *rows]) + 2 for i in range(3)]
         line = "─" * sum(widths)
@@ -186,7 +193,13 @@ class Model(Training):
             if row is head:
                 text.append(line)
         total, size = self.count_params(), self.dtype.itemsize
-        text += [line, *(f"{what} params: {n:,} ({_bytes(n * size)})" for what, n in (("Total", total), ("Trainable", total), ("Non-trainable", 0)))]
+        text += [
+            line,
+            *(
+                f"{what} params: {n:,} ({_bytes(n * size)})"
+                for what, n in (("Total", total), ("Trainable", total), ("Non-trainable", 0))
+            ),
+        ]
         print_fn("\n".join(text))
 
     # -- forward and backward -----------------------------------------------------------------------------------------
@@ -213,11 +226,21 @@ class Model(Training):
         """Describe the graph as JSON can hold it."""
         names = {node: layer.name for layer in self.layers if (node := _last_node(layer))}
         described = [
-            {"class": type(layer).__name__, "config": layer.get_config(), "inputs": [names[p] for p in layer.node.parents]}
+            {
+                "class": type(layer).__name__,
+                "config": layer.get_config(),
+                "inputs": [names[p] for p in layer.node.parents],
+            }
             for layer in self.layers
             if layer.node is not None
         ]
-        return {"name": self.name, "seed": self.seed, "dtype": str(self.dtype), "implementation": self.implementation, "layers": described}
+        return {
+            "name": self.name,
+            "seed": self.seed,
+            "dtype": str(self.dtype),
+            "implementation": self.implementation,
+            "layers": described,
+        }
 
     def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> None:
         """Write graph, weights and how it was compiled into one `.npz`, whole or not at all.
@@ -234,7 +257,10 @@ class Model(Training):
         if self.optimizer is not None and include_optimizer:
             config["iterations"] = self.optimizer.iterations
             for name, state in zip(self.params, self.optimizer.state, strict=False):
-                arrays |= {f"optimizer/{name}/{key}": value for key, value in zip(self.optimizer.state_names, state, strict=True)}
+                arrays |= {
+                    f"optimizer/{name}/{key}": value
+                    for key, value in zip(self.optimizer.state_names, state, strict=True)
+                }
         save_arrays(path, arrays, config)
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
@@ -242,7 +268,9 @@ class Model(Training):
         arrays, _ = load_arrays(path)
         missing = [name for name in self.params if name not in arrays]
         if missing:
-            raise ValueError(f"{os.fspath(path)} has no {', '.join(missing)}; it holds {', '.join(arrays) or 'no array'}")
+            raise ValueError(
+                f"{os.fspath(path)} has no {', '.join(missing)}; it holds {', '.join(arrays) or 'no array'}"
+            )
         self.set_weights([arrays[name] for name in self.params])
 
 
@@ -320,10 +348,14 @@ def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type[L
             model.compile(optimizer, loss, settings["metrics"], fuse=settings["fuse"])
             if f"optimizer/{names[0]}/{optimizer.state_names[0]}" in arrays:
                 optimizer.iterations = config["iterations"]
-                optimizer.state = [[arrays[f"optimizer/{name}/{key}"] for key in optimizer.state_names] for name in names]
+                optimizer.state = [
+                    [arrays[f"optimizer/{name}/{key}"] for key in optimizer.state_names] for name in names
+                ]
             model.shuffle_rng.bit_generator.state = config["shuffle_state"]
     except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"{os.fspath(path)} is not a model that this version of scratchnet saved: {type(error).__name__} {error}") from error
+        raise ValueError(
+            f"{os.fspath(path)} is not a model that this version of scratchnet saved: {type(error).__name__} {error}"
+        ) from error
     return model
 
 
@@ -333,7 +365,9 @@ def _model_from_config(config: Mapping[str, Any], classes: Mapping[str, Any]) ->
     for described in config["layers"]:
         kind, settings = described["class"], described["config"]
         if not (isinstance(classes.get(kind), type) and issubclass(classes[kind], Layer)):
-            raise ValueError(f"no layer class {kind!r} is known; give load_model(path, custom_objects={{{kind!r}: {kind}}})")
+            raise ValueError(
+                f"no layer class {kind!r} is known; give load_model(path, custom_objects={{{kind!r}: {kind}}})"
+            )
         layer = classes[kind](**settings)
         inputs = [nodes[name] for name in described["inputs"]]
         node = layer.node if isinstance(layer, InputLayer) else layer(inputs)

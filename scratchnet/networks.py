@@ -11,12 +11,18 @@ The question between them: is pooling worth its while, or does a stride do as we
 
 from __future__ import annotations
 
-
 from scratchnet.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
 from scratchnet.model import Model
 
 
-def net_1(sample_shape: tuple[int, ...], nb_classes: int, *, seed: int | None = None, dtype: str = "float32", implementation: str = "fused") -> Model:
+def net_1(
+    sample_shape: tuple[int, ...],
+    nb_classes: int,
+    *,
+    seed: int | None = None,
+    dtype: str = "float32",
+    implementation: str = "fused",
+) -> Model:
     """Make the network with max-pooling.
 
     Parameters
@@ -43,10 +49,19 @@ def net_1(sample_shape: tuple[int, ...], nb_classes: int, *, seed: int | None = 
     x = Flatten()(x)
     x = Dense(128, activation="relu")(x)
     probabilities = Dense(nb_classes, activation="softmax")(x)
-    return Model(inputs=input_x, outputs=probabilities, seed=seed, dtype=dtype, implementation=implementation, name="net_1")
+    return Model(
+        inputs=input_x, outputs=probabilities, seed=seed, dtype=dtype, implementation=implementation, name="net_1"
+    )
 
 
-def net_2(sample_shape: tuple[int, ...], nb_classes: int, *, seed: int | None = None, dtype: str = "float32", implementation: str = "fused") -> Model:
+def net_2(
+    sample_shape: tuple[int, ...],
+    nb_classes: int,
+    *,
+    seed: int | None = None,
+    dtype: str = "float32",
+    implementation: str = "fused",
+) -> Model:
     """Make the network with a strided convolution.
 
     Parameters
@@ -72,4 +87,6 @@ def net_2(sample_shape: tuple[int, ...], nb_classes: int, *, seed: int | None = 
     x = Flatten()(x)
     x = Dense(128, activation="relu")(x)
     probabilities = Dense(nb_classes, activation="softmax")(x)
-    return Model(inputs=input_x, outputs=probabilities, seed=seed, dtype=dtype, implementation=implementation, name="net_2")
+    return Model(
+        inputs=input_x, outputs=probabilities, seed=seed, dtype=dtype, implementation=implementation, name="net_2"
+    )

@@ -25,7 +25,9 @@ from scratchnet.kernels.updates import one_pass
 # -- the rules --------------------------------------------------------------------------------------------------------
 
 
-def sgd_update(p: np.ndarray, g: np.ndarray, u: np.ndarray, learning_rate: float, momentum: float, nesterov: bool) -> None:
+def sgd_update(
+    p: np.ndarray, g: np.ndarray, u: np.ndarray, learning_rate: float, momentum: float, nesterov: bool
+) -> None:
     """Go downhill, with the speed u of a heavy ball; Nesterov's looks one step of that speed ahead."""
     u[...] = momentum * u - learning_rate * g
     p += momentum * u - learning_rate * g if nesterov else u
@@ -37,7 +39,9 @@ def adagrad_update(p: np.ndarray, g: np.ndarray, a: np.ndarray, learning_rate: f
     p -= learning_rate * g / np.sqrt(a + epsilon)
 
 
-def adadelta_update(p: np.ndarray, g: np.ndarray, a: np.ndarray, d: np.ndarray, learning_rate: float, rho: float, epsilon: float) -> None:
+def adadelta_update(
+    p: np.ndarray, g: np.ndarray, a: np.ndarray, d: np.ndarray, learning_rate: float, rho: float, epsilon: float
+) -> None:
     """Divide by the root of recent squared gradients, a, and multiply by that of recent squared steps, d.
 
     The step then has the unit of the parameter. d takes in the step before the learning rate scales it.
@@ -49,7 +53,15 @@ def adadelta_update(p: np.ndarray, g: np.ndarray, a: np.ndarray, d: np.ndarray, 
 
 
 def adam_update(
-    p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, t: int, learning_rate: float, beta_1: float, beta_2: float, epsilon: float
+    p: np.ndarray,
+    g: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    t: int,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
 ) -> None:
     """Divide recent gradients' mean m by the root of their squares' mean v.
 
@@ -143,10 +155,14 @@ class Optimizer:
         if not self.state:
             self.state = [self.make_state(p) for p in params]
         if len(params) != len(grads) or len(params) != len(self.state):
-            raise ValueError(f"{len(params)} parameters, {len(grads)} gradients and {len(self.state)} states; give as many of each")
+            raise ValueError(
+                f"{len(params)} parameters, {len(grads)} gradients and {len(self.state)} states; give as many of each"
+            )
         for p, g, state in zip(params, grads, self.state, strict=True):
             if p.shape != g.shape or any(p.shape != s.shape for s in state):
-                raise ValueError(f"a parameter of shape {p.shape} met a gradient of {g.shape}; after a change of model call optimizer.reset()")
+                raise ValueError(
+                    f"a parameter of shape {p.shape} met a gradient of {g.shape}; after a change of model call optimizer.reset()"
+                )
         self.iterations += 1
         for p, g, state in zip(params, grads, self.state, strict=True):
             self.step(p, g, state)
@@ -236,7 +252,11 @@ class Adagrad(Optimizer):
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments that make this optimizer again."""
-        return {**super().get_config(), "initial_accumulator_value": self.initial_accumulator_value, "epsilon": self.epsilon}
+        return {
+            **super().get_config(),
+            "initial_accumulator_value": self.initial_accumulator_value,
+            "epsilon": self.epsilon,
+        }
 
 
 class Adadelta(Optimizer):
@@ -307,7 +327,18 @@ class Adam(Optimizer):
         """Apply `adam_update`; every parameter is at the same step t."""
         if self.in_one_pass:
             rate = adam_rate(self.iterations, self.learning_rate, self.beta_1, self.beta_2)
-            one_pass(updates.adam, p, g, state, rate, self.beta_1, 1 - self.beta_1, self.beta_2, 1 - self.beta_2, self.epsilon)
+            one_pass(
+                updates.adam,
+                p,
+                g,
+                state,
+                rate,
+                self.beta_1,
+                1 - self.beta_1,
+                self.beta_2,
+                1 - self.beta_2,
+                self.epsilon,
+            )
         else:
             adam_update(p, g, *state, self.iterations, self.learning_rate, self.beta_1, self.beta_2, self.epsilon)
 
@@ -335,5 +366,7 @@ def get(optimizer: Any) -> Optimizer:
     if isinstance(optimizer, Optimizer):
         return optimizer
     if not isinstance(optimizer, str) or optimizer.lower() not in KNOWN:
-        raise ValueError(f"unknown optimizer {optimizer!r}; known are {', '.join(map(repr, KNOWN))}, or an object of scratchnet.optimizers")
+        raise ValueError(
+            f"unknown optimizer {optimizer!r}; known are {', '.join(map(repr, KNOWN))}, or an object of scratchnet.optimizers"
+        )
     return KNOWN[optimizer.lower()]()

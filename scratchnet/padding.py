@@ -77,7 +77,9 @@ def window_pads(padding: str, sizes: tuple[int, ...], kernel: tuple[int, int], s
     return same_pads(H, KH, SH), same_pads(W, KW, SW)
 
 
-def window_output_shape(x_shape: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int], pads: Pads) -> tuple[int, int]:
+def window_output_shape(
+    x_shape: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int], pads: Pads
+) -> tuple[int, int]:
     """Give (OH, OW) for images of shape (..., H, W, C).
 
     Examples
@@ -106,4 +108,6 @@ def check_window(kernel: tuple[int, int], padding: str, image_shape: tuple[int, 
             " Grey images get their channel axis from preprocessing.add_channel_axis"
         )
     if padding == "valid" and (kernel[0] > image_shape[0] or kernel[1] > image_shape[1]):
-        raise ValueError(f"a window of {kernel} does not fit into an image of {image_shape[:2]}; make it smaller, or use padding='same'")
+        raise ValueError(
+            f"a window of {kernel} does not fit into an image of {image_shape[:2]}; make it smaller, or use padding='same'"
+        )

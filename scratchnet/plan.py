@@ -53,7 +53,11 @@ class StepWithReLU(Step):
     def __init__(self, node: Node, relu: Node):
         self.node, self.parents, self.layers = relu, node.parents, (node.layer, relu.layer)
         self.layer: Any = node.layer
-        room, geometry = (fused_conv2d, (self.layer.strides, self.layer.pads)) if isinstance(self.layer, Conv2D) else (fused_dense, ())
+        room, geometry = (
+            (fused_conv2d, (self.layer.strides, self.layer.pads))
+            if isinstance(self.layer, Conv2D)
+            else (fused_dense, ())
+        )
         kind = "conv2d" if room is fused_conv2d else "dense"
         self.run_forward = partial(getattr(room, f"{kind}_forward"), relu=True)
         self.run_backward = getattr(room, f"{kind}_backward")
@@ -133,7 +137,7 @@ class Plan:
             for parent in step.parents:
                 readers[parent] -= 1
                 if not readers[parent]:
-                    values.pop(parent, None)        # its memory may be used again
+                    values.pop(parent, None)  # its memory may be used again
         return values[to]
 
     def backward(self, dout: np.ndarray, start: Node, need_dx: bool) -> np.ndarray | None:

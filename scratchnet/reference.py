@@ -19,7 +19,9 @@ from scratchnet.padding import Pads, window_output_shape
 Pair = tuple[int, int]
 
 
-def _cells(x_shape: tuple[int, ...], oh: int, ow: int, window: Pair, strides: Pair, pads: Pads) -> Iterator[tuple[int, int, int, int]]:
+def _cells(
+    x_shape: tuple[int, ...], oh: int, ow: int, window: Pair, strides: Pair, pads: Pads
+) -> Iterator[tuple[int, int, int, int]]:
     """List (i, j, h, w) for the taps of the window at oh, ow that meet a real cell, in row-major order."""
     _, H, W, _ = x_shape
     (KH, KW), (SH, SW), ((top, _), (left, _)) = window, strides, pads
@@ -155,7 +157,9 @@ def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndar
     return out
 
 
-def dense_backward(dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+def dense_backward(
+    dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Each product x·w of forward gives x its w, and w its x, times dout: (N, U) -> (N, D), (D, U), (U,)."""
     dx, dw, db = np.zeros_like(x), np.zeros_like(w), np.zeros(w.shape[1], w.dtype)
     for n, u in np.ndindex(dout.shape):
@@ -185,7 +189,7 @@ def flatten_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
 
 
 def relu_forward(x: np.ndarray) -> np.ndarray:
-    """out = x where x > 0, else 0, number by number; a NaN stays one."""
+    """Out = x where x > 0, else 0, number by number; a NaN stays one."""
     out = np.zeros_like(x)
     for index in np.ndindex(x.shape):
         out[index] = x[index] if not x[index] <= 0 else 0.0
@@ -193,7 +197,7 @@ def relu_forward(x: np.ndarray) -> np.ndarray:
 
 
 def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """dx = dout where out > 0, else 0."""
+    """Dx = dout where out > 0, else 0."""
     dx = np.zeros_like(dout)
     for index in np.ndindex(dout.shape):
         dx[index] = dout[index] if out[index] > 0 else 0.0
@@ -219,7 +223,7 @@ def softmax_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
-    """loss = -1/N Σ_n Σ_k y[n, k] · log p[n, k], the maximum taken out first: (N, K), (N, K) -> a number."""
+    """Loss = -1/N Σ_n Σ_k y[n, k] · log p[n, k], the maximum taken out first: (N, K), (N, K) -> a number."""
     total = 0.0
     for n, k in np.ndindex(logits.shape):
         highest = logits[n].max()
@@ -240,7 +244,9 @@ def sgd(p: float, gradients: list[float], *, learning_rate: float, momentum: flo
     return p
 
 
-def adagrad(p: float, gradients: list[float], *, learning_rate: float, initial_accumulator_value: float, epsilon: float) -> float:
+def adagrad(
+    p: float, gradients: list[float], *, learning_rate: float, initial_accumulator_value: float, epsilon: float
+) -> float:
     """Duchi et al. (2011): p ← p - η g_t / √(G₀ + Σ_{s ≤ t} g_s² + ε)."""
     for t, g in enumerate(gradients):
         history = sum(earlier**2 for earlier in gradients[: t + 1])
@@ -262,7 +268,9 @@ def adadelta(p: float, gradients: list[float], *, learning_rate: float, rho: flo
     return p
 
 
-def adam(p: float, gradients: list[float], *, learning_rate: float, beta_1: float, beta_2: float, epsilon: float) -> float:
+def adam(
+    p: float, gradients: list[float], *, learning_rate: float, beta_1: float, beta_2: float, epsilon: float
+) -> float:
     """Kingma & Ba (2015): p ← p - α m̂ / (√v̂ + ε), with their ε = ε̂ / √(1 - β₂ᵗ) for the ε̂ given here."""
     for t in range(1, len(gradients) + 1):
         seen = gradients[:t]

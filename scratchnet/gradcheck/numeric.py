@@ -36,11 +36,16 @@ import numpy as np
 from scratchnet.gradcheck.report import Row
 
 STEP = 1e-5
-TOLERANCE = 1e-6            # relative, for central differences in float64
+TOLERANCE = 1e-6  # relative, for central differences in float64
+DIRECTION_TOLERANCE = (
+    1e-5  # along a direction of a whole net: its 100,000 choices allow short steps only, with more rounding
+)
 COMPLEX_STEP = 1e-20
 COMPLEX_TOLERANCE = 1e-12
-HALVINGS = 10               # of the step at a kink, before the difference is given up
-SKIPPED_MOST = 0.05         # the share of differences that may be given up; above it the check has not been one
+HALVINGS = 10  # of the step at a kink, before the difference is given up
+DRAWS = 3  # of another direction, when no step along one is short enough
+SMALLEST = 1e-6  # below which numbers count as rounding, where values are of the size of 1
+SKIPPED_MOST = 0.05  # the share of differences that may be given up; above it the check has not been one
 
 Kinks = Callable[[], Sequence[np.ndarray]]
 
@@ -67,7 +72,9 @@ def same_pattern(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> bool:
     return all(np.array_equal(one, other) for one, other in zip(a, b, strict=True))
 
 
-def numerical_gradient(f: Callable[[], np.ndarray], x: np.ndarray, dout: np.ndarray | float = 1.0, *, step: float = STEP) -> np.ndarray:
+def numerical_gradient(
+    f: Callable[[], np.ndarray], x: np.ndarray, dout: np.ndarray | float = 1.0, *, step: float = STEP
+) -> np.ndarray:
     """Give the gradient of Σ dout · f() with respect to `x`, which f reads, by central differences.
 
     Parameters
@@ -98,7 +105,12 @@ def numerical_gradient(f: Callable[[], np.ndarray], x: np.ndarray, dout: np.ndar
 
 
 def differences(
-    f: Callable[[], np.ndarray], x: np.ndarray, dout: np.ndarray | float = 1.0, *, step: float = STEP, kinks: Kinks | None = None
+    f: Callable[[], np.ndarray],
+    x: np.ndarray,
+    dout: np.ndarray | float = 1.0,
+    *,
+    step: float = STEP,
+    kinks: Kinks | None = None,
 ) -> Numeric:
     """Do what `numerical_gradient` does, and count kinks: `kinks` gives the pattern of choices of the last call of f."""
     if x.dtype != np.float64:
@@ -129,7 +141,9 @@ def differences(
     return result
 
 
-def complex_step_gradient(f: Callable[..., np.ndarray], arrays: Sequence[np.ndarray], k: int, dout: np.ndarray) -> np.ndarray:
+def complex_step_gradient(
+    f: Callable[..., np.ndarray], arrays: Sequence[np.ndarray], k: int, dout: np.ndarray
+) -> np.ndarray:
     """Give the gradient of Σ dout · f(*arrays) with respect to arrays[k] from one imaginary step for each of its numbers.
 
     Parameters
@@ -159,11 +173,11 @@ def complex_step_gradient(f: Callable[..., np.ndarray], arrays: Sequence[np.ndar
     return gradient
 
 
-def relative_errors(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def relative_errors(a: np.ndarray, b: np.ndarray, smallest: float = SMALLEST) -> np.ndarray:
     """Give |a - b| / max(|a|, |b|, floor) number by number; NaN in b means "not compared", and gives NaN.
 
-    The floor, a thousandth of the largest |b|, keeps the rounding of large numbers from being held against the small
-    ones beside them. A NaN in `a` where `b` has a number is an infinite error.
+    The floor, a thousandth of the largest |b| and at least `smallest`, keeps the rounding of large numbers from being
+    held against the small ones beside them, and against what should be 0. A NaN in `a` where `b` has a number is an infinite error.
 
     Examples
     --------
@@ -172,24 +186,40 @@ def relative_errors(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """
     a, b = np.asarray(a), np.asarray(b)
     known = ~np.isnan(b)
-    floor = max(1e-3 * float(np.abs(b[known]).max(initial=0.0)), 1e-300)
+    floor = max(1e-3 * float(np.abs(b[known]).max(initial=0.0)), smallest, 1e-300)
     with np.errstate(invalid="ignore"):
-        difference = np.where(a == b, 0.0, np.abs(a - b))           # equal infinities have no difference
+        difference = np.where(a == b, 0.0, np.abs(a - b))  # equal infinities have no difference
         errors = difference / np.maximum(np.maximum(np.abs(a), np.abs(b)), floor)
     errors = np.where(np.isnan(errors), np.inf, errors)
     return np.where(known, errors, np.nan)
 
 
-def compare(witness: str, name: str, got: Any, expected: np.ndarray, tolerance: float, numeric: Numeric | None = None) -> Row:
+def compare(
+    witness: str,
+    name: str,
+    got: Any,
+    expected: np.ndarray,
+    tolerance: float,
+    numeric: Numeric | None = None,
+    smallest: float = SMALLEST,
+) -> Row:
     """Make the report's row for two arrays that should be equal."""
     got = np.asarray(got)
     if got.shape != expected.shape:
         return Row(witness, name, False, note=f"shape {got.shape}, expected {expected.shape}")
-    errors = relative_errors(got, expected)
+    errors = relative_errors(got, expected, smallest)
     known = errors[~np.isnan(errors)]
     retried, skipped = (numeric.retried, numeric.skipped) if numeric else (0, 0)
     if not known.size or skipped > SKIPPED_MOST * errors.size:
-        return Row(witness, name, False, compared=known.size, retried=retried, skipped=skipped, note="too few differences are free of kinks")
+        return Row(
+            witness,
+            name,
+            False,
+            compared=known.size,
+            retried=retried,
+            skipped=skipped,
+            note="too few differences are free of kinks",
+        )
     where = np.unravel_index(int(np.nanargmax(errors)), errors.shape)
     largest = float(errors[where])
     return Row(

@@ -55,7 +55,16 @@ class Row:
         kinks = f"{self.retried}" + (f"+{self.skipped}" if self.skipped else "") if self.retried or self.skipped else ""
         verdict = "ok" if self.passed else "WRONG"
         values = "" if self.passed or self.analytic is None else f"got {self.analytic:.6g}, expected {self.numeric:.6g}"
-        return (self.witness, self.name, number(self.largest), number(self.median), where, kinks, verdict, values or self.note)
+        return (
+            self.witness,
+            self.name,
+            number(self.largest),
+            number(self.median),
+            where,
+            kinks,
+            verdict,
+            values or self.note,
+        )
 
 
 class GradientCheckError(AssertionError):
@@ -88,7 +97,9 @@ class Report:
     @property
     def largest(self) -> float:
         """The largest relative error of all gradients."""
-        return max((row.largest for row in self.rows if row.witness == "gradient" and row.largest is not None), default=0.0)
+        return max(
+            (row.largest for row in self.rows if row.witness == "gradient" and row.largest is not None), default=0.0
+        )
 
     def raise_if_failed(self) -> Report:
         """Raise `GradientCheckError` with the table when a row failed, else give the report itself."""

@@ -20,11 +20,12 @@ import numpy as np
 from scratchnet.gradcheck.numeric import TOLERANCE, compare, differences, relative_errors
 from scratchnet.gradcheck.patterns import layer_pattern
 from scratchnet.gradcheck.report import Row
+from scratchnet.kernels.jit import one_thread
 from scratchnet.layers.base import Layer, Shape
 
-EXACT = 1e-10               # relative, between two tellings in float64 of sums of different orders
-SINGLE = 2e-3               # relative, between float32 and float64 of the same layer
-REPEATS = 5                 # calls that must give the same bits
+EXACT = 1e-10  # relative, between two tellings in float64 of sums of different orders
+SINGLE = 2e-3  # relative, between float32 and float64 of the same layer
+REPEATS = 5  # calls that must give the same bits
 
 
 def fresh(layer: Layer, shapes: Sequence[Shape], dtype: str, seed: int) -> Layer:
@@ -46,7 +47,9 @@ def run(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) -> dict[str, n
     dxs = dxs if isinstance(dxs, tuple) else (dxs,)
     names = ["x"] if len(xs) == 1 else [f"x{i}" for i in range(len(xs))]
     results = {"out": out, **{f"d{name}": dx for name, dx in zip(names, dxs, strict=True)}}
-    return {name: np.array(a, copy=True) for name, a in {**results, **{f"d{k}": g for k, g in layer.grads.items()}}.items()}
+    return {
+        name: np.array(a, copy=True) for name, a in {**results, **{f"d{k}": g for k, g in layer.grads.items()}}.items()
+    }
 
 
 def gradient_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray, tolerance: float = TOLERANCE) -> list[Row]:
@@ -55,7 +58,8 @@ def gradient_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray, tole
     rows = []
     names = ["x"] if len(xs) == 1 else [f"x{i}" for i in range(len(xs))]
     for name, array in [*zip(names, xs, strict=True), *layer.params.items()]:
-        numeric = differences(lambda: layer.forward(*xs), array, dout, kinks=lambda: layer_pattern(layer))
+        with one_thread():
+            numeric = differences(lambda: layer.forward(*xs), array, dout, kinks=lambda: layer_pattern(layer))
         rows.append(compare("gradient", name, results[f"d{name}"], numeric.gradient, tolerance, numeric))
     return rows
 
@@ -75,7 +79,10 @@ def definition_rows(layer: Layer, xs: Sequence[np.ndarray], rng: np.random.Gener
     for case, inputs in cases.items():
         dout = rng.standard_normal((len(inputs[0]), *layer.output_shape))
         got, expected = run(layer, inputs, dout), run(loops, inputs, dout)
-        rows += [compare("definition", f"{name}, {case}" if case else name, got[name], expected[name], EXACT) for name in expected]
+        rows += [
+            compare("definition", f"{name}, {case}" if case else name, got[name], expected[name], EXACT)
+            for name in expected
+        ]
     return rows
 
 
@@ -97,7 +104,11 @@ def contract_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray, seed
     dxs = layer.backward(dout)
     dxs = dxs if isinstance(dxs, tuple) else (dxs,)
     holds("inputs", frozen(read) == before, "forward or backward wrote into x, dout or a parameter")
-    holds("cache", frozen(layer.cache or ()) == kept and frozen([out]) == out_before, "backward wrote into what forward kept or gave")
+    holds(
+        "cache",
+        frozen(layer.cache or ()) == kept and frozen([out]) == out_before,
+        "backward wrote into what forward kept or gave",
+    )
     holds(
         "shapes",
         all(g.shape == layer.params[k].shape and g.dtype == layer.params[k].dtype for k, g in layer.grads.items())
@@ -108,12 +119,18 @@ def contract_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray, seed
     layer.backward(dout)
     again = [run(layer, xs, dout) for _ in range(REPEATS)]
     same = all(frozen(other.values()) == frozen(first.values()) for other in again)
-    holds("bits", same, f"the same call gave other bits within {REPEATS} repeats, or gradients were added to those before")
+    holds(
+        "bits", same, f"the same call gave other bits within {REPEATS} repeats, or gradients were added to those before"
+    )
 
     other_xs = [np.roll(x, 1, axis=0) * 0.5 + 0.25 for x in xs]
     layer.forward(*other_xs)
     layer.backward(dout)
-    holds("stale state", frozen(run(layer, xs, dout).values()) == frozen(first.values()), "an earlier batch left something behind")
+    holds(
+        "stale state",
+        frozen(run(layer, xs, dout).values()) == frozen(first.values()),
+        "an earlier batch left something behind",
+    )
 
     strange = [np.asfortranarray(np.repeat(x, 2, axis=-1))[..., ::2] for x in xs]
     with_strange = run(layer, strange, np.repeat(dout, 2, axis=-1)[..., ::2])
@@ -131,6 +148,9 @@ def contract_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray, seed
     for p, exact in zip(low.params.values(), layer.params.values(), strict=True):
         p[...] = exact
     in_single = run(low, [x.astype("float32") for x in xs], dout.astype("float32"))
-    close = all(in_single[k].dtype == np.float32 and np.nanmax(relative_errors(in_single[k], first[k]), initial=0) <= SINGLE for k in first)
+    close = all(
+        in_single[k].dtype == np.float32 and np.nanmax(relative_errors(in_single[k], first[k]), initial=0) <= SINGLE
+        for k in first
+    )
     holds("float32", close, f"float32 is further than {SINGLE:g} from float64, or not float32")
     return rows

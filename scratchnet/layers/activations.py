@@ -56,12 +56,12 @@ def softmax_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def linear_forward(x: np.ndarray) -> np.ndarray:
-    """x itself (a copy, so that two layers' results never share memory)."""
+    """X itself (a copy, so that two layers' results never share memory)."""
     return x.copy()
 
 
 def linear_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """out = x, so dx = dout (a copy)."""
+    """Out = x, so dx = dout (a copy)."""
     return dout.copy()
 
 

@@ -44,7 +44,11 @@ def choose_implementation(name: str) -> str:
     if name not in IMPLEMENTATIONS:
         raise ValueError(f"unknown implementation {name!r}; known are {', '.join(map(repr, IMPLEMENTATIONS))}")
     if name == "fused" and not COMPILED:
-        warnings.warn("NUMBA_DISABLE_JIT is set: the fused kernels need the compiler, im2col runs instead", RuntimeWarning, stacklevel=2)
+        warnings.warn(
+            "NUMBA_DISABLE_JIT is set: the fused kernels need the compiler, im2col runs instead",
+            RuntimeWarning,
+            stacklevel=2,
+        )
         return "im2col"
     return name
 
@@ -127,7 +131,9 @@ class Layer:
                 " For numbers, build it alone: layer.build(x.shape[1:]); layer.forward(x)"
             )
         if self.node is not None:
-            raise ValueError(f"{self} is connected already, and a layer is connected once; make a second {type(self).__name__}(...)")
+            raise ValueError(
+                f"{self} is connected already, and a layer is connected once; make a second {type(self).__name__}(...)"
+            )
         shapes = [parent.shape for parent in parents]
         self.node = Node(self, parents, self.compute_output_shape(*shapes))
         return self.node if self.activation is None else self.activation(self.node)
@@ -162,7 +168,9 @@ class Layer:
         shapes = [tuple(s) for s in input_shape] if isinstance(input_shape[0], (tuple, list)) else [tuple(input_shape)]  # type: ignore[arg-type]
         return self.build_for(shapes, rng if rng is not None else np.random.default_rng(0), dtype, "fused")
 
-    def build_for(self, shapes: Sequence[Shape], rng: np.random.Generator, dtype: DTypeLike, implementation: str) -> Layer:
+    def build_for(
+        self, shapes: Sequence[Shape], rng: np.random.Generator, dtype: DTypeLike, implementation: str
+    ) -> Layer:
         """Make the parameters for inputs of `shapes`, and choose the pair of functions: what a model calls."""
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
@@ -216,7 +224,9 @@ class Layer:
     def check_input(self, x: np.ndarray, shape: Shape | None = None) -> None:
         """Refuse an input that the layer was not built for, and say which it was built for."""
         if not self.built:
-            raise ValueError(f"{self} has no parameters yet: call layer.build(x.shape[1:]) first, or make it part of a Model")
+            raise ValueError(
+                f"{self} has no parameters yet: call layer.build(x.shape[1:]) first, or make it part of a Model"
+            )
         expected = shape or self.input_shape
         if not isinstance(x, np.ndarray) or x.shape[1:] != expected or x.dtype != self.dtype:
             came = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
@@ -230,7 +240,9 @@ class Layer:
         if self.cache is None:
             raise ValueError(f"{self}: backward needs a forward before it, with the batch that dout belongs to")
         if dout.shape[1:] != self.output_shape:
-            raise ValueError(f"{self}: dout has the shape of the output, (N, {', '.join(map(str, self.output_shape))}); got {dout.shape}")
+            raise ValueError(
+                f"{self}: dout has the shape of the output, (N, {', '.join(map(str, self.output_shape))}); got {dout.shape}"
+            )
         return self.cache
 
     # -- settings ----------------------------------------------------------------------------------------------------
@@ -246,7 +258,9 @@ class Layer:
 def check_weights(names: Sequence[str], params: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> None:
     """Refuse a list of weights that does not fit these parameters."""
     if len(weights) != len(params):
-        raise ValueError(f"expected {len(params)} arrays ({', '.join(names)}), got {len(weights)}; get_weights() shows their order")
+        raise ValueError(
+            f"expected {len(params)} arrays ({', '.join(names)}), got {len(weights)}; get_weights() shows their order"
+        )
     for name, p, value in zip(names, params, weights, strict=True):
         if np.shape(value) != p.shape:
             raise ValueError(f"{name} has shape {p.shape}; got {np.shape(value)}. get_weights() shows the layout")
@@ -258,7 +272,9 @@ class InputLayer(Layer):
     def __init__(self, shape: Sequence[int], *, name: str | None = None):
         super().__init__(name=name)
         if not shape or not all(isinstance(s, (int, np.integer)) and s >= 1 for s in shape):
-            raise ValueError(f"Input takes the shape of one sample, such as Input(shape=(28, 28, 1)); got shape={shape!r}")
+            raise ValueError(
+                f"Input takes the shape of one sample, such as Input(shape=(28, 28, 1)); got shape={shape!r}"
+            )
         self.shape = tuple(int(s) for s in shape)
         self.node = Node(self, (), self.shape)
 

@@ -35,7 +35,7 @@ def conv2d_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: 
     cols = im2col(x, w.shape[:2], strides, pads)                # (N, H, W, C) -> (N·OH·OW, KH·KW·C)
     out = cols @ w.reshape(-1, F)                               # (N·OH·OW, KH·KW·C) @ (KH·KW·C, F) -> (N·OH·OW, F)
     if b is not None:
-        out += b
+        out = out + b
     return out.reshape(N, *window_output_shape(x.shape, w.shape[:2], strides, pads), F)
 
 

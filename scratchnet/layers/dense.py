@@ -19,7 +19,7 @@ from scratchnet.layers.base import Layer, Shape
 
 
 def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
-    """x @ w + b: (N, D), (D, U), (U,) or None -> (N, U)."""
+    """X @ w + b: (N, D), (D, U), (U,) or None -> (N, U)."""
     return x @ w if b is None else x @ w + b        # (N, D) @ (D, U) -> (N, U)
 
 

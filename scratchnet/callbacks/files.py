@@ -1,0 +1,107 @@
+"""Callbacks that write files: the model at the end of epochs, and a table of their values."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+
+from scratchnet.callbacks.base import Callback, Logs
+from scratchnet.callbacks.watching import Monitor
+from scratchnet.serialization import write_text
+
+
+class ModelCheckpoint(Monitor):
+    """Save the model at the end of epochs.
+
+    Parameters
+    ----------
+    filepath : path
+        May name the epoch and its values, as in "model-{epoch:02d}-{val_loss:.3f}.npz"; the first epoch is 1 here.
+    monitor : str
+    verbose : int
+        1 prints each save.
+    save_best_only : bool
+        Whether only an epoch better than all before is saved.
+    save_weights_only : bool
+        Whether the optimizer's state is left out.
+    mode : {"auto", "min", "max"}
+    initial_value_threshold : float, optional
+        A value that the first saved epoch must better.
+    """
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        initial_value_threshold: float | None = None,
+    ):
+        super().__init__(monitor, mode)
+        self.filepath = os.fspath(filepath)
+        self.verbose, self.save_best_only, self.save_weights_only = verbose, save_best_only, save_weights_only
+        self.initial_value_threshold = initial_value_threshold
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Start anew; only a checkpoint that chooses needs its value."""
+        if self.save_best_only:
+            super().on_train_begin(logs)
+        self.best = self.initial_value_threshold
+        names = self.params.get("metrics", [])
+        self._path(0, dict.fromkeys(names, 0.0))
+
+    def _path(self, epoch: int, logs: Logs) -> str:
+        try:
+            return self.filepath.format(epoch=epoch + 1, **logs)
+        except (KeyError, IndexError, ValueError) as error:
+            known = ", ".join(["epoch", *logs])
+            raise ValueError(
+                f"filepath={self.filepath!r} cannot be filled in ({error}); known names are {known}"
+            ) from None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Save, if it is time to."""
+        logs = logs or {}
+        if self.save_best_only:
+            if not self.better(logs[self.monitor], self.best):
+                return
+            self.best = logs[self.monitor]
+        path = self._path(epoch, logs)
+        self.model.save(path, include_optimizer=not self.save_weights_only)
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: saved {path}")
+
+
+class CSVLogger(Callback):
+    """Write each epoch's values as a row of a CSV file; the file is whole after every epoch.
+
+    Parameters
+    ----------
+    filename : path
+    separator : str
+    append : bool
+        Whether rows go behind those of an existing file.
+    """
+
+    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):
+        self.filename, self.separator, self.append = Path(filename), separator, append
+        self.text = ""
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Read what is there, when rows are appended."""
+        self.text = self.filename.read_text(encoding="utf-8") if self.append and self.filename.exists() else ""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Write one more row."""
+        logs = logs or {}
+        rows = io.StringIO()
+        writer = csv.writer(rows, delimiter=self.separator, lineterminator="\n")
+        if not self.text:
+            writer.writerow(["epoch", *logs])
+        writer.writerow([epoch, *logs.values()])
+        self.text += rows.getvalue()
+        write_text(self.filename, self.text)

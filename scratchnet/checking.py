@@ -1,0 +1,46 @@
+"""What may come in: every refusal says what was expected, what came, and the line that mends it."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+
+def check_images(x: np.ndarray, expected: tuple[int, ...], what: str = "x") -> np.ndarray:
+    """Refuse what are not images of the shape `expected`, as floats, and at least one."""
+    x = np.asarray(x)
+    wanted = f"(n, {', '.join(map(str, expected))})"
+    if x.shape[1:] != expected:
+        mend = (
+            " Grey images get their channel axis from preprocessing.add_channel_axis"
+            if (*x.shape[1:], 1) == expected
+            else ""
+        )
+        mend = f" One sample is a batch of one: {what}[np.newaxis]" if x.shape == expected else mend
+        raise ValueError(f"{what}: the model takes images of shape {wanted}; got {x.shape}.{mend}")
+    if x.dtype.kind != "f":
+        raise ValueError(
+            f"{what}: the model takes images as floats; got {x.dtype}. Make them with {what} = normalize_images({what})"
+        )
+    if not len(x):
+        raise ValueError(f"{what}: there is no image in it")
+    return x
+
+
+def check_batch_size(batch_size: int | None) -> int:
+    """Give the number of images in a step: 32 for None."""
+    if batch_size is None:
+        return 32
+    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise ValueError(f"batch_size is an integer of at least 1; got {batch_size!r}")
+    return int(batch_size)
+
+
+def check_verbose(verbose: int | str) -> int:
+    """Give 0 (nothing), 1 (a bar) or 2 (lines); "auto" is a bar on a terminal and lines elsewhere."""
+    if verbose == "auto":
+        return 1 if sys.stderr.isatty() else 2
+    if verbose not in (0, 1, 2):
+        raise ValueError(f"verbose is 'auto', 0, 1 or 2; got {verbose!r}")
+    return int(verbose)

@@ -1,0 +1,105 @@
+"""``scratchnet gradcheck``: every layer, loss and optimizer, and both whole networks, before the three witnesses."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from tqdm import tqdm
+
+from scratchnet import gradcheck
+from scratchnet.gradcheck.report import Report, Row, table
+from scratchnet.layers import (
+    Activation,
+    Add,
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Flatten,
+    Layer,
+    MaxPooling2D,
+    MinPooling2D,
+    ReLU,
+    Softmax,
+)
+from scratchnet.networks import net_1, net_2
+from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
+
+LAYERS: list[tuple[type[Layer], tuple, dict, tuple]] = [
+    (Conv2D, (3, (3, 3)), {"padding": "same"}, (5, 6, 2)),
+    (Conv2D, (4, (3, 3)), {"strides": 2, "padding": "same"}, (6, 5, 3)),
+    (Conv2D, (3, (3, 2)), {"strides": (1, 2), "use_bias": False}, (5, 6, 2)),
+    (Conv2D, (2, (1, 4)), {"strides": (3, 1), "padding": "same"}, (7, 5, 1)),
+    (MaxPooling2D, ((2, 2),), {"strides": 1, "padding": "same"}, (5, 4, 3)),
+    (MaxPooling2D, ((3, 2),), {"strides": (2, 1)}, (5, 6, 2)),
+    (MinPooling2D, ((2, 3),), {"strides": (1, 2), "padding": "same"}, (5, 6, 2)),
+    (AveragePooling2D, ((3, 2),), {"strides": (2, 1), "padding": "same"}, (5, 6, 2)),
+    (AveragePooling2D, ((2, 2),), {}, (5, 6, 2)),
+    (Dense, (4,), {}, (7,)),
+    (Dense, (1,), {"use_bias": False}, (3,)),
+    (Flatten, (), {}, (2, 3, 2)),
+    (ReLU, (), {}, (3, 4, 2)),
+    (Softmax, (), {}, (5,)),
+    (Activation, ("linear",), {}, (5,)),
+    (Add, (), {}, ((3, 4, 2), (3, 4, 2))),
+]
+OPTIMIZERS = [
+    SGD(),
+    SGD(0.1, 0.9),
+    SGD(0.1, 0.9, nesterov=True),
+    Adagrad(),
+    Adagrad(0.01, 0.0),
+    Adadelta(),
+    Adadelta(1.0),
+    Adam(),
+]
+SHAPES = [(28, 28, 1), (32, 32, 3)]
+
+
+def reports(implementation: str = "fused") -> Iterator[Report]:
+    """Run all checks, one report each."""
+    for kind, arguments, settings, shape in LAYERS:
+        told = {"implementation": implementation} if "implementation" in kind.__init__.__code__.co_varnames else {}
+        yield gradcheck.check_layer(kind(*arguments, **settings, **told), shape)
+    yield gradcheck.check_loss()
+    for optimizer in OPTIMIZERS:
+        yield gradcheck.check_optimizer(optimizer)
+    rng = np.random.default_rng(0)
+    for network in (net_1, net_2):
+        for shape in SHAPES:
+            x, y = rng.random((2, *shape)), np.eye(10)[rng.integers(0, 10, 2)]
+            model = network(shape, 10, seed=0, implementation=implementation)
+            model.compile("adam", "categorical_crossentropy")
+            yield gradcheck.check_model(model, x, y)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a table of every comparison, or break something first; 0 when all is right, 1 when not."""
+    if getattr(args, "break_name", None):
+        from scratchnet.tools import gradcheck_break
+
+        return gradcheck_break.run(args.break_name)
+    began = time.perf_counter()
+    total = len(LAYERS) + 1 + len(OPTIMIZERS) + 2 * len(SHAPES)
+    done = list(tqdm(reports(), total=total, desc="gradcheck", unit="check", disable=None, leave=False))
+    for report in done:
+        numbers = [row for row in report.rows if row.witness != "contract"]
+        promises = [row for row in report.rows if row.witness == "contract"]
+        held = sum(row.passed for row in promises)
+        broken = [row for row in promises if not row.passed]
+        summary = [Row("contract", f"{held} of {len(promises)} promises", not broken)] if promises else []
+        print(table([*numbers, *(broken or summary)], report.title), end="\n\n")
+    wrong = [report.title for report in done if not report.passed]
+    rows = sum(len(report.rows) for report in done)
+    largest = max(report.largest for report in done)
+    print(
+        f"{len(done)} checks, {rows} comparisons, largest relative error of a gradient {largest:.1e}, {time.perf_counter() - began:.0f} s"
+    )
+    print(
+        f"WRONG: {'; '.join(wrong)}"
+        if wrong
+        else "every gradient agrees with finite differences, every forward with its definition"
+    )
+    return 1 if wrong else 0
