@@ -6,7 +6,7 @@ forward -> loss -> backward -> the optimizer moves every parameter
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,25 @@ class Compiled:
     loss: Any = None
     metrics: tuple[str, ...] = ()
     fuse: bool = True
+
+    if TYPE_CHECKING:  # what Model has, and is used here
+
+        @property
+        def params(self) -> dict[str, np.ndarray]:
+            """See `Model`."""
+
+        @property
+        def grads(self) -> dict[str, np.ndarray]:
+            """See `Model`."""
+
+        def get_weights(self) -> list[np.ndarray]:
+            """See `Model`."""
+
+        def set_weights(self, weights: Sequence[np.ndarray]) -> None:
+            """See `Model`."""
+
+        def layer_outputs(self, x: np.ndarray) -> dict[str, np.ndarray]:
+            """See `Model`."""
 
     # -- how to train -------------------------------------------------------------------------------------------------
 
@@ -62,7 +81,8 @@ class Compiled:
             raise ValueError(f"metrics is ['accuracy'] or None; got {list(metrics)!r}")
         if len(self.nodes[-1].shape) != 1:
             raise ValueError(
-                f"a cross-entropy needs one row of numbers a sample; the model gives {self.nodes[-1].shape}. End it with Flatten and Dense"
+                f"a cross-entropy needs one row of numbers a sample; the model gives {self.nodes[-1].shape}."
+                " End it with Flatten and Dense"
             )
         ends_in_softmax = is_activation(self.nodes[-1], "softmax")
         name = type(loss).__name__
@@ -100,7 +120,7 @@ class Compiled:
         if not np.isfinite(loss):
             raise FloatingPointError(self._what_went_wrong(x, loss))
         self.plan.backward(dlogits, self.plan.logits, need_dx=False)
-        self.optimizer.update(list(self.params.values()), list(self.grads.values()))  # type: ignore[attr-defined]
+        self.optimizer.update(list(self.params.values()), list(self.grads.values()))
         return loss, _count_right(logits, labels)
 
     def _look(self, x: np.ndarray, labels: np.ndarray) -> tuple[float, int]:
@@ -113,7 +133,7 @@ class Compiled:
         """Name the first layer whose output is not finite."""
         if not np.isfinite(x).all():
             return f"the loss is {loss}: the images hold NaN or infinity; look with np.isfinite(x).all(axis=(1, 2, 3))"
-        for name, value in self.layer_outputs(x).items():  # type: ignore[attr-defined]
+        for name, value in self.layer_outputs(x).items():
             if not np.isfinite(value).all():
                 where = f"layer {name!r} is the first whose output is not finite"
                 break

@@ -24,7 +24,7 @@ import numpy as np
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """log softmax of every row, each row's own maximum taken out first: (N, K) -> (N, K)."""
+    """Take the logarithm of the softmax of every row, each row's own maximum taken out first: (N, K) -> (N, K)."""
     shifted = logits - logits.max(axis=-1, keepdims=True)                       # the largest is 0
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))        # the sum is between 1 and K
 
@@ -161,7 +161,9 @@ class CategoricalCrossentropy(_Crossentropy):
                 f" For integer labels: y = one_hot(y, {K}), or loss='sparse_categorical_crossentropy'"
             )
         if y.dtype.kind not in "fiub" or not np.allclose(y.sum(axis=1), 1, atol=1e-4) or (y < 0).any():
-            raise ValueError(f"categorical_crossentropy takes rows of non-negative numbers of sum 1; make them with one_hot(labels, {K})")
+            raise ValueError(
+                f"categorical_crossentropy takes rows of non-negative numbers of sum 1; make them with one_hot(labels, {K})"
+            )
         return y
 
 
@@ -198,7 +200,7 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         labels = y.reshape(-1)
         if labels.dtype.kind not in "fiu" or (labels != np.floor(labels)).any():
             raise ValueError(f"sparse_categorical_crossentropy takes whole numbers from 0 to {K - 1}; got {y.dtype} labels")
-        if len(labels) and not (0 <= labels.min() and labels.max() < K):
+        if len(labels) and (labels.min() < 0 or labels.max() >= K):
             raise ValueError(
                 f"labels run from {labels.min():g} to {labels.max():g}, but the model has {K} outputs, for labels 0 to {K - 1}:"
                 " give its last layer more units, or number the labels from 0"

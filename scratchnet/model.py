@@ -360,8 +360,8 @@ def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type[L
 
 
 def _model_from_config(config: Mapping[str, Any], classes: Mapping[str, Any]) -> Model:
-    nodes: dict[str, Node] = {}
-    node = None
+    nodes: dict[str, Any] = {}
+    node: Any = None
     for described in config["layers"]:
         kind, settings = described["class"], described["config"]
         if not (isinstance(classes.get(kind), type) and issubclass(classes[kind], Layer)):
@@ -370,7 +370,6 @@ def _model_from_config(config: Mapping[str, Any], classes: Mapping[str, Any]) ->
             )
         layer = classes[kind](**settings)
         inputs = [nodes[name] for name in described["inputs"]]
-        node = layer.node if isinstance(layer, InputLayer) else layer(inputs)
-        nodes[settings["name"]] = node
+        node = nodes[settings["name"]] = layer.node if isinstance(layer, InputLayer) else layer(inputs)
     settings = {key: config[key] for key in ("seed", "dtype", "implementation", "name")}
-    return Model(next(iter(nodes.values())), node, **settings)  # type: ignore[arg-type]
+    return Model(next(iter(nodes.values())), node, **settings)

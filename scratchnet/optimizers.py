@@ -53,16 +53,9 @@ def adadelta_update(
 
 
 def adam_update(
-    p: np.ndarray,
-    g: np.ndarray,
-    m: np.ndarray,
-    v: np.ndarray,
-    t: int,
-    learning_rate: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-) -> None:
+    p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray,
+    t: int, learning_rate: float, beta_1: float, beta_2: float, epsilon: float,
+) -> None:  # fmt: skip
     """Divide recent gradients' mean m by the root of their squares' mean v.
 
     Both start at 0, and after t steps have seen weights of sum 1 - βᵗ only; the rate corrects for it. ε stands beside
@@ -126,7 +119,7 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        if not np.isscalar(value) or isinstance(value, str) or not 0 <= float(value) < np.inf:  # type: ignore[arg-type]
+        if not np.isscalar(value) or isinstance(value, str) or not 0 <= float(value) < np.inf:
             raise ValueError(f"learning_rate is a finite number of at least 0; got {value!r}")
         self._learning_rate = float(value)
 
@@ -206,7 +199,7 @@ class SGD(Optimizer):
         if self.in_one_pass:
             one_pass(updates.sgd, p, g, state, self.learning_rate, self.momentum, self.nesterov)
         else:
-            sgd_update(p, g, *state, self.learning_rate, self.momentum, self.nesterov)
+            sgd_update(p, g, state[0], self.learning_rate, self.momentum, self.nesterov)
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments that make this optimizer again."""
@@ -248,7 +241,7 @@ class Adagrad(Optimizer):
         if self.in_one_pass:
             one_pass(updates.adagrad, p, g, state, self.learning_rate, self.epsilon)
         else:
-            adagrad_update(p, g, *state, self.learning_rate, self.epsilon)
+            adagrad_update(p, g, state[0], self.learning_rate, self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments that make this optimizer again."""
@@ -289,7 +282,7 @@ class Adadelta(Optimizer):
         if self.in_one_pass:
             one_pass(updates.adadelta, p, g, state, self.learning_rate, self.rho, 1 - self.rho, self.epsilon)
         else:
-            adadelta_update(p, g, *state, self.learning_rate, self.rho, self.epsilon)
+            adadelta_update(p, g, state[0], state[1], self.learning_rate, self.rho, self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments that make this optimizer again."""
@@ -327,27 +320,17 @@ class Adam(Optimizer):
         """Apply `adam_update`; every parameter is at the same step t."""
         if self.in_one_pass:
             rate = adam_rate(self.iterations, self.learning_rate, self.beta_1, self.beta_2)
-            one_pass(
-                updates.adam,
-                p,
-                g,
-                state,
-                rate,
-                self.beta_1,
-                1 - self.beta_1,
-                self.beta_2,
-                1 - self.beta_2,
-                self.epsilon,
-            )
+            m_and_v = (self.beta_1, 1 - self.beta_1, self.beta_2, 1 - self.beta_2)
+            one_pass(updates.adam, p, g, state, rate, *m_and_v, self.epsilon)
         else:
-            adam_update(p, g, *state, self.iterations, self.learning_rate, self.beta_1, self.beta_2, self.epsilon)
+            adam_update(p, g, state[0], state[1], self.iterations, self.learning_rate, self.beta_1, self.beta_2, self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments that make this optimizer again."""
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
 
 
-KNOWN: dict[str, type[Optimizer]] = {c.__name__.lower(): c for c in (SGD, Adagrad, Adadelta, Adam)}
+KNOWN: dict[str, Any] = {c.__name__.lower(): c for c in (SGD, Adagrad, Adadelta, Adam)}
 
 
 def get(optimizer: Any) -> Optimizer:

@@ -31,7 +31,7 @@ class Step:
     """
 
     def __init__(self, node: Node):
-        self.node, self.parents, self.layers = node, node.parents, (node.layer,)
+        self.node, self.parents = node, node.parents
 
     def forward(self, *xs: np.ndarray) -> np.ndarray:
         """Give the node's value."""
@@ -51,17 +51,16 @@ class StepWithReLU(Step):
     """A Conv2D or Dense node and the ReLU node behind it, in one pass each way."""
 
     def __init__(self, node: Node, relu: Node):
-        self.node, self.parents, self.layers = relu, node.parents, (node.layer, relu.layer)
+        super().__init__(relu)
+        self.parents = node.parents
         self.layer: Any = node.layer
-        room, geometry = (
-            (fused_conv2d, (self.layer.strides, self.layer.pads))
-            if isinstance(self.layer, Conv2D)
-            else (fused_dense, ())
-        )
-        kind = "conv2d" if room is fused_conv2d else "dense"
-        self.run_forward = partial(getattr(room, f"{kind}_forward"), relu=True)
-        self.run_backward = getattr(room, f"{kind}_backward")
-        self.geometry: tuple[Any, ...] = geometry
+        self.geometry: tuple[Any, ...] = ()
+        run_forward: Any = fused_dense.dense_forward
+        self.run_backward: Any = fused_dense.dense_backward
+        if isinstance(self.layer, Conv2D):
+            self.geometry = (self.layer.strides, self.layer.pads)
+            run_forward, self.run_backward = fused_conv2d.conv2d_forward, fused_conv2d.conv2d_backward
+        self.run_forward = partial(run_forward, relu=True)
         self.cache: tuple[np.ndarray, np.ndarray] | None = None
 
     def forward(self, *xs: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ and w = ow·SW + j - left is the input cell under tap i, j of the window at oh, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -280,4 +280,4 @@ def adam(
     return p
 
 
-UPDATE_RULES = {"SGD": sgd, "Adagrad": adagrad, "Adadelta": adadelta, "Adam": adam}
+UPDATE_RULES: dict[str, Callable[..., float]] = {"SGD": sgd, "Adagrad": adagrad, "Adadelta": adadelta, "Adam": adam}

@@ -67,7 +67,7 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], 
     if "config" in arrays:
         raise ValueError("'config' is the name of the settings; give the array another")
     text = json.dumps(config)
-    return write_whole(path, lambda file: np.savez(file, config=np.array(text), **arrays))
+    return write_whole(path, lambda file: np.savez(file, allow_pickle=False, config=np.array(text), **arrays))
 
 
 def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

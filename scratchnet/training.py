@@ -95,7 +95,8 @@ class Training(Compiled):
 
         self.history = History()
         given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or [])
-        shown: list[Callback] = {0: [], 1: [ProgressBar()], 2: [EpochLines()]}[check_verbose(verbose)]
+        showing: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [EpochLines()]}
+        shown = showing[check_verbose(verbose)]
         told = CallbackList([*given, self.history, *shown])
         names = ["loss", *self.metrics]
         names += [f"val_{name}" for name in names] if validates else []
@@ -114,7 +115,7 @@ class Training(Compiled):
         )
         self.stop_training = False
         told.tell("on_train_begin")
-        good_weights = self.get_weights()  # type: ignore[attr-defined]
+        good_weights = self.get_weights()
         logs: dict[str, float] = {}
         try:
             for epoch in range(initial_epoch, epochs):
@@ -123,14 +124,14 @@ class Training(Compiled):
                 if validates:
                     values = self._mean_values(x_val, labels_val, batch_size, show=False)
                     logs |= {f"val_{name}": value for name, value in values.items()}
-                if not all(np.isfinite(p).all() for p in self.params.values()):  # type: ignore[attr-defined]
+                if not all(np.isfinite(p).all() for p in self.params.values()):
                     raise FloatingPointError(self._what_went_wrong(self._batch(x, slice(0, batch_size)), np.nan))
-                good_weights = self.get_weights()  # type: ignore[attr-defined]
+                good_weights = self.get_weights()
                 told.tell("on_epoch_end", epoch, logs)
                 if self.stop_training:
                     break
         except FloatingPointError:
-            self.set_weights(good_weights)  # type: ignore[attr-defined]
+            self.set_weights(good_weights)
             self.optimizer.reset()
             raise
         finally:

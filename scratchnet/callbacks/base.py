@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scratchnet.training import Training
+    from scratchnet.model import Model
 
 Logs = dict[str, float]
 
@@ -18,13 +18,14 @@ class Callback:
     ----------
     model : Model
     params : dict
-        epochs, steps (batches in an epoch), batch_size, samples, verbose, metrics (the names that an epoch's logs have).
+        epochs, steps (batches in an epoch), batch_size, samples, verbose, and metrics: the names that an epoch's
+        logs have.
     """
 
-    model: Training
+    model: Model
     params: dict[str, Any]
 
-    def set_model(self, model: Training) -> None:
+    def set_model(self, model: Model) -> None:
         """Learn which model trains."""
         self.model = model
 

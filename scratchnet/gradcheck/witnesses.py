@@ -12,7 +12,7 @@ contract     what surrounds the mathematics: nothing that is read is written, th
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,7 @@ def contract_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray, seed
     def holds(name: str, truth: bool, note: str) -> None:
         rows.append(Row("contract", name, bool(truth), note="" if truth else note))
 
-    def frozen(arrays: Sequence[Any]) -> list[bytes]:
+    def frozen(arrays: Iterable[Any]) -> list[bytes]:
         return [np.ascontiguousarray(a).tobytes() for a in arrays if isinstance(a, np.ndarray)]
 
     first = run(layer, xs, dout)

@@ -28,7 +28,7 @@ STRIP = 192                # pixels of dout that dw reads before it moves to the
 
 
 @jit()
-def _place(x, n, image, top, left):  # type: ignore[no-untyped-def]
+def _place(x, n, image, top, left):
     """Copy image n into the middle of a padded one (in loops: slices take numba seconds to compile)."""
     _, H, W, C = x.shape
     for h in range(H):
@@ -38,7 +38,7 @@ def _place(x, n, image, top, left):  # type: ignore[no-untyped-def]
 
 
 @jit(parallel=True)
-def _forward(x, w, b, out, SH, SW, top, left, Hp, Wp, floor):  # type: ignore[no-untyped-def]
+def _forward(x, w, b, out, SH, SW, top, left, Hp, Wp, floor):
     N, _, _, C = x.shape
     KH, KW, _, F = w.shape
     _, OH, OW, _ = out.shape
@@ -56,7 +56,7 @@ def _forward(x, w, b, out, SH, SW, top, left, Hp, Wp, floor):  # type: ignore[no
 
 
 @jit(parallel=True)
-def _backward(dout, out, x, w_phases, phases, dx, dws, dbs, SH, SW, top, left, Hp, Wp, Hd, Wd, masked, need_dx, lowest):  # type: ignore[no-untyped-def]
+def _backward(dout, out, x, w_phases, phases, dx, dws, dbs, SH, SW, top, left, Hp, Wp, Hd, Wd, masked, need_dx, lowest):
     N, H, W, C = x.shape
     G, KH, KW, _, F = dws.shape
     _, OH, OW, _ = dout.shape
@@ -115,7 +115,9 @@ def _kernel_phases(w: np.ndarray, strides: tuple[int, int]) -> tuple[np.ndarray,
     return np.concatenate(parts), table
 
 
-def conv2d_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: tuple[int, int], pads: Pads, *, relu: bool = False) -> np.ndarray:
+def conv2d_forward(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: tuple[int, int], pads: Pads, *, relu: bool = False
+) -> np.ndarray:
     """Convolve as `layers.conv2d.conv2d_forward` does, and with `relu` take max(0, ·) of each output as it is stored.
 
     Parameters

@@ -22,7 +22,7 @@ ROWS = 96           # images, or inputs, in a task
 
 
 @jit(parallel=True)
-def _forward(x, w, partial, lowest):  # type: ignore[no-untyped-def]
+def _forward(x, w, partial, lowest):
     N, D = x.shape
     S, _, U = partial.shape
     blocks = (N + ROWS - 1) // ROWS
@@ -41,7 +41,7 @@ def _forward(x, w, partial, lowest):  # type: ignore[no-untyped-def]
 
 
 @jit(parallel=True)
-def _backward_w(dout, x, dw, zeros, lowest):  # type: ignore[no-untyped-def]
+def _backward_w(dout, x, dw, zeros, lowest):
     N, D = x.shape
     U = dout.shape[1]
     for task in prange((D + ROWS - 1) // ROWS):
@@ -55,7 +55,7 @@ def _backward_w(dout, x, dw, zeros, lowest):  # type: ignore[no-untyped-def]
 
 
 @jit(parallel=True)
-def _backward_x(dout, w, dx, zeros, lowest):  # type: ignore[no-untyped-def]
+def _backward_x(dout, w, dx, zeros, lowest):
     N, D = dx.shape
     U = dout.shape[1]
     for task in prange((D + ROWS - 1) // ROWS):

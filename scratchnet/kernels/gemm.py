@@ -45,13 +45,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import llvmlite.binding as llvm
-import numpy as np
 from llvmlite import ir
-from numba import config, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from scratchnet.kernels.jit import jit
+from scratchnet.kernels.jit import config, jit
 
 
 def host_features() -> set[str]:
@@ -80,7 +79,6 @@ def tile_shape(features: set[str], machine: str = llvm.get_process_triple()) -> 
 
 
 VECTOR_BYTES, ROWS, VECTORS = tile_shape(host_features())
-LANES32 = VECTOR_BYTES // 4
 
 
 def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsize: int) -> ir.Function:
@@ -135,7 +133,8 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
         else:
             builder.store(value, place(start, j), align=itemsize)
 
-    accumulators = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]   # LLVM makes them registers
+    # LLVM makes registers of these.
+    accumulators = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
     for m in range(rows):
         for j in range(vectors):
             builder.store(load(builder.gep(s, [times(ss, m)]), j), accumulators[m][j])
@@ -160,74 +159,74 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
     return tile
 
 
-def _make_tile(rows: int, vectors: int, masked: bool) -> Callable:
-    """Make the numba intrinsic that calls one tile: arrays with element offsets become pointers."""
+def _build_strip(module: ir.Module, vectors: int, masked: bool, itemsize: int) -> ir.Function:
+    """Write the LLVM function of a strip of C, one tile wide and M rows high: large tiles first, smaller ones for the rest."""
+    name = f"scratchnet_strip_{vectors}{'_masked' if masked else ''}_f{8 * itemsize}"
+    if name in module.globals:
+        return module.globals[name]
+
+    tiles = {rows: _build_tile(module, rows, vectors, masked, itemsize) for rows in (ROWS, 4, 2, 1)}
+    word = ir.IntType(64)
+    arguments = [*tiles[1].function_type.args, word]
+    strip = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
+    strip.linkage = "linkonce_odr"
+    strip.attributes.add("noinline")
+    a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, KO, KI, floor, live, M = strip.args
+    builder = ir.IRBuilder(strip.append_basic_block())
+    done = cgutils.alloca_once_value(builder, ir.Constant(word, 0))
+    for rows, tile in tiles.items():
+        count = builder.sdiv(builder.sub(M, builder.load(done)), ir.Constant(word, rows))
+        with cgutils.for_range(builder, count):
+            m = builder.load(done)
+            places = [builder.gep(start, [builder.mul(stride, m)]) for start, stride in ((a, sm), (s, ss), (c, sc))]
+            builder.call(tile, [places[0], sm, sao, sak, b, sbo, sbk, places[1], ss, places[2], sc, KO, KI, floor, live])
+            builder.store(builder.add(m, ir.Constant(word, rows)), done)
+    builder.ret_void()
+    return strip
+
+
+def _make_strip(vectors: int, masked: bool) -> Callable:
+    """Make the numba intrinsic that calls a strip: arrays with element offsets become pointers."""
 
     @intrinsic
-    def tile(typing, a, a0, sm, sao, sak, b, b0, sbo, sbk, s, s0, ss, c, c0, sc, KO, KI, floor, live):  # type: ignore[no-untyped-def]
+    def strip(typing, a, a0, sm, sao, sak, b, b0, sbo, sbk, s, s0, ss, c, c0, sc, M, KO, KI, floor, live):
         i = types.intp
-        signature = types.void(a, i, i, i, i, b, i, i, i, s, i, i, c, i, i, i, i, a.dtype, i)
+        signature = types.void(a, i, i, i, i, b, i, i, i, s, i, i, c, i, i, i, i, i, a.dtype, i)
 
-        def emit(context, builder, signature, values):  # type: ignore[no-untyped-def]
+        def emit(context, builder, signature, values):
             def pointer(k: int) -> ir.Value:
                 array = context.make_array(signature.args[k])(context, builder, values[k])
                 return builder.gep(array.data, [values[k + 1]])
 
-            _, _, sm, sao, sak, _, _, sbo, sbk, _, _, ss, _, _, sc, KO, KI, floor, live = values
-            function = _build_tile(builder.module, rows, vectors, masked, signature.args[0].dtype.bitwidth // 8)
-            operands = [pointer(0), sm, sao, sak, pointer(5), sbo, sbk, pointer(9), ss, pointer(12), sc, KO, KI, floor, live]
-            builder.call(function, operands)
+            _, _, sm, sao, sak, _, _, sbo, sbk, _, _, ss, _, _, sc, M, KO, KI, floor, live = values
+            function = _build_strip(builder.module, vectors, masked, signature.args[0].dtype.bitwidth // 8)
+            strides_and_starts = [pointer(0), sm, sao, sak, pointer(5), sbo, sbk, pointer(9), ss, pointer(12), sc]
+            builder.call(function, [*strides_and_starts, KO, KI, floor, live, M])
             return context.get_dummy_value()
 
         return signature, emit
 
-    return tile
+    return strip
 
 
-_tile_full = _make_tile(ROWS, VECTORS, masked=False)
-_tile_4 = _make_tile(4, VECTORS, masked=False)
-_tile_2 = _make_tile(2, VECTORS, masked=False)
-_tile_1 = _make_tile(1, VECTORS, masked=False)
-_tail_full = _make_tile(ROWS, 1, masked=True)
-_tail_4 = _make_tile(4, 1, masked=True)
-_tail_2 = _make_tile(2, 1, masked=True)
-_tail_1 = _make_tile(1, 1, masked=True)
+_strip = _make_strip(VECTORS, masked=False)
+_last_strip = _make_strip(1, masked=True)
 
 
 @jit()
-def multiply(a, a0, sm, sao, sak, b, b0, sbo, sbk, s, s0, ss, c, c0, sc, M, N, KO, KI, floor):  # type: ignore[no-untyped-def]
-    """Compute C = max(floor, S + A·B) for a block of M × N; see the module's page for the strides."""
+def multiply(a, a0, sm, sao, sak, b, b0, sbo, sbk, s, s0, ss, c, c0, sc, M, N, KO, KI, floor):
+    """Compute C = max(floor, S + A·B) for a block of M × N; the module's page tells the strides.
+
+    a, b, s, c are arrays, C-contiguous and of one floating dtype; a0, b0, s0, c0 the places of the first number in each,
+    counted in numbers as all strides are.
+    """
     lanes = VECTOR_BYTES // a.itemsize
     width = VECTORS * lanes
     n = 0
     while N - n >= width:
-        m = 0
-        while M - m >= ROWS:
-            _tile_full(a, a0 + m * sm, sm, sao, sak, b, b0 + n, sbo, sbk, s, s0 + m * ss + n, ss, c, c0 + m * sc + n, sc, KO, KI, floor, 0)
-            m += ROWS
-        while M - m >= 4:
-            _tile_4(a, a0 + m * sm, sm, sao, sak, b, b0 + n, sbo, sbk, s, s0 + m * ss + n, ss, c, c0 + m * sc + n, sc, KO, KI, floor, 0)
-            m += 4
-        while M - m >= 2:
-            _tile_2(a, a0 + m * sm, sm, sao, sak, b, b0 + n, sbo, sbk, s, s0 + m * ss + n, ss, c, c0 + m * sc + n, sc, KO, KI, floor, 0)
-            m += 2
-        while M - m >= 1:
-            _tile_1(a, a0 + m * sm, sm, sao, sak, b, b0 + n, sbo, sbk, s, s0 + m * ss + n, ss, c, c0 + m * sc + n, sc, KO, KI, floor, 0)
-            m += 1
+        _strip(a, a0, sm, sao, sak, b, b0 + n, sbo, sbk, s, s0 + n, ss, c, c0 + n, sc, M, KO, KI, floor, 0)
         n += width
     while n < N:
         live = min(lanes, N - n)
-        m = 0
-        while M - m >= ROWS:
-            _tail_full(a, a0 + m * sm, sm, sao, sak, b, b0 + n, sbo, sbk, s, s0 + m * ss + n, ss, c, c0 + m * sc + n, sc, KO, KI, floor, live)
-            m += ROWS
-        while M - m >= 4:
-            _tail_4(a, a0 + m * sm, sm, sao, sak, b, b0 + n, sbo, sbk, s, s0 + m * ss + n, ss, c, c0 + m * sc + n, sc, KO, KI, floor, live)
-            m += 4
-        while M - m >= 2:
-            _tail_2(a, a0 + m * sm, sm, sao, sak, b, b0 + n, sbo, sbk, s, s0 + m * ss + n, ss, c, c0 + m * sc + n, sc, KO, KI, floor, live)
-            m += 2
-        while M - m >= 1:
-            _tail_1(a, a0 + m * sm, sm, sao, sak, b, b0 + n, sbo, sbk, s, s0 + m * ss + n, ss, c, c0 + m * sc + n, sc, KO, KI, floor, live)
-            m += 1
+        _last_strip(a, a0, sm, sao, sak, b, b0 + n, sbo, sbk, s, s0 + n, ss, c, c0 + n, sc, M, KO, KI, floor, live)
         n += lanes

@@ -28,7 +28,7 @@ from scratchnet.padding import Pads, window_output_shape
 
 
 @jit(parallel=True)
-def _im2col(x, cols, KH, KW, SH, SW, top, left, OH, OW):  # type: ignore[no-untyped-def]
+def _im2col(x, cols, KH, KW, SH, SW, top, left, OH, OW):
     N, H, W, C = x.shape
     for n in prange(N):
         for oh in range(OH):
@@ -48,7 +48,7 @@ def _im2col(x, cols, KH, KW, SH, SW, top, left, OH, OW):  # type: ignore[no-unty
 
 
 @jit(parallel=True)
-def _col2im(cols, x, KH, KW, SH, SW, top, left, OH, OW):  # type: ignore[no-untyped-def]
+def _col2im(cols, x, KH, KW, SH, SW, top, left, OH, OW):
     N, H, W, C = x.shape
     for n in prange(N):
         for oh in range(OH):

@@ -11,14 +11,16 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numba
 import platformdirs
 
-COMPILED = not numba.config.DISABLE_JIT
+config: Any = numba.config        # numba makes its settings attributes at run time
+COMPILED = not config.DISABLE_JIT
 
 
 def sources_hash(folder: Path = Path(__file__).parent) -> str:
@@ -38,7 +40,7 @@ def _writable(folder: Path) -> bool:
         return False
 
 
-_base = numba.config.CACHE_DIR or os.path.join(platformdirs.user_cache_dir("scratchnet"), "kernels")
+_base = config.CACHE_DIR or os.path.join(platformdirs.user_cache_dir("scratchnet"), "kernels")
 CACHE = Path(_base) / sources_hash()
 CACHED = COMPILED and _writable(CACHE)
 
@@ -47,11 +49,22 @@ def jit(**options: Any) -> Callable[[Callable], Callable]:
     """Decorate a kernel: `@jit()`, or with numba's own options, `@jit(parallel=True)`."""
 
     def decorate(function: Callable) -> Callable:
-        before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(CACHE) if CACHED else before
+        before = config.CACHE_DIR
+        config.CACHE_DIR = str(CACHE) if CACHED else before
         try:
             return numba.njit(cache=CACHED, nogil=True, **options)(function)
         finally:
-            numba.config.CACHE_DIR = before
+            config.CACHE_DIR = before
 
     return decorate
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run kernels on one thread for a while: on tiny arrays a second one costs more than it brings. The bits are the same."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)

@@ -14,9 +14,11 @@ from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain
 from scratchnet.padding import Pads, window_output_shape
 
+Pair = tuple[int, int]
+
 
 @jit()
-def _extremum(x, n, h0, h1, w0, w1, sign, best):  # type: ignore[no-untyped-def]
+def _extremum(x, n, h0, h1, w0, w1, sign, best):
     """Write the largest sign·x of a window's real cells into `best`, channel by channel; a NaN wins."""
     C = x.shape[3]
     for c in range(C):
@@ -29,7 +31,7 @@ def _extremum(x, n, h0, h1, w0, w1, sign, best):  # type: ignore[no-untyped-def]
 
 
 @jit(parallel=True)
-def _extremum_forward(x, out, KH, KW, SH, SW, top, left, sign):  # type: ignore[no-untyped-def]
+def _extremum_forward(x, out, KH, KW, SH, SW, top, left, sign):
     N, H, W, C = x.shape
     _, OH, OW, _ = out.shape
     for n in prange(N):
@@ -44,7 +46,7 @@ def _extremum_forward(x, out, KH, KW, SH, SW, top, left, sign):  # type: ignore[
 
 
 @jit(parallel=True)
-def _extremum_backward(dout, x, dx, KH, KW, SH, SW, top, left, sign):  # type: ignore[no-untyped-def]
+def _extremum_backward(dout, x, dx, KH, KW, SH, SW, top, left, sign):
     N, H, W, C = x.shape
     _, OH, OW, _ = dout.shape
     for n in prange(N):
@@ -66,7 +68,7 @@ def _extremum_backward(dout, x, dx, KH, KW, SH, SW, top, left, sign):  # type: i
 
 
 @jit(parallel=True)
-def _average_forward(x, out, KH, KW, SH, SW, top, left):  # type: ignore[no-untyped-def]
+def _average_forward(x, out, KH, KW, SH, SW, top, left):
     N, H, W, C = x.shape
     _, OH, OW, _ = out.shape
     for n in prange(N):
@@ -86,7 +88,7 @@ def _average_forward(x, out, KH, KW, SH, SW, top, left):  # type: ignore[no-unty
 
 
 @jit(parallel=True)
-def _average_backward(dout, dx, KH, KW, SH, SW, top, left):  # type: ignore[no-untyped-def]
+def _average_backward(dout, dx, KH, KW, SH, SW, top, left):
     N, H, W, C = dx.shape
     _, OH, OW, _ = dout.shape
     for n in prange(N):
@@ -101,47 +103,47 @@ def _average_backward(dout, dx, KH, KW, SH, SW, top, left):  # type: ignore[no-u
                             dx[n, h, w, c] += dout[n, oh, ow, c] / cells
 
 
-def _forward(x: np.ndarray, window: tuple[int, int], strides: tuple[int, int], pads: Pads, sign: int) -> np.ndarray:
+def _forward(x: np.ndarray, window: Pair, strides: Pair, pads: Pads, sign: int) -> np.ndarray:
     out = empty((x.shape[0], *window_output_shape(x.shape, window, strides, pads), x.shape[3]), x.dtype)
     _extremum_forward(plain(x), out, *window, *strides, pads[0][0], pads[1][0], x.dtype.type(sign))
     return out
 
 
-def _backward(dout: np.ndarray, x: np.ndarray, window: tuple[int, int], strides: tuple[int, int], pads: Pads, sign: int) -> np.ndarray:
+def _backward(dout: np.ndarray, x: np.ndarray, window: Pair, strides: Pair, pads: Pads, sign: int) -> np.ndarray:
     dx = empty(x.shape, x.dtype)
     dx.fill(0)
     _extremum_backward(plain(dout), plain(x), dx, *window, *strides, pads[0][0], pads[1][0], x.dtype.type(sign))
     return dx
 
 
-def max_pool2d_forward(x: np.ndarray, window: tuple[int, int], strides: tuple[int, int], pads: Pads) -> np.ndarray:
+def max_pool2d_forward(x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
     """Take the largest number of every window: (N, H, W, C) -> (N, OH, OW, C)."""
     return _forward(x, window, strides, pads, 1)
 
 
-def max_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: tuple[int, int], strides: tuple[int, int], pads: Pads) -> np.ndarray:
+def max_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
     """Give each window's dout to the first of its largest numbers: (N, OH, OW, C) -> (N, H, W, C)."""
     return _backward(dout, x, window, strides, pads, 1)
 
 
-def min_pool2d_forward(x: np.ndarray, window: tuple[int, int], strides: tuple[int, int], pads: Pads) -> np.ndarray:
+def min_pool2d_forward(x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
     """Take the smallest number of every window: (N, H, W, C) -> (N, OH, OW, C)."""
     return _forward(x, window, strides, pads, -1)
 
 
-def min_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: tuple[int, int], strides: tuple[int, int], pads: Pads) -> np.ndarray:
+def min_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
     """Give each window's dout to the first of its smallest numbers: (N, OH, OW, C) -> (N, H, W, C)."""
     return _backward(dout, x, window, strides, pads, -1)
 
 
-def average_pool2d_forward(x: np.ndarray, window: tuple[int, int], strides: tuple[int, int], pads: Pads) -> np.ndarray:
+def average_pool2d_forward(x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
     """Take the mean of every window's real cells: (N, H, W, C) -> (N, OH, OW, C)."""
     out = empty((x.shape[0], *window_output_shape(x.shape, window, strides, pads), x.shape[3]), x.dtype)
     _average_forward(plain(x), out, *window, *strides, pads[0][0], pads[1][0])
     return out
 
 
-def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: tuple[int, int], strides: tuple[int, int], pads: Pads) -> np.ndarray:
+def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
     """Share each window's dout out equally among its real cells: (N, OH, OW, C) -> (N, H, W, C)."""
     dx = empty(x.shape, x.dtype)
     dx.fill(0)

@@ -6,6 +6,7 @@ is read once and written once. Numbers do not meet each other, so threads cannot
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import sqrt
 
 import numpy as np
@@ -15,7 +16,7 @@ from scratchnet.kernels.jit import jit
 
 
 @jit(parallel=True)
-def sgd(p, g, u, learning_rate, momentum, nesterov):  # type: ignore[no-untyped-def]
+def sgd(p, g, u, learning_rate, momentum, nesterov):
     """`optimizers.sgd_update` on flat arrays."""
     for i in prange(p.size):
         u[i] = momentum * u[i] - learning_rate * g[i]
@@ -23,7 +24,7 @@ def sgd(p, g, u, learning_rate, momentum, nesterov):  # type: ignore[no-untyped-
 
 
 @jit(parallel=True)
-def adagrad(p, g, a, learning_rate, epsilon):  # type: ignore[no-untyped-def]
+def adagrad(p, g, a, learning_rate, epsilon):
     """`optimizers.adagrad_update` on flat arrays."""
     for i in prange(p.size):
         a[i] += g[i] * g[i]
@@ -31,7 +32,7 @@ def adagrad(p, g, a, learning_rate, epsilon):  # type: ignore[no-untyped-def]
 
 
 @jit(parallel=True)
-def adadelta(p, g, a, d, learning_rate, rho, rest, epsilon):  # type: ignore[no-untyped-def]
+def adadelta(p, g, a, d, learning_rate, rho, rest, epsilon):
     """`optimizers.adadelta_update` on flat arrays; `rest` is 1 - rho."""
     for i in prange(p.size):
         a[i] = rho * a[i] + rest * g[i] * g[i]
@@ -41,7 +42,7 @@ def adadelta(p, g, a, d, learning_rate, rho, rest, epsilon):  # type: ignore[no-
 
 
 @jit(parallel=True)
-def adam(p, g, m, v, rate, beta_1, rest_1, beta_2, rest_2, epsilon):  # type: ignore[no-untyped-def]
+def adam(p, g, m, v, rate, beta_1, rest_1, beta_2, rest_2, epsilon):
     """`optimizers.adam_update` on flat arrays; `rate` has the bias correction in it, `rest_1` is 1 - beta_1."""
     for i in prange(p.size):
         m[i] = beta_1 * m[i] + rest_1 * g[i]
@@ -49,7 +50,9 @@ def adam(p, g, m, v, rate, beta_1, rest_1, beta_2, rest_2, epsilon):  # type: ig
         p[i] -= rate * m[i] / (sqrt(v[i]) + epsilon)
 
 
-def one_pass(kernel, p: np.ndarray, g: np.ndarray, states: list[np.ndarray], *numbers: float) -> None:  # type: ignore[no-untyped-def]
+def one_pass(
+    kernel: Callable[..., None], p: np.ndarray, g: np.ndarray, states: list[np.ndarray], *numbers: float
+) -> None:
     """Run a kernel on arrays of any shape, its numbers in the parameter's own precision.
 
     Parameters

@@ -165,7 +165,7 @@ class Layer:
                 f"activation={self.activation.get_config()['activation']!r} adds a layer of its own to a model's graph;"
                 f" alone, build {type(self).__name__} without it and put an Activation layer behind"
             )
-        shapes = [tuple(s) for s in input_shape] if isinstance(input_shape[0], (tuple, list)) else [tuple(input_shape)]  # type: ignore[arg-type]
+        shapes = [tuple(s) for s in input_shape] if isinstance(input_shape[0], (tuple, list)) else [tuple(input_shape)]
         return self.build_for(shapes, rng if rng is not None else np.random.default_rng(0), dtype, "fused")
 
     def build_for(

@@ -23,7 +23,9 @@ def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndar
     return x @ w if b is None else x @ w + b        # (N, D) @ (D, U) -> (N, U)
 
 
-def dense_backward(dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+def dense_backward(
+    dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Give dx, dw, db: in out[n, u] = Σ_d x[n, d] w[d, u] + b[u] each factor's gradient is dout times the other.
 
     Summed over the units u that used x[n, d]: dx = dout @ wᵀ. Over the images n that used w[d, u]: dw = xᵀ @ dout.

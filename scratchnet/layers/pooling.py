@@ -112,23 +112,7 @@ def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strid
 
 
 class _Pooling2D(Layer):
-    """What the three have in common.
-
-    Parameters
-    ----------
-    pool_size : int or (int, int)
-        Height and width of the window.
-    strides : int or (int, int), optional
-        Pixels from one window to the next; `pool_size` when not given.
-    padding : {"valid", "same"}
-    implementation, name
-        As for every `Layer`.
-
-    Raises
-    ------
-    ValueError
-        For an argument out of its range, or a window larger than the image under "valid".
-    """
+    """What the three have in common; what each adds is its pair of functions."""
 
     def __init__(
         self,
@@ -170,7 +154,25 @@ class _Pooling2D(Layer):
 
 
 class MaxPooling2D(_Pooling2D):
-    __doc__ = (_Pooling2D.__doc__ or "").replace("What the three have in common.", "Keep the largest number of each window.") + """
+    """Keep the largest number of each window.
+
+    Parameters
+    ----------
+    pool_size : int or (int, int)
+        Height and width of the window.
+    strides : int or (int, int), optional
+        Pixels from one window to the next; `pool_size` when not given.
+    padding : {"valid", "same"}
+        "valid" stays inside the image; "same" lets the window reach over its edges, so that the output has
+        ceil(H / stride) rows.
+    implementation, name
+        As for every `Layer`.
+
+    Raises
+    ------
+    ValueError
+        For an argument out of its range, or a window larger than the image under "valid".
+
     Examples
     --------
     >>> x = np.array([[1, 5, 2], [3, 4, 9]], "float32").reshape(1, 2, 3, 1)
@@ -187,7 +189,32 @@ class MaxPooling2D(_Pooling2D):
 
 
 class MinPooling2D(_Pooling2D):
-    __doc__ = (_Pooling2D.__doc__ or "").replace("What the three have in common.", "Keep the smallest number of each window.")
+    """Keep the smallest number of each window.
+
+    Parameters
+    ----------
+    pool_size : int or (int, int)
+        Height and width of the window.
+    strides : int or (int, int), optional
+        Pixels from one window to the next; `pool_size` when not given.
+    padding : {"valid", "same"}
+        "valid" stays inside the image; "same" lets the window reach over its edges, so that the output has
+        ceil(H / stride) rows.
+    implementation, name
+        As for every `Layer`.
+
+    Raises
+    ------
+    ValueError
+        For an argument out of its range, or a window larger than the image under "valid".
+
+    Examples
+    --------
+    >>> x = np.array([[1, 5, 2], [3, 4, 9]], "float32").reshape(1, 2, 3, 1)
+    >>> MinPooling2D((2, 2), strides=1, padding="same").build((2, 3, 1)).forward(x)[0, :, :, 0]
+    array([[1., 2., 2.],
+           [3., 4., 9.]], dtype=float32)
+    """
 
     tellings = {
         "loops": (reference.min_pool2d_forward, reference.min_pool2d_backward),
@@ -197,7 +224,32 @@ class MinPooling2D(_Pooling2D):
 
 
 class AveragePooling2D(_Pooling2D):
-    __doc__ = (_Pooling2D.__doc__ or "").replace("What the three have in common.", "Average the real cells of each window.")
+    """Average the real cells of each window.
+
+    Parameters
+    ----------
+    pool_size : int or (int, int)
+        Height and width of the window.
+    strides : int or (int, int), optional
+        Pixels from one window to the next; `pool_size` when not given.
+    padding : {"valid", "same"}
+        "valid" stays inside the image; "same" lets the window reach over its edges, so that the output has
+        ceil(H / stride) rows.
+    implementation, name
+        As for every `Layer`.
+
+    Raises
+    ------
+    ValueError
+        For an argument out of its range, or a window larger than the image under "valid".
+
+    Examples
+    --------
+    >>> x = np.array([[1, 5, 2], [3, 4, 9]], "float32").reshape(1, 2, 3, 1)
+    >>> AveragePooling2D((2, 2), strides=1, padding="same").build((2, 3, 1)).forward(x)[0, :, :, 0]
+    array([[3.25, 5.  , 5.5 ],
+           [3.5 , 6.5 , 9.  ]], dtype=float32)
+    """
 
     tellings = {
         "loops": (reference.average_pool2d_forward, reference.average_pool2d_backward),

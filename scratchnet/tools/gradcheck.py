@@ -94,9 +94,8 @@ def run(args: argparse.Namespace) -> int:
     wrong = [report.title for report in done if not report.passed]
     rows = sum(len(report.rows) for report in done)
     largest = max(report.largest for report in done)
-    print(
-        f"{len(done)} checks, {rows} comparisons, largest relative error of a gradient {largest:.1e}, {time.perf_counter() - began:.0f} s"
-    )
+    seconds = time.perf_counter() - began
+    print(f"{len(done)} checks, {rows} comparisons, largest relative error of a gradient {largest:.1e}, {seconds:.0f} s")
     print(
         f"WRONG: {'; '.join(wrong)}"
         if wrong

@@ -1,0 +1,199 @@
+"""Images to learn from: two sets that are downloaded, two that are drawn, and any set in idx format.
+
+    mnist      60,000 + 10,000 handwritten digits, 28×28, grey                    downloaded, 12 MB
+    cifar10    50,000 + 10,000 photographs of ten kinds of things, 32×32, colour  downloaded, 170 MB
+    glyphs     12,000 + 2,000 printed digits, 28×28, grey                         drawn, in about 3 s
+    shapes     12,000 + 2,000 shapes on textured grounds, 32×32, colour           drawn, in about 4 s
+
+Each has ``load_data()``, as in Keras; `load` gives any of them, or a folder of idx files, in one form. What is
+downloaded is looked for in the folder that ``SCRATCHNET_DATA`` names (``mnist/*-ubyte.gz``,
+``cifar10/cifar-10-batches-bin/*.bin``), then in `cache_dir`; what is drawn is kept there too.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import cifar10, glyphs, mnist, shapes
+from .download import DownloadError
+from .places import DATA_VARIABLE, DataError, cache_dir, data_dir
+from .sets import Dataset, Found, IdxFolder, ImageSet
+
+__all__ = [
+    "NAMES",
+    "DataError",
+    "Dataset",
+    "DownloadError",
+    "Status",
+    "cache_dir",
+    "cifar10",
+    "data_dir",
+    "fetch",
+    "glyphs",
+    "load",
+    "mnist",
+    "shapes",
+    "status",
+    "verify",
+]
+
+_SETS: dict[str, ImageSet] = {module.SET.name: module.SET for module in (glyphs, shapes, mnist, cifar10)}
+
+NAMES = tuple(_SETS)
+"""The sets that have a name."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """One line of a table of sets: where a set lies.
+
+    Attributes
+    ----------
+    name : str
+        The set's name, or the path that was given.
+    place : str
+        "SCRATCHNET_DATA", "cache", "folder" for a set given by its path, or "" for a set that lies nowhere yet.
+    folder : pathlib.Path or None
+        The folder that holds its files.
+    size : int
+        Bytes on disk.
+    note : str
+        What there is to say, in a few words.
+
+    Examples
+    --------
+    >>> Status("mnist", "", None, 0, "downloaded at its first use").place
+    ''
+    """
+
+    name: str
+    place: str
+    folder: Path | None
+    size: int
+    note: str
+
+
+def load(name_or_path: str | os.PathLike[str]) -> Dataset:
+    """Give a set, fetched first if it must be.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        One of `NAMES`, or a folder with four idx files named as MNIST's are, plain or ``.gz``.
+
+    Returns
+    -------
+    Dataset
+        With labels of shape (N,) for every set. Classes of a set given by its path are called "0" to "K-1", K being
+        one more than its largest label.
+
+    Raises
+    ------
+    DataError
+        If the name is none of `NAMES` nor a folder, or the set is damaged or cannot be fetched.
+
+    Examples
+    --------
+    >>> load("mnits")
+    Traceback (most recent call last):
+    scratchnet.datasets.places.DataError: no data 'mnits': expected glyphs, shapes, mnist, cifar10, or an idx folder
+    """
+    return _set(name_or_path).dataset()
+
+
+def status() -> list[Status]:
+    """Tell of each named set whether it is there, and where; reads no data and fetches nothing.
+
+    Returns
+    -------
+    list of Status
+        One for each of `NAMES`, in that order.
+
+    Examples
+    --------
+    >>> [row.name for row in status()]
+    ['glyphs', 'shapes', 'mnist', 'cifar10']
+    """
+    return [_status(name, _SETS[name].find()) for name in NAMES]
+
+
+def fetch(name_or_path: str | os.PathLike[str]) -> Status:
+    """See to it that a set is there: download it, or draw it, unless it is there already.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        As for `load`.
+
+    Returns
+    -------
+    Status
+
+    Raises
+    ------
+    DataError
+        If it is unknown or cannot be fetched.
+
+    Examples
+    --------
+    >>> fetch("glyphs").place                                  # doctest: +SKIP
+    'cache'
+    """
+    return _status(str(name_or_path), _set(name_or_path).fetch())
+
+
+def verify(name_or_path: str | os.PathLike[str]) -> Status:
+    """Check a set that is there: sums of what lies in the cache, the structure of all; fetches nothing.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        As for `load`.
+
+    Returns
+    -------
+    Status
+        Its note says what was found good.
+
+    Raises
+    ------
+    DataError
+        If the set is unknown, not there, or damaged; the message names the file.
+
+    Examples
+    --------
+    >>> verify("glyphs").note                                  # doctest: +SKIP
+    '12,000 + 2,000 images of 28×28, 10 classes; checksums and structure are right'
+    """
+    image_set = _set(name_or_path)
+    found = image_set.find()
+    if found is None:
+        if isinstance(image_set, IdxFolder):
+            image_set.fetch()      # says which file is missing
+        raise DataError(f"{image_set.name} is not there yet; fetch it: scratchnet.datasets.fetch({image_set.name!r})")
+    (x_train, y_train), (x_test, y_test) = image_set.verify(found)
+    classes = len(image_set.class_names) or int(max(y_train.max(), y_test.max())) + 1
+    form = "×".join(str(n) for n in x_train.shape[1:])
+    checked = "checksums and structure are right" if found.place == "cache" else "structure is right"
+    note = f"{len(x_train):,} + {len(x_test):,} images of {form}, {classes} classes; {checked}"
+    return _status(str(name_or_path), found, note)
+
+
+def _set(name_or_path: str | os.PathLike[str]) -> ImageSet:
+    if name_or_path in _SETS:
+        return _SETS[str(name_or_path)]
+    folder = Path(name_or_path).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"no data {str(name_or_path)!r}: expected {', '.join(NAMES)}, or an idx folder")
+    return IdxFolder(folder)
+
+
+def _status(name: str, found: Found | None, note: str = "") -> Status:
+    if found is not None:
+        return Status(name, found.place, found.folder, found.size, note or "there")
+    drawn = name in ("glyphs", "shapes")
+    named = data_dir()
+    absent = f" ({DATA_VARIABLE}={named} doesn't hold the whole set)" if named and not drawn else ""
+    return Status(name, "", None, 0, f"{'drawn' if drawn else 'downloaded'} at its first use{absent}")

@@ -1,0 +1,229 @@
+"""The two forms CIFAR-10 comes in: plain records, and a Python pickle that is read without being run.
+
+    binary:   one label byte, then 3072 pixel bytes, 10,000 times:  label | red 32×32 | green 32×32 | blue 32×32
+    python:   a pickled dictionary with a list "labels" and an array "data" of the same 3072 bytes a row
+
+A pickle is a program, and an unpickler runs it. `pickletools.genops` only spells its instructions out: the two values
+that matter stand in it as literals, and everything else is left unread. Source of both layouts: Krizhevsky,
+"The CIFAR-10 dataset", https://www.cs.toronto.edu/~kriz/cifar.html, "Dataset layout".
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import pickletools
+import tarfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .places import DataError
+
+CLASSES = 10
+PIXELS = 3 * 32 * 32
+RECORD = 1 + PIXELS
+PYTHON_RECORDS = 10_000
+BATCH_PIXELS = PYTHON_RECORDS * PIXELS
+MOST_BYTES = 64_000_000
+"""Room for one batch (31 MB) in either form; what is larger is something else."""
+MOST_UNPACKED = 400_000_000
+"""Room for a whole archive (186 MB unpacked)."""
+MOST_INSTRUCTIONS = 1_000_000
+
+NUMBERS = frozenset(("BININT1", "BININT2", "BININT", "INT", "LONG", "LONG1"))
+BRACKETS = frozenset(
+    ("MARK", "EMPTY_LIST", "LIST", "APPEND", "APPENDS", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "FRAME")
+)
+"""What may stand between a list's numbers: its brackets, and the notes a pickler takes to find the list again."""
+
+
+def planes_to_pixels(rows: np.ndarray) -> np.ndarray:
+    """Turn rows of colour planes into images whose pixels hold their colours together.
+
+    Parameters
+    ----------
+    rows : (N, 3072) uint8 array
+        Red, green and blue plane of 32×32, row by row.
+
+    Returns
+    -------
+    (N, 32, 32, 3) uint8 array, C-contiguous
+
+    Examples
+    --------
+    >>> planes_to_pixels(np.repeat(np.uint8([[10, 20, 30]]), 1024, axis=1))[0, 0, 0].tolist()
+    [10, 20, 30]
+    """
+    return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))     # (N, C, H, W) -> (N, H, W, C)
+
+
+def read_binary_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Decode one ``.bin`` file of records.
+
+    Parameters
+    ----------
+    content : bytes
+        3073 bytes a record.
+    name : str
+        The file's name, for messages.
+
+    Returns
+    -------
+    (N, 32, 32, 3) uint8 array, (N,) uint8 array
+
+    Raises
+    ------
+    DataError
+        If the length is not a whole number of records, or a label is above 9.
+
+    Examples
+    --------
+    >>> images, labels = read_binary_batch(bytes([7]) + bytes(3072), "data_batch_1.bin")
+    >>> images.shape, labels.tolist()
+    ((1, 32, 32, 3), [7])
+    """
+    if not content or len(content) % RECORD:
+        raise DataError(f"{name}: {len(content):,} bytes, expected a whole number of records of {RECORD:,} bytes")
+    records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
+    return planes_to_pixels(records[:, 1:]), _checked(records[:, 0].copy(), name)
+
+
+def read_python_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Take the images and the labels out of one pickled batch, without unpickling it.
+
+    Parameters
+    ----------
+    content : bytes
+        The pickle, of any protocol, as Python 2 or 3 writes it.
+    name : str
+        The file's name, for messages.
+
+    Returns
+    -------
+    (10000, 32, 32, 3) uint8 array, (10000,) uint8 array
+
+    Raises
+    ------
+    DataError
+        If it is no pickle, or doesn't hold one string of 30,720,000 bytes and a list of 10,000 labels from 0 to 9.
+
+    Examples
+    --------
+    >>> read_python_batch(b"no pickle", "data_batch_1")
+    Traceback (most recent call last):
+    scratchnet.datasets.places.DataError: data_batch_1: not a pickle (at position 0, opcode b'n' unknown)
+    """
+    pixels: list[str | bytes] = []
+    labels: list[int] = []
+    in_labels = False
+    try:
+        for count, (opcode, value, _) in enumerate(pickletools.genops(content)):
+            if count > MOST_INSTRUCTIONS:
+                raise DataError(f"{name}: over {MOST_INSTRUCTIONS:,} pickle instructions: not a CIFAR-10 batch")
+            if isinstance(value, (str, bytes, bytearray)):
+                in_labels = value in ("labels", b"labels")
+                if len(value) == BATCH_PIXELS:
+                    pixels.append(value if isinstance(value, str) else bytes(value))
+            elif in_labels and opcode.name in NUMBERS:
+                labels.append(int(value or 0))
+            elif opcode.name not in BRACKETS:
+                in_labels = False
+    except DataError:
+        raise
+    except Exception as error:     # genops raises whatever its readers of a malformed argument happen to raise
+        raise DataError(f"{name}: not a pickle ({error})") from error
+    if len(pixels) != 1 or len(labels) != PYTHON_RECORDS:
+        raise DataError(
+            f"{name}: {len(pixels)} strings of {BATCH_PIXELS:,} bytes and {len(labels):,} labels, "
+            f"expected 1 and {PYTHON_RECORDS:,}: it is not a CIFAR-10 batch"
+        )
+    # pickletools gives a Python 2 string as text, one character a byte
+    data = pixels[0].encode("latin-1") if isinstance(pixels[0], str) else pixels[0]
+    rows = np.frombuffer(data, np.uint8).reshape(-1, PIXELS)
+    if min(labels) < 0 or max(labels) > 255:
+        raise DataError(f"{name}: labels from {min(labels)} to {max(labels)}, expected 0 to {CLASSES - 1}")
+    return planes_to_pixels(rows), _checked(np.array(labels, np.uint8), name)
+
+
+def _checked(labels: np.ndarray, name: str) -> np.ndarray:
+    if labels.max() >= CLASSES:
+        raise DataError(f"{name}: a label {labels.max()}, expected 0 to {CLASSES - 1}")
+    return labels
+
+
+def batch_contents(source: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Give the batches of a folder or of a tar archive one after another, in no other order than that of `names`.
+
+    Of an archive only members are read whose last name is asked for; nothing is ever written to disk, so that a path
+    in an archive can lead nowhere.
+
+    Parameters
+    ----------
+    source : pathlib.Path
+        The folder that holds the files, or a ``.tar.gz`` that does.
+    names : sequence of str
+
+    Yields
+    ------
+    str, bytes
+        Where the batch was found, and what it holds.
+
+    Raises
+    ------
+    DataError
+        If a batch is missing or far too large, or the archive is damaged.
+
+    Examples
+    --------
+    >>> list(batch_contents(Path("nowhere"), ["data_batch_1.bin"]))
+    Traceback (most recent call last):
+    scratchnet.datasets.places.DataError: nowhere: has no data_batch_1.bin
+    """
+    if source.is_file():
+        found = _members(source, names)
+        for name in names:
+            if name not in found:
+                raise DataError(f"{source}: has no {name}")
+            yield f"{source}:{name}", found.pop(name)
+        return
+    for name in names:
+        file = source / name
+        if not file.is_file():
+            raise DataError(f"{source}: has no {name}")
+        if file.stat().st_size > MOST_BYTES:
+            raise DataError(f"{file}: {file.stat().st_size:,} bytes, far more than a batch of CIFAR-10")
+        yield str(file), file.read_bytes()
+
+
+def _members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    try:
+        # "r|": front to back, once, which gzip can do quickly
+        with gzip.open(archive) as packed, tarfile.open(fileobj=_Limited(packed, archive), mode="r|") as tar:
+            for member in tar:
+                name = member.name.rpartition("/")[2]
+                if name in names and name not in found and member.isfile():
+                    stream = tar.extractfile(member)
+                    found[name] = stream.read() if stream else b""
+    except DataError:
+        raise
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{archive}: the archive is damaged ({error}); get the file anew") from error
+    return found
+
+
+class _Limited(io.RawIOBase):
+    """What an archive unpacks to, up to a limit: a few bytes of gzip can unpack to more than a machine has room for."""
+
+    def __init__(self, stream: gzip.GzipFile, archive: Path) -> None:
+        self.stream, self.archive, self.left = stream, archive, MOST_UNPACKED
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self.stream.read(size if 0 <= size <= self.left else self.left + 1)
+        self.left -= len(piece)
+        if self.left < 0:
+            raise DataError(f"{self.archive}: unpacks to over {MOST_UNPACKED:,} bytes: not CIFAR-10's archive")
+        return piece

@@ -1,0 +1,83 @@
+"""MNIST: 60,000 + 10,000 handwritten digits, 28×28, grey.
+
+LeCun, Cortes and Burges, "The MNIST database of handwritten digits"; LeCun, Bottou, Bengio and Haffner, 1998,
+"Gradient-based learning applied to document recognition", section III.A.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .download import Source, fetch, intact
+from .places import DATA_VARIABLE, DataError, cache_dir, data_dir
+from .sets import Found, IdxFolder, ImageSet, Splits
+
+CLASS_NAMES = tuple("0123456789")
+
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+FILES = {
+    "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+
+
+class _Mnist(ImageSet):
+    def find(self) -> Found | None:
+        named = data_dir()
+        here = IdxFolder(named / self.name).find() if named else None
+        if here is not None:
+            return Found(DATA_VARIABLE, here.files)
+        files = tuple(self._cache / file for file in FILES)
+        return Found("cache", files) if all(file.is_file() for file in files) else None
+
+    def fetch(self) -> Found:
+        found = self.find()
+        if found is not None and found.place == DATA_VARIABLE:
+            return found
+        sources = {file: [Source(mirror + file, file, sha256) for mirror in MIRRORS] for file, sha256 in FILES.items()}
+        others = [tried[0] for tried in sources.values()]
+        return Found("cache", tuple(fetch(tried, self._cache, others=others) for tried in sources.values()))
+
+    def read(self, found: Found) -> Splits:
+        train, test = IdxFolder(found.folder, classes=len(CLASS_NAMES)).read(found)
+        if train[0].shape[1:] != (28, 28):
+            raise DataError(f"{found.files[0]}: images of {train[0].shape[1:]}, expected (28, 28) of MNIST")
+        return train, test
+
+    def verify(self, found: Found) -> Splits:
+        if found.place == "cache":
+            for file in found.files:
+                if not intact(file, FILES[file.name]):
+                    raise DataError(f"{file}: its SHA-256 is not {FILES[file.name]}; fetch it again")
+        return self.read(found)
+
+    @property
+    def _cache(self) -> Path:
+        return cache_dir() / self.name
+
+
+SET = _Mnist("mnist", CLASS_NAMES)
+
+
+def load_data() -> Splits:
+    """Give MNIST, from ``SCRATCHNET_DATA``, from the cache, or downloaded (12 MB) into the cache.
+
+    Returns
+    -------
+    (x_train, y_train), (x_test, y_test)
+        uint8 images (60000, 28, 28) and (10000, 28, 28), 0 (ground) to 255 (ink); uint8 labels (60000,) and (10000,).
+
+    Raises
+    ------
+    DataError
+        If a file is damaged, or no address gives it.
+
+    Examples
+    --------
+    >>> (x_train, y_train), (x_test, y_test) = load_data()     # doctest: +SKIP
+    >>> x_train.shape, y_train.shape                           # doctest: +SKIP
+    ((60000, 28, 28), (60000,))
+    """
+    return SET.load()

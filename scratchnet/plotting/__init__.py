@@ -1,0 +1,25 @@
+"""Every picture, from plain data: arrays, dicts and lists go in, a matplotlib ``Figure`` comes out.
+
+No function here knows a model, and none touches pyplot: a figure is made with its own canvas, so drawing changes no
+backend, opens no window and keeps nothing alive. matplotlib is imported when the first picture is drawn, not before.
+Each function takes ``path=``: the picture is then also written there (PNG, PDF, SVG: what the ending says), whole or
+not at all.
+
+Colours are those of Okabe and Ito (2008), which readers with any form of colour blindness can tell apart; a line also
+has a marker of its own, so that a page printed in grey still reads.
+"""
+
+from scratchnet.plotting.answers import confident_mistakes, confusion_matrix, prediction
+from scratchnet.plotting.curves import history
+from scratchnet.plotting.insides import feature_maps, filters
+from scratchnet.plotting.sheet import image_sheet
+
+__all__ = [
+    "confident_mistakes",
+    "confusion_matrix",
+    "feature_maps",
+    "filters",
+    "history",
+    "image_sheet",
+    "prediction",
+]

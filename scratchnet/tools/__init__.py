@@ -1,0 +1,1 @@
+"""One file for each command; ``scratchnet.cli`` parses and calls ``run(args)`` of one of them."""

@@ -1,0 +1,62 @@
+"""``scratchnet predict``: what a trained net takes a picture of one's own for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from scratchnet import load_model, plotting
+from scratchnet.tools import inputs, run_folder
+from scratchnet.tools.pictures import read_picture, to_net
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one line a picture, and draw each as the net sees it; return 0."""
+    path = run_folder.model_path(args.run_path)
+    class_names = run_folder.read_settings(path).get("class_names")
+    model = load_model(path)
+    shape, K = inputs.form(model)
+    if class_names is None or len(class_names) != K:
+        class_names = [str(k) for k in range(K)]
+    x = np.stack([prepared(image, shape) for image in args.images])  # (N, H, W, C); all are read before any is asked
+
+    folder = Path(args.out) if args.out else path.parent / "predictions"
+    folder.mkdir(parents=True, exist_ok=True)
+    drawings = drawing_paths(folder, args.images)
+    for image, seen, p, drawing in zip(args.images, x, model.predict(x), drawings, strict=True):
+        plotting.prediction(seen, p, class_names, title=Path(image).name, path=drawing)
+        top = np.argsort(-p, kind="stable")[:3]
+        chances = ", ".join(f"{class_names[k]}: {100 * p[k]:.1f} %" for k in top)
+        print(f"{image}: {class_names[top[0]]} ({chances}); drawn in {drawing}")
+    return 0
+
+
+def prepared(image: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the picture in the file `image` as the net takes it; errors name the file."""
+    picture = read_picture(image)
+    try:
+        return to_net(picture, shape)
+    except ValueError as error:
+        raise ValueError(f"{image}: {error}") from None
+
+
+def drawing_paths(folder: Path, images: Sequence[str]) -> list[Path]:
+    """Return a file in `folder` for each picture: its name with "-prediction", numbered where two would be the same.
+
+    >>> [path.name for path in drawing_paths(Path("out"), ["a/one.png", "b/one.png", "two.jpg"])]
+    ['one-prediction.png', 'one-prediction-2.png', 'two-prediction.png']
+    """
+    taken = {Path(image).resolve() for image in images}  # a picture of somebody's is never written over
+    paths = []
+    for image in images:
+        stem, number = f"{Path(image).stem}-prediction", 1
+        path = folder / f"{stem}.png"
+        while path.resolve() in taken:
+            number += 1
+            path = folder / f"{stem}-{number}.png"
+        taken.add(path.resolve())
+        paths.append(path)
+    return paths

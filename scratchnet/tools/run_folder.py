@@ -1,0 +1,96 @@
+"""The run folder: what a training writes, where, and how it is read again.
+
+A run folder holds
+
+    model.npz        the net's weights, its form and the optimizer's state: scratchnet.load_model reads it
+    history.json     one list an entry, as History.history: loss, accuracy, val_loss, val_accuracy
+    history.csv      the same as a table, epochs from 1
+    settings.json    every argument, versions, the machine, and how the run ended
+    *.png            the figures
+
+Each file is written under another name first and then moved to its place, so that it is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from scratchnet.serialization import write_text
+
+MODEL = "model.npz"
+HISTORY_JSON = "history.json"
+HISTORY_CSV = "history.csv"
+SETTINGS = "settings.json"
+FIGURES = ("history.png", "filters.png", "feature_maps.png", "confusion_matrix.png", "confident_mistakes.png")
+
+
+def default_folder(net: str, data: str, now: datetime | None = None) -> Path:
+    """Return ``runs/<date>-<net>-<data>``, the date to the second.
+
+    >>> default_folder("net_2", "data/fashion mnist", datetime(2030, 1, 31, 9, 5, 7)).as_posix()
+    'runs/2030-01-31-090507-net_2-fashion_mnist'
+    """
+    now = now or datetime.now()
+    name = re.sub(r"[^\w.-]+", "_", Path(data).name or "data")
+    return Path("runs") / f"{now:%Y-%m-%d-%H%M%S}-{net}-{name}"
+
+
+def check_free(folder: Path, force: bool) -> None:
+    """Raise an OSError unless `folder` is new or empty, or is a folder and `force` is given. Nothing is created."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; --out names a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise FileExistsError(f"{folder} is not empty; name another --out, or add --force to replace the run in it")
+
+
+def start(folder: Path) -> None:
+    """Create `folder`, and remove an earlier run's files from it: half of one run and half of another tell lies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (MODEL, HISTORY_JSON, HISTORY_CSV, SETTINGS, *FIGURES):
+        (folder / name).unlink(missing_ok=True)
+
+
+def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write ``settings.json``."""
+    write_text(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
+
+
+def write_history(folder: Path, history: Mapping[str, Sequence[float]]) -> None:
+    """Write ``history.json`` and ``history.csv`` from lists of one value an epoch."""
+    write_text(folder / HISTORY_JSON, json.dumps(history, indent=2) + "\n")
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(["epoch", *history])
+    rows.writerows([epoch, *values] for epoch, values in enumerate(zip(*history.values(), strict=True), start=1))
+    write_text(folder / HISTORY_CSV, table.getvalue())
+
+
+def model_path(run: str | Path) -> Path:
+    """Return the model file of `run`, a run folder or the file itself; raise FileNotFoundError when there is none."""
+    run = Path(run)
+    path = run / MODEL if run.is_dir() else run
+    if not path.is_file():
+        what = f"has no {MODEL}" if run.is_dir() else "does not exist"
+        raise FileNotFoundError(f"{run} {what}; RUN is a folder that 'scratchnet train' wrote, or a {MODEL}")
+    return path
+
+
+def read_settings(model: Path) -> dict[str, Any]:
+    """Return what ``settings.json`` beside `model` holds, or an empty dict when there is no such file."""
+    path = model.with_name(SETTINGS)
+    if not path.is_file():
+        return {}
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} holds no settings: an object was expected, a {type(settings).__name__} came")
+    return settings

@@ -1,0 +1,275 @@
+import gzip
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pooch
+import pytest
+from conftest import idx_bytes, small_idx_set, write_set
+from test_datasets_cifar import tar_gz
+
+from scratchnet import datasets
+from scratchnet.datasets import DataError, cifar10, mnist
+from scratchnet.datasets.download import Source
+from scratchnet.datasets.places import written_whole
+
+CONTENTS, ARRAYS = small_idx_set()
+CIFAR10_MEANS = [142.37, 116.70, 119.41, 116.23, 111.78, 117.39, 106.56, 118.89, 133.48, 124.28]
+
+
+def assert_is_set(splits, arrays):
+    for got, want in zip([a for split in splits for a in split], arrays.values(), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.fixture
+def small_mnist(monkeypatch, mirror):
+    """MNIST's addresses and sums, for a small set that this machine serves."""
+    packed = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in CONTENTS.items()}
+    monkeypatch.setattr(mnist, "FILES", {name: hashlib.sha256(data).hexdigest() for name, data in packed.items()})
+    monkeypatch.setattr(mnist, "MIRRORS", (f"{mirror.url}/first/", f"{mirror.url}/second/"))
+    for name, data in packed.items():
+        mirror.add(f"/second/{name}", data)
+    return mirror
+
+
+def records(count, seed):
+    rng = np.random.default_rng(seed)
+    return b"".join(bytes([label % 10]) + rng.bytes(3072) for label in range(count))
+
+
+BATCHES = {f"{batch}.bin": records(20, seed) for seed, batch in enumerate(cifar10.BATCHES)}
+
+
+def write_cifar(folder):
+    folder.mkdir(parents=True)
+    for name, content in BATCHES.items():
+        (folder / name).write_bytes(content)
+
+
+def test_the_cache_is_where_the_variable_says_or_where_the_system_keeps_caches(monkeypatch, tmp_path):
+    assert datasets.cache_dir() == tmp_path / "cache"
+    for unset in (lambda: monkeypatch.setenv("SCRATCHNET_CACHE", ""), lambda: monkeypatch.delenv("SCRATCHNET_CACHE")):
+        unset()
+        assert datasets.cache_dir() == Path(pooch.os_cache("scratchnet")).absolute()
+
+
+def test_an_empty_variable_names_no_data_folder(monkeypatch):
+    monkeypatch.setenv("SCRATCHNET_DATA", "")
+    assert datasets.data_dir() is None
+    monkeypatch.setenv("SCRATCHNET_DATA", "~")
+    assert datasets.data_dir() == Path.home()
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_draft(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("old")
+
+    def write():
+        with written_whole(file) as draft:
+            draft.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write()
+    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("file", "old")]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_mnist_in_the_named_folder_is_used_whatever_its_checksum(small_mnist, tmp_path, monkeypatch, packed):
+    other, arrays = small_idx_set(seed=1, train=17, test=5)
+    write_set(tmp_path / "mine" / "mnist", other, packed=packed)
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path / "mine"))
+    assert_is_set(mnist.load_data(), arrays)
+    assert small_mnist.asked == []
+    assert datasets.verify("mnist").note == "17 + 5 images of 28×28, 10 classes; structure is right"
+
+
+def test_mnist_is_downloaded_once_and_then_found_in_the_cache(small_mnist, cache):
+    assert datasets.status()[2].place == ""
+    assert_is_set(mnist.load_data(), ARRAYS)
+    asked = len(small_mnist.asked)
+    assert asked == 8  # for each of four files the first mirror fails
+    assert_is_set(mnist.load_data(), ARRAYS)
+    assert len(small_mnist.asked) == asked
+    row = datasets.status()[2]
+    assert (row.name, row.place, row.folder) == ("mnist", "cache", cache / "mnist")
+    assert row.size == sum(file.stat().st_size for file in (cache / "mnist").iterdir())
+    assert "checksums and structure are right" in datasets.verify("mnist").note
+
+
+def test_a_named_folder_without_the_set_is_passed_over(small_mnist, tmp_path, monkeypatch):
+    incomplete = dict(list(CONTENTS.items())[:3])
+    write_set(tmp_path / "mine" / "mnist", incomplete)
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path / "mine"))
+    assert "doesn't hold the whole set" in datasets.status()[2].note
+    assert datasets.fetch("mnist").place == "cache"
+    assert len(list((tmp_path / "mine" / "mnist").iterdir())) == 3  # nothing is ever written there
+
+
+def test_a_set_that_is_nowhere_names_every_file_in_its_error(small_mnist, cache):
+    small_mnist.pages.clear()
+    with pytest.raises(DataError) as caught:
+        mnist.load_data()
+    for name, sha256 in mnist.FILES.items():
+        assert f"  {name}\n    sha256 {sha256}" in str(caught.value)
+    assert str(cache / "mnist") in str(caught.value)
+
+
+def test_damage_in_the_cache_is_found_by_verify_and_mended_by_fetch(small_mnist, cache):
+    datasets.fetch("mnist")
+    file = cache / "mnist" / "t10k-labels-idx1-ubyte.gz"
+    file.write_bytes(file.read_bytes()[:-1] + b"\1")
+    with pytest.raises(DataError, match=f"{file}: its SHA-256 is not"):
+        datasets.verify("mnist")
+    datasets.fetch("mnist")
+    datasets.verify("mnist")
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("train-labels-idx1-ubyte", np.full(30, 10, np.uint8), "a label 10"),
+        ("train-images-idx3-ubyte", np.zeros((30, 27, 28), np.uint8), r"images of \(27, 28\)"),
+        ("t10k-labels-idx1-ubyte", np.zeros(19, np.uint8), "20 images, but .* 19 labels"),
+    ],
+)
+def test_a_damaged_set_in_the_named_folder_is_refused(small_mnist, tmp_path, monkeypatch, name, array, message):
+    write_set(tmp_path / "mine" / "mnist", {**CONTENTS, name: idx_bytes(array)})
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path / "mine"))
+    with pytest.raises(DataError, match=message):
+        mnist.load_data()
+    assert small_mnist.asked == []
+
+
+def test_mnist_of_another_size_is_refused(tmp_path, monkeypatch):
+    write_set(tmp_path / "mnist", small_idx_set(side=32)[0])
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=r"images of \(32, 32\), expected \(28, 28\)"):
+        mnist.load_data()
+
+
+def assert_is_cifar(splits):
+    (x_train, y_train), (x_test, y_test) = splits
+    assert (x_train.shape, y_train.shape) == ((100, 32, 32, 3), (100, 1))
+    assert (x_test.shape, y_test.shape) == ((20, 32, 32, 3), (20, 1))
+    third = np.frombuffer(BATCHES["data_batch_3.bin"], np.uint8).reshape(20, 3073)
+    np.testing.assert_array_equal(x_train[40:60].transpose(0, 3, 1, 2).reshape(20, -1), third[:, 1:])
+    assert y_test[:3, 0].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_cifar10_is_read_from_the_named_folder_unpacked_or_not(tmp_path, monkeypatch, form):
+    if form == "folder":
+        write_cifar(tmp_path / "cifar10" / "cifar-10-batches-bin")
+    else:
+        (tmp_path / "cifar10").mkdir()
+        tar_gz(tmp_path / "cifar10" / "cifar-10-binary.tar.gz", BATCHES.items())
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
+    assert_is_cifar(cifar10.load_data())
+    dataset = datasets.load("cifar10")
+    assert dataset.y_train.shape == (100,)
+    assert dataset.class_names[6] == "frog"
+    assert datasets.verify("cifar10").size > 0
+
+
+def test_cifar10_with_a_batch_missing_is_passed_over(tmp_path, monkeypatch, mirror):
+    folder = tmp_path / "cifar10" / "cifar-10-batches-bin"
+    write_cifar(folder)
+    (folder / "test_batch.bin").unlink()
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
+    monkeypatch.setattr(cifar10, "SOURCES", (Source(mirror.url + "/gone", *cifar10.BINARY),))
+    with pytest.raises(DataError, match="doesn't hold the whole set"):
+        cifar10.load_data()
+
+
+def test_cifar10_is_downloaded_from_the_first_address_that_works(tmp_path, monkeypatch, mirror):
+    archive = tar_gz(tmp_path / "any.tar.gz", [(f"bin/{name}", data) for name, data in BATCHES.items()]).read_bytes()
+    binary = ("cifar-10-binary.tar.gz", hashlib.sha256(archive).hexdigest())
+    monkeypatch.setattr(cifar10, "BINARY", binary)
+    monkeypatch.setattr(
+        cifar10,
+        "SOURCES",
+        (Source(mirror.url + "/gone", *cifar10.PYTHON), Source(mirror.add("/bin.tar.gz", archive), *binary)),
+    )
+    assert_is_cifar(cifar10.load_data())
+    assert_is_cifar(cifar10.load_data())
+    assert mirror.asked == ["/gone", "/bin.tar.gz"]
+    assert datasets.verify("cifar10").place == "cache"
+    (datasets.cache_dir() / "cifar10" / binary[0]).write_bytes(archive[:-1])
+    with pytest.raises(DataError, match="SHA-256"):
+        datasets.verify("cifar10")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "rename",
+    [
+        lambda name: name,
+        lambda name: name.replace("t10k", "test"),
+        lambda name: name.replace("-idx", ".idx"),
+        lambda name: "emnist-letters-" + name.replace("t10k", "test"),
+    ],
+)
+def test_any_folder_of_idx_files_loads_by_its_path(tmp_path, packed, rename):
+    contents, arrays = small_idx_set(side=9, classes=4)
+    write_set(tmp_path / "fashion", {rename(name): content for name, content in contents.items()}, packed=packed)
+    dataset = datasets.load(tmp_path / "fashion")
+    assert_is_set(((dataset.x_train, dataset.y_train), (dataset.x_test, dataset.y_test)), arrays)
+    assert (dataset.name, dataset.class_names) == ("fashion", ("0", "1", "2", "3"))
+    assert "4 classes; structure is right" in datasets.verify(str(tmp_path / "fashion")).note
+
+
+def test_a_folder_with_a_file_missing_is_refused_with_its_name(tmp_path):
+    write_set(tmp_path, {name: content for name, content in CONTENTS.items() if "t10k-labels" not in name})
+    for function in (datasets.load, datasets.fetch, datasets.verify):
+        with pytest.raises(DataError, match=r"has no t10k-labels-idx1-ubyte \(plain or \.gz\)"):
+            function(tmp_path)
+
+
+def test_splits_of_two_sizes_are_refused(tmp_path):
+    write_set(tmp_path, {**CONTENTS, "t10k-images-idx3-ubyte": idx_bytes(np.zeros((20, 5, 5), np.uint8))})
+    with pytest.raises(DataError, match=r"\(28, 28\) for training, of \(5, 5\) for testing"):
+        datasets.load(tmp_path)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    known = "no data 'mnits': expected glyphs, shapes, mnist, cifar10, or an idx folder"
+    for function in (datasets.load, datasets.fetch, datasets.verify):
+        with pytest.raises(DataError, match=known):
+            function("mnits")
+
+
+def test_verifying_what_is_not_there_fetches_nothing(mirror, cache):
+    with pytest.raises(DataError, match="mnist is not there yet"):
+        datasets.verify("mnist")
+    assert not cache.exists()
+
+
+def test_importing_the_datasets_imports_neither_matplotlib_nor_pooch():
+    program = "import sys, scratchnet.datasets; sys.exit(len({'matplotlib', 'pooch', 'requests'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], env=os.environ, check=False).returncode == 0
+
+
+def test_the_real_mnist_is_the_one_the_study_used(real_data):
+    real_data("mnist")
+    (x_train, y_train), (x_test, y_test) = mnist.load_data()
+    assert (x_train.shape, x_test.shape) == ((60_000, 28, 28), (10_000, 28, 28))
+    assert np.bincount(y_train).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert np.bincount(y_test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert x_train.mean() == pytest.approx(33.318, abs=0.001)
+
+
+def test_the_real_cifar10_is_the_one_the_study_used(real_data):
+    real_data("cifar10")
+    (x_train, y_train), (x_test, y_test) = cifar10.load_data()
+    assert (x_train.shape, x_test.shape) == ((50_000, 32, 32, 3), (10_000, 32, 32, 3))
+    assert (y_train.shape, y_test.shape) == ((50_000, 1), (10_000, 1))
+    assert np.bincount(y_train[:, 0]).tolist() == [5000] * 10
+    assert np.bincount(y_test[:, 0]).tolist() == [1000] * 10
+    by_class = [x_train[y_train[:, 0] == label].mean() for label in range(10)]
+    assert by_class == pytest.approx(CIFAR10_MEANS, abs=0.01)  # copies may differ in order, so no image is named
+    assert x_train.mean(axis=(0, 1, 2)) == pytest.approx([125.307, 122.950, 113.865], abs=0.001)

@@ -1,0 +1,196 @@
+"""The house plan: which room may import which, what importing costs, how long a reader's way is, what is never used."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import scratchnet
+
+PACKAGE = Path(scratchnet.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+IDS = [str(path.relative_to(PACKAGE)) for path in SOURCES]
+
+# A room imports its own floor and those below it.
+FLOORS = [
+    {"kernels", "reference", "padding", "initializers", "checking", "_version"},
+    {"layers", "losses", "optimizers", "callbacks", "serialization"},
+    {"model", "training", "compiled", "plan"},
+    {"networks", "datasets", "preprocessing", "plotting", "gradcheck"},
+    {"scratchnet"},  # the public names, for those who use the library as a reader would
+    {"tools"},
+    {"cli"},
+    {"__main__"},
+]
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+CORE = ["layers", "losses", "optimizers", "initializers", "model", "training", "compiled", "networks", "reference"]
+
+
+def name_of(path):
+    parts = ("scratchnet", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+
+
+def room_of(module):
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def without_type_checking(tree):
+    """Every node but those under `if TYPE_CHECKING:`, which never run."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from without_type_checking(node)
+
+
+def imports_of(module):
+    """Names of all modules it imports, at its top or inside a function, relative ones made absolute."""
+    is_package = (PACKAGE.parent / Path(*module.split("."))).is_dir()
+    found = set()
+    for node in without_type_checking(MODULES[module]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                steps = node.level - is_package
+                parents = module.split(".")[: len(module.split(".")) - steps]
+                base = ".".join([*parents, *([node.module] if node.module else [])])
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                found.add(inner if inner in MODULES else base)
+    return found
+
+
+GRAPH = {module: {name for name in imports_of(module) if name in MODULES and name != module} for module in MODULES}
+
+
+def test_every_room_of_the_package_has_its_floor():
+    assert {room_of(module) for module in MODULES} <= set(FLOOR)
+
+
+def test_imports_run_one_way_through_the_house():
+    wrong = [
+        f"{module} imports {other}"
+        for module, others in GRAPH.items()
+        for other in others
+        if module != "scratchnet" and FLOOR[room_of(other)] > FLOOR[room_of(module)]
+    ]
+    assert wrong == []
+
+
+def test_the_public_names_are_asked_for_only_by_those_who_use_the_library():
+    users = {room_of(module) for module, others in GRAPH.items() if "scratchnet" in others}
+    assert users <= {"tools", "cli", "__main__"}
+
+
+def test_no_module_imports_itself_by_a_detour():
+    finished, path = set(), []
+
+    def visit(module):
+        assert module not in path, " -> ".join([*path[path.index(module) :], module])
+        if module in finished:
+            return
+        path.append(module)
+        for other in sorted(GRAPH[module]):
+            visit(other)
+        finished.add(path.pop())
+
+    for module in sorted(GRAPH):
+        visit(module)
+
+
+def test_serialization_knows_no_layer_and_kernels_know_nobody():
+    assert {room_of(m) for m in GRAPH["scratchnet.serialization"]} <= {"_version"}
+    assert {room_of(m) for name in GRAPH if room_of(name) == "kernels" for m in GRAPH[name]} <= {"kernels", "padding"}
+    assert {room_of(m) for m in GRAPH["scratchnet.reference"]} <= {"padding"}
+
+
+def run_python(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_import_takes_under_a_second():
+    code = "import time; t = time.perf_counter(); import scratchnet; print(time.perf_counter() - t)"
+    assert any(run_python(code) < 1.0 for _ in range(5))  # one in five will do: other work on the machine only adds
+
+
+@pytest.mark.compiled
+def test_import_compiles_nothing_and_says_nothing():
+    code = """
+import json
+from numba.core import event
+with event.install_recorder("numba:compile") as recorder:
+    import scratchnet
+print(json.dumps(len(recorder.buffer)))
+"""
+    assert run_python(code) == 0
+
+
+def test_no_module_imports_matplotlib_before_a_picture_is_drawn():
+    code = """
+import importlib, json, pkgutil, sys
+import scratchnet
+for module in pkgutil.walk_packages(scratchnet.__path__, "scratchnet."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+print(json.dumps("matplotlib" in sys.modules))
+"""
+    assert run_python(code) is False
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=IDS)
+def test_a_file_holds_one_idea(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_a_reader_of_the_core_reads_about_two_thousand_lines():
+    core = [path for path in SOURCES if room_of(name_of(path)) in CORE]
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in core) <= 2_000
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=IDS)
+def test_sources_are_python_3_10(path):
+    ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_unpickles_and_no_framework_is_used(module):
+    outside = {name.partition(".")[0] for name in imports_of(module)}
+    assert not outside & {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    assert not outside & {"torch", "tensorflow", "keras", "jax", "scipy", "sklearn", "random"}
+    for node in ast.walk(MODULES[module]):
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            assert ast.unparse(node.value) == "False"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_randomness_comes_only_from_generators(module):
+    used = {
+        node.attr
+        for node in ast.walk(MODULES[module])
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("np.random", "numpy.random")
+    }
+    assert used <= {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64", "Philox"}
+
+
+PUBLIC = """
+Input Model Sequential Add Conv2D MaxPooling2D AveragePooling2D MinPooling2D Dense Flatten ReLU Softmax Activation
+load_model net_1 net_2 callbacks datasets gradcheck initializers layers losses networks optimizers plotting
+preprocessing reference __version__
+"""
+
+
+@pytest.mark.parametrize("name", [*PUBLIC.split(), *scratchnet.__all__])
+def test_public_names_are_there(name):
+    assert hasattr(scratchnet, name)

@@ -1,0 +1,456 @@
+"""Callbacks: when each method is called, and what each callback does of itself, with Keras's meanings."""
+
+import csv
+import inspect
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from scratchnet import Dense, Input, Sequential, load_model
+from scratchnet.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    History,
+    ModelCheckpoint,
+    ProgressBar,
+    ReduceLROnPlateau,
+)
+from scratchnet.optimizers import SGD
+
+METHODS = [name for name in dir(Callback) if name.startswith("on_")]
+
+
+PLAN = {"epochs": 3, "steps": 1, "batch_size": 1, "samples": 1, "verbose": 0, "metrics": ["loss", "val_loss"]}
+
+
+class FakeModel:
+    """Weights that tell the epoch they belong to, and everything a callback may touch."""
+
+    def __init__(self):
+        self.stop_training, self.optimizer, self.weights = False, SGD(learning_rate=1.0), [np.array([-1.0])]
+
+    def get_weights(self):
+        return [w.copy() for w in self.weights]
+
+    def set_weights(self, weights):
+        self.weights = [w.copy() for w in weights]
+
+
+def play(callback, values, monitor="val_loss", model=None):
+    """Give the callback one monitored value an epoch; return the model, the epochs that ran and their rates."""
+    model = model or FakeModel()
+    model.stop_training = False
+    callback.set_model(model)
+    callback.set_params(PLAN | {"epochs": len(values), "metrics": ["loss", monitor]})
+    callback.on_train_begin()
+    rates = []
+    for epoch, value in enumerate(values):
+        callback.on_epoch_begin(epoch)
+        model.set_weights([np.array([float(epoch)])])
+        callback.on_epoch_end(epoch, {"loss": 0.0, monitor: value})
+        rates.append(model.optimizer.learning_rate)
+        if model.stop_training:
+            break
+    callback.on_train_end()
+    return model, len(rates), rates
+
+
+def data(N=10):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((N, 4)).astype("float32"), np.eye(3, dtype="float32")[rng.integers(0, 3, N)]
+
+
+def small_model(rate=0.1, metrics=("accuracy",)):
+    model = Sequential([Input(shape=(4,)), Dense(3, activation="softmax")], seed=1)
+    model.compile(SGD(rate), metrics=list(metrics))
+    return model
+
+
+class Diary(Callback):
+    """Writes down every call in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.params_seen, self.model_seen = [], None, None
+
+    def set_params(self, params):
+        super().set_params(params)
+        self.params_seen = dict(params)
+
+    def set_model(self, model):
+        super().set_model(model)
+        self.model_seen = model
+
+    def on_train_begin(self, logs=None):
+        self.calls.append("train begins")
+
+    def on_train_end(self, logs=None):
+        self.calls.append("train ends")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.calls.append(f"epoch {epoch} begins")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.calls.append(f"epoch {epoch} ends with {', '.join(sorted(logs))}")
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.calls.append(f"batch {batch} begins")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.calls.append(f"batch {batch} ends with {', '.join(sorted(logs))}")
+
+
+def test_methods_are_called_in_keras_order():
+    x, y = data(5)
+    diary = Diary()
+    small_model().fit(x, y, batch_size=3, epochs=2, validation_data=(x, y), verbose=0, callbacks=[diary])
+    batches = [f"batch {b} {what}" for b in (0, 1) for what in ("begins", "ends with accuracy, loss")]
+    expected = ["train begins"]
+    for epoch in (0, 1):
+        ending = f"epoch {epoch} ends with accuracy, loss, val_accuracy, val_loss"
+        expected += [f"epoch {epoch} begins", *batches, ending]
+    assert diary.calls == [*expected, "train ends"]
+
+
+def test_callbacks_know_the_model_and_the_plan_of_training():
+    x, y = data(10)
+    diary, model = Diary(), small_model()
+    model.fit(x, y, batch_size=4, epochs=3, validation_split=0.1, verbose=0, callbacks=[diary])
+    assert diary.model_seen is diary.model is model
+    expected = {"epochs": 3, "steps": 3, "batch_size": 4, "samples": 9, "verbose": 0}
+    assert {key: diary.params_seen[key] for key in expected} == expected
+
+
+def test_a_callback_that_overrides_nothing_does_nothing():
+    x, y = data()
+    watched, alone = small_model(), small_model()
+    watched.fit(x, y, epochs=2, verbose=0, callbacks=[Callback()])
+    alone.fit(x, y, epochs=2, verbose=0)
+    np.testing.assert_array_equal(watched.get_weights()[0], alone.get_weights()[0])
+    assert {"on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end"} < set(METHODS)
+    assert {"on_train_batch_begin", "on_train_batch_end"} < set(METHODS)
+
+
+def test_several_callbacks_are_called_in_the_order_given():
+    said = []
+
+    class Says(Callback):
+        def __init__(self, name):
+            super().__init__()
+            self.name = name
+
+        def on_epoch_end(self, epoch, logs=None):
+            said.append(self.name)
+
+    x, y = data()
+    small_model().fit(x, y, verbose=0, callbacks=[Says("first"), Says("second")])
+    assert said == ["first", "second"]
+
+
+def test_logs_changed_after_their_epoch_do_not_change_the_history():
+    x, y = data()
+
+    class Keeps(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.logs = logs
+
+    keeps = Keeps()
+    history = small_model().fit(x, y, epochs=2, verbose=0, callbacks=[keeps])
+    before = list(history.history["loss"])
+    keeps.logs["loss"] = -1.0
+    assert history.history["loss"] == before
+
+
+def test_history_can_be_used_by_hand():
+    history = History()
+    play(history, [3.0, 2.0])
+    assert history.epoch == [0, 1]
+    assert history.history == {"loss": [0.0, 0.0], "val_loss": [3.0, 2.0]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (EarlyStopping, {"monitor": "val_loss", "min_delta": 0, "patience": 0, "mode": "auto", "baseline": None,
+                         "restore_best_weights": False, "start_from_epoch": 0}),
+        (ReduceLROnPlateau, {"monitor": "val_loss", "factor": 0.1, "patience": 10, "mode": "auto", "min_delta": 1e-4,
+                             "cooldown": 0, "min_lr": 0.0}),
+        (ModelCheckpoint, {"monitor": "val_loss", "save_best_only": False, "mode": "auto"}),
+    ],
+)  # fmt: skip
+def test_names_and_defaults_are_keras(kind, expected):
+    parameters = inspect.signature(kind).parameters
+    assert {name: parameters[name].default for name in expected} == expected
+
+
+EARLY_STOPPING = {
+    "the first epoch without improvement, at patience 0": ({}, [1.0, 0.9, 0.95, 0.1], 3),
+    "the second of two, at patience 2": ({"patience": 2}, [1.0, 0.9, 0.95, 0.94, 0.1], 4),
+    "never, while it improves": ({"patience": 1}, [1.0, 0.9, 0.8, 0.7], 4),
+    "an improvement between resets the count": ({"patience": 2}, [1.0, 1.1, 0.9, 0.95, 0.96, 0.1], 5),
+    "an equal value is no improvement": ({"patience": 1}, [1.0, 1.0, 0.5], 2),
+    "less than min_delta is no improvement": ({"patience": 2, "min_delta": 0.1}, [1.0, 0.95, 0.92, 0.1], 3),
+    "min_delta counts from the best epoch": ({"patience": 2, "min_delta": 0.1}, [1.0, 0.95, 0.89, 0.8, 0.7], 5),
+    "mode max wants more": ({"patience": 1, "mode": "max"}, [0.1, 0.2, 0.15, 0.9], 3),
+    "a baseline not beaten": ({"patience": 2, "baseline": 0.5}, [0.9, 0.95, 0.92, 0.91], 2),
+    "a baseline beaten": ({"patience": 2, "baseline": 0.5}, [0.4, 0.45, 0.42, 0.1], 3),
+    "the first epochs do not count": ({"start_from_epoch": 2}, [0.1, 5.0, 4.0, 3.0, 3.5, 1.0], 5),
+    "not a number is no improvement": ({"patience": 1}, [1.0, float("nan"), 0.5], 2),
+    "not a number is never the best": ({"patience": 2}, [float("nan"), 0.5, 0.4, 0.3], 4),
+}
+
+
+@pytest.mark.parametrize("case", EARLY_STOPPING)
+def test_early_stopping_stops_after_as_many_epochs_as_keras(case):
+    options, values, epochs = EARLY_STOPPING[case]
+    model, ran, _ = play(EarlyStopping(**options), values)
+    assert ran == epochs
+    assert model.weights[0] == epochs - 1  # without restore_best_weights the last weights stay
+
+
+def test_early_stopping_takes_accuracy_for_something_to_raise():
+    assert play(EarlyStopping(monitor="val_accuracy"), [0.5, 0.6, 0.55, 0.9], "val_accuracy")[1] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "best"),
+    [
+        ({"patience": 2}, [1.0, 0.8, 0.9, 0.95, 0.1], 1),
+        ({"patience": 5}, [1.0, 0.8, 0.9], 1),  # also when training ends by itself, as in Keras 3
+        ({"patience": 1, "mode": "max"}, [1.0, 3.0, 2.0], 1),
+        ({"patience": 1, "start_from_epoch": 1}, [0.1, 0.9, 1.0], 1),
+        ({"patience": 2, "baseline": 0.0}, [0.9, 0.95, 0.8], 0),  # the best of those that ran, though none beat it
+    ],
+    ids=str,
+)
+def test_early_stopping_restores_the_best_epochs_weights(options, values, best):
+    model, _, _ = play(EarlyStopping(restore_best_weights=True, **options), values)
+    assert model.weights[0] == best
+
+
+def test_early_stopping_begins_anew_when_used_again():
+    callback = EarlyStopping(patience=2, restore_best_weights=True)
+    first, ran, _ = play(callback, [1.0, 0.5, 0.6, 0.7, 0.8])
+    second, ran_again, _ = play(callback, [2.0, 1.5, 1.6, 1.7, 1.8])
+    assert (ran, ran_again) == (4, 4)
+    assert first.weights[0] == second.weights[0] == 1
+
+
+def test_early_stopping_ends_a_real_fit():
+    x, y = data()
+    history = small_model(rate=0.0).fit(
+        x, y, epochs=9, validation_data=(x, y), verbose=0, callbacks=[EarlyStopping(patience=3)]
+    )
+    assert len(history.history["loss"]) == 4
+
+
+@pytest.mark.parametrize("kind", [EarlyStopping, ReduceLROnPlateau, ModelCheckpoint])
+def test_a_monitor_that_is_not_there_is_named_beside_those_that_are(tmp_path, kind):
+    x, y = data()
+    if kind is ModelCheckpoint:
+        callback = ModelCheckpoint(tmp_path / "m.npz", monitor="val_lss", save_best_only=True)
+    else:
+        callback = kind(monitor="val_lss")
+    # A warning is an error in this suite, so either way of saying it arrives here.
+    with pytest.raises((ValueError, KeyError, UserWarning), match=r"(?s)(?=.*val_lss)(?=.*val_loss)"):
+        small_model().fit(x, y, validation_data=(x, y), verbose=0, callbacks=[callback])
+
+
+@pytest.mark.parametrize("make", [EarlyStopping, ReduceLROnPlateau, lambda mode: ModelCheckpoint("m.npz", mode=mode)])
+def test_an_unknown_mode_is_answered_with_the_known_ones(make):
+    with pytest.raises((ValueError, UserWarning), match=r"(?s)(?=.*upwards)(?=.*min)(?=.*max)"):
+        make(mode="upwards")
+
+
+PLATEAU = {
+    "after patience epochs": ({"factor": 0.5, "patience": 2}, [1, 1, 1, 1, 1], [1, 1, 0.5, 0.5, 0.25]),
+    "never while it improves": ({"factor": 0.5, "patience": 1}, [1, 0.9, 0.8], [1, 1, 1]),
+    "improvement resets the count": ({"factor": 0.5, "patience": 2}, [1, 1, 0.9, 1, 1], [1, 1, 1, 1, 0.5]),
+    "min_delta": ({"factor": 0.5, "patience": 1, "min_delta": 0.1}, [1, 0.95, 0.85], [1, 0.5, 0.5]),
+    "the default min_delta": ({"factor": 0.5, "patience": 1}, [1, 0.99995, 0.9995], [1, 0.5, 0.5]),
+    "cooldown": ({"factor": 0.5, "patience": 1, "cooldown": 2}, [1] * 6, [1, 0.5, 0.5, 0.25, 0.25, 0.125]),
+    "min_lr": ({"factor": 0.1, "patience": 1, "min_lr": 0.05}, [1] * 4, [1, 0.1, 0.05, 0.05]),
+    "mode max": ({"factor": 0.5, "patience": 1, "mode": "max"}, [1, 2, 3, 2], [1, 1, 1, 0.5]),
+    "mode min": ({"factor": 0.5, "patience": 1, "mode": "min"}, [1, 2], [1, 0.5]),
+}
+
+
+@pytest.mark.parametrize("case", PLATEAU)
+def test_learning_rate_falls_when_keras_would_let_it_fall(case):
+    options, values, expected = PLATEAU[case]
+    _, _, rates = play(ReduceLROnPlateau(**options), [float(v) for v in values])
+    assert rates == pytest.approx(expected)
+
+
+def test_learning_rate_falls_when_accuracy_stays():
+    callback = ReduceLROnPlateau(monitor="val_accuracy", factor=0.5, patience=1)
+    assert play(callback, [0.5, 0.6, 0.6, 0.7], "val_accuracy")[2] == [1, 1, 0.5, 0.5]
+
+
+def test_plateau_begins_anew_when_used_again():
+    callback = ReduceLROnPlateau(factor=0.5, patience=2)
+    assert play(callback, [1.0, 1.0])[2] == [1, 1]
+    assert play(callback, [2.0, 2.0, 1.5])[2] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_a_factor_that_does_not_reduce_is_refused(factor):
+    with pytest.raises(ValueError, match="factor"):
+        ReduceLROnPlateau(factor=factor)
+
+
+def test_a_reduced_learning_rate_holds_in_a_real_fit():
+    x, y = data()
+    model = small_model(rate=0.0)
+    model.optimizer.learning_rate = 1e-12
+    model.fit(
+        x, y, epochs=3, validation_data=(x, y), verbose=0, callbacks=[ReduceLROnPlateau(factor=0.5, patience=1)]
+    )
+    assert model.optimizer.learning_rate == pytest.approx(0.25e-12)
+
+
+def test_checkpoint_writes_one_file_an_epoch_named_by_its_numbers(tmp_path):
+    checkpoint = ModelCheckpoint(str(tmp_path / "deep" / "er" / "{epoch:02d}-{val_loss:.2f}.npz"))
+    model = small_model(rate=0.0)
+    checkpoint.set_model(model)
+    checkpoint.set_params(PLAN)
+    checkpoint.on_train_begin()
+    for epoch, value in enumerate([1.0, 0.125, 0.5]):
+        model.set_weights([np.full((4, 3), epoch, "float32"), np.zeros(3, "float32")])
+        checkpoint.on_epoch_end(epoch, {"loss": 1.0, "val_loss": value})
+    names = ["01-1.00.npz", "02-0.12.npz", "03-0.50.npz"]
+    assert sorted(path.name for path in (tmp_path / "deep" / "er").iterdir()) == names
+    for epoch, name in enumerate(names):
+        assert load_model(tmp_path / "deep" / "er" / name).get_weights()[0][0, 0] == epoch
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "kept"),
+    [
+        ({}, [1.0, 0.5, 0.7], 2),
+        ({"save_best_only": True}, [1.0, 0.5, 0.7], 1),
+        ({"save_best_only": True}, [1.0, 1.0, 1.0], 0),
+        ({"save_best_only": True, "mode": "max"}, [1.0, 0.5, 0.7], 0),
+    ],
+    ids=str,
+)
+def test_checkpoint_keeps_the_last_or_the_best_epoch(tmp_path, options, values, kept):
+    path, model = tmp_path / "model.npz", small_model()
+    checkpoint = ModelCheckpoint(path, **options)
+    checkpoint.set_model(model)
+    checkpoint.set_params(PLAN)
+    checkpoint.on_train_begin()
+    for epoch, value in enumerate(values):
+        model.set_weights([np.full((4, 3), epoch, "float32"), np.zeros(3, "float32")])
+        checkpoint.on_epoch_end(epoch, {"loss": 1.0, "val_loss": value})
+    assert load_model(path).get_weights()[0][0, 0] == kept
+    assert [p.name for p in tmp_path.iterdir()] == ["model.npz"]
+
+
+def test_checkpoint_of_a_real_fit_holds_the_best_epochs_model(tmp_path):
+    x, y = data()
+    path, model = tmp_path / "best.npz", small_model(rate=0.5)
+    history = model.fit(
+        x, y, epochs=4, validation_data=(x, y), verbose=0, callbacks=[ModelCheckpoint(path, save_best_only=True)]
+    )
+    loss, _ = load_model(path).evaluate(x, y, verbose=0)
+    assert loss == pytest.approx(min(history.history["val_loss"]), rel=1e-6)
+
+
+def test_checkpoint_with_an_unknown_number_in_its_name_says_which_there_are(tmp_path):
+    x, y = data()
+    with pytest.raises((KeyError, ValueError), match=r"(?s)(?=.*val_f1)(?=.*loss)"):
+        small_model().fit(x, y, verbose=0, callbacks=[ModelCheckpoint(tmp_path / "{val_f1:.2f}.npz")])
+
+
+def test_csv_logger_writes_the_history_row_by_row(tmp_path):
+    x, y = data()
+    path = tmp_path / "log.csv"
+
+    class ReadsAlong(Callback):
+        lines = []
+
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch:
+                self.lines.append(len(path.read_text().splitlines()))
+
+    history = small_model().fit(
+        x, y, epochs=3, validation_data=(x, y), verbose=0, callbacks=[CSVLogger(path), ReadsAlong()]
+    )
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row.pop("epoch") for row in rows] == ["0", "1", "2"]
+    assert set(rows[0]) == set(history.history)
+    for name, values in history.history.items():
+        assert [float(row[name]) for row in rows] == pytest.approx(values, rel=1e-6)
+    assert ReadsAlong.lines == [2, 3]  # each row is there as soon as its epoch has ended
+
+
+def test_csv_logger_begins_anew_or_appends_without_a_second_header(tmp_path):
+    x, y = data()
+    path = tmp_path / "log.csv"
+    for options in ({}, {}, {"append": True}):
+        small_model().fit(x, y, epochs=2, verbose=0, callbacks=[CSVLogger(path, **options)])
+    with path.open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "0", "1"]
+
+
+def test_csv_logger_keeps_the_finished_epochs_of_a_training_that_fails(tmp_path):
+    class Fails(Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise RuntimeError("the power is out")
+
+    x, y = data()
+    path = tmp_path / "log.csv"
+    with pytest.raises(RuntimeError, match="power"):
+        small_model().fit(x, y, epochs=5, verbose=0, callbacks=[CSVLogger(path), Fails()])
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_progress_bar_is_quiet_when_nothing_is_a_terminal(capfd):
+    x, y = data()
+    small_model().fit(x, y, epochs=2, verbose=0, callbacks=[ProgressBar()])
+    assert capfd.readouterr() == ("", "")
+
+
+TERMINAL = """
+import numpy as np
+from scratchnet import Dense, Input, Sequential
+model = Sequential([Input(shape=(4,)), Dense(3, activation="softmax")], seed=1)
+model.compile(metrics=["accuracy"])
+model.fit(np.ones((8, 4), "float32"), np.eye(3, dtype="float32")[np.arange(8) % 3], batch_size=2, epochs=2)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal, which Windows has not")
+def test_progress_bar_on_a_terminal_shows_epoch_batches_loss_and_accuracy():
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-c", TERMINAL], stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # how Linux says that the other end has been closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    text = shown.decode()
+    assert process.wait() == 0, text
+    for word in ("1/2", "2/2", "4/4", "loss", "accuracy"):
+        assert word in text

@@ -1,0 +1,169 @@
+"""The command itself: usage, exit codes, one line for each mistake."""
+
+import io
+import os
+import runpy
+import subprocess
+import sys
+import types
+
+import pytest
+from small_runs import refused
+
+import scratchnet
+from scratchnet import cli
+
+
+def misused(capsys, *words):
+    """Run the command, which argparse must refuse, and return its last line."""
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(word) for word in words])
+    assert stopped.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ([], "required: COMMAND"),
+        (["trian"], "invalid choice: 'trian'"),
+        (["train", "--net", "net_3"], "invalid choice: 'net_3'"),
+        (["train", "--optimizer", "lion"], "invalid choice: 'lion'"),
+        (["train", "--epochs", "0"], "a whole number from 1 is needed, not '0'"),
+        (["train", "--epochs", "2.5"], "not '2.5'"),
+        (["train", "--batch-size", "-1"], "not '-1'"),
+        (["train", "--seed", "-1"], "a whole number from 0"),
+        (["train", "--learning-rate", "nan"], "a number above 0 is needed, not 'nan'"),
+        (["train", "--learning-rate", "inf"], "not 'inf'"),
+        (["train", "--learning-rate", "fast"], "not 'fast'"),
+        (["train", "--epoch", "3"], "unrecognized arguments"),
+        (["evaluate"], "required: RUN"),
+        (["predict", "run"], "required: IMAGE"),
+        (["data", "burn"], "invalid choice: 'burn'"),
+        (["data", "fetch"], "required: NAME"),
+        (["gradcheck", "--break"], "expected one argument"),
+        (["doctor", "now"], "unrecognized arguments"),
+    ],
+)
+def test_wrong_usage_is_2_and_says_what_was_wrong(words, part, capsys):
+    assert part in misused(capsys, *words)
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "data", "gradcheck", "doctor"])
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([command, "--help"])
+    assert stopped.value.code == 0
+    assert f"scratchnet {command}" in capsys.readouterr().out
+
+
+def test_the_help_and_the_parser_say_the_same_defaults():
+    args = cli.parser().parse_args(["train"])
+    assert (args.net, args.data, args.optimizer, args.batch_size, args.seed) == ("net_2", "glyphs", "adam", 128, 0)
+    assert (args.epochs, args.learning_rate, args.patience, args.limit, args.out) == (5, None, None, None, None)
+
+
+def test_version_is_the_packages_own(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"scratchnet {scratchnet.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ValueError("two\n  lines"), 1, "two lines"),
+        (FileNotFoundError(2, "No such file or directory", "a.txt"), 1, "a.txt: No such file or directory"),
+        (OSError("no mirror answered"), 1, "no mirror answered"),
+        (FloatingPointError("the loss is nan"), 1, "the loss is nan"),
+        (MemoryError("614 MB"), 1, "not enough memory: 614 MB"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_a_code(error, code, line, capsys, monkeypatch):
+    def run(args):
+        raise error
+
+    monkeypatch.setitem(sys.modules, "scratchnet.tools.doctor", types.SimpleNamespace(run=run))
+    assert refused(capsys, code, "doctor") == f"scratchnet: {line}\n"
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
+    def run(args):
+        raise TypeError("a bug")
+
+    monkeypatch.setitem(sys.modules, "scratchnet.tools.doctor", types.SimpleNamespace(run=run))
+    with pytest.raises(TypeError, match="a bug"):
+        cli.main(["doctor"])
+
+
+def test_gradcheck_receives_the_name_to_break_and_gives_its_code(monkeypatch):
+    seen = []
+
+    def run(args):
+        seen.append(args.break_name)
+        return 1 if args.break_name else None
+
+    monkeypatch.setitem(sys.modules, "scratchnet.tools.gradcheck", types.SimpleNamespace(run=run))
+    assert cli.main(["gradcheck"]) == 0
+    assert cli.main(["gradcheck", "--break", "all"]) == 1
+    assert seen == [None, "all"]
+
+
+def process(*words, **options):
+    command = [sys.executable, "-m", "scratchnet", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def test_as_a_process_the_codes_are_0_1_and_2(tmp_path):
+    done = process("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"scratchnet {scratchnet.__version__}\n", "")
+    done = process("evaluate", tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    done = process("train", "--epochs", "none")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_module_and_command_are_the_same(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["scratchnet", "--version"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("scratchnet", run_name="__main__")
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"scratchnet {scratchnet.__version__}\n"
+
+
+def test_a_stream_that_lacks_a_letter_shows_a_question_mark(monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setitem(sys.modules, "scratchnet.tools.doctor", types.SimpleNamespace(run=lambda args: print("9×7")))
+    monkeypatch.setattr(sys, "stdout", out)
+    assert cli.main(["doctor"]) == 0
+    assert out.buffer.getvalue().split() == [b"9?7"]
+
+
+def test_a_closed_pipe_ends_the_command_without_a_word(monkeypatch, tmp_path, capsys):
+    def run(args):
+        raise BrokenPipeError
+
+    monkeypatch.setitem(sys.modules, "scratchnet.tools.doctor", types.SimpleNamespace(run=run))
+    with open(tmp_path / "out", "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert cli.main(["doctor"]) == 1
+        out.write("more")
+    assert (tmp_path / "out").read_text() == ""  # what came later went nowhere
+    assert capsys.readouterr().err == ""
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    command = f'"{sys.executable}" -m scratchnet data | head -c 1 > {os.devnull}; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+
+
+def test_the_parser_loads_neither_matplotlib_nor_a_tool():
+    code = (
+        "import sys; from scratchnet import cli; cli.parser(); "
+        "sys.exit(any(name == 'matplotlib' or name.startswith('scratchnet.tools.') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

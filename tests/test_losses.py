@@ -1,0 +1,170 @@
+"""Softmax cross-entropy against the exact formula, from moderate logits to ±10,000."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scratchnet.losses import (
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+    softmax,
+    softmax_cross_entropy,
+)
+
+
+def cross_entropy_by_definition(logits, labels):
+    """Mean over the batch of log(sum exp(z)) - z[label], as log1p of what the other classes add to the largest."""
+    losses = []
+    for row, label in zip(np.asarray(logits, float).tolist(), labels, strict=True):
+        top = max(range(len(row)), key=row.__getitem__)
+        rest = math.fsum(math.exp(value - row[top]) for k, value in enumerate(row) if k != top)
+        losses.append((row[top] - row[label]) + math.log1p(rest))
+    return math.fsum(losses) / len(losses)
+
+
+def probabilities_by_definition(logits):
+    wide = np.asarray(logits, float)
+    terms = np.exp(wide - wide.max(axis=1, keepdims=True))
+    return terms / terms.sum(axis=1, keepdims=True)
+
+
+def random_case(seed, N, K, scale, dtype):
+    rng = np.random.default_rng(seed)
+    logits = rng.uniform(-scale, scale, (N, K)).astype(dtype)
+    labels = rng.integers(0, K, N)
+    return logits, labels, np.eye(K, dtype=dtype)[labels]
+
+
+cases = st.builds(
+    random_case,
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 2, 5, 17]),
+    st.sampled_from([2, 3, 10, 17]),
+    st.sampled_from([1, 30, 1e4]),
+    st.sampled_from(["float32", "float64"]),
+)
+
+
+@given(cases)
+def test_loss_is_within_a_millionth_of_the_exact_formula(case):
+    logits, labels, y = case
+    loss, _ = softmax_cross_entropy(logits, y)
+    assert loss == pytest.approx(cross_entropy_by_definition(logits, labels), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("margin", [1, 4, 10, 16])
+@pytest.mark.parametrize("offset", [-9984, 0, 9984])
+def test_a_confident_row_keeps_its_small_loss(offset, margin, dtype):
+    # log(1 + exp(-16)) rounds to 0 in float32 when the 1 is added before the logarithm.
+    logits = np.array([[offset, offset - margin, offset - margin]], dtype)
+    loss, _ = softmax_cross_entropy(logits, np.array([[1, 0, 0]], dtype))
+    assert loss == pytest.approx(math.log1p(2 * math.exp(-margin)), rel=1e-6)
+
+
+@given(cases)
+def test_gradient_is_probability_minus_label_over_the_batch_size(case):
+    logits, _, y = case
+    _, dlogits = softmax_cross_entropy(logits, y)
+    assert (dlogits.dtype, dlogits.shape) == (logits.dtype, logits.shape)
+    expected = (probabilities_by_definition(logits) - y) / len(y)
+    np.testing.assert_allclose(dlogits, expected, rtol=0, atol=2 * np.finfo(logits.dtype).eps)
+
+
+@given(cases)
+def test_gradient_rows_sum_to_zero(case):
+    logits, _, y = case
+    _, dlogits = softmax_cross_entropy(logits, y)
+    assert np.abs(dlogits.astype(float).sum(axis=1)).max() <= 4 * logits.shape[1] * np.finfo(logits.dtype).eps
+
+
+def test_loss_and_gradient_are_the_numbers_worked_out_by_hand():
+    # Two rows: equal logits (p = 1/2), and ln 3 ahead (p = 3/4, 1/4) with the wrong label.
+    loss, dlogits = softmax_cross_entropy(np.array([[5.0, 5], [math.log(3), 0]]), np.array([[1.0, 0], [0, 1]]))
+    assert loss == pytest.approx((math.log(2) + math.log(4)) / 2, rel=1e-14)
+    np.testing.assert_allclose(dlogits, [[-0.25, 0.25], [0.375, -0.375]], rtol=1e-14)
+
+
+def test_loss_is_a_mean_and_not_a_sum_over_the_batch():
+    logits, _, y = random_case(1, 3, 4, 5, "float64")
+    once, gradient = softmax_cross_entropy(logits, y)
+    twice, gradient_twice = softmax_cross_entropy(np.tile(logits, (2, 1)), np.tile(y, (2, 1)))
+    assert twice == pytest.approx(once, rel=1e-14)
+    np.testing.assert_allclose(gradient_twice[:3], gradient / 2, rtol=1e-14)
+
+
+@given(cases, st.integers(-(2**12), 2**12))
+def test_loss_does_not_see_a_shift_of_the_logits(case, shift):
+    logits, _, y = case
+    logits, y = np.round(logits.astype(float)), y.astype(float)
+    loss, shifted = softmax_cross_entropy(logits, y)[0], softmax_cross_entropy(logits + shift, y)[0]
+    assert shifted == pytest.approx(loss, rel=1e-11, abs=1e-11)
+
+
+@given(cases)
+def test_loss_follows_when_classes_and_samples_change_places(case):
+    logits, _, y = case
+    loss, dlogits = softmax_cross_entropy(logits, y)
+    turned, dturned = softmax_cross_entropy(logits[::-1, ::-1], y[::-1, ::-1])
+    assert turned == pytest.approx(loss, rel=1e-6)
+    np.testing.assert_allclose(dturned[::-1, ::-1], dlogits, rtol=0, atol=4 * np.finfo(logits.dtype).eps)
+
+
+@given(cases)
+def test_integer_labels_give_what_their_one_hot_rows_give(case):
+    logits, labels, y = case
+    sparse, categorical = SparseCategoricalCrossentropy(from_logits=True), CategoricalCrossentropy(from_logits=True)
+    expected = categorical(y, logits)
+    assert expected == pytest.approx(softmax_cross_entropy(logits, y)[0], rel=1e-6)
+    assert sparse(labels, logits) == pytest.approx(expected, rel=1e-6)
+    assert sparse(labels[:, None].astype("uint8"), logits) == pytest.approx(expected, rel=1e-6)
+
+
+def test_loss_of_probabilities_equals_the_loss_of_their_logits():
+    logits, labels, y = random_case(2, 6, 5, 4, "float64")
+    expected = cross_entropy_by_definition(logits, labels)
+    assert CategoricalCrossentropy()(y, softmax(logits)) == pytest.approx(expected, rel=1e-12)
+    assert SparseCategoricalCrossentropy()(labels, softmax(logits)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", [CategoricalCrossentropy(), SparseCategoricalCrossentropy()])
+def test_a_certain_mistake_costs_more_than_any_clipped_probability_would(loss):
+    y_true = np.array([[0.0, 1.0]]) if isinstance(loss, CategoricalCrossentropy) else np.array([1])
+    assert loss(y_true, np.array([[1 - 1e-12, 1e-12]])) == pytest.approx(-math.log(1e-12), rel=1e-6)
+
+
+def test_loss_is_a_plain_float_and_a_softmax_is_an_array_of_probabilities():
+    logits, _, y = random_case(3, 2, 3, 2, "float32")
+    assert isinstance(CategoricalCrossentropy(from_logits=True)(y, logits), float)
+    np.testing.assert_allclose(softmax(logits), probabilities_by_definition(logits), rtol=1e-6)
+    assert softmax(logits).dtype == np.float32
+
+
+def test_loss_writes_into_neither_logits_nor_labels():
+    logits, _, y = random_case(4, 5, 3, 10, "float32")
+    kept_logits, kept_y = logits.copy(), y.copy()
+    first, second = softmax_cross_entropy(logits, y), softmax_cross_entropy(logits, y)
+    assert first[0] == second[0]
+    np.testing.assert_array_equal(first[1], second[1])
+    assert not np.shares_memory(first[1], second[1])
+    np.testing.assert_array_equal(logits, kept_logits)
+    np.testing.assert_array_equal(y, kept_y)
+
+
+@pytest.mark.parametrize(
+    ("y_true", "word"),
+    [(np.eye(3)[[0, 1]][:, :2], "3"), (np.eye(3), "2"), (np.array([0, 1]), "one_hot|Sparse|sparse")],
+    ids=["too few classes", "too many rows", "integers"],
+)
+def test_labels_that_do_not_fit_the_logits_are_refused(y_true, word):
+    with pytest.raises(ValueError, match=word):
+        CategoricalCrossentropy(from_logits=True)(y_true, np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("labels", [[0, 3], [-1, 2]])
+def test_integer_labels_outside_the_classes_are_refused(labels):
+    with pytest.raises(ValueError, match=str(labels[1] if labels[1] == 3 else labels[0])):
+        SparseCategoricalCrossentropy(from_logits=True)(np.array(labels), np.zeros((2, 3)))

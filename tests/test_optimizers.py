@@ -1,0 +1,339 @@
+"""Each optimizer against its update rule, derived again here one number at a time."""
+
+import inspect
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scratchnet import Dense, Input, Sequential
+from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
+
+SHAPES = [(3,), (2, 5), (3, 2, 1, 4), (1,), (129,)]
+
+
+def sgd_rule(learning_rate=0.01, momentum=0.0, nesterov=False):
+    """Keras's form: the velocity is in units of the parameter, so the learning rate is inside it."""
+    velocity = 0.0
+
+    def step(p, g):
+        nonlocal velocity
+        velocity = momentum * velocity - learning_rate * g
+        return p + (momentum * velocity - learning_rate * g if nesterov else velocity)
+
+    return step
+
+
+def adagrad_rule(learning_rate=1e-3, initial_accumulator_value=0.1, epsilon=1e-7):
+    total = initial_accumulator_value
+
+    def step(p, g):
+        nonlocal total
+        total += g * g
+        return p - learning_rate * g / math.sqrt(total + epsilon)
+
+    return step
+
+
+def adadelta_rule(learning_rate=1e-3, rho=0.95, epsilon=1e-7):
+    squares = moves = 0.0
+
+    def step(p, g):
+        nonlocal squares, moves
+        squares = rho * squares + (1 - rho) * g * g
+        move = -math.sqrt(moves + epsilon) / math.sqrt(squares + epsilon) * g  # with the moves up to the step before
+        moves = rho * moves + (1 - rho) * move * move
+        return p + learning_rate * move
+
+    return step
+
+
+def adam_rule(learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    m = v = 0.0
+    t = 0
+
+    def step(p, g):
+        nonlocal m, v, t
+        t += 1
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g * g
+        return p - learning_rate * math.sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (math.sqrt(v) + epsilon)
+
+    return step
+
+
+RULES = {
+    "sgd": (SGD, sgd_rule, {}),
+    "sgd with momentum": (SGD, sgd_rule, {"learning_rate": 0.05, "momentum": 0.8}),
+    "sgd with Nesterov momentum": (SGD, sgd_rule, {"learning_rate": 0.05, "momentum": 0.7, "nesterov": True}),
+    "adagrad": (Adagrad, adagrad_rule, {}),
+    "adagrad from zero": (Adagrad, adagrad_rule, {"learning_rate": 0.3, "initial_accumulator_value": 0.0}),
+    "adadelta": (Adadelta, adadelta_rule, {}),
+    "adadelta as published": (Adadelta, adadelta_rule, {"learning_rate": 1.0, "rho": 0.9, "epsilon": 1e-6}),
+    "adam": (Adam, adam_rule, {}),
+    "adam of other rates": (Adam, adam_rule, {"learning_rate": 0.1, "beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}),
+}
+each_telling = pytest.mark.parametrize("in_one_pass", [False, True], ids=["NumPy", "kernel"])
+each_rule = pytest.mark.parametrize("rule", RULES)
+
+
+def follow_rule(make_rule, options, start, gradients):
+    """Every number of every parameter walks alone, in Python floats."""
+    ends = []
+    for position, array in enumerate(start):
+        end = np.empty(array.shape)
+        for index in np.ndindex(*array.shape):
+            step, p = make_rule(**options), float(array[index])
+            for grads in gradients:
+                p = step(p, float(grads[position][index]))
+            end[index] = p
+        ends.append(end)
+    return ends
+
+
+def random_walk(seed, shapes, steps, dtype, scale=1.0):
+    rng = np.random.default_rng(seed)
+    start = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+    return start, [[(scale * rng.standard_normal(shape)).astype(dtype) for shape in shapes] for _ in range(steps)]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
+@each_telling
+@each_rule
+def test_seven_steps_follow_the_rule_derived_independently(rule, in_one_pass, dtype, tolerance):
+    make, make_rule, options = RULES[rule]
+    start, gradients = random_walk(1, SHAPES, 7, dtype)
+    optimizer, params = make(**options), [p.copy() for p in start]
+    optimizer.in_one_pass = in_one_pass
+    for grads in gradients:
+        optimizer.update(params, grads)
+    for p, expected in zip(params, follow_rule(make_rule, options, start, gradients), strict=True):
+        assert p.dtype == dtype
+        np.testing.assert_allclose(p, expected, rtol=tolerance, atol=tolerance)
+
+
+@each_rule
+@given(seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([1e-8, 1e-3, 1.0, 1e3]), size=st.integers(1, 40))
+def test_any_gradients_of_any_scale_follow_the_rule(rule, seed, scale, size):
+    make, make_rule, options = RULES[rule]
+    start, gradients = random_walk(seed, [(size,)], 5, "float64", scale)
+    optimizer, params = make(**options), [start[0].copy()]
+    for grads in gradients:
+        optimizer.update(params, grads)
+    (expected,) = follow_rule(make_rule, options, start, gradients)
+    moved = np.abs(expected - start[0]).max()
+    np.testing.assert_allclose(params[0], expected, rtol=1e-15, atol=1e-9 * moved)
+
+
+@each_telling
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("make", "options", "first_step"),
+    [
+        # With g = 1e-8 everything turns on whether ε = 1e-7 stands beside a root (then 1e-7) or under it (then 3e-4).
+        (Adam, {}, 1e-3 * math.sqrt(1e-3) / 0.1 * 1e-9 / (math.sqrt(1e-3) * 1e-8 + 1e-7)),
+        (Adagrad, {"initial_accumulator_value": 0.0}, 1e-3 * 1e-8 / math.sqrt(1e-16 + 1e-7)),
+        (Adadelta, {}, 1e-3 * math.sqrt(1e-7) / math.sqrt(0.05e-16 + 1e-7) * 1e-8),
+    ],
+    ids=["Adam: beside", "Adagrad: under", "Adadelta: under both"],
+)
+def test_epsilon_stands_where_keras_puts_it(make, options, first_step, dtype, in_one_pass):
+    p, optimizer = np.zeros(4, dtype), make(**options)
+    optimizer.in_one_pass = in_one_pass
+    optimizer.update([p], [np.full(4, 1e-8, dtype)])
+    np.testing.assert_allclose(p, -first_step, rtol=1e-5)
+
+
+@each_rule
+@given(seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([1e-8, 1e-3, 1.0, 1e3]), dtype=st.sampled_from("fd"))
+def test_numpys_lines_and_the_kernels_one_pass_take_the_same_steps(rule, seed, scale, dtype):
+    make, _, options = RULES[rule]
+    start, gradients = random_walk(seed, [(3, 7), (2,)], 5, dtype, scale)
+    ends, states = [], []
+    for in_one_pass in (False, True):
+        optimizer, params = make(**options), [p.copy() for p in start]
+        optimizer.in_one_pass = in_one_pass
+        for grads in gradients:
+            optimizer.update(params, grads)
+        ends.append(params)
+        states.append([array for arrays in optimizer.state for array in arrays])
+    eps = np.finfo(dtype).eps
+    for p, q, first in zip(*ends, start, strict=True):
+        # Where everything is rounded to the size of p, a difference is a few of p's last places.
+        np.testing.assert_allclose(p, q, rtol=0, atol=32 * eps * (np.abs(first).max() + np.abs(p - first).max()))
+    for a, b in zip(*states, strict=True):
+        np.testing.assert_allclose(a, b, rtol=32 * eps, atol=32 * eps * np.abs(a).max())
+
+
+# Numbers of Keras's own tests, keras/src/optimizers/{sgd,adam,adagrad,adadelta}_test.py: the parameter before each of
+# five equal steps along 0.1, 0.2, ..., 1.0 that follow one step along 0.01; and one step of rate 0.5.
+KERAS_TRAJECTORIES = {
+    "sgd": (SGD, {"nesterov": True}, [[0.9999 - 0.001 * t * k for k in range(1, 11)] for t in range(5)]),
+    "adagrad": (
+        Adagrad, {"learning_rate": 0.2, "initial_accumulator_value": 0.3, "epsilon": 1e-6},
+        [[0.9963] * 10,
+         [0.9604, 0.9278, 0.9003, 0.8784, 0.8615, 0.8487, 0.8388, 0.8313, 0.8255, 0.8209],
+         [0.9251, 0.8629, 0.8137, 0.7768, 0.7497, 0.7298, 0.7151, 0.7040, 0.6956, 0.6891],
+         [0.8903, 0.8012, 0.7342, 0.6862, 0.6521, 0.6277, 0.6099, 0.5967, 0.5867, 0.5790],
+         [0.8560, 0.7422, 0.6604, 0.6037, 0.5644, 0.5367, 0.5168, 0.5021, 0.4910, 0.4825]],
+    ),
+    "adadelta": (
+        Adadelta, {"learning_rate": 1.0, "rho": 0.8, "epsilon": 1e-6},
+        [[p] * 10 for p in (0.9978, 0.9947, 0.9915, 0.9882, 0.9849)],
+    ),
+}  # fmt: skip
+KERAS_SINGLE_STEPS = {
+    "sgd": (SGD, [0.5, -1.0, -0.5, 3.0]),
+    "adam": (Adam, [0.5, 1.5, 2.5, 3.5]),
+    "adagrad": (Adagrad, [0.5233, 1.5007, 2.5005, 3.5061]),
+    "adadelta": (Adadelta, [0.9993, 1.9993, 2.9993, 3.9993]),
+}
+
+
+@pytest.mark.parametrize("name", KERAS_TRAJECTORIES)
+def test_trajectory_is_the_one_keras_publishes(name):
+    make, options, published = KERAS_TRAJECTORIES[name]
+    optimizer, p = make(**options), np.ones(10)
+    optimizer.update([p], [np.full(10, 0.01)])
+    for expected in published:
+        np.testing.assert_allclose(p, expected, rtol=0, atol=6e-5)
+        optimizer.update([p], [np.arange(0.1, 1.05, 0.1)])
+
+
+@pytest.mark.parametrize("name", KERAS_SINGLE_STEPS)
+def test_single_step_is_the_one_keras_publishes(name):
+    make, expected = KERAS_SINGLE_STEPS[name]
+    p = np.array([1.0, 2.0, 3.0, 4.0])
+    make(learning_rate=0.5).update([p], [np.array([1.0, 6.0, 7.0, 2.0])])
+    np.testing.assert_allclose(p, expected, rtol=0, atol=6e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (SGD, {"learning_rate": 0.01, "momentum": 0.0, "nesterov": False}),
+        (Adagrad, {"learning_rate": 1e-3, "initial_accumulator_value": 0.1, "epsilon": 1e-7}),
+        (Adadelta, {"learning_rate": 1e-3, "rho": 0.95, "epsilon": 1e-7}),
+        (Adam, {"learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}),
+    ],
+)
+def test_names_order_and_defaults_are_keras(make, expected):
+    parameters = inspect.signature(make).parameters
+    assert {name: parameters[name].default for name in list(parameters)[: len(expected)]} == expected
+    assert make().learning_rate == expected["learning_rate"]
+
+
+@each_rule
+def test_update_writes_into_the_parameters_and_into_nothing_else(rule):
+    make, _, options = RULES[rule]
+    (p,), ((g,), _) = random_walk(2, [(4, 3)], 2, "float32")
+    same, before, kept_g = p, p.copy(), g.copy()
+    make(**options).update([p], [g])
+    assert same is p
+    assert (p != before).all()
+    np.testing.assert_array_equal(g, kept_g)
+
+
+@pytest.mark.parametrize("make", [SGD, Adagrad, Adadelta, Adam])
+def test_a_new_learning_rate_scales_the_next_step_and_no_state(make):
+    (start,), gradients = random_walk(3, [(6,)], 3, "float64")
+    paths = []
+    for factor in (1, 10):
+        optimizer, p, path = make(), start.copy(), [start]
+        for t, (g,) in enumerate(gradients):
+            optimizer.learning_rate = make().learning_rate * (factor if t == 1 else 1)
+            optimizer.update([p], [g])
+            path.append(p.copy())
+        paths.append(np.diff(path, axis=0))
+    np.testing.assert_allclose(paths[1][1], 10 * paths[0][1], rtol=1e-9)
+    np.testing.assert_allclose(paths[1][[0, 2]], paths[0][[0, 2]], rtol=1e-9)
+
+
+def test_velocity_keeps_the_learning_rate_it_was_built_with():
+    optimizer, p = SGD(learning_rate=0.5, momentum=0.5), np.zeros(1)
+    optimizer.update([p], [np.ones(1)])  # velocity -0.5
+    optimizer.learning_rate = 0.25
+    optimizer.update([p], [np.ones(1)])  # velocity -0.25 - 0.25
+    assert p[0] == -1.0
+
+
+@pytest.mark.parametrize("turned", ["gradient", "parameter"])
+@each_rule
+def test_memory_order_does_not_change_the_step(rule, turned):
+    make, _, options = RULES[rule]
+    (p,), ((g,), _) = random_walk(4, [(5, 3)], 2, "float64")
+    plain, other = p.copy(), p.copy()
+    if turned == "gradient":
+        make(**options).update([other], [np.asfortranarray(g)])
+    else:
+        other = np.asfortranarray(other)
+        make(**options).update([other], [g])
+    make(**options).update([plain], [g])
+    np.testing.assert_array_equal(other, plain)
+
+
+@each_rule
+def test_two_optimizers_share_no_state(rule):
+    make, _, options = RULES[rule]
+    (start,), ((g,), (g2,)) = random_walk(5, [(6,)], 2, "float64")
+    first, second = make(**options), make(**options)
+    p, q = start.copy(), start.copy()
+    first.update([p], [g])
+    first.update([p], [g2])
+    second.update([q], [g])
+    second.update([q], [g2])
+    np.testing.assert_array_equal(p, q)
+
+
+def test_adam_counts_steps_and_not_parameters():
+    together, alone = Adam(), Adam()
+    p, q, single = np.ones(3), np.ones(3), np.ones(3)
+    for t in range(1, 6):
+        g = np.array([0.5, -2.0, 1e-3]) * t
+        together.update([p, q], [g, g])
+        alone.update([single], [g])
+    np.testing.assert_array_equal(p, single)
+    np.testing.assert_array_equal(q, single)
+
+
+@each_rule
+def test_every_optimizer_walks_down_a_bowl(rule):
+    make, _, options = RULES[rule]
+    optimizer, p = make(**options | {"learning_rate": 0.1}), np.array([1.0, -2.0])
+    for _ in range(50):
+        before = p.copy()
+        optimizer.update([p], [2 * p])
+    assert (np.abs(p) < [1.0, 2.0]).all()
+    assert (before != p).any()
+
+
+@pytest.mark.parametrize(
+    ("params", "grads"),
+    [([np.zeros(3)], []), ([np.zeros(3)], [np.zeros(4)]), ([np.zeros((2, 3))], [np.zeros((3, 2))])],
+    ids=["one missing", "another length", "another shape"],
+)
+@pytest.mark.parametrize("make", [SGD, Adagrad, Adadelta, Adam])
+def test_gradients_that_do_not_fit_their_parameters_are_refused(make, params, grads):
+    with pytest.raises(ValueError):
+        make().update(params, grads)
+    np.testing.assert_array_equal(params[0], 0)
+
+
+@pytest.mark.parametrize("name", ["rmsprop", "adamw", ""])
+def test_unknown_optimizer_is_answered_with_the_known_ones(name):
+    model = Sequential([Input(shape=(3,)), Dense(2, activation="softmax")])
+    with pytest.raises(ValueError, match=r"(?si)(?=.*sgd)(?=.*adagrad)(?=.*adadelta)(?=.*adam)") as error:
+        model.compile(optimizer=name)
+    assert repr(name) in str(error.value)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", SGD), ("adagrad", Adagrad), ("adadelta", Adadelta), ("adam", Adam)])
+def test_optimizers_are_found_by_name_and_taken_as_objects(name, kind):
+    model = Sequential([Input(shape=(3,)), Dense(2, activation="softmax")])
+    model.compile(optimizer=name)
+    assert type(model.optimizer) is kind
+    optimizer = kind(learning_rate=0.125)
+    model.compile(optimizer=optimizer)
+    assert model.optimizer is optimizer

@@ -1,0 +1,369 @@
+"""Pictures: what they say is what they were given."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from scratchnet import plotting
+from scratchnet.plotting.canvas import as_picture
+from scratchnet.plotting.curves import epoch_ticks
+
+HISTORY = {
+    "accuracy": [0.40, 0.61, 0.75, 0.88],
+    "loss": [1.60, 1.11, 0.72, 0.35],
+    "val_accuracy": [0.45, 0.58, 0.60, 0.59],
+    "val_loss": [1.50, 1.21, 1.18, 1.46],
+}
+NAMES = ["cat", "dog", "owl"]
+
+
+def texts(labels):
+    return [label.get_text() for label in labels]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+def drawn(figure):
+    """Return the figure as pixels, after checking that nothing of it lies outside."""
+    figure.canvas.draw()
+    box = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    assert box.x0 >= -0.01
+    assert box.y0 >= -0.01
+    assert box.x1 <= width + 0.01
+    assert box.y1 <= height + 0.01
+    return np.asarray(figure.canvas.buffer_rgba())
+
+
+def test_importing_scratchnet_imports_no_matplotlib():
+    code = "import sys, scratchnet, scratchnet.plotting, scratchnet.cli; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_drawing_imports_no_pyplot_and_so_changes_no_backend(tmp_path):
+    code = (
+        "import sys; from scratchnet import plotting; "
+        f"plotting.history({{'loss': [1.0]}}, path={str(tmp_path / 'a.png')!r}); "
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_history_draws_the_very_values_over_epochs_from_1():
+    figure = plotting.history(HISTORY, title="net_2 on cifar10")
+    accuracy, loss = figure.axes
+    for axes, panel in ((accuracy, "accuracy"), (loss, "loss")):
+        assert axes.get_title() == panel
+        lines = {line.get_label(): line for line in axes.get_lines()}
+        for label, key in (("training", panel), ("validation", f"val_{panel}")):
+            np.testing.assert_array_equal(lines[label].get_xdata(), [1, 2, 3, 4])
+            np.testing.assert_array_equal(lines[label].get_ydata(), HISTORY[key])
+    assert figure.get_suptitle() == "net_2 on cifar10"
+
+
+def test_history_panels_stand_side_by_side():
+    figure = plotting.history(HISTORY)
+    drawn(figure)
+    left, right = (axes.get_position() for axes in figure.axes)
+    assert left.x1 < right.x0
+    assert left.y0 == pytest.approx(right.y0)
+
+
+def test_history_marks_the_epoch_of_the_lowest_validation_loss():
+    figure = plotting.history(HISTORY)
+    label = "lowest validation loss: 1.18 at epoch 3"
+    for axes in figure.axes:
+        (mark,) = [line for line in axes.get_lines() if line.get_label() == label]
+        np.testing.assert_array_equal(mark.get_xdata(), [3, 3])
+    assert texts(figure.legends[0].get_texts()) == ["training", "validation", label]
+
+
+def test_history_does_not_mark_an_epoch_whose_validation_loss_is_not_a_number():
+    figure = plotting.history({"loss": [2.0, 1.0, 0.5], "val_loss": [np.nan, 3.0, 4.0]})
+    assert "at epoch 2" in texts(figure.legends[0].get_texts())[-1]
+    figure = plotting.history({"loss": [2.0], "val_loss": [np.nan]})
+    assert texts(figure.legends[0].get_texts()) == ["training", "validation"]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 16, 17, 80, 81, 163, 1000])
+def test_history_ticks_are_whole_epochs_and_not_too_many(epochs):
+    figure = plotting.history({"loss": np.linspace(2, 1, epochs), "accuracy": np.linspace(0, 1, epochs)})
+    for axes in figure.axes:
+        ticks = axes.get_xticks()
+        assert list(ticks) == epoch_ticks(epochs)
+        assert ticks[0] == 1
+        assert ticks[-1] <= epochs
+        assert len(ticks) <= 17
+    drawn(figure)
+
+
+def test_history_without_metrics_has_one_panel():
+    figure = plotting.history({"loss": [3.0, 2.0]})
+    assert [axes.get_title() for axes in figure.axes] == ["loss"]
+    assert texts(figure.legends[0].get_texts()) == ["training"]
+
+
+@pytest.mark.parametrize(
+    ("history", "reason"),
+    [
+        ({}, "needs 'loss'"),
+        ({"loss": []}, "needs 'loss'"),
+        ({"loss": [1.0, 2.0], "val_loss": [1.0]}, r"history\['val_loss'\] has 1 epochs, history\['loss'\] has 2"),
+    ],
+)
+def test_a_history_that_cannot_be_drawn_is_refused(history, reason):
+    with pytest.raises(ValueError, match=reason):
+        plotting.history(history)
+
+
+def test_grey_filters_share_one_scale_with_0_in_its_middle(rng):
+    kernel = rng.normal(size=(3, 2, 1, 10))
+    figure = plotting.filters(kernel)
+    assert figure.get_suptitle() == "10 filters of 3×2"
+    (image,) = figure.axes[0].get_images()
+    low, high = image.get_clim()
+    assert -low == high == pytest.approx(np.abs(kernel).max())
+    shown = np.ma.filled(image.get_array(), np.nan)  # 2 rows of 8 tiles, 36×24 blocks with gaps of 5
+    assert shown.shape == (2 * 36 + 5, 8 * 24 + 7 * 5)
+    np.testing.assert_allclose(shown[6:36:12, 6:24:12], kernel[:, :, 0, 0])
+    np.testing.assert_allclose(shown[41 + 6 :: 12, 29 + 6 : 29 + 24 : 12], kernel[:, :, 0, 9])
+    assert np.isnan(shown[41:, 2 * 29 :]).all()
+    drawn(figure)
+
+
+def test_colour_filters_are_pictures_with_0_as_mid_grey(rng):
+    kernel = rng.normal(size=(3, 3, 3, 4))
+    kernel[1, 1, :, 2] = 0.0
+    figure = plotting.filters(kernel)
+    (image,) = figure.axes[0].get_images()
+    shown = np.ma.filled(image.get_array(), np.nan)
+    assert shown.shape == (36, 4 * 36 + 3 * 5, 3)
+    np.testing.assert_allclose(shown[18, 2 * 41 + 18], 0.5)
+    np.testing.assert_allclose(shown[6:36:12, 6:36:12], 0.5 + 0.5 * kernel[:, :, :, 0] / np.abs(kernel).max())
+    drawn(figure)
+
+
+def test_filters_of_zeros_are_drawn():
+    drawn(plotting.filters(np.zeros((3, 3, 1, 2))))
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 32, 64), (3, 3, 8), (3, 3, 2, 8)])
+def test_filters_that_are_no_picture_are_refused(shape):
+    with pytest.raises(ValueError, match="first layer"):
+        plotting.filters(np.zeros(shape))
+
+
+def test_feature_maps_have_a_panel_for_the_image_and_one_for_each_layer(rng):
+    maps = {"conv2d": rng.random((8, 6, 20)), "conv2d_1": rng.random((4, 3, 40))}
+    figure = plotting.feature_maps(maps, image=rng.random((8, 6, 1)), title="net_2")
+    assert [axes.get_title() for axes in figure.axes] == [
+        "the image",
+        "conv2d: 20 maps of 8×6",
+        "conv2d_1: 32 of 40 maps of 4×3",
+    ]
+    first = np.ma.filled(figure.axes[1].get_images()[0].get_array(), np.nan)
+    assert first.shape == (2 * 8 + 1, 16 * 6 + 15)
+    np.testing.assert_array_equal(first[:8, 7:13], maps["conv2d"][:, :, 1])
+    np.testing.assert_array_equal(first[9:, :6], maps["conv2d"][:, :, 16])
+    drawn(figure)
+    assert all(axes.get_window_extent().width > 0.9 * figure.bbox.width for axes in figure.axes[1:])
+
+
+def test_feature_maps_of_a_dead_layer_are_drawn():
+    drawn(plotting.feature_maps({"conv2d": np.zeros((5, 4, 3))}))
+
+
+@pytest.mark.parametrize("maps", [{}, {"dense": np.zeros(128)}, {"conv2d": np.zeros((1, 5, 4, 3))}])
+def test_outputs_that_are_no_maps_are_refused(maps):
+    with pytest.raises(ValueError, match=r"\(H, W, C\)"):
+        plotting.feature_maps(maps)
+
+
+def test_confusion_matrix_counts_rows_as_truth_and_columns_as_answers():
+    figure = plotting.confusion_matrix([0, 0, 0, 1, 1, 2], [0, 2, 2, 1, 0, 2], NAMES)
+    axes = figure.axes[0]
+    counts = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
+    assert counts == {(0, 0): "1", (0, 2): "2", (1, 1): "1", (1, 0): "1", (2, 2): "1"}
+    assert texts(axes.get_xticklabels()) == texts(axes.get_yticklabels()) == NAMES
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("the net says", "the image is")
+    assert figure.get_suptitle() == "accuracy 0.500: 3 of 6 images"
+    share = np.square(axes.get_images()[0].get_array())
+    np.testing.assert_allclose(share, [[1 / 3, 0, 2 / 3], [1 / 2, 1 / 2, 0], [0, 0, 1]])
+    drawn(figure)
+
+
+def test_confusion_matrix_leaves_the_row_of_an_absent_class_empty():
+    figure = plotting.confusion_matrix(np.array([[0], [1]]), [0, 1], NAMES)
+    assert not figure.axes[0].get_images()[0].get_array()[2].any()
+
+
+@pytest.mark.parametrize(
+    ("y_true", "y_pred", "reason"),
+    [
+        ([0, 1], [0], "1 for 2 came"),
+        ([], [], "0 for 0 came"),
+        ([0, 3], [0, 1], "y_true has class 3; 3 class names go with 0..2"),
+        ([0, 1], [0, -1], "y_pred has class -1"),
+    ],
+)
+def test_a_confusion_matrix_of_wrong_labels_is_refused(y_true, y_pred, reason):
+    with pytest.raises(ValueError, match=reason):
+        plotting.confusion_matrix(y_true, y_pred, NAMES)
+
+
+def test_confident_mistakes_are_the_wrong_ones_the_surest_first(rng):
+    images = rng.integers(0, 256, (5, 6, 4), dtype=np.uint8)
+    p = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.05, 0.0, 0.95], [0.0, 0.4, 0.6], [0.8, 0.1, 0.1]])
+    figure = plotting.confident_mistakes(images, [0, 0, 1, 1, 1], p, NAMES, count=3)
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title() for axes in panels] == ["says owl 0.95", "says cat 0.80", "says dog 0.70"]
+    assert [axes.get_xlabel() for axes in panels] == ["is dog 0.00", "is dog 0.10", "is cat 0.20"]
+    np.testing.assert_allclose(panels[0].get_images()[0].get_array(), images[2] / 255)
+    assert figure.get_suptitle() == "the 3 surest of 4 mistakes"
+    drawn(figure)
+
+
+def test_seven_mistakes_leave_the_rest_of_the_second_row_empty():
+    figure = plotting.confident_mistakes(np.zeros((7, 4, 4)), [0] * 7, np.eye(3)[[1] * 7], NAMES)
+    assert sum(axes.get_visible() for axes in figure.axes) == 7
+    assert figure.get_suptitle() == "all 7 mistakes"
+
+
+def test_without_a_mistake_the_picture_says_so():
+    figure = plotting.confident_mistakes(np.zeros((2, 4, 4)), [0, 1], np.eye(3)[:2], NAMES)
+    assert texts(figure.axes[0].texts) == ["no mistake among 2 images"]
+
+
+def test_confident_mistakes_of_unequal_lengths_are_refused():
+    with pytest.raises(ValueError, match="3 images, 2 labels, 2 rows"):
+        plotting.confident_mistakes(np.zeros((3, 4, 4)), [0, 1], np.eye(3)[:2], NAMES)
+    with pytest.raises(ValueError, match="3 classes need 3 class names; 2 came"):
+        plotting.confident_mistakes(np.zeros((2, 4, 4)), [0, 1], np.eye(3)[:2], NAMES[:2])
+
+
+@pytest.mark.parametrize("K", [2, 10, 15, 25])
+@pytest.mark.parametrize("length", [1, 10, 25])
+def test_a_confusion_matrix_keeps_class_names_of_any_length_inside_the_picture(K, length):
+    names = [chr(ord("a") + k) * length for k in range(K)]
+    figure = plotting.confusion_matrix(range(K), range(K), names)
+    drawn(figure)
+    axes = figure.axes[0]
+    label = axes.yaxis.label.get_window_extent()
+    assert label.x1 <= min(text.get_window_extent().x0 for text in axes.get_yticklabels())
+    assert axes.get_window_extent().width > 0.4 * figure.bbox.width
+
+
+@pytest.mark.parametrize("length", [1, 10, 25])
+def test_sheets_and_predictions_keep_class_names_of_any_length_inside_the_picture(length, rng):
+    names = [letter * length for letter in "abcde"]
+    drawn(plotting.image_sheet(rng.random((9, 6, 6, 3)), np.arange(9) % 5, names))
+    drawn(plotting.prediction(rng.random((6, 6, 3)), [0.0, 0.0, 0.0, 0.0, 1.0], names))
+    drawn(plotting.confident_mistakes(rng.random((5, 6, 6)), range(5), np.roll(np.eye(5), 1, axis=1), names))
+
+
+def test_long_class_names_do_not_run_into_each_other():
+    names = ["an automobile", "a refrigerator", "the third name"]
+    p = np.roll(np.eye(3), 1, axis=1)
+    figure = plotting.confident_mistakes(np.zeros((3, 9, 7)), [0, 1, 2], p, names)
+    drawn(figure)
+    boxes = [text.get_window_extent() for axes in figure.axes for text in (axes.title, axes.xaxis.label)]
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+
+
+def test_image_sheet_gives_each_class_a_row(rng):
+    images = rng.random((7, 5, 4, 3))
+    figure = plotting.image_sheet(images, [2, 0, 2, 0, 0, 0, 2], NAMES, columns=3)
+    axes = figure.axes[0]
+    assert texts(axes.get_yticklabels()) == NAMES
+    sheet = axes.get_images()[0].get_array()
+    assert sheet.shape == (3 * 5 + 2 * 2, 3 * 4 + 2 * 2, 3)
+    np.testing.assert_allclose(sheet[:5, 6:10], images[3])  # the second image of class 0
+    np.testing.assert_allclose(sheet[7:12], 1.0)  # class 1 has none
+    np.testing.assert_allclose(sheet[14:, 12:], images[6])
+    drawn(figure)
+
+
+def test_an_image_sheet_needs_a_label_and_a_name_for_each_image():
+    with pytest.raises(ValueError, match="1 for 2 came"):
+        plotting.image_sheet(np.zeros((2, 4, 4)), [0], NAMES)
+    with pytest.raises(ValueError, match="4 classes need 4 class names; 3 came"):
+        plotting.image_sheet(np.zeros((2, 4, 4)), [0, 3], NAMES)
+
+
+def test_prediction_draws_a_bar_of_each_probability(rng):
+    image = rng.random((6, 5, 1))
+    figure = plotting.prediction(image, [0.125, 0.8125, 0.0625], NAMES, title="mine.png")
+    left, right = figure.axes
+    np.testing.assert_allclose(left.get_images()[0].get_array(), image[:, :, 0])
+    assert [bar.get_width() for bar in right.patches] == [0.125, 0.8125, 0.0625]
+    assert texts(right.get_yticklabels()) == NAMES
+    assert texts(right.texts) == ["12.5 %", "81.2 %", "6.2 %"]
+    assert right.get_title() == "dog: 81.2 %"
+    drawn(figure)
+
+
+@pytest.mark.parametrize("probabilities", [[], [[0.5, 0.5]]])
+def test_a_prediction_of_several_images_is_refused(probabilities):
+    with pytest.raises(ValueError, match=r"\(K,\)"):
+        plotting.prediction(np.zeros((4, 4)), probabilities, NAMES)
+
+
+def test_bytes_and_floats_are_the_same_picture(rng):
+    image = rng.integers(0, 256, (4, 3, 3), dtype=np.uint8)
+    np.testing.assert_allclose(as_picture(image), as_picture((image / 255).astype(np.float32)), atol=1e-7)
+
+
+def test_a_standardized_image_is_stretched_to_what_can_be_drawn():
+    np.testing.assert_allclose(as_picture(np.array([[-1.0, 0.0], [1.0, 3.0]])), [[0.0, 0.25], [0.5, 1.0]])
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4, 2)), np.zeros(4), np.full((2, 2), np.nan)])
+def test_what_is_no_image_is_refused(image):
+    with pytest.raises(ValueError, match="an image to draw"):
+        as_picture(image)
+
+
+@pytest.mark.parametrize(
+    ("ending", "magic"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".SVG", b"<?xml"), ("", b"\x89PNG")]
+)
+def test_the_ending_of_path_chooses_the_format(tmp_path, ending, magic):
+    path = tmp_path / f"picture{ending}"
+    plotting.history(HISTORY, path=path)
+    assert path.read_bytes().startswith(magic)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_unknown_ending_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(ValueError, match=r"pdf, .*png.*, not '\.xyz'"):
+        plotting.history(HISTORY, path=tmp_path / "picture.xyz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"old")
+
+    def break_off(self, target, **options):
+        target.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Figure, "savefig", break_off)
+    with pytest.raises(OSError, match="disk full"):
+        plotting.history(HISTORY, path=path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_picture_written_is_the_picture_returned(tmp_path):
+    from matplotlib.image import imread
+
+    figure = plotting.prediction(np.zeros((6, 6)), [0.5, 0.25, 0.25], NAMES, path=tmp_path / "a.png")
+    np.testing.assert_allclose(imread(tmp_path / "a.png") * 255, drawn(figure), atol=0.51)

@@ -1,0 +1,127 @@
+"""The doctor: facts from this machine, hints from facts."""
+
+import argparse
+import copy
+import os
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+
+from scratchnet.tools import doctor
+
+HEALTHY = {
+    "versions": {"python": "3.12.1"},
+    "processor": {"cores": "4 usable of 8", "AVX-512": "yes"},
+    "numba": {"threads": "4", "threading layer": "workqueue", "compiles": "yes, a parallel loop in 0.5 s"},
+    "BLAS": {"runs as": "SkylakeX"},
+    "folders": {"compiled kernels": "/cache"},
+}
+
+
+def facts(section, **values):
+    changed = copy.deepcopy(HEALTHY)
+    changed[section].update(values)
+    return changed
+
+
+def test_a_healthy_machine_gets_no_hint():
+    assert doctor.hints(HEALTHY, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("sick", "environment", "word"),
+    [
+        (facts("numba", compiles="switched off by NUMBA_DISABLE_JIT"), {}, "unset NUMBA_DISABLE_JIT"),
+        (facts("folders", **{"compiled kernels": "not kept"}), {}, "NUMBA_CACHE_DIR"),
+        (facts("numba", threads="8"), {}, "NUMBA_NUM_THREADS=4"),
+        (facts("numba", threads="1"), {}, "1 of 4 usable cores"),
+        (facts("BLAS", **{"runs as": "Haswell"}), {}, "OPENBLAS_CORETYPE=SkylakeX"),
+        (HEALTHY, {"SCRATCHNET_DATA": "/there/is/no/such/folder"}, "which is no folder"),
+    ],
+)
+def test_each_trouble_gets_one_hint_with_the_line_that_mends_it(sick, environment, word):
+    (hint,) = doctor.hints(sick, environment)
+    assert word in hint
+
+
+def test_a_processor_without_avx_512_is_rightly_a_haswell():
+    narrow = facts("BLAS", **{"runs as": "Haswell"})
+    narrow["processor"]["AVX-512"] = "no"
+    assert doctor.hints(narrow, {}) == []
+
+
+def test_who_chose_the_blas_kernels_themselves_gets_no_hint():
+    assert doctor.hints(facts("BLAS", **{"runs as": "Haswell"}), {"OPENBLAS_CORETYPE": "Haswell"}) == []
+
+
+@pytest.mark.compiled
+def test_doctor_prints_the_versions_and_the_machine(capsys):
+    assert doctor.run(argparse.Namespace()) == 0
+    printed = capsys.readouterr().out
+    for title in ("versions", "processor", "numba", "BLAS", "folders", "hints"):
+        assert f"\n{title}" in f"\n{printed}"
+    for word in (np.__version__, numba.__version__, "yes, a parallel loop", f"of {os.cpu_count()}"):
+        assert word in printed
+
+
+def test_a_compiler_that_fails_is_told_and_gives_1(monkeypatch, capsys):
+    def broken(**options):
+        def decorate(function):
+            def call(*arguments):
+                raise RuntimeError("LLVM is\nout of order")
+
+            return call
+
+        return decorate
+
+    monkeypatch.setattr(doctor.jit, "COMPILED", True)
+    monkeypatch.setattr(doctor.numba, "njit", broken)
+    assert doctor.run(argparse.Namespace()) == 1
+    assert "no: LLVM is out of order" in capsys.readouterr().out
+
+
+def test_without_openblas_the_blas_runs_as_unknown(monkeypatch):
+    monkeypatch.setattr(doctor, "openblas_core", lambda: None)
+    assert doctor.blas()["runs as"] == "unknown"
+
+
+def test_an_openblas_that_cannot_be_asked_is_passed_over(monkeypatch):
+    def refuse(path):
+        raise OSError("not a library")
+
+    monkeypatch.setattr(doctor.ctypes, "CDLL", refuse)
+    assert doctor.openblas_core() is None
+    monkeypatch.setattr(doctor.ctypes, "CDLL", lambda path: object())
+    assert doctor.openblas_core() is None
+
+
+def test_usable_cores_are_those_that_the_system_grants(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3}, raising=False)
+    assert doctor.usable_cores() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert doctor.usable_cores() == os.cpu_count()
+
+
+def test_without_the_compiler_nothing_is_compiled(monkeypatch):
+    monkeypatch.setattr(doctor.jit, "COMPILED", False)
+    assert doctor.compiler()["compiles"] == "switched off by NUMBA_DISABLE_JIT"
+
+
+def test_a_missing_package_is_told(monkeypatch):
+    monkeypatch.setattr(doctor, "PACKAGES", ("numpy", "no-such-package-anywhere"))
+    found = doctor.versions()
+    assert found["numpy"] == np.__version__
+    assert found["no-such-package-anywhere"] == "missing"
+
+
+def test_doctor_runs_without_the_compiler():
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "scratchnet", "doctor"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "switched off by NUMBA_DISABLE_JIT" in done.stdout
+    assert "unset NUMBA_DISABLE_JIT" in done.stdout

@@ -1,0 +1,202 @@
+"""Pictures of one's own: read from any kind of PNG, and made into what a net was trained on."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from scratchnet.tools.pictures import centred_ink, coverage, light_on_dark, middle, read_picture, resize, to_net
+from scratchnet.tools.predict import drawing_paths
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(3)
+
+
+def drawing(H=60, W=90, top=10, left=50, size=30):
+    """A dark L on light paper, off the centre."""
+    paper = np.full((H, W), 0.93)
+    paper[top : top + size, left : left + 5] = 0.1
+    paper[top + size - 5 : top + size, left : left + size // 2] = 0.1
+    return paper
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "1", "I;16"])
+def test_every_kind_of_png_is_read_as_the_same_picture(tmp_path, mode):
+    black_on_white = np.full((5, 7), 255, np.uint8)
+    black_on_white[1:3, 2:6] = 0
+    if mode == "I;16":
+        image = Image.fromarray(black_on_white.astype(np.uint16) * 257)
+    else:
+        image = Image.fromarray(black_on_white).convert(mode)
+    image.save(tmp_path / "a.png")
+    picture = read_picture(tmp_path / "a.png")
+    assert picture.shape == (5, 7, 3)
+    np.testing.assert_allclose(picture, np.repeat(black_on_white[:, :, None] / 255, 3, axis=2), atol=1e-6)
+
+
+def test_what_is_transparent_is_laid_on_white(tmp_path):
+    pixels = np.zeros((2, 2, 4), np.uint8)
+    pixels[0, 0] = (255, 0, 0, 255)
+    pixels[0, 1] = (255, 0, 0, 51)  # a fifth of red over four fifths of white
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    picture = read_picture(tmp_path / "a.png")
+    np.testing.assert_allclose(picture, [[[1, 0, 0], [1, 0.8, 0.8]], [[1, 1, 1], [1, 1, 1]]], atol=1e-6)
+
+
+def test_a_jpeg_is_read_as_well(tmp_path):
+    Image.new("RGB", (16, 8), (255, 0, 0)).save(tmp_path / "a.jpg", quality=95)
+    picture = read_picture(tmp_path / "a.jpg")
+    assert picture.shape == (8, 16, 3)
+    np.testing.assert_allclose(picture, np.broadcast_to([1.0, 0.0, 0.0], (8, 16, 3)), atol=0.02)
+
+
+def test_colours_are_read_in_their_order(tmp_path, rng):
+    pixels = rng.integers(0, 256, (4, 3, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    np.testing.assert_allclose(read_picture(tmp_path / "a.png"), pixels / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
+def test_a_file_that_is_no_picture_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "broken.png"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken\.png: not a picture"):
+        read_picture(path)
+
+
+def test_half_a_png_is_refused_by_name(tmp_path, rng):
+    Image.fromarray(rng.integers(0, 256, (40, 40), dtype=np.uint8)).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"half\.png: not a picture"):
+        read_picture(tmp_path / "half.png")
+
+
+def test_a_missing_picture_is_refused_by_name(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.png: there is no such picture"):
+        read_picture(tmp_path / "nothing.png")
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_each_new_pixel_is_a_mean_of_old_ones(n, N):
+    weights = coverage(n, N)
+    assert weights.shape == (N, n)
+    assert weights.min() >= 0
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+
+
+@given(st.integers(1, 12), st.integers(1, 6))
+def test_shrinking_by_a_whole_factor_is_the_mean_of_blocks(N, factor):
+    x = np.random.default_rng(N).random((N * factor, 3))
+    np.testing.assert_allclose(resize(x, N, 3), x.reshape(N, factor, 3).mean(axis=1), atol=1e-12)
+
+
+@given(st.integers(1, 30), st.integers(1, 30))
+def test_shrinking_keeps_the_mean_of_a_picture(n, N):
+    n, N = max(n, N), min(n, N)
+    x = np.random.default_rng(n).random((n, n, 3))
+    np.testing.assert_allclose(resize(x, N, N).mean(axis=(0, 1)), x.mean(axis=(0, 1)), atol=1e-12)
+
+
+def test_enlarging_a_ramp_gives_a_ramp():
+    ramp = np.arange(4.0)[None, :]
+    np.testing.assert_allclose(np.diff(resize(ramp, 1, 8)[0][1:-1]), 0.5)
+
+
+def test_dark_on_light_is_inverted_and_light_on_dark_is_not():
+    grey = drawing()
+    np.testing.assert_allclose(light_on_dark(grey), 0.93 - grey, atol=1e-12)
+    np.testing.assert_allclose(light_on_dark(1.0 - grey), 0.93 - grey, atol=1e-12)
+
+
+def test_a_drawing_is_scaled_to_20_pixels_and_centred_by_its_mass():
+    out = centred_ink(drawing(), 28, 28)
+    assert out.shape == (28, 28)
+    rows, columns = np.flatnonzero(out.any(axis=1)), np.flatnonzero(out.any(axis=0))
+    assert len(rows) == 20  # the L is 30 high and 15 wide
+    assert len(columns) == 10
+    assert out.max() == pytest.approx(1.0)
+    mass = out.sum()
+    assert abs(out.sum(axis=1) @ np.arange(28) / mass - 13.5) <= 0.5
+    assert abs(out.sum(axis=0) @ np.arange(28) / mass - 13.5) <= 0.5
+
+
+def test_where_a_drawing_lies_on_its_paper_makes_no_difference():
+    here, there = drawing(top=10, left=50), drawing(H=200, W=120, top=150, left=3)
+    np.testing.assert_allclose(centred_ink(here, 28, 28), centred_ink(there, 28, 28), atol=1e-12)
+
+
+def test_faint_dirt_on_the_paper_is_not_ink():
+    dirty = drawing()
+    dirty[2, 2] -= 0.1
+    np.testing.assert_allclose(centred_ink(dirty, 28, 28), centred_ink(drawing(), 28, 28), atol=1e-12)
+
+
+def test_a_lopsided_drawing_is_kept_whole():
+    grey = np.ones((100, 100))
+    grey[:, 10:20] = 0.0
+    grey[98:, 10:95] = 0.0  # heavy on the left, a thin foot to the right
+    out = centred_ink(grey, 28, 28)
+    rows, columns = np.flatnonzero(out.any(axis=1)), np.flatnonzero(out.any(axis=0))
+    assert (len(rows), len(columns)) == (20, 17)
+
+
+def test_an_image_of_the_nets_own_size_is_taken_as_it_is(rng):
+    digit = np.zeros((28, 28))
+    digit[3:20, 5:9] = rng.random((17, 4))
+    np.testing.assert_array_equal(centred_ink(digit, 28, 28), digit)
+    np.testing.assert_allclose(centred_ink(1.0 - digit, 28, 28), digit, atol=1e-12)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_a_blank_sheet_is_refused(level):
+    with pytest.raises(ValueError, match="nothing is drawn"):
+        centred_ink(np.full((50, 40), level), 28, 28)
+
+
+def test_a_drawing_fits_a_net_of_another_size():
+    out = centred_ink(drawing(), 14, 12)
+    assert out.shape == (14, 12)
+    assert len(np.flatnonzero(out.any(axis=1))) == 10
+
+
+def test_the_middle_of_a_wide_picture_is_taken():
+    picture = np.zeros((8, 20, 3))
+    picture[:, 6:14] = 0.5
+    out = middle(picture, 4, 4)
+    np.testing.assert_allclose(out, 0.5)
+    np.testing.assert_allclose(middle(picture.transpose(1, 0, 2), 4, 4), 0.5)
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (12, 10, 3)])
+def test_a_picture_becomes_what_the_net_takes(shape, rng):
+    x = to_net(rng.random((41, 53, 3)), shape)
+    assert x.shape == shape
+    assert x.dtype == np.float32
+    assert x.min() >= 0
+    assert x.max() <= 1
+
+
+def test_a_single_pixel_is_enlarged_for_a_colour_net():
+    np.testing.assert_allclose(to_net(np.full((1, 1, 3), 0.25), (6, 5, 3)), 0.25)
+
+
+@pytest.mark.parametrize("shape", [(10,), (28, 28, 2)])
+def test_a_net_that_takes_no_picture_is_told(shape):
+    with pytest.raises(ValueError, match="which no picture has"):
+        to_net(np.zeros((4, 4, 3)), shape)
+
+
+def test_grey_weighs_colours_as_an_eye_does():
+    picture = np.zeros((4, 4, 3))
+    picture[1, 1] = (0, 1, 0)
+    assert to_net(picture, (4, 4, 1))[1, 1, 0] == pytest.approx(0.587)
+
+
+def test_a_drawing_is_never_written_over_a_picture_that_was_given(tmp_path):
+    given = [str(tmp_path / "one.png"), str(tmp_path / "one-prediction.png")]
+    paths = drawing_paths(tmp_path, given)
+    assert [path.name for path in paths] == ["one-prediction-2.png", "one-prediction-prediction.png"]

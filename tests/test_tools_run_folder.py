@@ -1,0 +1,109 @@
+"""The run folder: nothing is lost, nothing is there by half."""
+
+import csv
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from scratchnet.tools import run_folder
+
+
+def table(folder):
+    return list(csv.reader((folder / "history.csv").read_text().splitlines()))
+
+
+def test_the_default_folder_is_named_by_date_net_and_data():
+    now = datetime(2031, 2, 3, 14, 5, 6)
+    assert run_folder.default_folder("net_1", "mnist", now) == Path("runs/2031-02-03-140506-net_1-mnist")
+    assert run_folder.default_folder("net_2", "/data/my set/", now).name == "2031-02-03-140506-net_2-my_set"
+    assert run_folder.default_folder("net_2", "..", now).parent == Path("runs")
+
+
+def test_two_runs_a_second_apart_have_different_folders():
+    first, second = datetime(2031, 2, 3, 14, 5, 6), datetime(2031, 2, 3, 14, 5, 7)
+    assert run_folder.default_folder("net_1", "mnist", first) != run_folder.default_folder("net_1", "mnist", second)
+
+
+def test_a_new_or_empty_folder_is_free_and_is_not_touched(tmp_path):
+    run_folder.check_free(tmp_path, force=False)
+    run_folder.check_free(tmp_path / "new", force=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_anything_in_it_is_refused_without_force(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="--force"):
+        run_folder.check_free(tmp_path, force=False)
+    run_folder.check_free(tmp_path, force=True)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_file_in_the_folders_place_is_refused_always(tmp_path, force):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(NotADirectoryError, match="is a file"):
+        run_folder.check_free(tmp_path / "run", force=force)
+
+
+def test_starting_removes_an_earlier_run_and_nothing_else(tmp_path):
+    for name in ("model.npz", "history.json", "settings.json", "filters.png", "notes.txt", "mine.png"):
+        (tmp_path / name).write_text("old")
+    (tmp_path / "predictions").mkdir()
+    run_folder.start(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "mine.png", "predictions"}
+
+
+def test_history_is_written_as_lists_and_as_a_table_from_epoch_1(tmp_path):
+    history = {"loss": [2.5, 1.25], "val_loss": [2.0, 1.5]}
+    run_folder.write_history(tmp_path, history)
+    assert json.loads((tmp_path / "history.json").read_text()) == history
+    assert table(tmp_path) == [["epoch", "loss", "val_loss"], ["1", "2.5", "2.0"], ["2", "1.25", "1.5"]]
+
+
+def test_history_keeps_every_digit(tmp_path):
+    history = {"loss": [1 / 3, 0.1 + 0.2]}
+    run_folder.write_history(tmp_path, history)
+    assert json.loads((tmp_path / "history.json").read_text()) == history
+    assert [float(row[1]) for row in table(tmp_path)[1:]] == history["loss"]
+
+
+def test_a_history_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    run_folder.write_history(tmp_path, {"loss": [2.0]})
+
+    def refuse(source, target):
+        raise OSError("no room")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="no room"):
+        run_folder.write_history(tmp_path, {"loss": [2.0, 1.0]})
+    assert json.loads((tmp_path / "history.json").read_text()) == {"loss": [2.0]}
+    assert {path.name for path in tmp_path.iterdir()} == {"history.json", "history.csv"}
+
+
+def test_the_model_is_found_by_its_folder_and_by_itself(tmp_path):
+    model = tmp_path / "model.npz"
+    model.write_bytes(b"")
+    assert run_folder.model_path(tmp_path) == model
+    assert run_folder.model_path(str(model)) == model
+
+
+def test_a_run_without_a_model_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"has no model\.npz"):
+        run_folder.model_path(tmp_path)
+    with pytest.raises(FileNotFoundError, match="nothing does not exist"):
+        run_folder.model_path(tmp_path / "nothing")
+
+
+def test_settings_are_read_from_beside_the_model(tmp_path):
+    assert run_folder.read_settings(tmp_path / "model.npz") == {}
+    run_folder.write_settings(tmp_path, {"data": "mnist"})
+    assert run_folder.read_settings(tmp_path / "model.npz") == {"data": "mnist"}
+
+
+@pytest.mark.parametrize(("text", "reason"), [("{", "is not JSON"), ("[1]", "a list came")])
+def test_spoiled_settings_are_refused(tmp_path, text, reason):
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.raises(ValueError, match=reason):
+        run_folder.read_settings(tmp_path / "model.npz")
