@@ -1,6 +1,18 @@
 """scratchnet: a convolutional network written from scratch. Read it, prove it, run it."""
 
-from scratchnet import callbacks, initializers, layers, losses, networks, optimizers, reference
+from scratchnet import (
+    callbacks,
+    datasets,
+    gradcheck,
+    initializers,
+    layers,
+    losses,
+    networks,
+    optimizers,
+    plotting,
+    preprocessing,
+    reference,
+)
 from scratchnet._version import __version__
 from scratchnet.layers import (
     Activation,
@@ -16,7 +28,8 @@ from scratchnet.layers import (
     ReLU,
     Softmax,
 )
-from scratchnet.model import Model, Sequential, load_model
+from scratchnet.loading import load_model
+from scratchnet.model import Model, Sequential
 from scratchnet.networks import net_1, net_2
 
 __all__ = [
@@ -36,6 +49,8 @@ __all__ = [
     "Softmax",
     "__version__",
     "callbacks",
+    "datasets",
+    "gradcheck",
     "initializers",
     "layers",
     "load_model",
@@ -44,5 +59,7 @@ __all__ = [
     "net_2",
     "networks",
     "optimizers",
+    "plotting",
+    "preprocessing",
     "reference",
 ]

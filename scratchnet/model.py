@@ -12,14 +12,13 @@ back; how, is in plan.py. How a model meets data is in training.py.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from scratchnet import layers as known_layers
-from scratchnet import losses, optimizers
+from scratchnet.checking import check_images
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node, check_weights, choose_implementation
 from scratchnet.plan import Plan
@@ -95,13 +94,11 @@ class Model(Training):
         self.nodes = ordered(outputs)
         sources = [node for node in self.nodes if not node.parents]
         if sources != [inputs] or not isinstance(inputs.layer, InputLayer):
-            raise ValueError(
-                f"the outputs depend on {len(sources)} inputs, and not on the given one alone; a model has one Input"
-            )
+            raise ValueError(f"the outputs depend on {len(sources)} inputs, and not on the given one alone; a model has one Input")
         if self.nodes[0] is self.nodes[-1]:
             raise ValueError("the model has no layer: outputs is the input itself")
         self.dtype, self.implementation = np.dtype(dtype), choose_implementation(implementation)
-        self.seed = seed
+        self.seed = None if seed is None else int(seed)
         weights_seed, shuffle_seed = np.random.SeedSequence(seed).spawn(2)
         self.shuffle_rng = np.random.default_rng(shuffle_seed)
         self._name_layers()
@@ -206,6 +203,7 @@ class Model(Training):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Run a batch through all layers, keeping what backward needs: (N, …) -> (N, …)."""
+        x = check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)
         return self.plan.forward(x, self.nodes[-1])
 
     def backward(self, dout: np.ndarray, need_dx: bool = True) -> np.ndarray | None:
@@ -257,10 +255,7 @@ class Model(Training):
         if self.optimizer is not None and include_optimizer:
             config["iterations"] = self.optimizer.iterations
             for name, state in zip(self.params, self.optimizer.state, strict=False):
-                arrays |= {
-                    f"optimizer/{name}/{key}": value
-                    for key, value in zip(self.optimizer.state_names, state, strict=True)
-                }
+                arrays |= {f"optimizer/{name}/{key}": value for key, value in zip(self.optimizer.state_names, state, strict=True)}
         save_arrays(path, arrays, config)
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
@@ -268,9 +263,7 @@ class Model(Training):
         arrays, _ = load_arrays(path)
         missing = [name for name in self.params if name not in arrays]
         if missing:
-            raise ValueError(
-                f"{os.fspath(path)} has no {', '.join(missing)}; it holds {', '.join(arrays) or 'no array'}"
-            )
+            raise ValueError(f"{os.fspath(path)} has no {', '.join(missing)}; it holds {', '.join(arrays) or 'no array'}")
         self.set_weights([arrays[name] for name in self.params])
 
 
@@ -315,61 +308,3 @@ class Sequential(Model):
         for layer in layers[1:]:
             node = layer(node)
         super().__init__(layers[0], node, **{"name": "sequential", **settings})
-
-
-def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
-    """Read a saved model: graph, weights, and if it was compiled its loss, metrics and optimizer with its state.
-
-    Parameters
-    ----------
-    path : path
-    custom_objects : dict of str to class, optional
-        Layer classes of one's own, by name.
-
-    Returns
-    -------
-    Model
-
-    Raises
-    ------
-    FileNotFoundError
-    ValueError
-        When the file is no saved model, is damaged, or has a layer of an unknown class.
-    """
-    arrays, config = load_arrays(path)
-    try:
-        model = _model_from_config(config["model"], {**vars(known_layers), **(custom_objects or {})})
-        names = list(model.params)
-        model.set_weights([arrays[name] for name in names])
-        if "compile" in config:
-            settings = config["compile"]
-            optimizer = optimizers.KNOWN[settings["optimizer"]](**settings["optimizer_config"])
-            loss = losses.KNOWN[settings["loss"]](**settings["loss_config"])
-            model.compile(optimizer, loss, settings["metrics"], fuse=settings["fuse"])
-            if f"optimizer/{names[0]}/{optimizer.state_names[0]}" in arrays:
-                optimizer.iterations = config["iterations"]
-                optimizer.state = [
-                    [arrays[f"optimizer/{name}/{key}"] for key in optimizer.state_names] for name in names
-                ]
-            model.shuffle_rng.bit_generator.state = config["shuffle_state"]
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(
-            f"{os.fspath(path)} is not a model that this version of scratchnet saved: {type(error).__name__} {error}"
-        ) from error
-    return model
-
-
-def _model_from_config(config: Mapping[str, Any], classes: Mapping[str, Any]) -> Model:
-    nodes: dict[str, Any] = {}
-    node: Any = None
-    for described in config["layers"]:
-        kind, settings = described["class"], described["config"]
-        if not (isinstance(classes.get(kind), type) and issubclass(classes[kind], Layer)):
-            raise ValueError(
-                f"no layer class {kind!r} is known; give load_model(path, custom_objects={{{kind!r}: {kind}}})"
-            )
-        layer = classes[kind](**settings)
-        inputs = [nodes[name] for name in described["inputs"]]
-        node = nodes[settings["name"]] = layer.node if isinstance(layer, InputLayer) else layer(inputs)
-    settings = {key: config[key] for key in ("seed", "dtype", "implementation", "name")}
-    return Model(next(iter(nodes.values())), node, **settings)

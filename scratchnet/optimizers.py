@@ -25,9 +25,7 @@ from scratchnet.kernels.updates import one_pass
 # -- the rules --------------------------------------------------------------------------------------------------------
 
 
-def sgd_update(
-    p: np.ndarray, g: np.ndarray, u: np.ndarray, learning_rate: float, momentum: float, nesterov: bool
-) -> None:
+def sgd_update(p: np.ndarray, g: np.ndarray, u: np.ndarray, learning_rate: float, momentum: float, nesterov: bool) -> None:
     """Go downhill, with the speed u of a heavy ball; Nesterov's looks one step of that speed ahead."""
     u[...] = momentum * u - learning_rate * g
     p += momentum * u - learning_rate * g if nesterov else u
@@ -98,6 +96,7 @@ class Optimizer:
         For each parameter the arrays that `state_names` names.
     """
 
+    settings: tuple[str, ...] = ()
     state_names: tuple[str, ...] = ()
 
     def __init__(self, learning_rate: float, **fractions: float):
@@ -148,9 +147,7 @@ class Optimizer:
         if not self.state:
             self.state = [self.make_state(p) for p in params]
         if len(params) != len(grads) or len(params) != len(self.state):
-            raise ValueError(
-                f"{len(params)} parameters, {len(grads)} gradients and {len(self.state)} states; give as many of each"
-            )
+            raise ValueError(f"{len(params)} parameters, {len(grads)} gradients and {len(self.state)} states; give as many of each")
         for p, g, state in zip(params, grads, self.state, strict=True):
             if p.shape != g.shape or any(p.shape != s.shape for s in state):
                 raise ValueError(
@@ -160,13 +157,17 @@ class Optimizer:
         for p, g, state in zip(params, grads, self.state, strict=True):
             self.step(p, g, state)
 
+    def runs_in_one_pass(self, p: np.ndarray) -> bool:
+        """Say whether the kernel takes this parameter: it changes it in place, number after number in memory."""
+        return self.in_one_pass and p.flags.c_contiguous
+
     def step(self, p: np.ndarray, g: np.ndarray, state: list[np.ndarray]) -> None:
         """Apply the rule to one parameter; each optimizer has its own."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments that make this optimizer again."""
-        return {"learning_rate": self.learning_rate}
+        return {name: getattr(self, name) for name in ("learning_rate", *self.settings)}
 
 
 class SGD(Optimizer):
@@ -187,6 +188,7 @@ class SGD(Optimizer):
     array([0.9])
     """
 
+    settings = ("momentum", "nesterov")
     state_names = ("u",)
     momentum: float
 
@@ -196,14 +198,10 @@ class SGD(Optimizer):
 
     def step(self, p: np.ndarray, g: np.ndarray, state: list[np.ndarray]) -> None:
         """Apply `sgd_update`."""
-        if self.in_one_pass:
+        if self.runs_in_one_pass(p):
             one_pass(updates.sgd, p, g, state, self.learning_rate, self.momentum, self.nesterov)
         else:
             sgd_update(p, g, state[0], self.learning_rate, self.momentum, self.nesterov)
-
-    def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this optimizer again."""
-        return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
 
 
 class Adagrad(Optimizer):
@@ -224,6 +222,7 @@ class Adagrad(Optimizer):
     array([0.])
     """
 
+    settings = ("initial_accumulator_value", "epsilon")
     state_names = ("a",)
 
     def __init__(self, learning_rate: float = 0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7):
@@ -238,7 +237,7 @@ class Adagrad(Optimizer):
 
     def step(self, p: np.ndarray, g: np.ndarray, state: list[np.ndarray]) -> None:
         """Apply `adagrad_update`."""
-        if self.in_one_pass:
+        if self.runs_in_one_pass(p):
             one_pass(updates.adagrad, p, g, state, self.learning_rate, self.epsilon)
         else:
             adagrad_update(p, g, state[0], self.learning_rate, self.epsilon)
@@ -270,6 +269,7 @@ class Adadelta(Optimizer):
     array([0.998586])
     """
 
+    settings = ("rho", "epsilon")
     state_names = ("a", "d")
     rho: float
 
@@ -279,14 +279,10 @@ class Adadelta(Optimizer):
 
     def step(self, p: np.ndarray, g: np.ndarray, state: list[np.ndarray]) -> None:
         """Apply `adadelta_update`."""
-        if self.in_one_pass:
+        if self.runs_in_one_pass(p):
             one_pass(updates.adadelta, p, g, state, self.learning_rate, self.rho, 1 - self.rho, self.epsilon)
         else:
             adadelta_update(p, g, state[0], state[1], self.learning_rate, self.rho, self.epsilon)
-
-    def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this optimizer again."""
-        return {**super().get_config(), "rho": self.rho, "epsilon": self.epsilon}
 
 
 class Adam(Optimizer):
@@ -308,6 +304,7 @@ class Adam(Optimizer):
     array([0.9])
     """
 
+    settings = ("beta_1", "beta_2", "epsilon")
     state_names = ("m", "v")
     beta_1: float
     beta_2: float
@@ -318,16 +315,12 @@ class Adam(Optimizer):
 
     def step(self, p: np.ndarray, g: np.ndarray, state: list[np.ndarray]) -> None:
         """Apply `adam_update`; every parameter is at the same step t."""
-        if self.in_one_pass:
+        if self.runs_in_one_pass(p):
             rate = adam_rate(self.iterations, self.learning_rate, self.beta_1, self.beta_2)
             m_and_v = (self.beta_1, 1 - self.beta_1, self.beta_2, 1 - self.beta_2)
             one_pass(updates.adam, p, g, state, rate, *m_and_v, self.epsilon)
         else:
             adam_update(p, g, state[0], state[1], self.iterations, self.learning_rate, self.beta_1, self.beta_2, self.epsilon)
-
-    def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this optimizer again."""
-        return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
 
 
 KNOWN: dict[str, Any] = {c.__name__.lower(): c for c in (SGD, Adagrad, Adadelta, Adam)}

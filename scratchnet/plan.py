@@ -75,6 +75,7 @@ class StepWithReLU(Step):
         """Give dx, and fill the layer's gradients."""
         if self.cache is None:
             raise ValueError(f"{self.layer}: backward needs a forward before it, with the batch that dout belongs to")
+        self.layer.check_gradient(dout)
         x, out = self.cache
         dx, dw, db = self.run_backward(dout, x, self.layer.params["kernel"], *self.geometry, need_dx, relu_out=out)
         self.layer.grads = {"kernel": dw, "bias": db} if self.layer.use_bias else {"kernel": dw}
@@ -147,6 +148,8 @@ class Plan:
                 continue
             wanted = need_dx or any(parent is not self.input for parent in step.parents)
             for parent, dx in zip(step.parents, step.backward(gradients.pop(step.node), wanted), strict=True):
+                if dx is None:
+                    continue
                 # A node that several read gets the sum; `+=` would write into an array that others hold.
                 gradients[parent] = gradients[parent] + dx if parent in gradients else dx
         return gradients.get(self.input) if need_dx else None

@@ -93,6 +93,8 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
             raise TypeError("config is no dict")
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {path}") from None
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError, TypeError, NotImplementedError, zipfile.error) as error:
+    except (PermissionError, IsADirectoryError):
+        raise
+    except Exception as error:  # damaged bytes make zip, zlib, numpy and JSON raise whatever they like
         raise ValueError(f"{path} is not a model that scratchnet saved, or it is damaged ({error})") from error
     return arrays, config

@@ -81,6 +81,8 @@ class Training(Compiled):
         if not 0 <= validation_split < 1:
             raise ValueError(f"validation_split is at least 0 and below 1; got {validation_split!r}")
         if validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+                raise ValueError("validation_data is a pair: validation_data=(x_test, y_test)")
             x_val, labels_val = self._check(*validation_data, what="validation_data")
         elif validation_split:
             at = int(len(x) * (1 - validation_split))

@@ -167,7 +167,8 @@ def test_logs_changed_after_their_epoch_do_not_change_the_history():
 
 def test_history_can_be_used_by_hand():
     history = History()
-    play(history, [3.0, 2.0])
+    play(history, [5.0])
+    play(history, [3.0, 2.0])  # each training begins it anew
     assert history.epoch == [0, 1]
     assert history.history == {"loss": [0.0, 0.0], "val_loss": [3.0, 2.0]}
 
@@ -196,6 +197,7 @@ EARLY_STOPPING = {
     "less than min_delta is no improvement": ({"patience": 2, "min_delta": 0.1}, [1.0, 0.95, 0.92, 0.1], 3),
     "min_delta counts from the best epoch": ({"patience": 2, "min_delta": 0.1}, [1.0, 0.95, 0.89, 0.8, 0.7], 5),
     "mode max wants more": ({"patience": 1, "mode": "max"}, [0.1, 0.2, 0.15, 0.9], 3),
+    "min_delta at mode max": ({"patience": 1, "mode": "max", "min_delta": 0.1}, [0.1, 0.15, 0.9], 2),
     "a baseline not beaten": ({"patience": 2, "baseline": 0.5}, [0.9, 0.95, 0.92, 0.91], 2),
     "a baseline beaten": ({"patience": 2, "baseline": 0.5}, [0.4, 0.45, 0.42, 0.1], 3),
     "the first epochs do not count": ({"start_from_epoch": 2}, [0.1, 5.0, 4.0, 3.0, 3.5, 1.0], 5),

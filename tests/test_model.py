@@ -295,6 +295,17 @@ def test_one_seed_gives_one_set_of_weights_and_another_seed_another():
     assert not np.array_equal(kernels[0].ravel()[:12], kernels[1].ravel()[:12])  # layers draw one after another
 
 
+def test_layers_draw_in_order_so_that_another_head_leaves_the_body_as_it_was():
+    def model(classes):
+        image = Input(shape=(5, 4, 1))
+        x = Conv2D(3, 2)(Conv2D(2, 2)(image))
+        return Model(image, Dense(classes)(Flatten()(x)), seed=3)
+
+    few, many = model(2).get_weights(), model(9).get_weights()
+    for a, b in zip(few[:4], many[:4], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_seeds_of_numpys_own_integers_are_seeds_like_any_other(tmp_path):
     plain, other = small_model(seed=5), small_model(seed=np.int64(5))
     np.testing.assert_array_equal(plain.get_weights()[0], other.get_weights()[0])

@@ -7,7 +7,21 @@ import numba
 import numpy as np
 import pytest
 
-from scratchnet import Conv2D, Dense, Flatten, Input, MaxPooling2D, Model, Sequential, load_model, net_1, net_2
+from scratchnet import (
+    Add,
+    Conv2D,
+    Dense,
+    Flatten,
+    Input,
+    MaxPooling2D,
+    Model,
+    ReLU,
+    Sequential,
+    Softmax,
+    load_model,
+    net_1,
+    net_2,
+)
 from scratchnet.callbacks import Callback
 from scratchnet.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
@@ -173,11 +187,11 @@ def test_initial_epoch_is_where_the_count_begins():
 def test_a_second_fit_goes_on_from_the_first_with_a_history_of_its_own():
     x, y = data()
     model, once = compiled(Adam()), compiled(Adam())
-    model.fit(x, y, epochs=2, shuffle=False, verbose=0)
+    first = model.fit(x, y, epochs=2, shuffle=False, verbose=0)
     second = model.fit(x, y, epochs=1, shuffle=False, verbose=0)
     once.fit(x, y, epochs=3, shuffle=False, verbose=0)
     assert bits(model) == bits(once)
-    assert len(second.history["loss"]) == 1
+    assert (len(first.history["loss"]), len(second.history["loss"])) == (2, 1)
     assert model.history is second
 
 
@@ -231,11 +245,19 @@ def test_evaluate_and_the_batch_methods_return_what_they_promise():
         assert call(model, return_dict=True) == {"loss": loss, "accuracy": accuracy}
         assert call(bare) == pytest.approx(loss, rel=1e-12)
         assert call(bare, return_dict=True) == {"loss": call(bare)}
-    before = model.test_on_batch(x, y)
-    assert model.train_on_batch(x, y) == pytest.approx(before, rel=1e-12)  # its own values, before the step
-    assert model.test_on_batch(x, y)[0] < before[0]
     assert set(model.train_on_batch(x, y, return_dict=True)) == {"loss", "accuracy"}
     assert isinstance(bare.train_on_batch(x, y), float)
+
+
+def test_train_on_batch_gives_the_batchs_own_values_before_its_step():
+    x, y = data()
+    model, accuracies = compiled(SGD(0.5)), set()
+    for _ in range(10):
+        before = model.test_on_batch(x, y)
+        assert model.train_on_batch(x, y) == pytest.approx(before, rel=1e-12)
+        accuracies.add(before[1])
+    assert len(accuracies) > 2, "the accuracy must move for this to show anything"
+    assert model.test_on_batch(x, y)[0] < before[0]
 
 
 def test_evaluate_and_predict_depend_on_no_batch_size_and_move_nothing():
@@ -286,6 +308,22 @@ def test_fused_and_plain_plans_train_alike(dtype, tolerance):
         model.fit(x, y, batch_size=4, epochs=3, verbose=0)
     for a, b in zip(fused.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("behind", ["relu", "add"])
+def test_fusing_leaves_an_output_alone_that_is_read_before_its_relu_too(behind):
+    x, y = data(6)
+    losses = []
+    for fuse in (True, False):
+        image = Input(shape=(5, 4, 1))
+        before = Conv2D(2, (2, 3), padding="same")(image)
+        after = ReLU()(before)
+        total = Add()([before, after] if behind == "relu" else [after, before])
+        logits = Dense(K)(Flatten()(total))
+        model = Model(image, Softmax()(logits), seed=2, dtype="float64")
+        model.compile(SGD(0.5), fuse=fuse)
+        losses.append([model.train_on_batch(x, y) for _ in range(3)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
 
 
 @pytest.mark.parametrize("labels_as", ["flat", "column", "bytes"])
@@ -419,7 +457,7 @@ def test_a_callback_that_asks_to_stop_ends_training_after_its_epoch():
     x, y = data()
     model = compiled()
     assert model.fit(x, y, epochs=5, verbose=0, callbacks=[Stop()]).epoch == [0, 1]
-    assert model.fit(x, y, epochs=1, verbose=0).epoch == [0]  # the request is not remembered
+    assert model.fit(x, y, epochs=2, verbose=0).epoch == [0, 1]  # the request is not remembered
 
 
 def test_a_pool_that_takes_images_down_to_one_cell_still_trains():

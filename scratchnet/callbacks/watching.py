@@ -39,9 +39,9 @@ class Monitor(Callback):
             )
 
     def better(self, value: float, than: float | None) -> bool:
-        """Say whether `value` is an improvement; anything improves on None."""
+        """Say whether `value` is an improvement; any number improves on None, and NaN on nothing."""
         if than is None:
-            return True
+            return not np.isnan(value)
         return value < than - self.min_delta if self.mode == "min" else value > than + self.min_delta
 
 

@@ -10,9 +10,11 @@
 number is, and the verdict. docs/gradient-checking.md tells what each witness can see, and what not.
 """
 
-from scratchnet.gradcheck.checks import check_function, check_layer, check_loss, check_model, check_optimizer
+from scratchnet.gradcheck.checks import check_function, check_layer, check_loss
+from scratchnet.gradcheck.networks import check_model
 from scratchnet.gradcheck.numeric import complex_step_gradient, numerical_gradient
 from scratchnet.gradcheck.report import GradientCheckError, Report, Row
+from scratchnet.gradcheck.rules import check_optimizer
 
 __all__ = [
     "GradientCheckError",

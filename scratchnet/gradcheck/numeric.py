@@ -37,9 +37,7 @@ from scratchnet.gradcheck.report import Row
 
 STEP = 1e-5
 TOLERANCE = 1e-6  # relative, for central differences in float64
-DIRECTION_TOLERANCE = (
-    1e-5  # along a direction of a whole net: its 100,000 choices allow short steps only, with more rounding
-)
+DIRECTION_TOLERANCE = 1e-5  # along a direction of a whole net: its 100,000 choices allow short steps only, with more rounding
 COMPLEX_STEP = 1e-20
 COMPLEX_TOLERANCE = 1e-12
 HALVINGS = 10  # of the step at a kink, before the difference is given up
@@ -141,9 +139,7 @@ def differences(
     return result
 
 
-def complex_step_gradient(
-    f: Callable[..., np.ndarray], arrays: Sequence[np.ndarray], k: int, dout: np.ndarray
-) -> np.ndarray:
+def complex_step_gradient(f: Callable[..., np.ndarray], arrays: Sequence[np.ndarray], k: int, dout: np.ndarray) -> np.ndarray:
     """Give the gradient of Σ dout · f(*arrays) with respect to arrays[k] from one imaginary step for each of its numbers.
 
     Parameters

@@ -97,9 +97,7 @@ class Report:
     @property
     def largest(self) -> float:
         """The largest relative error of all gradients."""
-        return max(
-            (row.largest for row in self.rows if row.witness == "gradient" and row.largest is not None), default=0.0
-        )
+        return max((row.largest for row in self.rows if row.witness == "gradient" and row.largest is not None), default=0.0)
 
     def raise_if_failed(self) -> Report:
         """Raise `GradientCheckError` with the table when a row failed, else give the report itself."""

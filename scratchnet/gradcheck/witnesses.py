@@ -3,7 +3,7 @@
 gradient     backward against finite differences of forward. Blind to a wrong forward with a matching backward: an
              average-pool that divides by the whole window passes.
 definition   forward and backward against the plain loops of `reference.py`, on ordinary numbers, on numbers full of ties
-             and zeros, and on very large ones. Blind to what the loops' own telling shares.
+             and zeros, and on very large ones; padding against a count of windows. Blind to what the loops' own telling shares.
 contract     what surrounds the mathematics: nothing that is read is written, the same call gives the same bits, nothing
              is left from an earlier batch, results of the parameter's shape and dtype, any memory layout, a batch of
              one, float32. Blind to wrong numbers that are wrong every time.
@@ -21,6 +21,7 @@ from scratchnet.gradcheck.numeric import TOLERANCE, compare, differences, relati
 from scratchnet.gradcheck.patterns import layer_pattern
 from scratchnet.gradcheck.report import Row
 from scratchnet.kernels.jit import one_thread
+from scratchnet.layers import AveragePooling2D, Conv2D, MaxPooling2D, MinPooling2D
 from scratchnet.layers.base import Layer, Shape
 
 EXACT = 1e-10  # relative, between two tellings in float64 of sums of different orders
@@ -47,9 +48,7 @@ def run(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) -> dict[str, n
     dxs = dxs if isinstance(dxs, tuple) else (dxs,)
     names = ["x"] if len(xs) == 1 else [f"x{i}" for i in range(len(xs))]
     results = {"out": out, **{f"d{name}": dx for name, dx in zip(names, dxs, strict=True)}}
-    return {
-        name: np.array(a, copy=True) for name, a in {**results, **{f"d{k}": g for k, g in layer.grads.items()}}.items()
-    }
+    return {name: np.array(a, copy=True) for name, a in {**results, **{f"d{k}": g for k, g in layer.grads.items()}}.items()}
 
 
 def gradient_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray, tolerance: float = TOLERANCE) -> list[Row]:
@@ -73,17 +72,48 @@ def definition_rows(layer: Layer, xs: Sequence[np.ndarray], rng: np.random.Gener
     cases = {
         "": list(xs),
         "ties": [rng.integers(-2, 1, x.shape).astype(x.dtype) for x in xs],
-        "large": [1e4 * x for x in xs],
+        "large": [1e6 * x for x in xs],
     }
-    rows = []
+    rows = padding_rows(layer)
     for case, inputs in cases.items():
         dout = rng.standard_normal((len(inputs[0]), *layer.output_shape))
         got, expected = run(layer, inputs, dout), run(loops, inputs, dout)
-        rows += [
-            compare("definition", f"{name}, {case}" if case else name, got[name], expected[name], EXACT)
-            for name in expected
-        ]
+        rows += [compare("definition", f"{name}, {case}" if case else name, got[name], expected[name], EXACT) for name in expected]
     return rows
+
+
+def counted_windows(padding: str, size: int, kernel: int, stride: int) -> tuple[int, int, int]:
+    """Find by counting (cells added before, cells added behind, windows) along one axis.
+
+    "same" adds as few cells as let ceil(size / stride) windows fit, the odd one behind; "valid" adds none.
+
+    Examples
+    --------
+    >>> counted_windows("same", 28, 3, 2), counted_windows("valid", 28, 3, 2)
+    ((0, 1, 14), (0, 0, 13))
+    """
+
+    def windows(added: int) -> int:
+        return len(range(0, size + added - kernel + 1, stride))
+
+    added = 0
+    while padding == "same" and windows(added) < len(range(0, size, stride)):
+        added += 1
+    return added // 2, added - added // 2, windows(added)
+
+
+def padding_rows(layer: Layer) -> list[Row]:
+    """Compare where the windows of a convolution or a pool lie with a count: the loops take the padding as it is given."""
+    if isinstance(layer, Conv2D):
+        window, used = layer.kernel_size, layer.pads
+    elif isinstance(layer, (MaxPooling2D, MinPooling2D, AveragePooling2D)) and layer.cache is not None:
+        window, used = layer.pool_size, layer.cache[1]
+    else:
+        return []
+    axes = range(2)
+    expected = [counted_windows(layer.padding, layer.input_shape[i], window[i], layer.strides[i]) for i in axes]
+    got = [(*used[i], layer.output_shape[i]) for i in axes]
+    return [compare("definition", "padding", np.array(got), np.array(expected), 0.0)]
 
 
 def contract_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray, seed: int) -> list[Row]:
@@ -119,9 +149,7 @@ def contract_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray, seed
     layer.backward(dout)
     again = [run(layer, xs, dout) for _ in range(REPEATS)]
     same = all(frozen(other.values()) == frozen(first.values()) for other in again)
-    holds(
-        "bits", same, f"the same call gave other bits within {REPEATS} repeats, or gradients were added to those before"
-    )
+    holds("bits", same, f"the same call gave other bits within {REPEATS} repeats, or gradients were added to those before")
 
     other_xs = [np.roll(x, 1, axis=0) * 0.5 + 0.25 for x in xs]
     layer.forward(*other_xs)
@@ -149,8 +177,7 @@ def contract_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray, seed
         p[...] = exact
     in_single = run(low, [x.astype("float32") for x in xs], dout.astype("float32"))
     close = all(
-        in_single[k].dtype == np.float32 and np.nanmax(relative_errors(in_single[k], first[k]), initial=0) <= SINGLE
-        for k in first
+        in_single[k].dtype == np.float32 and np.nanmax(relative_errors(in_single[k], first[k]), initial=0) <= SINGLE for k in first
     )
     holds("float32", close, f"float32 is further than {SINGLE:g} from float64, or not float32")
     return rows

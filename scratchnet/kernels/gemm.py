@@ -71,7 +71,7 @@ def tile_shape(features: set[str], machine: str = llvm.get_process_triple()) -> 
     """
     if "avx512f" in features:
         return 64, 6, 4
-    if "avx" in features:
+    if features & {"avx", "avx2"}:
         return 32, 6, 2
     if machine.startswith(("aarch64", "arm64")):
         return 16, 6, 4

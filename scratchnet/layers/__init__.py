@@ -2,10 +2,11 @@
 
 from scratchnet.layers.activations import Activation, ReLU, Softmax
 from scratchnet.layers.add import Add
-from scratchnet.layers.base import Input, InputLayer, Layer
+from scratchnet.layers.base import Layer
 from scratchnet.layers.conv2d import Conv2D
 from scratchnet.layers.dense import Dense
 from scratchnet.layers.flatten import Flatten
+from scratchnet.layers.input import Input, InputLayer
 from scratchnet.layers.pooling import AveragePooling2D, MaxPooling2D, MinPooling2D
 
 __all__ = [

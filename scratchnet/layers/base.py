@@ -101,6 +101,7 @@ class Layer:
         self.grads: dict[str, np.ndarray] = {}
         self.cache: tuple[Any, ...] | None = None
         self.built = False
+        self.batch = 0
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items() if value is not None)
@@ -221,28 +222,33 @@ class Layer:
         """Compute the gradients; each layer has its own."""
         raise NotImplementedError(f"{type(self).__name__} needs a method backward(self, dout, need_dx=True)")
 
-    def check_input(self, x: np.ndarray, shape: Shape | None = None) -> None:
+    def check_input(self, x: np.ndarray) -> None:
         """Refuse an input that the layer was not built for, and say which it was built for."""
         if not self.built:
-            raise ValueError(
-                f"{self} has no parameters yet: call layer.build(x.shape[1:]) first, or make it part of a Model"
-            )
-        expected = shape or self.input_shape
-        if not isinstance(x, np.ndarray) or x.shape[1:] != expected or x.dtype != self.dtype:
-            came = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
-            raise ValueError(
-                f"{self} was built for {self.dtype} arrays of shape (N, {', '.join(map(str, expected))}); got {came}."
-                f" Convert with x.astype({str(self.dtype)!r}), or build it anew for this shape"
-            )
+            raise ValueError(f"{self} has no parameters yet: call layer.build(x.shape[1:]) first, or make it part of a Model")
+        self._check_batch("x", x, self.input_shape)
+        self.batch = len(x)
+
+    def check_gradient(self, dout: np.ndarray) -> None:
+        """Refuse a dout that does not belong to the last output."""
+        self._check_batch("dout", dout, self.output_shape)
+        if len(dout) != self.batch:
+            raise ValueError(f"{self}: dout belongs to a batch of {len(dout)}, but the last forward had {self.batch}")
+
+    def _check_batch(self, what: str, array: np.ndarray, shape: Shape) -> None:
+        expected = f"{self.dtype} of shape (N, {', '.join(map(str, shape))})"
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"{self}: {what} is a NumPy array, {expected}; got {type(array).__name__}")
+        if array.shape[1:] != shape:
+            raise ValueError(f"{self}: {what} is {expected}; got {array.shape}. For images of another shape build it anew")
+        if array.dtype != self.dtype:
+            raise ValueError(f"{self}: {what} is {expected}; got {array.dtype}. Convert with {what}.astype({str(self.dtype)!r})")
 
     def cached(self, dout: np.ndarray) -> tuple[Any, ...]:
-        """Give what forward kept, or say that forward comes first."""
+        """Give what forward kept, or say that forward comes first, or that dout is not of its output."""
         if self.cache is None:
             raise ValueError(f"{self}: backward needs a forward before it, with the batch that dout belongs to")
-        if dout.shape[1:] != self.output_shape:
-            raise ValueError(
-                f"{self}: dout has the shape of the output, (N, {', '.join(map(str, self.output_shape))}); got {dout.shape}"
-            )
+        self.check_gradient(dout)
         return self.cache
 
     # -- settings ----------------------------------------------------------------------------------------------------
@@ -264,51 +270,3 @@ def check_weights(names: Sequence[str], params: Sequence[np.ndarray], weights: S
     for name, p, value in zip(names, params, weights, strict=True):
         if np.shape(value) != p.shape:
             raise ValueError(f"{name} has shape {p.shape}; got {np.shape(value)}. get_weights() shows the layout")
-
-
-class InputLayer(Layer):
-    """Where the images come in; `Input(shape)` makes one."""
-
-    def __init__(self, shape: Sequence[int], *, name: str | None = None):
-        super().__init__(name=name)
-        if not shape or not all(isinstance(s, (int, np.integer)) and s >= 1 for s in shape):
-            raise ValueError(
-                f"Input takes the shape of one sample, such as Input(shape=(28, 28, 1)); got shape={shape!r}"
-            )
-        self.shape = tuple(int(s) for s in shape)
-        self.node = Node(self, (), self.shape)
-
-    def compute_output_shape(self, *input_shapes: Shape) -> Shape:
-        """Give the shape of one sample."""
-        return self.shape
-
-    def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
-        return {"shape": list(self.shape), "name": self.name}
-
-
-def Input(shape: Sequence[int], *, name: str | None = None) -> Node:  # noqa: N802 - the name that Keras users know
-    """Begin a graph: name the shape of one sample, without the batch axis.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (H, W, C) for images.
-    name : str, optional
-
-    Returns
-    -------
-    Node
-        What the first layer is called with.
-
-    Raises
-    ------
-    ValueError
-        When `shape` is not a tuple of positive integers.
-
-    Examples
-    --------
-    >>> Input(shape=(28, 28, 1)).shape
-    (28, 28, 1)
-    """
-    return InputLayer(shape, name=name).node  # type: ignore[return-value]

@@ -1,0 +1,109 @@
+"""A net for demonstrations: net_2 made small, on glyphs at half their size, trained within a second or two."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from scratchnet import preprocessing
+from scratchnet.datasets import glyphs
+from scratchnet.kernels.jit import one_thread
+from scratchnet.layers import (
+    Activation,
+    Add,
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Flatten,
+    Input,
+    Layer,
+    MaxPooling2D,
+    MinPooling2D,
+)
+from scratchnet.model import Model
+from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam, Optimizer
+
+IMAGES, TEST_IMAGES = 2048, 512
+BATCH_SIZE, EPOCHS = 32, 4
+STEPS = IMAGES // BATCH_SIZE * EPOCHS
+POOLS: dict[str, type[Layer]] = {"max": MaxPooling2D, "min": MinPooling2D, "average": AveragePooling2D}
+
+
+def optimizer(name: str) -> Optimizer:
+    """Make an optimizer at a rate that gets somewhere in `STEPS` steps."""
+    made: dict[str, Optimizer] = {
+        "adam": Adam(),
+        "adagrad": Adagrad(0.02),
+        "adadelta": Adadelta(1.0),
+        "momentum": SGD(0.02, momentum=0.9),
+        "nesterov": SGD(0.02, momentum=0.9, nesterov=True),
+    }
+    made[name].in_one_pass = False  # one pass over so few numbers saves nothing, and NumPy runs where no compiler is
+    return made[name]
+
+
+@dataclass(frozen=True)
+class SmallNet:
+    """Which net, with which optimizer; every saboteur names one that runs what it breaks.
+
+    Attributes
+    ----------
+    kernel_size, pool_strides : (int, int)
+    pool : {"max", "min", "average"}
+    hidden : {"relu", "softmax"}
+        The activation of the hidden dense layer.
+    paths : bool
+        Whether three convolutions are summed, each a reader of the one before.
+    optimizer : {"adam", "adagrad", "adadelta", "momentum", "nesterov"}
+    """
+
+    kernel_size: tuple[int, int] = (3, 3)
+    pool: str = "max"
+    pool_strides: tuple[int, int] = (1, 1)
+    hidden: str = "relu"
+    paths: bool = False
+    optimizer: str = "adam"
+
+    def build(self, seed: int = 1) -> Model:
+        """Make the net, not compiled, for images (14, 14, 1) of ten classes."""
+        image = Input(shape=(14, 14, 1))
+        x = Conv2D(8, self.kernel_size, padding="same", activation="relu")(image)
+        if self.paths:
+            second = Conv2D(8, self.kernel_size, padding="same", activation="relu")(x)
+            third = Conv2D(8, self.kernel_size, padding="same", activation="relu")(second)
+            x = Add()([third, Add()([second, x])])
+        x = Conv2D(8, self.kernel_size, strides=2, padding="same", activation="relu")(x)
+        x = POOLS[self.pool]((2, 2), strides=self.pool_strides, padding="same")(x)  # type: ignore[call-arg]
+        x = Activation(self.hidden)(Dense(32)(Flatten()(x)))
+        return Model(image, Dense(10, activation="softmax")(x), seed=seed)
+
+    def accuracy(self, *, show: bool = False, threads: bool = False) -> float:
+        """Train it for `STEPS` steps, and give its accuracy on test images; NaN when the loss did not stay finite.
+
+        Layers run one by one, so that a function put in the place of a layer's own is the one that runs.
+        """
+        (x, y), (x_test, y_test) = images()
+        model = self.build()
+        model.compile(optimizer(self.optimizer), "categorical_crossentropy", ["accuracy"], fuse=False)
+        with nullcontext() if threads else one_thread(), np.errstate(all="ignore"):
+            try:
+                model.fit(x, y, BATCH_SIZE, EPOCHS, verbose=int(show))
+                return float(model.evaluate(x_test, y_test, verbose=0)[1])
+            except FloatingPointError:
+                return float("nan")
+
+
+@lru_cache(maxsize=1)
+def images() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Give glyphs for training and for a test, as floats (n, 14, 14, 1) and one-hot rows: from the cache, or a few drawn."""
+    splits = glyphs.load_data() if glyphs.SET.find() else glyphs.generate(IMAGES, TEST_IMAGES)
+    train, test = (_inputs(x[:n], y[:n]) for (x, y), n in zip(splits, (IMAGES, TEST_IMAGES), strict=True))
+    return train, test
+
+
+def _inputs(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    x = preprocessing.normalize_images(x).reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4))  # (n, 28, 28) -> (n, 14, 14)
+    return preprocessing.add_channel_axis(x), preprocessing.one_hot(y, 10)

@@ -1,0 +1,180 @@
+"""The examples run, in a quick form, and show what they say."""
+
+import ast
+import importlib.util
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from scratchnet import Conv2D, Dense, Flatten, Input, Sequential, datasets
+from scratchnet.losses import softmax_cross_entropy
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def path_of(name):
+    (path,) = (path for path in EXAMPLES if path.stem[3:] == name)
+    return path
+
+
+def load(name):
+    """Import an example as a module, without running its main."""
+    spec = importlib.util.spec_from_file_location(name, path_of(name))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, capsys):
+    """Run an example as a program, in an empty folder; give what it printed."""
+
+    def run_example(name, *words):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [name, *words])
+        capsys.readouterr()
+        runpy.run_path(str(path_of(name)), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run_example
+
+
+def drawn(printed):
+    """List the pictures that an example says it has drawn; each must open."""
+    paths = [path for line in re.findall(r"^Drawn: (.*)$", printed, re.MULTILINE) for path in line.split(", ")]
+    for path in paths:
+        assert imread(path).std() > 0.01, f"{path} is blank"
+    return paths
+
+
+def test_the_examples_are_numbered_without_a_gap():
+    assert [path.name[:3] for path in EXAMPLES] == [f"{number:02d}_" for number in range(1, len(EXAMPLES) + 1)]
+
+
+# -- the one page -----------------------------------------------------------------------------------------------------
+
+
+def test_the_one_page_net_has_at_most_120_lines_and_imports_numpy_alone():
+    text = path_of("one_page_net").read_text(encoding="utf-8")
+    imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert [ast.unparse(node) for node in imports] == ["import numpy as np"]
+    assert len(text.splitlines()) <= 120
+
+
+@pytest.mark.parametrize("implementation", ["im2col", pytest.param("fused", marks=pytest.mark.compiled)])
+def test_the_one_page_net_gives_the_librarys_loss_and_gradients(implementation):
+    page = load("one_page_net")
+    rng = np.random.default_rng(3)
+    x, y = page.draw_digits(7, rng)
+    layers = [
+        Conv2D(8, 3, padding="same", activation="relu"),
+        Conv2D(16, 3, strides=2, padding="same", activation="relu"),
+        Flatten(),
+        Dense(32, activation="relu"),
+        Dense(10, activation="softmax"),
+    ]
+    model = Sequential([Input(shape=(9, 8, 1)), *layers], seed=2, dtype="float64", implementation=implementation)
+    params = [p + 0.1 * rng.standard_normal(p.shape) for p in model.get_weights()]      # biases are not 0 any more
+    model.set_weights(params)
+
+    logits, cache = page.forward(x, params)
+    loss, dlogits = page.softmax_cross_entropy(logits, y)
+    grads = page.backward(dlogits, cache, params)
+
+    expected_logits = model.plan.forward(x, model.plan.logits)
+    expected_loss, expected_dlogits = softmax_cross_entropy(expected_logits, y)
+    model.plan.backward(expected_dlogits, model.plan.logits, need_dx=False)
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-10)
+    assert len(grads) == len(model.grads) == 8
+    for g, (name, expected) in zip(grads, model.grads.items(), strict=True):
+        assert np.abs(expected).max() > 1e-4, name
+        np.testing.assert_allclose(g, expected, rtol=1e-10, atol=1e-10 * np.abs(expected).max(), err_msg=name)
+
+
+def test_the_one_page_net_learns_in_two_epochs(capsys):
+    load("one_page_net").main(images=2000, epochs=2)
+    first, second = (float(number) for number in re.findall(r"accuracy on new images ([\d.]+)", capsys.readouterr().out))
+    assert second > first > 0.15
+    assert second > 0.5
+
+
+# -- the others -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.compiled
+def test_both_nets_train_on_digits(run):
+    printed = run("mnist", "--data", "glyphs", "--limit", "256", "--epochs", "2")
+    assert "Total params: 6,442,762" in printed
+    assert "Total params: 1,625,866" in printed
+    assert len(re.findall(r"^epoch \d: validation accuracy .* max-pooling", printed, re.MULTILINE)) == 2
+    assert len(drawn(printed)) == 2
+
+
+@pytest.mark.compiled
+def test_both_nets_train_on_colour_images(run):
+    printed = run("cifar10", "--data", "shapes", "--limit", "128", "--epochs", "1")
+    assert re.findall(r"^(net_\d): best in epoch 1", printed, re.MULTILINE) == ["net_2", "net_1"]
+    assert len(drawn(printed)) == 6
+
+
+@pytest.mark.compiled
+def test_in_the_comparison_adam_goes_further_than_adadelta_at_its_default_rate(run):
+    printed = run("optimizers", "--limit", "256", "--epochs", "2")
+    losses = dict(re.findall(r"^(\S.*?) +training loss ([\d.]+)", printed, re.MULTILINE))
+    assert len(losses) == 5
+    assert float(losses["Adam"]) < float(losses["Adadelta, rate 0.001"])
+    assert drawn(printed) == ["runs/optimizers.png"]
+
+
+@pytest.mark.compiled
+def test_the_own_layer_passes_its_check_and_its_broken_twin_does_not(capsys):
+    load("your_own_layer").main(limit=256, epochs=1)
+    printed = capsys.readouterr().out
+    good, broken, rest = printed.split("\n\n")
+    assert good.startswith("PReLU")
+    assert "WRONG" not in good
+    assert broken.startswith("ForgetsASlope")
+    assert [line.split()[:2] for line in broken.splitlines() if "WRONG" in line] == [["gradient", "x"]]
+    assert rest.endswith("it answers the same: True\n")
+
+
+@pytest.mark.compiled
+def test_an_own_digit_gets_an_answer_from_a_trained_run(run):
+    printed = run("your_own_digit", "--limit", "256", "--epochs", "1")
+    assert Path("runs/own-digit/model.npz").exists()
+    assert len(re.findall(r"four\.png: a \d with [\d.]+ %", printed)) == 3
+    assert drawn(printed) == ["runs/own-digit/four-as-the-net-sees-it.png"]
+    again = run("your_own_digit", "runs/own-digit/pictures/four.png")
+    assert "epoch" not in again, "a run that is there is not trained anew"
+    assert again.splitlines()[-4:] == printed.splitlines()[-4:]
+
+
+@pytest.mark.parametrize(("name", "instead"), [("mnist", "glyphs"), ("cifar10", "shapes"), ("optimizers", "glyphs")])
+def test_without_its_data_an_example_says_why_and_what_runs_instead(name, instead, run, monkeypatch):
+    def unreachable(name):
+        raise datasets.DataError("nothing could be downloaded")
+
+    monkeypatch.setattr(datasets, "load", unreachable)
+    with pytest.raises(SystemExit, match=f"(?s)nothing could be downloaded.*{name}.py --data {instead}"):
+        run(name)
+
+
+def test_the_comparison_with_keras_says_what_to_install_where_keras_is_not(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(SystemExit, match="pip install keras tensorflow"):
+        run("compare_with_keras")
+
+
+@pytest.mark.compiled
+def test_keras_gives_the_same_probabilities(run):
+    pytest.importorskip("keras", reason="Keras is not installed: pip install keras tensorflow")
+    printed = run("compare_with_keras", "--limit", "256")
+    differences = [float(number) for number in re.findall(r"largest difference (\S+)", printed)]
+    assert len(differences) == 4
+    assert max(differences) <= 1e-5
