@@ -9,6 +9,9 @@ from tqdm import tqdm
 
 from scratchnet.callbacks.base import Callback, Logs
 
+# A short bar, so that an epoch's four values fit on a line of 110 columns.
+FORMAT = "{desc} {bar:10} {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
+
 
 def describe(logs: Logs) -> str:
     """Write an epoch's values as one line.
@@ -39,7 +42,8 @@ class ProgressBar(Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Open the epoch's bar."""
         title = f"epoch {epoch + 1}/{self.params['epochs']}"
-        self.bar = self.make_bar(total=self.params["steps"], desc=title, unit="batch", disable=None, dynamic_ncols=True)
+        steps = self.params["steps"]
+        self.bar = self.make_bar(total=steps, desc=title, unit="batch", bar_format=FORMAT, disable=None, dynamic_ncols=True)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Move it on."""

@@ -143,10 +143,14 @@ def check_layer(layer: Layer, input_shape: Any, *, batch: int = 3, seed: int = 0
     xs = [rng.standard_normal((batch, *shape)) for shape in shapes]
     dout = rng.standard_normal((batch, *layer.output_shape))
     report = Report(f"{layer} on {', '.join(str((batch, *s)) for s in shapes)}")
-    for rows in (
-        lambda: gradient_rows(layer, xs, dout),
-        lambda: definition_rows(layer, xs, rng),
-        lambda: contract_rows(layer, xs, dout, seed),
+
+    def own() -> list[np.ndarray]:
+        return [x.copy() for x in xs]
+
+    for rows in (  # arrays of its own for each witness: what one layer call writes into them, another must not find there
+        lambda: gradient_rows(layer, own(), dout.copy()),
+        lambda: definition_rows(layer, own(), rng),
+        lambda: contract_rows(layer, own(), dout.copy(), seed),
     ):
         try:
             report.rows += rows()

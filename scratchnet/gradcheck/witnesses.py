@@ -126,9 +126,9 @@ def contract_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray, seed
     def frozen(arrays: Iterable[Any]) -> list[bytes]:
         return [np.ascontiguousarray(a).tobytes() for a in arrays if isinstance(a, np.ndarray)]
 
-    first = run(layer, xs, dout)
     read = [*xs, dout, *layer.params.values()]
     before = frozen(read)
+    first = run(layer, xs, dout)
     out = layer.forward(*xs)
     kept, out_before = frozen(layer.cache or ()), frozen([out])
     dxs = layer.backward(dout)

@@ -63,7 +63,7 @@ class Saboteur:
     check: Callable[[], Report]
     patch: Patch = field(repr=False)
     convention: str = ""
-    net: SmallNet = SmallNet()
+    net: SmallNet = field(default_factory=SmallNet)
     threads: bool = False
 
     @contextmanager

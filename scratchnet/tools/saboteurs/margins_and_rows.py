@@ -62,7 +62,7 @@ def same_pad_symmetric() -> AbstractContextManager[Any]:
     right = padding.same_pads
 
     def same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
-        return ((kernel - 1) // 2,) * 2 if kernel % 2 else right(size, kernel, stride)  # type: ignore[return-value]
+        return ((kernel - 1) // 2,) * 2 if kernel % 2 else right(size, kernel, stride)
 
     return patch.object(padding, "same_pads", same_pads)
 
@@ -76,7 +76,7 @@ def same_pad_symmetric() -> AbstractContextManager[Any]:
     right="total = max(0, (ceil(size / stride) - 1) * stride + kernel - size)",
     wrong="total = (size - 1) * stride + kernel - size",
     looks_right="Same means the same size, does it not? At stride 1 the formulas agree. At stride 2 the image is padded to"
-    " twice its size, and three windows in four see little but zeros.",
+    " twice its size, and most windows see nothing but zeros.",
     source="https://github.com/ElefHead/numpy-cnn/blob/1c2ce49d/layers/convolution.py",
     seen="pad_h = int(((prev_height - 1)*self.params['stride'] + filter_shape_h - prev_height) / 2)",
     check=_check_same,

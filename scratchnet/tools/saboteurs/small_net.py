@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,6 @@ from scratchnet.layers import (
     Dense,
     Flatten,
     Input,
-    Layer,
     MaxPooling2D,
     MinPooling2D,
 )
@@ -29,7 +29,7 @@ from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam, Optimizer
 IMAGES, TEST_IMAGES = 2048, 512
 BATCH_SIZE, EPOCHS = 32, 4
 STEPS = IMAGES // BATCH_SIZE * EPOCHS
-POOLS: dict[str, type[Layer]] = {"max": MaxPooling2D, "min": MinPooling2D, "average": AveragePooling2D}
+POOLS: dict[str, Any] = {"max": MaxPooling2D, "min": MinPooling2D, "average": AveragePooling2D}
 
 
 def optimizer(name: str) -> Optimizer:
@@ -37,7 +37,7 @@ def optimizer(name: str) -> Optimizer:
     made: dict[str, Optimizer] = {
         "adam": Adam(),
         "adagrad": Adagrad(0.02),
-        "adadelta": Adadelta(1.0),
+        "adadelta": Adadelta(0.5),
         "momentum": SGD(0.02, momentum=0.9),
         "nesterov": SGD(0.02, momentum=0.9, nesterov=True),
     }
@@ -76,7 +76,7 @@ class SmallNet:
             third = Conv2D(8, self.kernel_size, padding="same", activation="relu")(second)
             x = Add()([third, Add()([second, x])])
         x = Conv2D(8, self.kernel_size, strides=2, padding="same", activation="relu")(x)
-        x = POOLS[self.pool]((2, 2), strides=self.pool_strides, padding="same")(x)  # type: ignore[call-arg]
+        x = POOLS[self.pool]((2, 2), strides=self.pool_strides, padding="same")(x)
         x = Activation(self.hidden)(Dense(32)(Flatten()(x)))
         return Model(image, Dense(10, activation="softmax")(x), seed=seed)
 
