@@ -1,9 +1,12 @@
-"""The examples run, in a quick form, and show what they say."""
+"""The examples, README and the pages of docs/ run, in a quick form, and show what they say."""
 
 import ast
+import doctest
 import importlib.util
+import inspect
 import re
 import runpy
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,11 +14,13 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from scratchnet import Conv2D, Dense, Flatten, Input, Sequential, datasets
+import scratchnet
+from scratchnet import Conv2D, Dense, Flatten, Input, Sequential, cli, datasets
 from scratchnet.losses import softmax_cross_entropy
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def path_of(name):
@@ -178,3 +183,92 @@ def test_keras_gives_the_same_probabilities(run):
     differences = [float(number) for number in re.findall(r"largest difference (\S+)", printed)]
     assert len(differences) == 4
     assert max(differences) <= 1e-5
+
+
+# -- README and docs --------------------------------------------------------------------------------------------------
+
+
+def blocks(page, language):
+    """List the fenced blocks of a page, those in `language` ("" for none)."""
+    fenced = re.findall(r"^```(.*)\n((?:(?!```).*\n)*)```$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [text for info, text in fenced if info == language]
+
+
+def pages_with(what):
+    return [pytest.param(page, id=page.stem) for page in PAGES if what(page)]
+
+
+def test_readme_has_two_commands_for_a_fresh_machine_after_at_most_five_lines():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert "```" in lines[:6]
+    train, test = (block.strip() for block in blocks(ROOT / "README.md", "")[:2])
+    for command in (train, test):
+        assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+        assert "\n" not in command
+    assert " && .venv/bin/scratchnet train --net net_2 --data glyphs " in train
+    assert test.endswith(" && .venv/bin/pytest")
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("page", pages_with(lambda page: ">>> " in page.read_text(encoding="utf-8")))
+def test_the_sessions_of_a_page_give_what_it_shows(page):
+    result = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("page", pages_with(lambda page: any(">>>" not in b for b in blocks(page, "python"))))
+def test_the_python_of_a_page_runs(page, monkeypatch, tmp_path, capsys):
+    (x_train, y_train), (x_test, y_test) = datasets.glyphs.load_data()
+    few = (x_train[:32], y_train[:32]), (x_test[:16], y_test[:16])
+    for digits in (datasets.glyphs, datasets.mnist):
+        monkeypatch.setattr(digits, "load_data", lambda: few)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks(page, "python"):
+        if ">>>" not in block:
+            exec(compile(block, str(page), "exec"), names)
+    history = names["model"].history
+    assert history is None or np.isfinite(history.history["loss"]).all()
+
+
+@pytest.mark.parametrize("page", pages_with(lambda page: "\nscratchnet " in page.read_text(encoding="utf-8")))
+def test_the_commands_of_a_page_are_understood(page):
+    lines = [line for block in blocks(page, "") for line in block.splitlines() if line.startswith("scratchnet ")]
+    assert lines
+    for line in lines:
+        cli.parser().parse_args(shlex.split(line, comments=True)[1:])
+
+
+def test_every_example_is_named_in_the_quickstart_in_its_order():
+    text = (ROOT / "docs/quickstart.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\d+\. `(\d\d_\w+\.py)`", text, re.MULTILINE)
+    assert named == [path.name for path in EXAMPLES]
+
+
+def test_every_file_that_a_page_or_a_module_names_is_there():
+    missing = []
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            if not (page.parent / target).exists():
+                missing.append(f"{page.name}: {target}")
+    for source in [*PAGES, *EXAMPLES, *sorted((ROOT / "scratchnet").rglob("*.py"))]:
+        for named in re.findall(r"\b(?:examples|docs)/[\w/-]+\.(?:py|md|png)", source.read_text(encoding="utf-8")):
+            if not (ROOT / named).exists():
+                missing.append(f"{source.relative_to(ROOT)}: {named}")
+    for page in (ROOT / "docs/how-it-works.md", ROOT / "docs/references.md"):
+        for named in re.findall(r"`([a-z_0-9/]+/|[a-z_0-9/]+\.py)`", page.read_text(encoding="utf-8")):
+            if not (ROOT / "scratchnet" / named).exists() and not (ROOT / named).exists():
+                missing.append(f"{page.name}: {named}")
+    assert missing == []
+
+
+def test_the_api_page_has_every_public_name():
+    text = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    modules = set(re.findall(r"^\.\. automodule:: scratchnet\.([\w.]+)$", text, re.MULTILINE))
+    names = set(re.findall(r"^\.\. auto(?:class|function):: scratchnet\.([\w.]+)$", text, re.MULTILINE))
+    public = {name for name in scratchnet.__all__ if not name.startswith("_")}
+    rooms = {name for name in public if inspect.ismodule(getattr(scratchnet, name))}
+    assert rooms - modules == {"layers"}            # its classes are the package's own, its modules stand one by one
+    assert public - rooms - names == {"net_1", "net_2"}         # which come with their module

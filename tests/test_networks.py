@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import scratchnet
 from scratchnet import net_1, net_2
 from scratchnet.optimizers import SGD
 
@@ -155,9 +154,9 @@ def test_the_studys_own_code_runs_with_only_its_import_line_changed():
     ids=["net_1 on MNIST", "net_2 on CIFAR-10"],
 )
 def test_networks_reach_the_studys_accuracy_on_real_images(real_data, make, data, epochs, goal):
-    from scratchnet import preprocessing
+    from scratchnet import datasets, preprocessing
 
-    (x_train, y_train), (x_test, y_test) = getattr(scratchnet.datasets, data).load_data()
+    (x_train, y_train), (x_test, y_test) = getattr(datasets, data).load_data()
     x_train, x_test = (
         preprocessing.add_channel_axis(preprocessing.normalize_images(images)) for images in (x_train, x_test)
     )

@@ -9,7 +9,7 @@ def telling():
 
     def choose(implementation):
         if implementation == "fused" and not COMPILED:
-            pytest.skip("NUMBA_DISABLE_JIT=1: the fused kernels need the compiler; im2col runs in their place and is tested beside this")
+            pytest.skip("NUMBA_DISABLE_JIT=1: the fused kernels need the compiler; im2col runs in their place, and is tested too")
         return implementation
 
     return choose

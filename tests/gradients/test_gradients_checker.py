@@ -69,7 +69,7 @@ def test_a_backward_that_writes_into_its_arguments_is_found():
         return dout
 
     report = check_function(lambda x: x**2, backward, [np.random.default_rng(0).standard_normal(3)])
-    assert [row.witness for row in report.failures][0] == "contract"
+    assert report.failures[0].witness == "contract"
 
 
 def test_a_gradient_of_nan_is_never_right():
@@ -172,7 +172,17 @@ def test_a_loss_with_the_sign_turned_or_without_its_mean_is_found():
 
 @pytest.mark.parametrize(
     "optimizer",
-    [SGD(), SGD(0.1, 0.9), SGD(0.1, 0.9, True), Adagrad(), Adagrad(0.01, 0.0), Adadelta(), Adadelta(1.0, 0.9), Adam(), Adam(0.1, 0.5, 0.7, 1e-3)],
+    [
+        SGD(),
+        SGD(0.1, 0.9),
+        SGD(0.1, 0.9, True),
+        Adagrad(),
+        Adagrad(0.01, 0.0),
+        Adadelta(),
+        Adadelta(1.0, 0.9),
+        Adam(),
+        Adam(0.1, 0.5, 0.7, 1e-3),
+    ],
     ids=repr,
 )
 def test_every_optimizer_follows_its_formula(optimizer):

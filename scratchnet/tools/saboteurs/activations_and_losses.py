@@ -118,8 +118,7 @@ def relu_is_identity() -> AbstractContextManager[Any]:
     right="dx = p * (dout - (dout * p).sum(axis=-1, keepdims=True))",
     wrong="dx = dout * p * (1 - p)",
     looks_right="p (1 - p) is what stands on the diagonal of the Jacobian; what stands beside it is forgotten.",
-    source="https://github.com/eriklindernoren/ML-From-Scratch/blob/2067d12c/mlfromscratch/deep_learning/"
-    "activation_functions.py",
+    source="https://github.com/eriklindernoren/ML-From-Scratch/blob/2067d12c/mlfromscratch/deep_learning/activation_functions.py",
     seen="return p * (1 - p)",
     check=lambda: check_layer(Softmax(), (5,)),
     net=SmallNet(hidden="softmax"),
@@ -238,8 +237,7 @@ def ce_gradient_from_logits() -> AbstractContextManager[Any]:
     fools=("contract",),
     right="dlogits = (p - y) / N",
     wrong="dlogits = p - y",
-    looks_right="It is one image's formula. The direction is right, and a learning rate takes up the factor N; Adam takes up"
-    " any.",
+    looks_right="It is one image's formula. The direction is right, and a learning rate takes up the factor N; Adam takes up any.",
     source="https://github.com/eriklindernoren/ML-From-Scratch/blob/2067d12c/mlfromscratch/deep_learning/neural_network.py",
     seen="loss = np.mean(self.loss_function.loss(y, y_pred)), beside a gradient without the mean",
     check=_check_loss,

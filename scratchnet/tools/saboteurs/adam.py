@@ -46,8 +46,7 @@ FOOLED = ("gradient", "definition", "contract")
     fools=FOOLED,
     right="p -= lr * sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (np.sqrt(v) + epsilon)",
     wrong="p -= lr * m / (np.sqrt(v) + epsilon)",
-    looks_right="The correction tends to 1, so it looks like an ornament. The first step is 0.1 / √0.001 = 3.2 times too"
-    " long.",
+    looks_right="The correction tends to 1, so it looks like an ornament. The first step is 0.1 / √0.001 = 3.2 times too long.",
     source="https://github.com/SkalskiP/ILearnDeepLearning.py/blob/08d23248/01_mysteries_of_neural_networks/"
     "06_numpy_convolutional_neural_net/src/optimizers/adam.py",
     seen="dw = self._cache_v[dw_key] / (np.sqrt(self._cache_s[dw_key]) + self._eps)",
@@ -183,8 +182,7 @@ def adam_epsilon_inside_root() -> AbstractContextManager[Any]:
     " factor of up to 32 where gradients are tiny.",
     source="https://github.com/tensorflow/tensorflow/issues/9047",
     seen="(tf.sqrt(v_t) + epsilon_t) / tf.sqrt(1 - beta2_power)",
-    convention="The paper's algorithm 1 and PyTorch have ε so; Keras and we have the paper's ε-hat, from the end of its"
-    " section 2.",
+    convention="The paper's algorithm 1 and PyTorch have ε so; Keras and we have the paper's ε-hat, from the end of its section 2.",
     check=_check,
 )
 def adam_epsilon_on_corrected_v() -> AbstractContextManager[Any]:
@@ -262,8 +260,7 @@ def adam_moment_aliased() -> AbstractContextManager[Any]:
     looks_right="The paper's first draft had β so, with 0.1 and 0.001. A model was trained and published with it, and a right"
     " Adam found much the same.",
     source="https://github.com/ryankiros/skip-thoughts/issues/82",
-    seen="are replaced with 1-beta1 and 1-beta2 when updating the exp averages m_t and v_t, but not when computing the"
-    " update lr_t",
+    seen="are replaced with 1-beta1 and 1-beta2 when updating the exp averages m_t and v_t, but not when computing the update lr_t",
     check=_check,
 )
 def adam_betas_reversed() -> AbstractContextManager[Any]:

@@ -161,8 +161,7 @@ def conv_kernel_height_for_width() -> AbstractContextManager[Any]:
     fools=("contract",),
     right="dx[:, i : i + OH * SH : SH, j : j + OW * SW : SW] += dcols[…, i, j, :]",
     wrong="dx[:, i : i + OH, j : j + OW] += dcols[…, i, j, :]",
-    looks_right="At stride 1 it is the same line. At stride 2 the shapes still fit, and the gradients lie crowded into a"
-    " corner.",
+    looks_right="At stride 1 it is the same line. At stride 2 the shapes still fit, and the gradients lie crowded into a corner.",
     source="https://github.com/Kulbear/deep-learning-coursera/pull/34",
     seen="stride missing in conv_backward",
     check=_check,

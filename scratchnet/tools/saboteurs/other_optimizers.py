@@ -160,8 +160,7 @@ def adadelta_lr_inside() -> AbstractContextManager[Any]:
     fools=FOOLED,
     right="step = np.sqrt(d + epsilon) / np.sqrt(a + epsilon) * g",
     wrong="step = (d + epsilon) / np.sqrt(a + epsilon) * g",
-    looks_right="RMS[Δ] is short for a root, and d is 'the squares' already. The test, by the same author, read it the same"
-    " way.",
+    looks_right="RMS[Δ] is short for a root, and d is 'the squares' already. The test, by the same author, read it the same way.",
     source="https://github.com/tensorflow/tensorflow/pull/2157",
     seen="Is definitely missing the RMS part. The test pass because is missing the RMS there too.",
     check=lambda: _check(Adadelta()),

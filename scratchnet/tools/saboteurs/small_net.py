@@ -35,11 +35,11 @@ POOLS: dict[str, Any] = {"max": MaxPooling2D, "min": MinPooling2D, "average": Av
 def optimizer(name: str) -> Optimizer:
     """Make an optimizer at a rate that gets somewhere in `STEPS` steps."""
     made: dict[str, Optimizer] = {
-        "adam": Adam(),
-        "adagrad": Adagrad(0.02),
+        "adam": Adam(0.002),
+        "adagrad": Adagrad(0.03),
         "adadelta": Adadelta(0.5),
-        "momentum": SGD(0.02, momentum=0.9),
-        "nesterov": SGD(0.02, momentum=0.9, nesterov=True),
+        "momentum": SGD(0.03, momentum=0.9),
+        "nesterov": SGD(0.03, momentum=0.9, nesterov=True),
     }
     made[name].in_one_pass = False  # one pass over so few numbers saves nothing, and NumPy runs where no compiler is
     return made[name]
@@ -51,7 +51,9 @@ class SmallNet:
 
     Attributes
     ----------
-    kernel_size, pool_strides : (int, int)
+    kernel_size : (int, int)
+    strides, pool_strides : int
+        Of the second convolution and of the pool behind it.
     pool : {"max", "min", "average"}
     hidden : {"relu", "softmax"}
         The activation of the hidden dense layer.
@@ -62,7 +64,8 @@ class SmallNet:
 
     kernel_size: tuple[int, int] = (3, 3)
     pool: str = "max"
-    pool_strides: tuple[int, int] = (1, 1)
+    strides: int = 2
+    pool_strides: int = 1
     hidden: str = "relu"
     paths: bool = False
     optimizer: str = "adam"
@@ -75,7 +78,7 @@ class SmallNet:
             second = Conv2D(8, self.kernel_size, padding="same", activation="relu")(x)
             third = Conv2D(8, self.kernel_size, padding="same", activation="relu")(second)
             x = Add()([third, Add()([second, x])])
-        x = Conv2D(8, self.kernel_size, strides=2, padding="same", activation="relu")(x)
+        x = Conv2D(8, self.kernel_size, strides=self.strides, padding="same", activation="relu")(x)
         x = POOLS[self.pool]((2, 2), strides=self.pool_strides, padding="same")(x)
         x = Activation(self.hidden)(Dense(32)(Flatten()(x)))
         return Model(image, Dense(10, activation="softmax")(x), seed=seed)

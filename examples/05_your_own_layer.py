@@ -1,0 +1,72 @@
+"""A layer of your own: written, checked, used, saved. PReLU, a ReLU that learns how much of a negative number to keep.
+
+    out = x where x > 0, else a·x          a: (C,), one number a channel
+    dx  = dout where x > 0, else a·dout
+    da  = Σ dout·x over all places where x <= 0: a met each of them
+
+Source: He et al., Delving deep into rectifiers (2015), equations 1 to 3.
+"""
+
+import tempfile
+
+import numpy as np
+
+from scratchnet import Conv2D, Dense, Flatten, Input, Layer, Sequential, datasets, load_model
+from scratchnet.gradcheck import check_layer
+from scratchnet.preprocessing import add_channel_axis, normalize_images, one_hot
+
+
+class PReLU(Layer):
+    """A layer whose output has its input's shape; for another one there is `compute_output_shape`."""
+
+    def make_params(self, rng):
+        """Start where the paper does."""
+        return {"a": np.full(self.input_shape[-1], 0.25)}
+
+    def forward(self, x):
+        """(N, ..., C) -> (N, ..., C)."""
+        self.cache = (x,)                                                   # backward only reads it
+        return np.where(x > 0, x, self.params["a"] * x)                     # (N, H, W, C)
+
+    def backward(self, dout, need_dx=True):
+        """Fill `grads`, and give dx."""
+        (x,) = self.cache
+        da = np.where(x > 0, 0, dout * x)                                   # (N, H, W, C)
+        self.grads = {"a": da.sum(axis=tuple(range(x.ndim - 1)))}           # -> (C,)
+        return np.where(x > 0, dout, self.params["a"] * dout)
+
+    def kinks(self):
+        """Say which side of the bend each number is on: a difference must not step across it."""
+        return [self.cache[0] > 0]
+
+
+class ForgetsASlope(PReLU):
+    """The same with a mistake. Nothing crashes, and a net with it would still learn."""
+
+    def backward(self, dout, need_dx=True):
+        """Let dout through as it comes, where x is negative too."""
+        super().backward(dout)
+        return dout
+
+
+def main(limit=2000, epochs=3):
+    print(check_layer(PReLU(), (4, 3, 2)), end="\n\n")
+    print(check_layer(ForgetsASlope(), (4, 3, 2)), end="\n\n")
+
+    (x, y), (x_test, y_test) = datasets.glyphs.load_data()
+    x, x_test = (add_channel_axis(normalize_images(images)) for images in (x[:limit], x_test[:limit]))
+    y, y_test = one_hot(y[:limit], 10), one_hot(y_test[:limit], 10)
+    layers = [Input(shape=(28, 28, 1)), Conv2D(16, 3, strides=2), PReLU(), Conv2D(32, 3, strides=2), PReLU(), Flatten()]
+    model = Sequential([*layers, Dense(10, activation="softmax")], seed=1)
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    model.fit(x, y, batch_size=32, epochs=epochs, validation_data=(x_test, y_test))
+    print("what the first PReLU learned to keep of each map:", model.get_layer("p_re_lu").params["a"].round(2))
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(f"{folder}/model.npz")
+        again = load_model(f"{folder}/model.npz", custom_objects={"PReLU": PReLU})      # the file names the class only
+    print("saved and read again, it answers the same:", np.array_equal(again.predict(x_test), model.predict(x_test)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""A digit of your own: a picture in any size, made into what the net was trained on, and the net's answer.
+
+    python examples/06_your_own_digit.py                    draws a four itself, with three strokes of a thick pen
+    python examples/06_your_own_digit.py my_digit.png       yours: dark on light or light on dark
+
+The net is trained on printed digits at the first run and kept in runs/own-digit. `scratchnet predict RUN IMAGE` does
+for any run what stands below.
+"""
+
+import argparse
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from scratchnet import cli, load_model, plotting
+from scratchnet.tools.pictures import read_picture, to_net
+
+
+def draw_a_four(path):
+    figure = Figure(figsize=(2, 2.4))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 10), ylim=(0, 12))
+    for stroke in ([(5.6, 10.4), (2, 4.4)], [(2, 4.4), (8, 4.6)], [(6.3, 7), (6, 1.5)]):
+        axes.plot(*zip(*stroke, strict=True), color="navy", linewidth=11, solid_capstyle="round")
+    axes.set_axis_off()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def main(picture, run, limit, epochs):
+    if not (run / "model.npz").exists():
+        words = ["train", "--data", "glyphs", "--limit", str(limit), "--epochs", str(epochs), "--out", str(run)]
+        if cli.main(words) != 0:
+            raise SystemExit("without a trained net nobody can answer")
+    model = load_model(run / "model.npz")
+    if picture is None:
+        picture = run / "pictures" / "four.png"
+        draw_a_four(picture)
+
+    x = to_net(read_picture(picture), model.input_shape[1:])        # -> (28, 28, 1): light on dark, scaled, centred
+    p = model.predict(x[None])[0]                                   # (1, 28, 28, 1) -> (1, 10) -> (10,)
+    for digit in p.argsort()[::-1][:3]:
+        print(f"{picture}: a {digit} with {100 * p[digit]:.1f} %")
+    seen = run / f"{Path(picture).stem}-as-the-net-sees-it.png"
+    plotting.prediction(x, p, "0123456789", title=Path(picture).name, path=seen)
+    print(f"Drawn: {seen}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Ask a net what digit a picture shows.")
+    parser.add_argument("picture", nargs="?", help="a PNG with one digit; drawn when left out")
+    parser.add_argument("--run", type=Path, default=Path("runs/own-digit"), help="a run; trained if it has no model")
+    parser.add_argument("--limit", type=int, default=12_000, help="images to train on (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=4)
+    main(**vars(parser.parse_args()))

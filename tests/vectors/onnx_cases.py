@@ -1,0 +1,194 @@
+"""The ONNX node cases: which there are, which of them we run, and why we do not run the others.
+
+The `onnx` package makes them itself, in memory: importing the generator of an operation appends its cases to a list, each
+with a node (the operation and its attributes), inputs and the outputs that its authors computed with NumPy.
+"""
+
+import functools
+import importlib
+import importlib.util
+import pkgutil
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+needs_onnx = pytest.mark.skipif(
+    importlib.util.find_spec("onnx") is None, reason="needs the vectors of the onnx package: pip install 'scratchnet[vectors]'"
+)
+
+GENERATORS = (
+    "conv", "maxpool", "averagepool", "gemm", "softmax", "softmaxcrossentropyloss", "relu", "flatten", "adam", "adagrad",
+)  # fmt: skip
+
+# What is run. A window's case says which padding= of a layer it is; None: only the functions reach it, with pads of its own.
+RUN = {
+    "Conv": {
+        "basic_conv_with_padding": "same",
+        "basic_conv_without_padding": "valid",
+        "conv_with_strides_padding": "same",
+        "conv_with_strides_no_padding": "valid",
+        "conv_with_strides_and_asymmetric_padding": None,
+        "conv_with_autopad_same": "same",  # SAME_LOWER, but the padding is even: both conventions agree
+    },
+    "MaxPool": {
+        "maxpool_2d_uint8": "same",
+        "maxpool_2d_precomputed_pads": "same",
+        "maxpool_with_argmax_2d_precomputed_pads": "same",
+        "maxpool_2d_precomputed_strides": "valid",
+        "maxpool_with_argmax_2d_precomputed_strides": "valid",
+        "maxpool_2d_precomputed_same_upper": "same",
+        "maxpool_2d_default": "valid",
+        "maxpool_2d_same_upper": "same",  # asymmetric: one cell at the end
+        "maxpool_2d_same_lower": None,  # no layer puts the odd cell at the start
+        "maxpool_2d_pads": None,
+        "maxpool_2d_strides": "valid",
+        "maxpool_2d_ceil": "same",  # the last, partial window is the one that "same" adds
+    },
+    "AveragePool": {
+        "averagepool_2d_precomputed_pads": "same",
+        "averagepool_2d_precomputed_strides": "valid",
+        "averagepool_2d_precomputed_same_upper": "same",
+        "averagepool_2d_default": "valid",
+        "averagepool_2d_same_upper": "same",
+        "averagepool_2d_same_lower": None,
+        "averagepool_2d_pads": None,
+        "averagepool_2d_strides": "valid",
+        "averagepool_2d_ceil": "same",
+    },
+    "Gemm": (
+        "gemm_default_zero_bias", "gemm_default_no_bias", "gemm_default_scalar_bias", "gemm_default_single_elem_vector_bias",
+        "gemm_default_vector_bias", "gemm_transposeA", "gemm_transposeB", "gemm_alpha", "gemm_beta", "gemm_all_attributes",
+    ),
+    "Softmax": (
+        "softmax_example", "softmax_large_number", "softmax_axis_0", "softmax_axis_1", "softmax_axis_2",
+        "softmax_negative_axis", "softmax_default_axis",
+    ),
+    "SoftmaxCrossEntropyLoss": (
+        "sce_none", "sce_none_log_prob", "sce_sum", "sce_sum_log_prob", "sce_mean", "sce_mean_log_prob", "sce_mean_3d",
+        "sce_mean_3d_log_prob", "sce_NCd1d2d3d4d5_none_no_weight", "sce_NCd1d2d3d4d5_none_no_weight_log_prob",
+    ),
+    "Relu": ("relu",),
+    "Flatten": ("flatten_axis1", "flatten_default_axis", "flatten_negative_axis3"),
+    "Adam": (),
+    "Adagrad": (),
+}  # fmt: skip
+
+ONE_AXIS = "its windows have one axis, ours two"
+THREE_AXES = "its windows have three axes, ours two"
+DILATION = "its windows have holes (dilations); none of ours do"
+COUNTS_PADDING = "count_include_pad=1 averages zeros of the padding too; ours, as Keras's, divides by the real cells"
+WEIGHTS = "classes have weights; our losses give each sample the same. (Its log-probabilities, where it has them, are checked.)"
+IGNORED = "ignore_index leaves samples of one label out; ours count all. (Its log-probabilities, where it has them, are checked.)"
+BATCH_AXIS = "it flattens the batch axis too, or leaves image axes; a Flatten layer keeps just the batch axis"
+ADAM_AT_0 = "a step T = 0 without bias correction; our first step is t = 1. Checked with the correction taken out"
+EPSILON_OUTSIDE = "ε stands outside the root, ours, as Keras's, inside. Checked with ε moved"
+
+LISTED = {
+    "Conv": {},
+    "MaxPool": {
+        "maxpool_1d_default": ONE_AXIS,
+        "maxpool_3d_default": THREE_AXES,
+        "maxpool_2d_ceil_output_size_reduce_by_one": "ceil_mode counts a window of padding alone and ONNX drops it again;"
+        " our arithmetic never makes one",
+        "maxpool_2d_dilations": DILATION,
+        "maxpool_3d_dilations": THREE_AXES,
+        "maxpool_3d_dilations_use_ref_impl": THREE_AXES,
+        "maxpool_3d_dilations_use_ref_impl_large": THREE_AXES,
+    },
+    "AveragePool": {
+        "averagepool_1d_default": ONE_AXIS,
+        "averagepool_3d_default": THREE_AXES,
+        "averagepool_2d_precomputed_pads_count_include_pad": COUNTS_PADDING,
+        "averagepool_2d_pads_count_include_pad": COUNTS_PADDING,
+        "averagepool_2d_ceil_last_window_starts_on_pad": COUNTS_PADDING,
+        "averagepool_2d_dilations": DILATION,
+        "averagepool_3d_dilations_small": THREE_AXES,
+        "averagepool_3d_dilations_large_count_include_pad_is_0_ceil_mode_is_True": THREE_AXES,
+        "averagepool_3d_dilations_large_count_include_pad_is_0_ceil_mode_is_False": THREE_AXES,
+        "averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_True": THREE_AXES,
+        "averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode_is_False": THREE_AXES,
+    },
+    "Gemm": {"gemm_default_matrix_bias": "a bias of its own for each sample; Dense has one for each unit"},
+    "Softmax": {},
+    "SoftmaxCrossEntropyLoss": {
+        name + suffix: reason
+        for suffix in ("", "_log_prob")
+        for name, reason in {
+            "sce_none_weights": WEIGHTS,
+            "sce_mean_weight": WEIGHTS,
+            "sce_mean_weight_ii": WEIGHTS,
+            "sce_mean_weight_ii_3d": WEIGHTS,
+            "sce_mean_weight_ii_4d": WEIGHTS,
+            "sce_NCd1d2d3d4d5_mean_weight": WEIGHTS,
+            "sce_NCd1_mean_weight_negative_ii": WEIGHTS,
+            "sce_NCd1d2d3_sum_weight_high_ii": WEIGHTS,
+            "sce_mean_no_weight_ii": IGNORED,
+            "sce_mean_no_weight_ii_3d": IGNORED,
+            "sce_mean_no_weight_ii_4d": IGNORED,
+            "sce_NCd1d2d3_none_no_weight_negative_ii": IGNORED,
+        }.items()
+    },
+    "Relu": {},
+    "Flatten": {
+        "flatten_axis0": BATCH_AXIS,
+        "flatten_axis2": BATCH_AXIS,
+        "flatten_axis3": BATCH_AXIS,
+        "flatten_negative_axis4": BATCH_AXIS,
+        "flatten_negative_axis2": BATCH_AXIS,
+        "flatten_negative_axis1": BATCH_AXIS,
+    },
+    "Adam": {"adam": ADAM_AT_0, "adam_multiple": ADAM_AT_0},
+    "Adagrad": {"adagrad": EPSILON_OUTSIDE, "adagrad_multiple": EPSILON_OUTSIDE},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One node case: what goes into an operation with these attributes, and what comes out."""
+
+    op: str
+    attributes: dict
+    inputs: list[np.ndarray]
+    outputs: list[np.ndarray]
+
+
+@functools.cache
+def cases() -> dict[str, Case]:
+    """Make all cases of our generators, by name without its "test_"."""
+    import onnx
+    from onnx.backend.test.case import node as package
+
+    # Only what is needed: collect_testcases imports the generators of all operations, with warnings and needs of their own.
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name.replace("_", "") in GENERATORS:
+            importlib.import_module(f"{package.__name__}.{module.name}")
+    made = {}
+    for case in package._NodeTestCases:
+        node, (inputs, outputs) = case.model.graph.node[0], case.data_sets[0]
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        attributes = {key: value.decode() if isinstance(value, bytes) else value for key, value in attributes.items()}
+        made[case.name.removeprefix("test_")] = Case(node.op_type, attributes, list(inputs), list(outputs))
+    return made
+
+
+def nhwc(image: np.ndarray) -> np.ndarray:
+    """(N, C, H, W) -> (N, H, W, C)."""
+    return np.moveaxis(image, 1, -1)
+
+
+def window_of(case: Case) -> tuple[tuple, tuple, tuple]:
+    """Read (window, strides, pads) from a case's attributes, by ONNX's own words for them."""
+    kernel = tuple(case.attributes["kernel_shape"])
+    strides = tuple(case.attributes.get("strides", (1, 1)))
+    flat = case.attributes.get("pads", (0, 0, 0, 0))
+    pads = (flat[0], flat[2]), (flat[1], flat[3])  # ONNX: all beginnings, then all ends
+    sizes = case.inputs[0].shape[2:]
+    if case.attributes.get("ceil_mode"):
+        pads = tuple((0, -(-(size - k) // s) * s + k - size) for size, k, s in zip(sizes, kernel, strides, strict=True))
+    auto_pad = case.attributes.get("auto_pad", "NOTSET")
+    if auto_pad != "NOTSET":
+        totals = [max(0, (-(-size // s) - 1) * s + k - size) for size, k, s in zip(sizes, kernel, strides, strict=True)]
+        pads = tuple((total // 2, total - total // 2) for total in totals)
+        pads = {"SAME_UPPER": pads, "SAME_LOWER": tuple(pair[::-1] for pair in pads)}[auto_pad]
+    return kernel, strides, pads
