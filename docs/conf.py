@@ -11,12 +11,12 @@ version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
-myst_enable_extensions = ["deflist", "dollarmath"]
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
+suppress_warnings = ["misc.highlighting_failure"]      # code with "…" for what is left out is no Python
 
 html_theme = "furo"
 html_title = f"scratchnet {version}"
-# An equation is drawn by the reader's browser; without a network it shows as its source, which is why few are written so.
 html_show_sphinx = False
 
 autodoc_member_order = "bysource"
@@ -45,7 +45,8 @@ def plain_text_to_rst(app, what, name, obj, options, lines):
             literal = False
         doctest = not blank and (doctest or line.lstrip().startswith(">>>"))
         if not literal and not doctest:
-            line = re.sub(r"(?<=[(, ])(\*{1,2})(?=\w+[,)])", lambda stars: "\\*" * len(stars[0]), line.replace("|", r"\|"))
+            line = line.replace("|", r"\|")
+            line = re.sub(r"(?<=[(, ])(\*{1,2})(?=\w+[,)])", lambda stars: "\\*" * len(stars[0]), line)
         out.append(line)
     lines[:] = out
 

@@ -188,10 +188,20 @@ def test_keras_gives_the_same_probabilities(run):
 # -- README and docs --------------------------------------------------------------------------------------------------
 
 
-def blocks(page, language):
-    """List the fenced blocks of a page, those in `language` ("" for none)."""
+def blocks(page, *languages):
+    """List the fenced blocks of a page that are in one of these languages ("" for none)."""
     fenced = re.findall(r"^```(.*)\n((?:(?!```).*\n)*)```$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return [text for info, text in fenced if info == language]
+    return [text for info, text in fenced if info in languages]
+
+
+def commands(page):
+    return [line for block in blocks(page, "", "sh") for line in block.splitlines() if line.startswith("scratchnet ")]
+
+
+def has_programs(page):
+    if page.stem == "gallery":                  # its code is a line or two of other people's, without what is around it
+        return False
+    return any(">>>" not in block for block in blocks(page, "python"))
 
 
 def pages_with(what):
@@ -199,9 +209,10 @@ def pages_with(what):
 
 
 def test_readme_has_two_commands_for_a_fresh_machine_after_at_most_five_lines():
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    assert "```" in lines[:6]
-    train, test = (block.strip() for block in blocks(ROOT / "README.md", "")[:2])
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    _title, *before = (line for line in text.partition("```")[0].splitlines() if line)
+    assert len(before) <= 5
+    train, test = (block.strip() for block in blocks(ROOT / "README.md", "sh")[:2])
     for command in (train, test):
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
         assert "\n" not in command
@@ -218,7 +229,7 @@ def test_the_sessions_of_a_page_give_what_it_shows(page):
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("page", pages_with(lambda page: any(">>>" not in b for b in blocks(page, "python"))))
+@pytest.mark.parametrize("page", pages_with(has_programs))
 def test_the_python_of_a_page_runs(page, monkeypatch, tmp_path, capsys):
     (x_train, y_train), (x_test, y_test) = datasets.glyphs.load_data()
     few = (x_train[:32], y_train[:32]), (x_test[:16], y_test[:16])
@@ -229,15 +240,12 @@ def test_the_python_of_a_page_runs(page, monkeypatch, tmp_path, capsys):
     for block in blocks(page, "python"):
         if ">>>" not in block:
             exec(compile(block, str(page), "exec"), names)
-    history = names["model"].history
-    assert history is None or np.isfinite(history.history["loss"]).all()
+    assert capsys.readouterr().out
 
 
-@pytest.mark.parametrize("page", pages_with(lambda page: "\nscratchnet " in page.read_text(encoding="utf-8")))
+@pytest.mark.parametrize("page", pages_with(commands))
 def test_the_commands_of_a_page_are_understood(page):
-    lines = [line for block in blocks(page, "") for line in block.splitlines() if line.startswith("scratchnet ")]
-    assert lines
-    for line in lines:
+    for line in commands(page):
         cli.parser().parse_args(shlex.split(line, comments=True)[1:])
 
 
@@ -254,7 +262,8 @@ def test_every_file_that_a_page_or_a_module_names_is_there():
             if not (page.parent / target).exists():
                 missing.append(f"{page.name}: {target}")
     for source in [*PAGES, *EXAMPLES, *sorted((ROOT / "scratchnet").rglob("*.py"))]:
-        for named in re.findall(r"\b(?:examples|docs)/[\w/-]+\.(?:py|md|png)", source.read_text(encoding="utf-8")):
+        named_files = r"(?<![\w/.-])(?:examples|docs|scratchnet)/[\w/-]+\.(?:py|md|png)\b"
+        for named in re.findall(named_files, source.read_text(encoding="utf-8")):
             if not (ROOT / named).exists():
                 missing.append(f"{source.relative_to(ROOT)}: {named}")
     for page in (ROOT / "docs/how-it-works.md", ROOT / "docs/references.md"):

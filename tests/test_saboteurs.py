@@ -209,13 +209,14 @@ def test_what_this_machine_cannot_show_is_left_out_with_its_reason(no_training, 
 @pytest.fixture
 def few_images(monkeypatch):
     """Squares of two sizes, which any net soon tells apart."""
-    monkeypatch.setattr(small_net, "EPOCHS", 20)
+    monkeypatch.setattr(small_net, "EPOCHS", 60)
     x = np.zeros((16, 14, 14, 1), np.float32)
     x[::2, 5:8, 5:8], x[1::2, 2:12, 2:12] = 1, 1
     y = np.eye(10, dtype=np.float32)[np.arange(16) % 2]
     monkeypatch.setattr(small_net, "images", lambda: ((x, y), (x, y)))
 
 
+@pytest.mark.compiled
 def test_a_broken_net_trains_and_the_same_way_each_time(few_images, capsys):
     reached = []
     for _ in range(2):

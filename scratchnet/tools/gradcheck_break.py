@@ -46,14 +46,8 @@ def fooled(report: Report) -> list[str]:
     return [witness for witness, well in verdicts(report).items() if well]
 
 
-def accuracies(entry: Saboteur, show: bool = False) -> tuple[float, float]:
-    """Train the net that runs what is broken: give the accuracy of the healthy one, and of the broken one."""
-    healthy = entry.net.accuracy(show=show, threads=entry.threads)
-    return healthy, broken_accuracy(entry, show)
-
-
 def broken_accuracy(entry: Saboteur, show: bool = False) -> float:
-    """Train it broken."""
+    """Train the net that runs what is broken, while it is."""
     with entry.broken():
         return entry.net.accuracy(show=show, threads=entry.threads)
 
@@ -92,11 +86,12 @@ def run_one(entry: Saboteur) -> int:
     failures = report.failures
     found, silent = caught(entry, report), fooled(report)
     print(f"\n{table(failures[:ROWS], report.title)}")
-    print(f"… and {len(failures) - ROWS} more" if len(failures) > ROWS else "", end="\n" if len(failures) > ROWS else "")
+    if len(failures) > ROWS:
+        print(f"… and {len(failures) - ROWS} more")
     print(f"\n{'caught' if found else 'NOT CAUGHT'} by the witness that must: {entry.witness}")
     if silent:
         print(f"fooled, for they found nothing: {', '.join(silent)}")
-    healthy, broken = accuracies(entry, show=True)
+    healthy, broken = entry.net.accuracy(show=True, threads=entry.threads), broken_accuracy(entry, show=True)
     print(f"\n{small_net.STEPS} steps of a small net on {small_net.IMAGES:,} glyphs, then {small_net.TEST_IMAGES} it has not seen:")
     print(f"  healthy {percent(healthy):>8}\n  broken  {percent(broken):>8}\n")
     near = broken >= healthy - NEAR

@@ -1,4 +1,4 @@
-"""Adam's saboteurs: each is the rule with one thing in another place, and nearly all of them train."""
+"""Adam's saboteurs: each is the rule with one thing in another place, and most of them train."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def adam_no_correction() -> AbstractContextManager[Any]:
     fools=FOOLED,
     right="m_hat = m / (1 - beta_1**t)",
     wrong="m_hat = m / (1 - beta_1)",
-    looks_right="At t = 1 it is right, so a test of one step passes. All later steps are 0.3 times, or 3.2 times, what they"
-    " should be, for good.",
+    looks_right="At t = 1 it is right, so a test of one step passes. The next steps are up to twice too long, and in the end"
+    " all are 0.3 times what they should be.",
     source="https://github.com/eriklindernoren/ML-From-Scratch/issues/35",
     seen="m_hat = self.m / (1 - self.b1)",
     check=_check,
@@ -96,7 +96,8 @@ def adam_correction_without_t() -> AbstractContextManager[Any]:
     fools=FOOLED,
     right="m_hat = m / (1 - beta_1**t);  v_hat = v / (1 - beta_2**t)",
     wrong="m_hat = m * (1 - beta_1**t);  v_hat = v * (1 - beta_2**t)",
-    looks_right="Either way the factors tend to 1, and something was corrected in between.",
+    looks_right="Either way the factors tend to 1, and something was corrected in between. The first step is ten times too"
+    " long: a small rate survives it.",
     source="https://github.com/karpathy/convnetjs/pull/70",
     seen="biasCorr1 = gsumi[j] * (1 - Math.pow(this.beta1, this.k))",
     check=_check,

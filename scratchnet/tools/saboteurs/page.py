@@ -11,8 +11,8 @@ HEAD = """# The gallery of real bugs
 <!-- Made by: python -m scratchnet.tools.saboteurs > docs/gallery.md -->
 
 Every entry is a mistake that somebody made in public, as a few lines that break one operation of ours in the same way.
-Under each of them a test of ours must fail, and does: the catalogue is the gradient checker's own negative control. Nearly
-all of them train; see for yourself what a broken net still reaches:
+Under each of them a test of ours must fail, and does: the catalogue is the gradient checker's own negative control. Most
+of them train all the same; see for yourself what a broken net still reaches:
 
     scratchnet gradcheck --break NAME
     scratchnet gradcheck --break all
