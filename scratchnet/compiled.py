@@ -76,7 +76,9 @@ class Compiled:
             For unknown names, and when the loss does not suit the model's last layer.
         """
         optimizer, loss = optimizers.get(optimizer), losses.get(loss)
-        metrics = tuple(metrics or ())
+        metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics or ())
+        if not self.params:
+            raise ValueError("the model has no parameter to train; it needs a layer such as Dense or Conv2D")
         if any(metric not in ("accuracy", "acc") for metric in metrics) or len(metrics) > 1:
             raise ValueError(f"metrics is ['accuracy'] or None; got {list(metrics)!r}")
         if len(self.nodes[-1].shape) != 1:

@@ -107,6 +107,10 @@ class Model(Training):
             if not node.layer.built:
                 shapes = [parent.shape for parent in node.parents] or [node.shape]
                 node.layer.build_for(shapes, rng, dtype, implementation)
+            elif node.layer.dtype != self.dtype:
+                raise ValueError(
+                    f"{node.layer} holds {node.layer.dtype} weights of another model; give this one dtype='{node.layer.dtype}'"
+                )
         self.plan = Plan(self.nodes, fuse=False)
 
     def _name_layers(self) -> None:

@@ -149,9 +149,11 @@ class Optimizer:
         if len(params) != len(grads) or len(params) != len(self.state):
             raise ValueError(f"{len(params)} parameters, {len(grads)} gradients and {len(self.state)} states; give as many of each")
         for p, g, state in zip(params, grads, self.state, strict=True):
-            if p.shape != g.shape or any(p.shape != s.shape for s in state):
+            shapes = {p.shape, g.shape, *(s.shape for s in state)}
+            if len(shapes) > 1:
                 raise ValueError(
-                    f"a parameter of shape {p.shape} met a gradient of {g.shape}; after a change of model call optimizer.reset()"
+                    f"a parameter of shape {p.shape} met a gradient of {g.shape} and a state of {state[0].shape};"
+                    " for another model make another optimizer, or call reset()"
                 )
         self.iterations += 1
         for p, g, state in zip(params, grads, self.state, strict=True):

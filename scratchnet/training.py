@@ -90,6 +90,8 @@ class Training(Compiled):
                 raise ValueError(f"validation_split={validation_split} of {len(x)} samples leaves one side empty")
             x, labels, x_val, labels_val = x[:at], labels[:at], x[at:], labels[at:]
         validates = validation_data is not None or bool(validation_split)
+        if not isinstance(epochs, (int, np.integer)) or not isinstance(initial_epoch, (int, np.integer)):
+            raise ValueError(f"epochs and initial_epoch are integers; got {epochs!r} and {initial_epoch!r}")
         if not 0 <= initial_epoch <= epochs:
             raise ValueError(
                 f"epochs={epochs} counts all epochs, with the initial_epoch={initial_epoch} that are done; it cannot be smaller"

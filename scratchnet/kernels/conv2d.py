@@ -18,7 +18,7 @@ import numpy as np
 from numba import prange
 
 from scratchnet.kernels.gemm import multiply
-from scratchnet.kernels.jit import jit
+from scratchnet.kernels.jit import jit, run
 from scratchnet.kernels.memory import empty, plain
 from scratchnet.padding import Pads, window_output_shape
 
@@ -139,7 +139,8 @@ def conv2d_forward(
     out = empty((N, *window_output_shape(x.shape, w.shape[:2], strides, pads), F), x.dtype)
     floor = x.dtype.type(0 if relu else -np.inf)
     b = np.zeros(F, x.dtype) if b is None else b
-    _forward(plain(x), plain(w), plain(b), out, *strides, top, left, H + top + bottom, W + left + right, floor)
+    work = out.size * w[..., 0].size
+    run(_forward, work, plain(x), plain(w), plain(b), out, *strides, top, left, H + top + bottom, W + left + right, floor)
     return out
 
 
@@ -183,7 +184,8 @@ def conv2d_backward(
     Wd = (KW - 1) // SW + max(OW, (W - 1 + left) // SW + 1)
     dout = plain(dout)
     out = dout if relu_out is None else plain(relu_out)
-    _backward(
+    run(
+        _backward, 2 * dout.size * w[..., 0].size,
         dout, out, plain(x), *_kernel_phases(w, strides), dx, dws, dbs, SH, SW, top, left,
         H + top + bottom, W + left + right, Hd, Wd, relu_out is not None, need_dx, x.dtype.type(-np.inf),
     )  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 
 from scratchnet.kernels.gemm import multiply
-from scratchnet.kernels.jit import jit
+from scratchnet.kernels.jit import jit, run
 from scratchnet.kernels.memory import empty, plain
 
 SLICES = 16         # of the inputs in forward, at most, each with a sum of its own
@@ -85,7 +85,7 @@ def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: b
     (N, D), U = x.shape, w.shape[1]
     partial = empty((max(1, min(SLICES, D // SLICE)), N, U), x.dtype)
     partial.fill(0)
-    _forward(plain(x), plain(w), partial, x.dtype.type(-np.inf))
+    run(_forward, N * D * U, plain(x), plain(w), partial, x.dtype.type(-np.inf))
     out = partial.sum(axis=0)
     if b is not None:
         out += b
@@ -116,9 +116,9 @@ def dense_backward(
     zeros = np.zeros(max(ROWS, w.shape[1]), x.dtype)
     dout = plain(dout if relu_out is None else np.where(relu_out > 0, dout, x.dtype.type(0)))
     dw = empty(w.shape, x.dtype)
-    _backward_w(dout, plain(x), dw, zeros, lowest)
+    run(_backward_w, len(x) * w.size, dout, plain(x), dw, zeros, lowest)
     dx = None
     if need_dx:
         dx = empty(x.shape, x.dtype)
-        _backward_x(dout, plain(w), dx, zeros, lowest)
+        run(_backward_x, len(x) * w.size, dout, plain(w), dx, zeros, lowest)
     return dx, dw, dout.sum(axis=0)

@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from scratchnet.kernels.jit import jit
+from scratchnet.kernels.jit import jit, run
 from scratchnet.kernels.memory import empty, plain
 from scratchnet.padding import Pads, window_output_shape
 
@@ -90,7 +90,7 @@ def im2col(x: np.ndarray, kernel: tuple[int, int], strides: tuple[int, int], pad
     (KH, KW), (SH, SW), ((top, _), (left, _)) = kernel, strides, pads
     OH, OW = window_output_shape(x.shape, kernel, strides, pads)
     cols = empty((N * OH * OW, KH * KW * C), x.dtype)
-    _im2col(plain(x), cols, KH, KW, SH, SW, top, left, OH, OW)
+    run(_im2col, cols.size, plain(x), cols, KH, KW, SH, SW, top, left, OH, OW)
     return cols
 
 
@@ -118,5 +118,5 @@ def col2im(cols: np.ndarray, x_shape: tuple[int, ...], kernel: tuple[int, int], 
     OH, OW = window_output_shape(x_shape, kernel, strides, pads)
     x = empty(x_shape, cols.dtype)
     x.fill(0)
-    _col2im(plain(cols), x, KH, KW, SH, SW, top, left, OH, OW)
+    run(_col2im, cols.size, plain(cols), x, KH, KW, SH, SW, top, left, OH, OW)
     return x

@@ -59,6 +59,21 @@ def jit(**options: Any) -> Callable[[Callable], Callable]:
     return decorate
 
 
+WORTH_THREADS = 1 << 19     # multiply-adds, or numbers moved, below which one thread is quicker
+
+
+def run(kernel: Callable[..., None], work: int, *arguments: Any) -> None:
+    """Call a parallel kernel, on one thread when there is little `work`: waking a second one takes longer than that.
+
+    On a busy machine it takes much longer. What runs where does not change a bit of the result.
+    """
+    if work < WORTH_THREADS:
+        with one_thread():
+            kernel(*arguments)
+    else:
+        kernel(*arguments)
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Run kernels on one thread for a while: on tiny arrays a second one costs more than it brings. The bits are the same."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from scratchnet.kernels.jit import jit
+from scratchnet.kernels.jit import jit, run
 from scratchnet.kernels.memory import empty, plain
 from scratchnet.padding import Pads, window_output_shape
 
@@ -51,7 +51,7 @@ def _extremum_backward(dout, x, dx, KH, KW, SH, SW, top, left, sign):
     _, OH, OW, _ = dout.shape
     for n in prange(N):
         best = np.empty(C, x.dtype)
-        left_over = np.empty(C, x.dtype)                    # of dout, not yet given to a cell
+        left_over = np.empty(C, x.dtype)  # of dout, not yet given to a cell
         for oh in range(OH):
             h0, h1 = max(0, oh * SH - top), min(H, oh * SH - top + KH)
             for ow in range(OW):
@@ -105,14 +105,35 @@ def _average_backward(dout, dx, KH, KW, SH, SW, top, left):
 
 def _forward(x: np.ndarray, window: Pair, strides: Pair, pads: Pads, sign: int) -> np.ndarray:
     out = empty((x.shape[0], *window_output_shape(x.shape, window, strides, pads), x.shape[3]), x.dtype)
-    _extremum_forward(plain(x), out, *window, *strides, pads[0][0], pads[1][0], x.dtype.type(sign))
+    run(
+        _extremum_forward,
+        out.size * window[0] * window[1],
+        plain(x),
+        out,
+        *window,
+        *strides,
+        pads[0][0],
+        pads[1][0],
+        x.dtype.type(sign),
+    )
     return out
 
 
 def _backward(dout: np.ndarray, x: np.ndarray, window: Pair, strides: Pair, pads: Pads, sign: int) -> np.ndarray:
     dx = empty(x.shape, x.dtype)
     dx.fill(0)
-    _extremum_backward(plain(dout), plain(x), dx, *window, *strides, pads[0][0], pads[1][0], x.dtype.type(sign))
+    run(
+        _extremum_backward,
+        dout.size * window[0] * window[1],
+        plain(dout),
+        plain(x),
+        dx,
+        *window,
+        *strides,
+        pads[0][0],
+        pads[1][0],
+        x.dtype.type(sign),
+    )
     return dx
 
 
@@ -139,7 +160,7 @@ def min_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strides: 
 def average_pool2d_forward(x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
     """Take the mean of every window's real cells: (N, H, W, C) -> (N, OH, OW, C)."""
     out = empty((x.shape[0], *window_output_shape(x.shape, window, strides, pads), x.shape[3]), x.dtype)
-    _average_forward(plain(x), out, *window, *strides, pads[0][0], pads[1][0])
+    run(_average_forward, out.size * window[0] * window[1], plain(x), out, *window, *strides, pads[0][0], pads[1][0])
     return out
 
 
@@ -147,5 +168,5 @@ def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strid
     """Share each window's dout out equally among its real cells: (N, OH, OW, C) -> (N, H, W, C)."""
     dx = empty(x.shape, x.dtype)
     dx.fill(0)
-    _average_backward(plain(dout), dx, *window, *strides, pads[0][0], pads[1][0])
+    run(_average_backward, dout.size * window[0] * window[1], plain(dout), dx, *window, *strides, pads[0][0], pads[1][0])
     return dx

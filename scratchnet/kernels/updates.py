@@ -12,7 +12,7 @@ from math import sqrt
 import numpy as np
 from numba import prange
 
-from scratchnet.kernels.jit import jit
+from scratchnet.kernels.jit import jit, run
 
 
 @jit(parallel=True)
@@ -63,4 +63,4 @@ def one_pass(
     *numbers : the rule's constants
     """
     number = p.dtype.type
-    kernel(p.reshape(-1), np.ascontiguousarray(g).reshape(-1), *(s.reshape(-1) for s in states), *map(number, numbers))
+    run(kernel, p.size, p.reshape(-1), np.ascontiguousarray(g).reshape(-1), *(s.reshape(-1) for s in states), *map(number, numbers))
