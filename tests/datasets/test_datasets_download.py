@@ -35,7 +35,7 @@ def bad(mirror):
     }
 
 
-QUICK = Reader(slowest=100e3, window=0.5)
+QUICK = Reader(slowest=100e3, window=1.5)
 
 
 def test_a_good_address_gives_the_file_and_nothing_else(mirror, tmp_path):

@@ -108,8 +108,9 @@ def col2im_uninitialised() -> AbstractContextManager[Any]:
         OH, OW = window_output_shape(x_shape, kernel, strides, pads)
         taps = cols.reshape(N, OH, OW, *kernel, C)
         padded = empty((N, top + H + bottom, left + W + right, C), cols.dtype)
-        for i, j in np.ndindex(*kernel):
-            padded[:, i : i + OH * SH : SH, j : j + OW * SW : SW] += taps[:, :, :, i, j]
+        with np.errstate(all="ignore"):  # what is there may be NaN
+            for i, j in np.ndindex(*kernel):
+                padded[:, i : i + OH * SH : SH, j : j + OW * SW : SW] += taps[:, :, :, i, j]
         return padded[:, top : top + H, left : left + W].copy()
 
     return together(telling(Conv2D), patch.object(conv2d_page, "col2im", col2im))
