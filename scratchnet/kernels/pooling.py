@@ -62,7 +62,8 @@ def _extremum_backward(dout, x, dx, KH, KW, SH, SW, top, left, sign):
                 for h in range(h0, h1):
                     for w in range(w0, w1):
                         for c in range(C):
-                            hit = sign * x[n, h, w, c] == best[c]
+                            value = sign * x[n, h, w, c]
+                            hit = value == best[c] or value != value
                             dx[n, h, w, c] += left_over[c] if hit else x.dtype.type(0)
                             left_over[c] = x.dtype.type(0) if hit else left_over[c]
 

@@ -227,7 +227,6 @@ NAN_GRADIENTS = [
     PoolingGradient("_testMaxPoolGradDirectWithNans2_2", [NAN] * 16, [NAN, 12, 13, 15, NAN, 17, 19, 20, NAN], (2, 2), (1, 1),
                     "valid", [NAN, 12, 13, 0, 15, NAN, 17, 0, 19, 20, NAN, 0, 0, 0, 0, 0]),
 ]  # fmt: skip
-nan_is_lost = pytest.mark.xfail(strict=True, reason="the fused kernel gives a NaN window's gradient to no cell")
 
 
 def max_pool_gradient(case, dtype, telling):
@@ -245,7 +244,7 @@ def test_max_pooling_sends_gradients_where_tensorflow_does(case, dtype, telling)
     np.testing.assert_array_equal(max_pool_gradient(case, dtype, telling), case.expected)
 
 
-@pytest.mark.parametrize("telling", ["loops", "im2col", pytest.param("fused", marks=[pytest.mark.compiled, nan_is_lost])])
+@pytest.mark.parametrize("telling", ["loops", "im2col", pytest.param("fused", marks=pytest.mark.compiled)])
 @each_dtype
 @by_test(NAN_GRADIENTS)
 def test_max_pooling_sends_the_gradient_of_a_nan_to_the_first_nan_of_the_window_as_tensorflow_does(case, dtype, telling):
