@@ -101,7 +101,7 @@ class _Crossentropy:
 
     def one_hot(self, y: np.ndarray, K: int) -> np.ndarray:
         """Check labels for K classes and give them as rows: -> (N, K), float."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a method one_hot(self, y, K)")
 
     def __call__(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
         """Give the mean loss.

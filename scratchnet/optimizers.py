@@ -165,7 +165,7 @@ class Optimizer:
 
     def step(self, p: np.ndarray, g: np.ndarray, state: list[np.ndarray]) -> None:
         """Apply the rule to one parameter; each optimizer has its own."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a method step(self, p, g, state)")
 
     def get_config(self) -> dict[str, Any]:
         """Give the arguments that make this optimizer again."""

@@ -55,4 +55,4 @@ def Input(shape: Sequence[int], *, name: str | None = None) -> Node:  # noqa: N8
     >>> Input(shape=(28, 28, 1)).shape
     (28, 28, 1)
     """
-    return InputLayer(shape, name=name).node  # type: ignore[return-value]
+    return InputLayer(shape, name=name).node  # type: ignore[return-value]  # an input has its node from the start
