@@ -54,7 +54,7 @@ class Model(Training):
     seed : int, optional
         All randomness of the model comes from it: first weights and shuffling. None: another each time.
     dtype : {"float32", "float64"}
-    implementation : {"fused", "im2col", "loops"}
+    implementation : {"fused", "direct", "im2col", "loops"}
         Which telling the layers run, unless they say so themselves.
     name : str, optional
 

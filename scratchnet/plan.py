@@ -47,6 +47,14 @@ class Step:
         self.node.layer.cache = None
 
 
+WITH_RELU: dict[tuple[type, str], tuple[Any, Any]] = {        # the pairs that can take a ReLU along
+    (Conv2D, "direct"): (fused_conv2d.direct_forward, fused_conv2d.direct_backward),
+    (Conv2D, "fused"): (fused_conv2d.conv2d_forward, fused_conv2d.conv2d_backward),
+    (Dense, "direct"): (fused_dense.dense_forward, fused_dense.dense_backward),
+    (Dense, "fused"): (fused_dense.dense_forward, fused_dense.dense_backward),
+}
+
+
 class StepWithReLU(Step):
     """A Conv2D or Dense node and the ReLU node behind it, in one pass each way."""
 
@@ -54,12 +62,8 @@ class StepWithReLU(Step):
         super().__init__(relu)
         self.parents = node.parents
         self.layer: Any = node.layer
-        self.geometry: tuple[Any, ...] = ()
-        run_forward: Any = fused_dense.dense_forward
-        self.run_backward: Any = fused_dense.dense_backward
-        if isinstance(self.layer, Conv2D):
-            self.geometry = (self.layer.strides, self.layer.pads)
-            run_forward, self.run_backward = fused_conv2d.conv2d_forward, fused_conv2d.conv2d_backward
+        self.geometry = (self.layer.strides, self.layer.pads) if isinstance(self.layer, Conv2D) else ()
+        run_forward, self.run_backward = WITH_RELU[type(self.layer), self.layer.running]
         self.run_forward = partial(run_forward, relu=True)
         self.cache: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -120,7 +124,7 @@ class Plan:
                 self.steps.append(Step(node))
 
     def _joins(self, node: Node, after: Node) -> bool:
-        suited = isinstance(node.layer, (Conv2D, Dense)) and node.layer.running == "fused"
+        suited = (type(node.layer), node.layer.running) in WITH_RELU
         return suited and is_activation(after, "relu") and self.readers[node] == 1
 
     def forward(self, x: np.ndarray, to: Node, *, keep: bool = True) -> np.ndarray:

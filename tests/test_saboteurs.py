@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from scratchnet.gradcheck import check_layer, check_loss, check_optimizer
-from scratchnet.kernels.jit import one_thread
+from scratchnet.kernels.threads import limit
 from scratchnet.layers import (
     Activation,
     Add,
@@ -94,7 +94,7 @@ def weights_after_three_steps(net):
     y = np.eye(10, dtype=np.float32)[rng.integers(0, 10, 8)]
     model = net.build()
     model.compile(small_net.optimizer(net.optimizer), "categorical_crossentropy", fuse=False)
-    with one_thread():
+    with limit(1):
         for rows in (slice(0, 4), slice(4, 8), slice(0, 8)):
             model.train_on_batch(x[rows], y[rows])
     return model.get_weights()
@@ -305,7 +305,7 @@ def accuse(seed):
 @pytest.mark.filterwarnings("ignore:NUMBA_DISABLE_JIT:RuntimeWarning")
 @pytest.mark.parametrize("seed", range(25))
 def test_healthy_code_is_not_accused(seed):
-    with one_thread():
+    with limit(1):
         accuse(seed)
 
 

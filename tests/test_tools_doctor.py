@@ -15,7 +15,7 @@ from scratchnet.tools import doctor
 HEALTHY = {
     "versions": {"python": "3.12.1"},
     "processor": {"cores": "4 usable of 8", "AVX-512": "yes"},
-    "numba": {"threads": "4", "threading layer": "workqueue", "compiles": "yes, a parallel loop in 0.5 s"},
+    "numba": {"threads": "4", "compiles": "yes, a loop in 0.5 s"},
     "BLAS": {"runs as": "SkylakeX"},
     "folders": {"compiled kernels": "/cache"},
 }
@@ -63,7 +63,7 @@ def test_doctor_prints_the_versions_and_the_machine(capsys):
     printed = capsys.readouterr().out
     for title in ("versions", "processor", "numba", "BLAS", "folders", "hints"):
         assert f"\n{title}" in f"\n{printed}"
-    for word in (np.__version__, numba.__version__, "yes, a parallel loop", f"of {os.cpu_count()}"):
+    for word in (np.__version__, numba.__version__, "yes, a loop", f"of {os.cpu_count()}"):
         assert word in printed
 
 

@@ -3,7 +3,6 @@
 import math
 import re
 
-import numba
 import numpy as np
 import pytest
 
@@ -23,6 +22,7 @@ from scratchnet import (
     net_2,
 )
 from scratchnet.callbacks import Callback
+from scratchnet.kernels.threads import limit
 from scratchnet.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
 
@@ -366,23 +366,19 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(optimizer, 
 
 
 @pytest.mark.compiled
-@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads: this machine offers numba one")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("make", [net_1, net_2])
 def test_the_number_of_threads_changes_not_one_bit(make, dtype):
     rng = np.random.default_rng(5)
     x, y = rng.random((70, 12, 10, 3)).astype(dtype), np.eye(4)[rng.integers(0, 4, 70)]
-    before, runs = numba.get_num_threads(), []
-    try:
-        for threads in (1, 2, 2):
-            numba.set_num_threads(threads)
+    runs = []
+    for threads in (1, 2, 3, 2):
+        with limit(threads):
             model = make((12, 10, 3), 4, seed=6, dtype=dtype)
             model.compile(metrics=["accuracy"])
             history = model.fit(x, y, batch_size=32, epochs=2, validation_split=0.1, verbose=0)
             runs.append((bits(model), history.history, model.predict(x).tobytes()))
-    finally:
-        numba.set_num_threads(before)
-    assert runs[0] == runs[1] == runs[2]
+    assert runs[0] == runs[1] == runs[2] == runs[3]
 
 
 @pytest.mark.parametrize("optimizer", [lambda: SGD(0.1, momentum=0.9, nesterov=True), Adagrad, Adadelta, Adam])

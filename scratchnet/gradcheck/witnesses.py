@@ -20,7 +20,7 @@ import numpy as np
 from scratchnet.gradcheck.numeric import TOLERANCE, compare, differences, relative_errors
 from scratchnet.gradcheck.patterns import layer_pattern
 from scratchnet.gradcheck.report import Row
-from scratchnet.kernels.jit import one_thread
+from scratchnet.kernels.threads import limit
 from scratchnet.layers import AveragePooling2D, Conv2D, MaxPooling2D, MinPooling2D
 from scratchnet.layers.base import Layer, Shape
 
@@ -57,7 +57,7 @@ def gradient_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray, tole
     rows = []
     names = ["x"] if len(xs) == 1 else [f"x{i}" for i in range(len(xs))]
     for name, array in [*zip(names, xs, strict=True), *layer.params.items()]:
-        with one_thread():
+        with limit(1):
             numeric = differences(lambda: layer.forward(*xs), array, dout, kinks=lambda: layer_pattern(layer))
         rows.append(compare("gradient", name, results[f"d{name}"], numeric.gradient, tolerance, numeric))
     return rows

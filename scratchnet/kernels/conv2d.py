@@ -1,4 +1,6 @@
-"""The fused telling of a convolution: im2col's product with the columns never built.
+"""The fused telling of a convolution: Winograd's where it suits (winograd.py), and else im2col's product, columns never built.
+
+`direct_forward` and `direct_backward` are the latter, for any kernel, stride and channels.
 
 A row of outputs is a product of the padded image and the kernel: pixel m reads KH runs of KW·C numbers, contiguous in
 NHWC, the runs one image row apart. `gemm.multiply` takes just such strides. One image at a time is padded into a
@@ -15,11 +17,12 @@ taps of the kernel can reach them: at stride 2 with a 3 × 3 kernel, even pixels
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
-
+from scratchnet.kernels import winograd
 from scratchnet.kernels.gemm import multiply
-from scratchnet.kernels.jit import jit, run
+from scratchnet.kernels.images import place, place_gradient
+from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain
+from scratchnet.kernels.threads import run
 from scratchnet.padding import Pads, window_output_shape
 
 GROUPS = 16                # of images in backward, each with a sum of its own
@@ -28,23 +31,11 @@ STRIP = 192                # pixels of dout that dw reads before it moves to the
 
 
 @jit()
-def _place(x, n, image, top, left):
-    """Copy image n into the middle of a padded one (in loops: slices take numba seconds to compile)."""
-    _, H, W, C = x.shape
-    for h in range(H):
-        for w in range(W):
-            for c in range(C):
-                image[top + h, left + w, c] = x[n, h, w, c]
-
-
-@jit(parallel=True)
-def _forward(x, w, b, out, SH, SW, top, left, Hp, Wp, floor):
-    N, _, _, C = x.shape
-    KH, KW, _, F = w.shape
-    _, OH, OW, _ = out.shape
-    for n in prange(N):
-        image = np.zeros((Hp, Wp, C), x.dtype)
-        _place(x, n, image, top, left)
+def _forward(first, last, x, w, b, out, SH, SW, top, left, Hp, Wp, OH, OW, floor):
+    KH, KW, C, F = w.shape
+    image = np.zeros(Hp * Wp * C, x.dtype)
+    for n in range(first, last):
+        place(x, n, image, (top * Wp + left) * C, Wp * C)
         for oh in range(OH):
             multiply(
                 image, oh * SH * Wp * C, SW * C, Wp * C, 1,
@@ -55,35 +46,33 @@ def _forward(x, w, b, out, SH, SW, top, left, Hp, Wp, floor):
             )  # fmt: skip
 
 
-@jit(parallel=True)
-def _backward(dout, out, x, w_phases, phases, dx, dws, dbs, SH, SW, top, left, Hp, Wp, Hd, Wd, masked, need_dx, lowest):
-    N, H, W, C = x.shape
-    G, KH, KW, _, F = dws.shape
-    _, OH, OW, _ = dout.shape
+@jit()
+def _backward(
+    first, last, dout, out, masked, x, w_phases, phases, dx, need_dx, dws, dbs, SH, SW, top, left, Hp, Wp, Hd, Wd, OH, OW, none
+):
+    G, KH, KW, C, F = dws.shape
+    N, H, W = len(x), x.shape[1], x.shape[2] // C
     PT, PL = (KH - 1) // SH, (KW - 1) // SW
     strip = max(1, STRIP // OW)
     zeros = np.zeros(C, x.dtype)
-    for g in prange(G):
-        image = np.zeros((Hp, Wp, C), x.dtype)
-        d = np.zeros((Hd, Wd, F), x.dtype)
+    image = np.zeros(Hp * Wp * C, x.dtype)
+    d = np.zeros(Hd * Wd * F, x.dtype)
+    for g in range(first, last):
         for n in range(g * N // G, (g + 1) * N // G):
-            _place(x, n, image, top, left)
+            place(x, n, image, (top * Wp + left) * C, Wp * C)
+            place_gradient(dout, out, masked, n, d, (PT * Wd + PL) * F, Wd * F)
             for oh in range(OH):
                 for ow in range(OW):
                     for f in range(F):
-                        value = dout[n, oh, ow, f]
-                        if masked:
-                            value = value if out[n, oh, ow, f] > 0 else x.dtype.type(0)
-                        d[PT + oh, PL + ow, f] = value
-                        dbs[g, f] += value
-            for first in range(0, OH, strip):
+                        dbs[g, f] += d[((PT + oh) * Wd + PL + ow) * F + f]
+            for oh in range(0, OH, strip):
                 for i in range(KH):
                     multiply(
-                        image, (first * SH + i) * Wp * C, 1, SH * Wp * C, SW * C,
-                        d, ((PT + first) * Wd + PL) * F, Wd * F, F,
+                        image, (oh * SH + i) * Wp * C, 1, SH * Wp * C, SW * C,
+                        d, ((PT + oh) * Wd + PL) * F, Wd * F, F,
                         dws, (g * KH + i) * KW * C * F, F,
                         dws, (g * KH + i) * KW * C * F, F,
-                        KW * C, F, min(strip, OH - first), OW, lowest,
+                        KW * C, F, min(strip, OH - oh), OW, none,
                     )  # fmt: skip
             if need_dx:
                 for h in range(H):
@@ -97,7 +86,7 @@ def _backward(dout, out, x, w_phases, phases, dx, dws, dbs, SH, SW, top, left, H
                             w_phases, start, TW * F * C, C,
                             zeros, 0, 0,
                             dx, ((n * H + h) * W + w0) * C, SW * C,
-                            (W - w0 + SW - 1) // SW, C, TH, TW * F, lowest,
+                            (W - w0 + SW - 1) // SW, C, TH, TW * F, none,
                         )  # fmt: skip
 
 
@@ -113,6 +102,55 @@ def _kernel_phases(w: np.ndarray, strides: tuple[int, int]) -> tuple[np.ndarray,
             parts.append(taps.ravel())
             start += taps.size
     return np.concatenate(parts), table
+
+
+def direct_forward(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: tuple[int, int], pads: Pads, *, relu: bool = False
+) -> np.ndarray:
+    """Convolve by one product a row of outputs; see `conv2d_forward`."""
+    N, H, W, _ = x.shape
+    F = w.shape[3]
+    (top, bottom), (left, right) = pads
+    out = empty((N, *window_output_shape(x.shape, w.shape[:2], strides, pads), F), x.dtype)
+    floor = x.dtype.type(0 if relu else -np.inf)
+    b = np.zeros(F, x.dtype) if b is None else b
+    work = out.size * w[..., 0].size
+    OH, OW = out.shape[1:3]
+    Hp, Wp = H + top + bottom, W + left + right
+    run(_forward, work, N, plain(x).reshape(N, H, -1), plain(w), plain(b), out.reshape(-1), *strides, top, left, Hp, Wp, OH, OW, floor)
+    return out
+
+
+def direct_backward(
+    dout: np.ndarray,
+    x: np.ndarray,
+    w: np.ndarray,
+    strides: tuple[int, int],
+    pads: Pads,
+    need_dx: bool = True,
+    *,
+    relu_out: np.ndarray | None = None,
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """Give dx, dw, db by products of shifted images; see `conv2d_backward`."""
+    N, H, W, C = x.shape
+    KH, KW, _, F = w.shape
+    (SH, SW), ((top, bottom), (left, right)) = strides, pads
+    OH, OW = dout.shape[1:3]
+    G = max(1, min(N, GROUPS, GROUP_NUMBERS // w.size))
+    dws = empty((G, KH, KW, C, F), x.dtype)
+    dws.fill(0)
+    dbs = np.zeros((G, F), x.dtype)
+    dx = empty(x.shape if need_dx else (0, 0, 0, 0), x.dtype)
+    Hd = (KH - 1) // SH + max(OH, (H - 1 + top) // SH + 1)
+    Wd = (KW - 1) // SW + max(OW, (W - 1 + left) // SW + 1)
+    dout = plain(dout)
+    out = dout if relu_out is None else plain(relu_out)
+    run(
+        _backward, 2 * dout.size * w[..., 0].size, G,
+        dout.reshape(N, OH, -1), out.reshape(N, OH, -1), relu_out is not None, plain(x).reshape(N, H, -1), *_kernel_phases(w, strides), dx.reshape(-1), need_dx,
+        dws, dbs, SH, SW, top, left, H + top + bottom, W + left + right, Hd, Wd, OH, OW, x.dtype.type(-np.inf),
+    )  # fmt: skip
+    return dx if need_dx else None, dws.sum(axis=0), dbs.sum(axis=0)
 
 
 def conv2d_forward(
@@ -133,15 +171,8 @@ def conv2d_forward(
     -------
     ndarray (N, OH, OW, F)
     """
-    N, H, W, _ = x.shape
-    F = w.shape[3]
-    (top, bottom), (left, right) = pads
-    out = empty((N, *window_output_shape(x.shape, w.shape[:2], strides, pads), F), x.dtype)
-    floor = x.dtype.type(0 if relu else -np.inf)
-    b = np.zeros(F, x.dtype) if b is None else b
-    work = out.size * w[..., 0].size
-    run(_forward, work, plain(x), plain(w), plain(b), out, *strides, top, left, H + top + bottom, W + left + right, floor)
-    return out
+    suited = winograd.suits(x.shape, w.shape, strides)
+    return (winograd.conv2d_forward if suited else direct_forward)(x, w, b, strides, pads, relu=relu)
 
 
 def conv2d_backward(
@@ -171,22 +202,5 @@ def conv2d_backward(
     dw : ndarray (KH, KW, C, F)
     db : ndarray (F,)
     """
-    N, H, W, C = x.shape
-    KH, KW, _, F = w.shape
-    (SH, SW), ((top, bottom), (left, right)) = strides, pads
-    OH, OW = dout.shape[1:3]
-    G = max(1, min(N, GROUPS, GROUP_NUMBERS // w.size))
-    dws = empty((G, KH, KW, C, F), x.dtype)
-    dws.fill(0)
-    dbs = np.zeros((G, F), x.dtype)
-    dx = empty(x.shape if need_dx else (0, 0, 0, 0), x.dtype)
-    Hd = (KH - 1) // SH + max(OH, (H - 1 + top) // SH + 1)
-    Wd = (KW - 1) // SW + max(OW, (W - 1 + left) // SW + 1)
-    dout = plain(dout)
-    out = dout if relu_out is None else plain(relu_out)
-    run(
-        _backward, 2 * dout.size * w[..., 0].size,
-        dout, out, plain(x), *_kernel_phases(w, strides), dx, dws, dbs, SH, SW, top, left,
-        H + top + bottom, W + left + right, Hd, Wd, relu_out is not None, need_dx, x.dtype.type(-np.inf),
-    )  # fmt: skip
-    return dx if need_dx else None, dws.sum(axis=0), dbs.sum(axis=0)
+    suited = winograd.suits(x.shape, w.shape, strides)
+    return (winograd.conv2d_backward if suited else direct_backward)(dout, x, w, strides, pads, need_dx, relu_out=relu_out)

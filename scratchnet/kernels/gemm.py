@@ -42,7 +42,8 @@ cut. Source of the idea: Goto & van de Geijn, *Anatomy of high-performance matri
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
@@ -50,7 +51,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from scratchnet.kernels.jit import config, jit
+from scratchnet.kernels.jit import config
+
+WORD, INT = ir.IntType(64), ir.IntType(32)
 
 
 def host_features() -> set[str]:
@@ -62,7 +65,7 @@ def host_features() -> set[str]:
 
 
 def tile_shape(features: set[str], machine: str = llvm.get_process_triple()) -> tuple[int, int, int]:
-    """Choose (bytes of a vector, rows, vectors) of a tile for a processor.
+    """Choose (bytes of a vector, rows, vectors) of the largest tile for a processor.
 
     Examples
     --------
@@ -79,154 +82,275 @@ def tile_shape(features: set[str], machine: str = llvm.get_process_triple()) -> 
 
 
 VECTOR_BYTES, ROWS, VECTORS = tile_shape(host_features())
+NARROW_ROWS = 8             # of the tiles with fewer vectors: they have registers to spare
+
+
+class _Writer:
+    """Write one LLVM function of vectors of `itemsize`-byte numbers: what every function below needs."""
+
+    def __init__(self, module: ir.Module, name: str, itemsize: int, arguments: Callable[[ir.Type, ir.Type], list[ir.Type]]):
+        self.module, self.itemsize = module, itemsize
+        self.lanes = VECTOR_BYTES // itemsize
+        self.number = ir.FloatType() if itemsize == 4 else ir.DoubleType()
+        self.vector = ir.VectorType(self.number, self.lanes)
+        kind = ir.FunctionType(ir.VoidType(), arguments(self.number.as_pointer(), self.number))
+        self.function = ir.Function(module, kind, name)
+        self.function.linkage = "linkonce_odr"
+        self.function.attributes.add("noinline")
+        self.builder = ir.IRBuilder(self.function.append_basic_block())
+
+    def declare(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
+        """Name one of LLVM's own functions for our vectors."""
+        overload = f"llvm.{name}.v{self.lanes}f{8 * self.itemsize}" + (".p0" if name.startswith("masked") else "")
+        return cgutils.get_or_insert_function(self.module, ir.FunctionType(result, arguments), overload)
+
+    def fma(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+        """Give x·y + z, rounded once."""
+        return self.builder.call(self.declare("fma", self.vector, [self.vector] * 3), [x, y, z])
+
+    def splat(self, value: ir.Value, into: ir.VectorType | None = None) -> ir.Value:
+        """Copy one number to all lanes."""
+        into = into or self.vector
+        nothing = ir.Constant(into, ir.Undefined)
+        one = self.builder.insert_element(nothing, value, ir.Constant(INT, 0))
+        return self.builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(INT, self.lanes), [0] * self.lanes))
+
+    def step(self, start: ir.Value, *numbers: ir.Value) -> ir.Value:
+        """Go some numbers on from a pointer."""
+        for count in numbers:
+            start = self.builder.gep(start, [count])
+        return start
+
+    def times(self, stride: ir.Value, count: int) -> ir.Value:
+        """Give stride·count, a word."""
+        return self.builder.mul(stride, ir.Constant(WORD, count))
+
+    def place(self, start: ir.Value) -> ir.Value:
+        """Take a pointer to a number as one to a vector."""
+        return self.builder.bitcast(start, self.vector.as_pointer())
+
+    def load(self, start: ir.Value) -> ir.Value:
+        """Load a vector from any place that a number can have."""
+        return self.builder.load(self.place(start), align=self.itemsize)
+
+    def store(self, value: ir.Value, start: ir.Value) -> None:
+        """Store a vector to any place that a number can have."""
+        self.builder.store(value, self.place(start), align=self.itemsize)
+
+    def at_least(self, floor: ir.Value, value: ir.Value) -> ir.Value:
+        """Give max(floor, value); a NaN stays."""
+        return self.builder.select(self.builder.fcmp_ordered("<", value, floor), floor, value)
 
 
 def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsize: int) -> ir.Function:
     """Write the LLVM function of one tile into `module`, or find it there.
 
-    Its arguments are those of the module's page: pointers to the tile's own first numbers, and element strides.
+    Its arguments are those of the module's page: pointers to the tile's own first numbers, and element strides. A masked
+    tile reads and writes only the first `live` numbers of its last vector.
     """
     name = f"scratchnet_tile_{rows}x{vectors}{'_masked' if masked else ''}_f{8 * itemsize}"
     if name in module.globals:
         return module.globals[name]
 
-    number = ir.FloatType() if itemsize == 4 else ir.DoubleType()
-    lanes = VECTOR_BYTES // itemsize
-    word, int32 = ir.IntType(64), ir.IntType(32)
-    vector, words, bits = (ir.VectorType(of, lanes) for of in (number, word, ir.IntType(1)))
-    pointer = number.as_pointer()
-    arguments = [pointer, word, word, word, pointer, word, word, pointer, word, pointer, word, word, word, number, word]
-    tile = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
-    tile.linkage = "linkonce_odr"
-    tile.attributes.add("noinline")
-    a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, KO, KI, floor, live = tile.args
-    builder = ir.IRBuilder(tile.append_basic_block())
-
-    def declare(name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
-        overload = f"llvm.{name}.v{lanes}f{8 * itemsize}" + (".p0" if name.startswith("masked") else "")
-        return cgutils.get_or_insert_function(module, ir.FunctionType(result, arguments), overload)
-
-    def times(stride: ir.Value, count: int) -> ir.Value:
-        return builder.mul(stride, ir.Constant(word, count))
-
-    def splat(value: ir.Value, into: ir.VectorType) -> ir.Value:
-        one = builder.insert_element(ir.Constant(into, ir.Undefined), value, ir.Constant(int32, 0))
-        return builder.shuffle_vector(one, ir.Constant(into, ir.Undefined), ir.Constant(ir.VectorType(int32, lanes), [0] * lanes))
-
-    def place(start: ir.Value, j: int) -> ir.Value:
-        return builder.bitcast(builder.gep(start, [ir.Constant(word, j * lanes)]), vector.as_pointer())
-
-    fma = declare("fma", vector, [vector] * 3)
-    masked_load = declare("masked.load", vector, [vector.as_pointer(), int32, bits, vector])
-    masked_store = declare("masked.store", ir.VoidType(), [vector, vector.as_pointer(), int32, bits])
-    mask = builder.icmp_signed("<", ir.Constant(words, list(range(lanes))), splat(live, words))
-    align = ir.Constant(int32, itemsize)
+    w = _Writer(module, name, itemsize, lambda p, n: [p, WORD, WORD, WORD, p, WORD, WORD, p, WORD, p, WORD, WORD, WORD, n, WORD])
+    builder, vector, lanes = w.builder, w.vector, w.lanes
+    a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, KO, KI, floor, live = w.function.args
+    words, bits = ir.VectorType(WORD, lanes), ir.VectorType(ir.IntType(1), lanes)
+    mask = builder.icmp_signed("<", ir.Constant(words, list(range(lanes))), w.splat(live, words))
+    masked_load = w.declare("masked.load", vector, [vector.as_pointer(), INT, bits, vector])
+    masked_store = w.declare("masked.store", ir.VoidType(), [vector, vector.as_pointer(), INT, bits])
+    align = ir.Constant(INT, itemsize)
 
     def load(start: ir.Value, j: int) -> ir.Value:
+        start = w.step(start, ir.Constant(WORD, j * lanes))
         if masked and j == vectors - 1:
-            return builder.call(masked_load, [place(start, j), align, mask, ir.Constant(vector, [0.0] * lanes)])
-        return builder.load(place(start, j), align=itemsize)
+            return builder.call(masked_load, [w.place(start), align, mask, ir.Constant(vector, [0.0] * lanes)])
+        return w.load(start)
 
     def store(value: ir.Value, start: ir.Value, j: int) -> None:
+        start = w.step(start, ir.Constant(WORD, j * lanes))
         if masked and j == vectors - 1:
-            builder.call(masked_store, [value, place(start, j), align, mask])
+            builder.call(masked_store, [value, w.place(start), align, mask])
         else:
-            builder.store(value, place(start, j), align=itemsize)
+            w.store(value, start)
 
     # LLVM makes registers of these.
     accumulators = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
     for m in range(rows):
         for j in range(vectors):
-            builder.store(load(builder.gep(s, [times(ss, m)]), j), accumulators[m][j])
+            builder.store(load(w.step(s, w.times(ss, m)), j), accumulators[m][j])
     with cgutils.for_range(builder, KO) as outer:
-        a_row = builder.gep(a, [builder.mul(outer.index, sao)])
-        b_row = builder.gep(b, [builder.mul(outer.index, sbo)])
+        a_row = w.step(a, builder.mul(outer.index, sao))
+        b_row = w.step(b, builder.mul(outer.index, sbo))
         with cgutils.for_range(builder, KI) as inner:
-            a_k = builder.gep(a_row, [builder.mul(inner.index, sak)])
-            b_k = builder.gep(b_row, [builder.mul(inner.index, sbk)])
+            a_k = w.step(a_row, builder.mul(inner.index, sak))
+            b_k = w.step(b_row, builder.mul(inner.index, sbk))
             bs = [load(b_k, j) for j in range(vectors)]
             for m in range(rows):
-                value = splat(builder.load(builder.gep(a_k, [times(sm, m)]), align=itemsize), vector)
+                value = w.splat(builder.load(w.step(a_k, w.times(sm, m)), align=itemsize))
                 for j in range(vectors):
-                    builder.store(builder.call(fma, [value, bs[j], builder.load(accumulators[m][j])]), accumulators[m][j])
-    lowest = splat(floor, vector)
+                    builder.store(w.fma(value, bs[j], builder.load(accumulators[m][j])), accumulators[m][j])
+    lowest = w.splat(floor)
     for m in range(rows):
         for j in range(vectors):
-            total = builder.load(accumulators[m][j])
-            total = builder.select(builder.fcmp_ordered("<", total, lowest), lowest, total)
-            store(total, builder.gep(c, [times(sc, m)]), j)
+            store(w.at_least(lowest, builder.load(accumulators[m][j])), w.step(c, w.times(sc, m)), j)
     builder.ret_void()
-    return tile
+    return w.function
 
 
-def _build_strip(module: ir.Module, vectors: int, masked: bool, itemsize: int) -> ir.Function:
+def _build_strip(module: ir.Module, rows: int, vectors: int, masked: bool, itemsize: int) -> ir.Function:
     """Write the LLVM function of a strip of C, one tile wide and M rows high: large tiles first, smaller ones for the rest."""
-    name = f"scratchnet_strip_{vectors}{'_masked' if masked else ''}_f{8 * itemsize}"
+    name = f"scratchnet_strip_{rows}x{vectors}{'_masked' if masked else ''}_f{8 * itemsize}"
     if name in module.globals:
         return module.globals[name]
 
-    tiles = {rows: _build_tile(module, rows, vectors, masked, itemsize) for rows in (ROWS, 4, 2, 1)}
-    word = ir.IntType(64)
-    arguments = [*tiles[1].function_type.args, word]
-    strip = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
-    strip.linkage = "linkonce_odr"
-    strip.attributes.add("noinline")
-    a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, KO, KI, floor, live, M = strip.args
-    builder = ir.IRBuilder(strip.append_basic_block())
-    done = cgutils.alloca_once_value(builder, ir.Constant(word, 0))
-    for rows, tile in tiles.items():
-        count = builder.sdiv(builder.sub(M, builder.load(done)), ir.Constant(word, rows))
+    tiles = {height: _build_tile(module, height, vectors, masked, itemsize) for height in (rows, 2, 1)}
+    w = _Writer(module, name, itemsize, lambda *_: [*tiles[1].function_type.args, WORD])
+    a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, KO, KI, floor, live, M = w.function.args
+    builder = w.builder
+    done = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))
+    for height, tile in tiles.items():
+        count = builder.sdiv(builder.sub(M, builder.load(done)), ir.Constant(WORD, height))
         with cgutils.for_range(builder, count):
             m = builder.load(done)
-            places = [builder.gep(start, [builder.mul(stride, m)]) for start, stride in ((a, sm), (s, ss), (c, sc))]
+            places = [w.step(start, builder.mul(stride, m)) for start, stride in ((a, sm), (s, ss), (c, sc))]
             builder.call(tile, [places[0], sm, sao, sak, b, sbo, sbk, places[1], ss, places[2], sc, KO, KI, floor, live])
-            builder.store(builder.add(m, ir.Constant(word, rows)), done)
+            builder.store(builder.add(m, ir.Constant(WORD, height)), done)
     builder.ret_void()
-    return strip
+    return w.function
 
 
-def _make_strip(vectors: int, masked: bool) -> Callable:
-    """Make the numba intrinsic that calls a strip: arrays with element offsets become pointers."""
+def _build_multiply(module: ir.Module, itemsize: int) -> ir.Function:
+    """Write the LLVM function of the whole product: wide strips, one narrower one, and masked vectors for the rest."""
+    name = f"scratchnet_multiply_f{8 * itemsize}"
+    if name in module.globals:
+        return module.globals[name]
 
-    @intrinsic
-    def strip(typing, a, a0, sm, sao, sak, b, b0, sbo, sbk, s, s0, ss, c, c0, sc, M, KO, KI, floor, live):
-        i = types.intp
-        signature = types.void(a, i, i, i, i, b, i, i, i, s, i, i, c, i, i, i, i, i, a.dtype, i)
-
-        def emit(context, builder, signature, values):
-            def pointer(k: int) -> ir.Value:
-                array = context.make_array(signature.args[k])(context, builder, values[k])
-                return builder.gep(array.data, [values[k + 1]])
-
-            _, _, sm, sao, sak, _, _, sbo, sbk, _, _, ss, _, _, sc, M, KO, KI, floor, live = values
-            function = _build_strip(builder.module, vectors, masked, signature.args[0].dtype.bitwidth // 8)
-            strides_and_starts = [pointer(0), sm, sao, sak, pointer(5), sbo, sbk, pointer(9), ss, pointer(12), sc]
-            builder.call(function, [*strides_and_starts, KO, KI, floor, live, M])
-            return context.get_dummy_value()
-
-        return signature, emit
-
-    return strip
-
-
-_strip = _make_strip(VECTORS, masked=False)
-_last_strip = _make_strip(1, masked=True)
+    lanes = VECTOR_BYTES // itemsize
+    shapes = [(ROWS, VECTORS, False), (NARROW_ROWS, VECTORS // 2, False), (NARROW_ROWS, 1, True)]
+    strips = [_build_strip(module, *shape, itemsize) for shape in shapes]
+    w = _Writer(module, name, itemsize, lambda p, n: [p, WORD, WORD, WORD, p, WORD, WORD, p, WORD, p, WORD, *[WORD] * 4, n])
+    a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, M, N, KO, KI, floor = w.function.args
+    builder = w.builder
+    done = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))
+    for strip, (_, vectors, masked) in zip(strips, shapes, strict=True):
+        width = ir.Constant(WORD, vectors * lanes)
+        left = builder.sub(N, builder.load(done))
+        count = builder.sdiv(builder.add(left, ir.Constant(WORD, lanes - 1)) if masked else left, width)
+        with cgutils.for_range(builder, count):
+            n = builder.load(done)
+            live = builder.sub(N, n)        # a mask lets no more through than there are lanes
+            places = [w.step(start, n) for start in (b, s, c)]
+            builder.call(strip, [a, sm, sao, sak, places[0], sbo, sbk, places[1], ss, places[2], sc, KO, KI, floor, live, M])
+            builder.store(builder.add(n, width), done)
+    builder.ret_void()
+    return w.function
 
 
-@jit()
-def multiply(a, a0, sm, sao, sak, b, b0, sbo, sbk, s, s0, ss, c, c0, sc, M, N, KO, KI, floor):
+def _call(build: Callable[[ir.Module, int], ir.Function]) -> Callable:
+    """Make what calls a function of ours from a numba kernel: an array and the offset behind it become a pointer."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
+        arguments, pairs = [], iter(zip(signature.args, values, strict=True))
+        for kind, value in pairs:
+            if isinstance(kind, types.Array):
+                array = context.make_array(kind)(context, builder, value)
+                _, offset = next(pairs)
+                arguments.append(builder.gep(array.data, [offset]))
+            else:
+                arguments.append(value)
+        builder.call(build(builder.module, signature.args[0].dtype.bitwidth // 8), arguments)
+        return context.get_dummy_value()
+
+    return emit
+
+
+@intrinsic
+def multiply(typing, a, a0, sm, sao, sak, b, b0, sbo, sbk, s, s0, ss, c, c0, sc, M, N, KO, KI, floor):
     """Compute C = max(floor, S + A·B) for a block of M × N; the module's page tells the strides.
 
     a, b, s, c are arrays, C-contiguous and of one floating dtype; a0, b0, s0, c0 the places of the first number in each,
     counted in numbers as all strides are.
     """
-    lanes = VECTOR_BYTES // a.itemsize
-    width = VECTORS * lanes
-    n = 0
-    while N - n >= width:
-        _strip(a, a0, sm, sao, sak, b, b0 + n, sbo, sbk, s, s0 + n, ss, c, c0 + n, sc, M, KO, KI, floor, 0)
-        n += width
-    while n < N:
-        live = min(lanes, N - n)
-        _last_strip(a, a0, sm, sao, sak, b, b0 + n, sbo, sbk, s, s0 + n, ss, c, c0 + n, sc, M, KO, KI, floor, live)
-        n += lanes
+    i = types.intp
+    return types.void(a, i, i, i, i, b, i, i, i, s, i, i, c, i, i, i, i, i, i, a.dtype), _call(_build_multiply)
+
+
+# -- small matrices on both sides -------------------------------------------------------------------------------------
+
+
+def _combine(w: _Writer, row: Sequence[float], vectors: Sequence[ir.Value]) -> ir.Value:
+    """Write Σ_k row[k]·vectors[k], with additions alone where the numbers are 1 and -1."""
+    terms = sorted(((k, v) for k, v in zip(row, vectors, strict=True) if k), key=lambda term: term[0] != 1)
+    (first, total), *rest = terms
+    if first != 1:
+        total = w.builder.fmul(total, ir.Constant(w.vector, [first] * w.lanes))
+    for k, value in rest:
+        if abs(k) == 1:
+            total = (w.builder.fadd if k > 0 else w.builder.fsub)(total, value)
+        else:
+            total = w.fma(value, ir.Constant(w.vector, [k] * w.lanes), total)
+    return total
+
+
+def _build_sandwich(module: ir.Module, matrix: Sequence[Sequence[float]], way: str, itemsize: int) -> ir.Function:
+    """Write the LLVM function of y = L·x·Lᵀ for grids of pixels, x of q × q and y of p × p, channel by channel."""
+    name = f"scratchnet_sandwich_{'_'.join(f'{v:g}' for row in matrix for v in row)}_{len(matrix)}_{way}_f{8 * itemsize}"
+    if name in module.globals:
+        return module.globals[name]
+
+    p, q = len(matrix), len(matrix[0])
+    w = _Writer(module, name, itemsize, lambda p, n: [p, WORD, WORD, p, WORD, WORD, p, n, WORD])
+    x, x_down, x_across, y, y_down, y_across, other, floor, channels = w.function.args
+    builder = w.builder
+    zero = ir.Constant(w.vector, [0.0] * w.lanes)
+    with cgutils.for_range(builder, builder.sdiv(channels, ir.Constant(WORD, w.lanes))) as loop:
+        channel = w.times(loop.index, w.lanes)
+        half = []                                                   # columns of L·x
+        for b in range(q):
+            column = []
+            for a in range(q):
+                steps = channel, w.times(x_down, a), w.times(x_across, b)
+                value = w.load(w.step(x, *steps))
+                if way == "gate":
+                    value = builder.select(builder.fcmp_ordered(">", w.load(w.step(other, *steps)), zero), value, zero)
+                column.append(value)
+            half.append([_combine(w, row, column) for row in matrix])
+        for i in range(p):
+            for j in range(p):
+                value = _combine(w, matrix[j], [half[b][i] for b in range(q)])
+                target = w.step(y, channel, w.times(y_down, i), w.times(y_across, j))
+                if way == "add":
+                    value = builder.fadd(w.load(target), value)
+                if way == "finish":
+                    value = w.at_least(w.splat(floor), builder.fadd(value, w.load(w.step(other, channel))))
+                w.store(value, target)
+    builder.ret_void()
+    return w.function
+
+
+def make_sandwich(matrix: Sequence[Sequence[float]], way: str = "store") -> Callable:
+    """Make the numba intrinsic of y = L·x·Lᵀ, where x and y are small square grids of pixels with many channels.
+
+        sandwich(x, x0, x_down, x_across, y, y0, y_down, y_across, other, other0, floor, channels)
+
+    Parameters
+    ----------
+    matrix : p rows of q numbers
+        L. x is q × q pixels and y is p × p; `down` and `across` are the strides of their rows and columns, in numbers.
+    way : {"store", "add", "gate", "finish"}
+        "store" makes y the result, "add" adds it to y. "gate" takes x for 0 where `other`, which lies as x does, is not
+        positive. "finish" makes y = max(floor, result + other), one number of `other` a channel.
+
+    Notes
+    -----
+    The number of channels is a multiple of the lanes of a vector. What a way does not read may be anything.
+    """
+
+    @intrinsic
+    def sandwich(typing, x, x0, x_down, x_across, y, y0, y_down, y_across, other, other0, floor, channels):
+        i = types.intp
+        signature = types.void(x, i, i, i, y, i, i, i, other, i, x.dtype, i)
+        return signature, _call(lambda module, itemsize: _build_sandwich(module, matrix, way, itemsize))
+
+    return sandwich

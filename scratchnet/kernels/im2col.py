@@ -20,17 +20,17 @@ section 2.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from scratchnet.kernels.jit import jit, run
+from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain
+from scratchnet.kernels.threads import run
 from scratchnet.padding import Pads, window_output_shape
 
 
-@jit(parallel=True)
-def _im2col(x, cols, KH, KW, SH, SW, top, left, OH, OW):
+@jit()
+def _im2col(first, last, x, cols, KH, KW, SH, SW, top, left, OH, OW):
     N, H, W, C = x.shape
-    for n in prange(N):
+    for n in range(first, last):
         for oh in range(OH):
             for ow in range(OW):
                 row = (n * OH + oh) * OW + ow
@@ -47,10 +47,10 @@ def _im2col(x, cols, KH, KW, SH, SW, top, left, OH, OW):
                                 cols[row, column + c] = 0
 
 
-@jit(parallel=True)
-def _col2im(cols, x, KH, KW, SH, SW, top, left, OH, OW):
+@jit()
+def _col2im(first, last, cols, x, KH, KW, SH, SW, top, left, OH, OW):
     N, H, W, C = x.shape
-    for n in prange(N):
+    for n in range(first, last):
         for oh in range(OH):
             for ow in range(OW):
                 row = (n * OH + oh) * OW + ow
@@ -90,7 +90,7 @@ def im2col(x: np.ndarray, kernel: tuple[int, int], strides: tuple[int, int], pad
     (KH, KW), (SH, SW), ((top, _), (left, _)) = kernel, strides, pads
     OH, OW = window_output_shape(x.shape, kernel, strides, pads)
     cols = empty((N * OH * OW, KH * KW * C), x.dtype)
-    run(_im2col, cols.size, plain(x), cols, KH, KW, SH, SW, top, left, OH, OW)
+    run(_im2col, cols.size, N, plain(x), cols, KH, KW, SH, SW, top, left, OH, OW)
     return cols
 
 
@@ -118,5 +118,5 @@ def col2im(cols: np.ndarray, x_shape: tuple[int, ...], kernel: tuple[int, int], 
     OH, OW = window_output_shape(x_shape, kernel, strides, pads)
     x = empty(x_shape, cols.dtype)
     x.fill(0)
-    run(_col2im, cols.size, plain(cols), x, KH, KW, SH, SW, top, left, OH, OW)
+    run(_col2im, cols.size, x_shape[0], plain(cols), x, KH, KW, SH, SW, top, left, OH, OW)
     return x

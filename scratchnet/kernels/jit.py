@@ -11,8 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,34 +51,8 @@ def jit(**options: Any) -> Callable[[Callable], Callable]:
         before = config.CACHE_DIR
         config.CACHE_DIR = str(CACHE) if CACHED else before
         try:
-            return numba.njit(cache=CACHED, nogil=True, **options)(function)
+            return numba.njit(cache=CACHED, nogil=True, error_model="numpy", **options)(function)
         finally:
             config.CACHE_DIR = before
 
     return decorate
-
-
-WORTH_THREADS = 1 << 19     # multiply-adds, or numbers moved, below which one thread is quicker
-
-
-def run(kernel: Callable[..., None], work: int, *arguments: Any) -> None:
-    """Call a parallel kernel, on one thread when there is little `work`: waking a second one takes longer than that.
-
-    On a busy machine it takes much longer. What runs where does not change a bit of the result.
-    """
-    if work < WORTH_THREADS:
-        with one_thread():
-            kernel(*arguments)
-    else:
-        kernel(*arguments)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run kernels on one thread for a while: on tiny arrays a second one costs more than it brings. The bits are the same."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)

@@ -10,44 +10,52 @@ from collections.abc import Callable
 from math import sqrt
 
 import numpy as np
-from numba import prange
 
-from scratchnet.kernels.jit import jit, run
+from scratchnet.kernels.jit import jit
+from scratchnet.kernels.threads import run
 
 
-@jit(parallel=True)
-def sgd(p, g, u, learning_rate, momentum, nesterov):
+@jit()
+def sgd(first, last, p, g, u, learning_rate, momentum, nesterov):
     """`optimizers.sgd_update` on flat arrays."""
-    for i in prange(p.size):
-        u[i] = momentum * u[i] - learning_rate * g[i]
-        p[i] += momentum * u[i] - learning_rate * g[i] if nesterov else u[i]
+    p, g, u = p[first:last], g[first:last], u[first:last]
+    for i in range(len(p)):
+        speed = momentum * u[i] - learning_rate * g[i]
+        p[i] += momentum * speed - learning_rate * g[i] if nesterov else speed
+        u[i] = speed
 
 
-@jit(parallel=True)
-def adagrad(p, g, a, learning_rate, epsilon):
+@jit()
+def adagrad(first, last, p, g, a, learning_rate, epsilon):
     """`optimizers.adagrad_update` on flat arrays."""
-    for i in prange(p.size):
-        a[i] += g[i] * g[i]
-        p[i] -= learning_rate * g[i] / sqrt(a[i] + epsilon)
+    p, g, a = p[first:last], g[first:last], a[first:last]
+    for i in range(len(p)):
+        squares = a[i] + g[i] * g[i]
+        p[i] -= learning_rate * g[i] / sqrt(squares + epsilon)
+        a[i] = squares
 
 
-@jit(parallel=True)
-def adadelta(p, g, a, d, learning_rate, rho, rest, epsilon):
+@jit()
+def adadelta(first, last, p, g, a, d, learning_rate, rho, rest, epsilon):
     """`optimizers.adadelta_update` on flat arrays; `rest` is 1 - rho."""
-    for i in prange(p.size):
-        a[i] = rho * a[i] + rest * g[i] * g[i]
-        step = sqrt(d[i] + epsilon) / sqrt(a[i] + epsilon) * g[i]
-        d[i] = rho * d[i] + rest * step * step
+    p, g, a, d = p[first:last], g[first:last], a[first:last], d[first:last]
+    for i in range(len(p)):
+        squares = rho * a[i] + rest * g[i] * g[i]
+        step = sqrt(d[i] + epsilon) / sqrt(squares + epsilon) * g[i]
         p[i] -= learning_rate * step
+        d[i] = rho * d[i] + rest * step * step
+        a[i] = squares
 
 
-@jit(parallel=True)
-def adam(p, g, m, v, rate, beta_1, rest_1, beta_2, rest_2, epsilon):
+@jit()
+def adam(first, last, p, g, m, v, rate, beta_1, rest_1, beta_2, rest_2, epsilon):
     """`optimizers.adam_update` on flat arrays; `rate` has the bias correction in it, `rest_1` is 1 - beta_1."""
-    for i in prange(p.size):
-        m[i] = beta_1 * m[i] + rest_1 * g[i]
-        v[i] = beta_2 * v[i] + rest_2 * g[i] * g[i]
-        p[i] -= rate * m[i] / (sqrt(v[i]) + epsilon)
+    p, g, m, v = p[first:last], g[first:last], m[first:last], v[first:last]
+    for i in range(len(p)):
+        mean = beta_1 * m[i] + rest_1 * g[i]
+        squares = beta_2 * v[i] + rest_2 * g[i] * g[i]
+        p[i] -= rate * mean / (sqrt(squares) + epsilon)
+        m[i], v[i] = mean, squares
 
 
 def one_pass(
@@ -63,4 +71,4 @@ def one_pass(
     *numbers : the rule's constants
     """
     number = p.dtype.type
-    run(kernel, p.size, p.reshape(-1), np.ascontiguousarray(g).reshape(-1), *(s.reshape(-1) for s in states), *map(number, numbers))
+    run(kernel, p.size, p.size, p.reshape(-1), np.ascontiguousarray(g).reshape(-1), *(s.reshape(-1) for s in states), *map(number, numbers))

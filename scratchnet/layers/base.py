@@ -26,7 +26,7 @@ from numpy.typing import DTypeLike
 from scratchnet.kernels.jit import COMPILED
 
 Shape = tuple[int, ...]
-IMPLEMENTATIONS = ("loops", "im2col", "fused")
+IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
 
 
 class Node:
@@ -43,9 +43,9 @@ def choose_implementation(name: str) -> str:
     """Check the name of an implementation, and fall back to im2col where kernels are not compiled."""
     if name not in IMPLEMENTATIONS:
         raise ValueError(f"unknown implementation {name!r}; known are {', '.join(map(repr, IMPLEMENTATIONS))}")
-    if name == "fused" and not COMPILED:
+    if name in ("direct", "fused") and not COMPILED:
         warnings.warn(
-            "NUMBA_DISABLE_JIT is set: the fused kernels need the compiler, im2col runs instead",
+            f"NUMBA_DISABLE_JIT is set: the {name} kernels need the compiler, im2col runs instead",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -74,9 +74,9 @@ class Layer:
     ----------
     name : str, optional
         Names the layer's arrays in a saved model; without one the model gives it, such as "conv2d_1".
-    implementation : {"loops", "im2col", "fused"}, optional
-        Which telling of the operation runs; the model's by default, and "fused" for a layer alone. Layers that have
-        only one ignore it.
+    implementation : {"loops", "im2col", "direct", "fused"}, optional
+        Which telling of the operation runs; the model's by default, and "fused" for a layer alone. "direct" is "fused"
+        without Winograd's algorithm for convolutions. Layers that have only one ignore it.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class Layer:
         self.cache = None
         self.running = choose_implementation(self.implementation or implementation)
         if self.tellings:
-            self.forward_function, self.backward_function = self.tellings[self.running]
+            self.forward_function, self.backward_function = self.tellings.get(self.running) or self.tellings["fused"]
         self.built = True
         return self
 

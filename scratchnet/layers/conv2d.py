@@ -98,6 +98,7 @@ class Conv2D(Layer):
     tellings = {
         "loops": (reference.conv2d_forward, reference.conv2d_backward),
         "im2col": (conv2d_forward, conv2d_backward),
+        "direct": (fused.direct_forward, fused.direct_backward),
         "fused": (fused.conv2d_forward, fused.conv2d_backward),
     }
 

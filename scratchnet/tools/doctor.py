@@ -18,7 +18,7 @@ from llvmlite import binding as llvm
 
 from scratchnet import datasets
 from scratchnet._version import __version__
-from scratchnet.kernels import gemm, jit
+from scratchnet.kernels import gemm, jit, threads
 
 PACKAGES = ("numpy", "numba", "llvmlite", "matplotlib", "tqdm", "pooch")
 
@@ -76,26 +76,25 @@ def usable_cores() -> int:
 
 
 def compiler() -> dict[str, str]:
-    """Return numba's settings, and whether it really compiles and runs a parallel loop."""
-    found = {"threads": str(numba.get_num_threads())}
+    """Return the kernels' threads, and whether numba really compiles a loop that adds up right."""
+    found = {"threads": str(threads.count())}
     if not jit.COMPILED:
-        return found | {"threading layer": "none", "compiles": "switched off by NUMBA_DISABLE_JIT"}
+        return found | {"compiles": "switched off by NUMBA_DISABLE_JIT"}
 
-    @numba.njit(parallel=True)
+    @numba.njit
     def total(values):
         result = 0.0
-        for i in numba.prange(len(values)):
-            result += values[i]
+        for value in values:
+            result += value
         return result
 
     began = time.perf_counter()
     try:
         right = total(np.arange(100.0)) == 4950.0
     except Exception as error:  # whatever is broken is what a doctor has to tell
-        return found | {"threading layer": "unknown", "compiles": f"no: {' '.join(str(error).split())[:200]}"}
+        return found | {"compiles": f"no: {' '.join(str(error).split())[:200]}"}
     seconds = time.perf_counter() - began
-    verdict = f"yes, a parallel loop in {seconds:.1f} s" if right else "no: a parallel loop gave a wrong sum"
-    return found | {"threading layer": numba.threading_layer(), "compiles": verdict}
+    return found | {"compiles": f"yes, a loop in {seconds:.1f} s" if right else "no: a loop gave a wrong sum"}
 
 
 def blas() -> dict[str, str]:
@@ -143,11 +142,11 @@ def hints(facts: Mapping[str, Mapping[str, str]], environment: Mapping[str, str]
         found.append("kernels run as plain Python, hundreds of times slower: unset NUMBA_DISABLE_JIT")
     elif facts["folders"]["compiled kernels"] == "not kept":
         found.append("kernels are compiled anew in each process: set NUMBA_CACHE_DIR to a folder that can be written")
-    cores, threads = int(facts["processor"]["cores"].split()[0]), int(kernel["threads"])
-    if threads > cores:
-        found.append(f"numba uses {threads} threads on {cores} usable cores: set NUMBA_NUM_THREADS={cores}")
-    elif threads < cores:
-        found.append(f"numba uses {threads} of {cores} usable cores: unset NUMBA_NUM_THREADS, or set it to {cores}")
+    cores, used = int(facts["processor"]["cores"].split()[0]), int(kernel["threads"])
+    if used > cores:
+        found.append(f"kernels use {used} threads on {cores} usable cores: set NUMBA_NUM_THREADS={cores}")
+    elif used < cores:
+        found.append(f"kernels use {used} of {cores} usable cores: unset NUMBA_NUM_THREADS, or set it to {cores}")
     core = facts["BLAS"]["runs as"].lower()
     wide = facts["processor"]["AVX-512"] == "yes"
     if wide and core in ("haswell", "zen", "sandybridge") and "OPENBLAS_CORETYPE" not in environment:

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchnet import net_1, net_2
-from scratchnet.kernels.jit import one_thread
+from scratchnet.kernels.threads import limit
 
 HERE = Path(__file__).parent
 START, TRAJECTORIES = HERE / "start.npz", HERE / "trajectories.npz"
@@ -97,7 +97,7 @@ def trajectory(start, name, dtype, implementation, fuse=True):
     model.set_weights(initial_weights(start, name))
     model.compile(optimizer="adam", loss="categorical_crossentropy", fuse=fuse)
     losses, norms = [], []
-    with one_thread():
+    with limit(1):
         for x, y in batches(start, name, dtype):
             losses.append(model.train_on_batch(x, y))
             norms.append(norm(model.grads.values()))

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
-import numba
-
 from scratchnet.gradcheck import Report
-from scratchnet.kernels.jit import COMPILED, one_thread
+from scratchnet.kernels.jit import COMPILED
+from scratchnet.kernels.threads import count, limit
 from scratchnet.layers import Layer, activations
 from scratchnet.tools.saboteurs.small_net import SmallNet
 
@@ -81,14 +80,14 @@ class Saboteur:
         """Run the same check on the code as it stands."""
         if self.threads:
             return self.check()
-        with one_thread():
+        with limit(1):
             return self.check()
 
     def unavailable(self) -> str:
         """Say why this machine cannot show it; empty when it can."""
         if self.threads and not COMPILED:
             return "NUMBA_DISABLE_JIT=1: without compiled kernels there are no threads to race"
-        if self.threads and numba.get_num_threads() < 2:
+        if self.threads and count() < 2:
             return "one thread alone cannot race"
         return ""
 

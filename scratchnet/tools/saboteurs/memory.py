@@ -7,12 +7,13 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from numba import prange
 
 from scratchnet.gradcheck import Report, Row, check_layer
 from scratchnet.gradcheck.witnesses import fresh, run
-from scratchnet.kernels.jit import jit, one_thread
+from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty
+from scratchnet.kernels.threads import limit
+from scratchnet.kernels.threads import run as share_out
 from scratchnet.layers import Conv2D, Dense, Layer
 from scratchnet.layers import conv2d as conv2d_page
 from scratchnet.layers import dense as dense_page
@@ -116,15 +117,13 @@ def col2im_uninitialised() -> AbstractContextManager[Any]:
     return together(telling(Conv2D), patch.object(conv2d_page, "col2im", col2im))
 
 
-@jit(parallel=True)
-def _sum_rows(dout, db, blocks):
-    N, U = dout.shape
-    for block in prange(blocks):
-        for u in range(U):
-            total = db[u]
-            for n in range(block * N // blocks, (block + 1) * N // blocks):
-                total += dout[n, u]
-            db[u] = total
+@jit()
+def _sum_rows(first, last, dout, db):
+    for u in range(len(db)):
+        total = db[u]
+        for n in range(first, last):
+            total += dout[n, u]
+        db[u] = total
 
 
 @saboteur(
@@ -136,7 +135,7 @@ def _sum_rows(dout, db, blocks):
     right="for n in range(N): db[u] += dout[n, u]",
     wrong="for n in prange(N): db[u] += dout[n, u]",
     looks_right="numba knows a sum of numbers in a prange and makes it safe; a sum into the cells of an array looks the same"
-    " and is not. Two threads read, add, and write over each other, now and then: the check runs up to"
+    " and is not. (Here the threads are our own, and the race is the same.) Two threads read, add, and write over each other, now and then: the check runs up to"
     f" {REPEATS} repeats on {RACERS:,} images.",
     source="https://github.com/numba/numba/issues/3681",
     seen="y[0, 1] += x[i, j]",
@@ -149,13 +148,13 @@ def race_in_parallel_sum() -> AbstractContextManager[Any]:
     def backward(dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True) -> tuple[Any, Any, Any]:
         dx, dw, db = dense_page.dense_backward(dout, x, w, need_dx)
         db = np.zeros_like(db)
-        _sum_rows(np.ascontiguousarray(dout), db, 4)
+        share_out(_sum_rows, dout.size, len(dout), np.ascontiguousarray(dout), db)
         return dx, dw, db
 
     return telling(Dense, backward=backward)
 
 
 def _check_race() -> Report:
-    with one_thread():
+    with limit(1):
         small = check_layer(Dense(8), (4,))
     return beside(small, check_repeats(Dense(8), (2,), batch=RACERS))

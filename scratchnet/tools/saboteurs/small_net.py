@@ -11,7 +11,7 @@ import numpy as np
 
 from scratchnet import preprocessing
 from scratchnet.datasets import glyphs
-from scratchnet.kernels.jit import one_thread
+from scratchnet.kernels.threads import limit
 from scratchnet.layers import (
     Activation,
     Add,
@@ -91,7 +91,7 @@ class SmallNet:
         (x, y), (x_test, y_test) = images()
         model = self.build()
         model.compile(optimizer(self.optimizer), "categorical_crossentropy", ["accuracy"], fuse=False)
-        with nullcontext() if threads else one_thread(), np.errstate(all="ignore"):
+        with nullcontext() if threads else limit(1), np.errstate(all="ignore"):
             try:
                 model.fit(x, y, BATCH_SIZE, EPOCHS, verbose=int(show))
                 return float(model.evaluate(x_test, y_test, verbose=0)[1])

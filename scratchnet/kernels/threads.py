@@ -1,0 +1,127 @@
+"""Share the tasks of a kernel out among threads.
+
+A kernel that can be shared out is a plain loop over tasks (images, groups of images, blocks of a matrix) and is told
+which ones are its own:
+
+    @jit()
+    def double(first, last, x, out):
+        for n in range(first, last):
+            ...
+
+    run(double, work, len(x), x, out)           # double(0, 64, x, out) on one thread, double(64, 128, x, out) on another
+
+Compiled code gives up Python's lock while it runs, so ordinary threads are enough. (numba's own `prange` wakes its
+threads a little sooner, and takes five times as long to compile.) The tasks are cut into pieces, large ones first, and a
+thread that is done takes the next: when another program holds one of the cores, the others do its share.
+
+What a task adds up is its own. So a result depends on how work was cut into tasks, which the kernels do by its shape
+alone, and not on the threads: the bits are the same for any number of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from scratchnet.kernels.jit import config
+
+WORTH_THREADS = 1 << 19     # multiply-adds, or numbers moved, below which one thread is quicker than waking a second
+LARGE, SMALL = 3 / 4, 4     # the share of the tasks that goes out in a large piece a thread, and small pieces of the rest
+
+_limit = int(config.NUMBA_NUM_THREADS)      # the cores that this process may use, or the environment's own word
+
+
+def count() -> int:
+    """Say on how many threads kernels run."""
+    return _limit
+
+
+@contextmanager
+def limit(threads: int) -> Iterator[None]:
+    """Run kernels on at most so many threads, for the time of a `with` block; the bits of every result are the same.
+
+    Raises
+    ------
+    ValueError
+        For a number below 1.
+
+    Examples
+    --------
+    >>> with limit(1):
+    ...     count()
+    1
+    """
+    global _limit
+    if threads < 1:
+        raise ValueError(f"kernels need a thread to run on; got limit({threads})")
+    before, _limit = _limit, threads
+    try:
+        yield
+    finally:
+        _limit = before
+
+
+def pieces(tasks: int, threads: int) -> list[tuple[int, int]]:
+    """Cut range(tasks) into (first, last): one large piece a thread, then small ones that even out who was faster.
+
+    Examples
+    --------
+    >>> pieces(128, 2)
+    [(0, 48), (48, 96), (96, 104), (104, 112), (112, 120), (120, 128)]
+    """
+    large = int(tasks * LARGE / threads) or 1
+    small = max(1, tasks // (threads * 2 * SMALL))
+    edges = [0]
+    while edges[-1] < tasks:
+        edges.append(min(tasks, edges[-1] + (large if len(edges) <= threads else small)))
+    return list(zip(edges, edges[1:], strict=False))
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(int(os.cpu_count() or 1), thread_name_prefix="scratchnet")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)      # threads do not come along into a forked process
+
+
+def run(kernel: Callable[..., None], work: int, tasks: int, *arguments: Any) -> None:
+    """Call `kernel(first, last, *arguments)` until all of range(tasks) is done, on several threads when it is worth it.
+
+    Parameters
+    ----------
+    kernel : callable
+        Writes only what belongs to its own tasks.
+    work : int
+        Multiply-adds, or numbers moved, in all.
+    tasks : int
+    *arguments
+        Handed to the kernel as they are.
+    """
+    threads = min(_limit, tasks)
+    if threads < 2 or work < WORTH_THREADS:
+        kernel(0, tasks, *arguments)
+        return
+    left = deque(pieces(tasks, threads))
+
+    def take() -> None:
+        while True:
+            try:
+                first, last = left.popleft()        # one piece goes to one thread: popleft is atomic
+            except IndexError:
+                return
+            kernel(first, last, *arguments)
+
+    helpers: list[Future[None]] = [_pool().submit(take) for _ in range(threads - 1)]
+    try:
+        take()
+    finally:
+        for helper in helpers:
+            if not helper.cancel():                 # nothing is left for one that has not begun
+                helper.result()

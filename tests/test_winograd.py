@@ -1,0 +1,150 @@
+"""Winograd's convolution: its algorithm in exact arithmetic, its kernels against the definition and the direct ones."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scratchnet import Conv2D, Input, Model
+from scratchnet.gradcheck import check_layer
+from scratchnet.kernels import conv2d, winograd
+from scratchnet.layers import conv2d as page
+from scratchnet.padding import window_pads
+
+pytestmark = pytest.mark.compiled
+
+
+def exactly(rows):
+    return [[Fraction(v) for v in row] for row in rows]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_algorithm_gives_two_outputs_of_a_filter_of_three_taps_exactly(stride):
+    algorithm = winograd.ALGORITHMS[stride]
+    rng = np.random.default_rng(0)
+    Bt, G, At = (np.array(exactly(matrix)) for matrix in algorithm)
+    x = np.array([Fraction(int(v)) for v in rng.integers(-50, 50, 3 + stride)])
+    w = np.array([Fraction(int(v)) for v in rng.integers(-50, 50, 3)])
+    assert list(At @ ((G @ w) * (Bt @ x))) == [x[:3] @ w, x[stride : stride + 3] @ w]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_row_one_of_the_output_matrix_adds_the_gradients_up(stride):
+    assert winograd.transposed(winograd.ALGORITHMS[stride].At)[1] == (1, 1)
+
+
+def case(seed, N, H, W, C, F, stride, padding, dtype):
+    rng = np.random.default_rng(seed)
+    x, w, b = (rng.standard_normal(s).astype(dtype) for s in ((N, H, W, C), (3, 3, C, F), F))
+    pads, strides = window_pads(padding, (H, W), (3, 3), (stride, stride)), (stride, stride)
+    dout = rng.standard_normal(page.conv2d_forward(x, w, b, strides, pads).shape).astype(dtype)
+    return x, w, b, strides, pads, dout
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    N=st.integers(1, 3),
+    size=st.tuples(st.integers(3, 9), st.integers(3, 9)),
+    channels=st.tuples(st.sampled_from([16, 32, 48]), st.sampled_from([16, 64])),
+    stride=st.sampled_from([1, 2]),
+    padding=st.sampled_from(["same", "valid"]),
+    masked=st.booleans(),
+)
+def test_both_passes_equal_those_of_the_page_in_float64(seed, N, size, channels, stride, padding, masked):
+    x, w, b, strides, pads, dout = case(seed, N, *size, *channels, stride, padding, "float64")
+    out = page.conv2d_forward(x, w, b, strides, pads)
+    np.testing.assert_allclose(winograd.conv2d_forward(x, w, b, strides, pads), out, rtol=0, atol=1e-12 * abs(out).max())
+    np.testing.assert_allclose(
+        winograd.conv2d_forward(x, w, b, strides, pads, relu=True), np.maximum(out, 0), rtol=0, atol=1e-12 * abs(out).max()
+    )
+    relu_out = np.maximum(out, 0)
+    expected = page.conv2d_backward(np.where(out > 0, dout, 0) if masked else dout, x, w, strides, pads)
+    got = winograd.conv2d_backward(dout, x, w, strides, pads, relu_out=relu_out if masked else None)
+    for value, right in zip(got, expected, strict=True):
+        np.testing.assert_allclose(value, right, rtol=0, atol=1e-12 * max(1, abs(right).max()))
+
+
+def error(value, right):
+    return np.sqrt(np.mean((value - right) ** 2)) / np.sqrt(np.mean(right**2))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_float32_error_stays_below_four_times_that_of_the_direct_kernels(stride):
+    x, w, b, strides, pads, dout = case(1, 4, 28, 28, 32, 64, stride, "same", "float32")
+    exact = [a.astype("float64") for a in (x, w, b, dout)]
+    right = page.conv2d_forward(*exact[:3], strides, pads)
+    assert error(winograd.conv2d_forward(x, w, b, strides, pads), right) < 4 * error(
+        conv2d.direct_forward(x, w, b, strides, pads), right
+    )
+    rights = page.conv2d_backward(exact[3], *exact[:2], strides, pads)
+    ours = winograd.conv2d_backward(dout, x, w, strides, pads)
+    directs = conv2d.direct_backward(dout, x, w, strides, pads)
+    for our, direct, right in zip(ours, directs, rights, strict=True):
+        assert error(our, right) < 4 * error(direct, right)
+
+
+def test_backward_with_need_dx_false_gives_the_same_parameter_gradients():
+    x, w, _, strides, pads, dout = case(2, 3, 7, 8, 16, 32, 1, "same", "float32")
+    _, dw, db = winograd.conv2d_backward(dout, x, w, strides, pads)
+    none, dw_alone, db_alone = winograd.conv2d_backward(dout, x, w, strides, pads, need_dx=False)
+    assert none is None
+    np.testing.assert_array_equal(dw_alone, dw)
+    np.testing.assert_array_equal(db_alone, db)
+
+
+@pytest.mark.parametrize("spoilt", ["x", "dout"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_not_hidden(spoilt, value):
+    x, w, b, strides, pads, dout = case(3, 2, 6, 6, 16, 16, 1, "same", "float32")
+    if spoilt == "x":
+        x[1, 2, 3, 4] = value
+        assert not np.isfinite(winograd.conv2d_forward(x, w, b, strides, pads)[1]).all()
+    dout[0, 1, 2, 3] = value if spoilt == "dout" else dout[0, 1, 2, 3]
+    dx, dw, db = winograd.conv2d_backward(dout, x, w, strides, pads)
+    assert not np.isfinite(dw).all()
+    if spoilt == "dout":
+        assert not np.isfinite(dx).all()
+        assert not np.isfinite(db).all()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "strides", "channels", "said"),
+    [
+        ((3, 3), (1, 1), (16, 32), True),
+        ((3, 3), (2, 2), (32, 16), True),
+        ((3, 3), (2, 1), (16, 16), False),
+        ((3, 3), (3, 3), (16, 16), False),
+        ((3, 2), (1, 1), (16, 16), False),
+        ((3, 3), (1, 1), (1, 32), False),
+        ((3, 3), (1, 1), (16, 17), False),
+    ],
+    ids=str,
+)
+def test_it_suits_squares_of_three_at_strides_one_and_two_with_whole_vectors_of_channels(kernel, strides, channels, said):
+    assert winograd.suits((1, 9, 9, channels[0]), (*kernel, *channels), strides) is said
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_pass_every_check_of_a_layer(stride):
+    layer = Conv2D(16, (3, 3), strides=stride, padding="same")
+    report = check_layer(layer, (5, 4, 16))
+    assert report.passed, str(report)
+
+
+def test_direct_runs_without_winograd_and_fused_with_it():
+    x = np.random.default_rng(4).standard_normal((2, 6, 6, 16)).astype("float32")
+    outs = {}
+    for name in ("direct", "fused"):
+        image = Input((6, 6, 16))
+        model = Model(image, Conv2D(16, 3, padding="same")(image), seed=1, implementation=name)
+        outs[name] = model.forward(x)
+        layer = model.layers[1]
+        alone = (conv2d.direct_forward if name == "direct" else winograd.conv2d_forward)(
+            x, layer.params["kernel"], layer.params["bias"], (1, 1), layer.pads
+        )
+        np.testing.assert_array_equal(outs[name], alone)
+    assert (outs["direct"] != outs["fused"]).any()
+    np.testing.assert_allclose(outs["direct"], outs["fused"], atol=1e-5)
