@@ -43,6 +43,7 @@ cut. Source of the idea: Goto & van de Geijn, *Anatomy of high-performance matri
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -253,13 +254,16 @@ def _call(build: Callable[[ir.Module, int], ir.Function]) -> Callable:
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
         arguments, pairs = [], iter(zip(signature.args, values, strict=True))
         for kind, value in pairs:
+            if isinstance(kind, types.BaseTuple):
+                continue                    # it has spoken already, by its type
             if isinstance(kind, types.Array):
                 array = context.make_array(kind)(context, builder, value)
                 _, offset = next(pairs)
                 arguments.append(builder.gep(array.data, [offset]))
             else:
                 arguments.append(value)
-        builder.call(build(builder.module, signature.args[0].dtype.bitwidth // 8), arguments)
+        itemsize = next(kind for kind in signature.args if isinstance(kind, types.Array)).dtype.bitwidth // 8
+        builder.call(build(builder.module, itemsize), arguments)
         return context.get_dummy_value()
 
     return emit
@@ -295,7 +299,7 @@ def _combine(w: _Writer, row: Sequence[float], vectors: Sequence[ir.Value]) -> i
 
 def _build_sandwich(module: ir.Module, matrix: Sequence[Sequence[float]], way: str, itemsize: int) -> ir.Function:
     """Write the LLVM function of y = L·x·Lᵀ for grids of pixels, x of q × q and y of p × p, channel by channel."""
-    name = f"scratchnet_sandwich_{'_'.join(f'{v:g}' for row in matrix for v in row)}_{len(matrix)}_{way}_f{8 * itemsize}"
+    name = f"scratchnet_sandwich_{sha256(repr(matrix).encode()).hexdigest()[:16]}_{way}_f{8 * itemsize}"
     if name in module.globals:
         return module.globals[name]
 
@@ -329,15 +333,16 @@ def _build_sandwich(module: ir.Module, matrix: Sequence[Sequence[float]], way: s
     return w.function
 
 
-def make_sandwich(matrix: Sequence[Sequence[float]], way: str = "store") -> Callable:
+def make_sandwich(matrices: Sequence[Sequence[Sequence[float]]], way: str = "store") -> Callable:
     """Make the numba intrinsic of y = L·x·Lᵀ, where x and y are small square grids of pixels with many channels.
 
-        sandwich(x, x0, x_down, x_across, y, y0, y_down, y_across, other, other0, floor, channels)
+        sandwich(which, x, x0, x_down, x_across, y, y0, y_down, y_across, other, other0, floor, channels)
 
     Parameters
     ----------
-    matrix : p rows of q numbers
-        L. x is q × q pixels and y is p × p; `down` and `across` are the strides of their rows and columns, in numbers.
+    matrices : several of p rows of q numbers
+        L is `matrices[len(which)]`: `which` is a tuple, since a tuple's length is known while a kernel is compiled. x is
+        q × q pixels and y is p × p; `down` and `across` are the strides of their rows and columns, in numbers.
     way : {"store", "add", "gate", "finish"}
         "store" makes y the result, "add" adds it to y. "gate" takes x for 0 where `other`, which lies as x does, is not
         positive. "finish" makes y = max(floor, result + other), one number of `other` a channel.
@@ -348,9 +353,10 @@ def make_sandwich(matrix: Sequence[Sequence[float]], way: str = "store") -> Call
     """
 
     @intrinsic
-    def sandwich(typing, x, x0, x_down, x_across, y, y0, y_down, y_across, other, other0, floor, channels):
+    def sandwich(typing, which, x, x0, x_down, x_across, y, y0, y_down, y_across, other, other0, floor, channels):
         i = types.intp
-        signature = types.void(x, i, i, i, y, i, i, i, other, i, x.dtype, i)
+        matrix = matrices[len(which)]
+        signature = types.void(which, x, i, i, i, y, i, i, i, other, i, x.dtype, i)
         return signature, _call(lambda module, itemsize: _build_sandwich(module, matrix, way, itemsize))
 
     return sandwich

@@ -15,16 +15,19 @@ With matrices: y = Aᵀ[(G·w) ⊙ (Bᵀ·x)], where ⊙ multiplies number by nu
 sides, a tile of 2 × 2 outputs takes 4 × 4 products instead of 36, and every product becomes, over all tiles and
 channels, a matrix product of its own:
 
-    V = Bᵀ x B              (C channels of a tile)      -> 16 numbers each
-    U = G w Gᵀ              (C·F filters)               -> 16 numbers each
-    M[p] = V[p] @ U[p]      (tiles, C) @ (C, F)         -> (tiles, F), for each p of the 16
+    V = Bᵀ x B              (C channels of a tile)      -> P numbers each, here 16
+    U = G w Gᵀ              (C·F filters)               -> P numbers each
+    M[p] = V[p] @ U[p]      (tiles, C) @ (C, F)         -> (tiles, F), for each p of the P
     y = Aᵀ M A + b
 
-At stride 2 the even and the odd pixels part: w0 and w2 only ever meet even ones, w1 odd ones. Two outputs of two taps
-take three products instead of four (p1 below serves both), the odd tap's two stay, and 5 × 5 replace 36:
+Where the matrices come from: the filter and the inputs, read as polynomials, are multiplied by way of their values at a
+few points, and so the transpose of that product, which is what slides over an image, takes as many products as there
+are points (Toom and Cook; `toom_cook` below). Four outputs take six points, and 36 products serve 16 outputs instead of
+144. More points cost digits, since the matrices' numbers grow apart: 0, ±2/3, ±3/2 and infinity are good ones, and tests
+hold the error in float32 below four times that of the direct kernels.
 
-    p0 = (x0 - x2)·w0   p1 = x2·(w0 + w2)   p2 = (x2 - x4)·w2   p3 = x1·w1   p4 = x3·w1
-    y0 = p0 + p1 + p3                       y1 = p1 - p2 + p4
+At stride 2 the even and the odd pixels part: w0 and w2 only ever meet even ones, w1 odd ones. Outputs of two taps are
+again multiplied at points, and the odd tap's products stay: 5 × 5 products for 2 × 2 outputs, or 9 × 9 for 4 × 4.
 
 Backward needs no new algebra. Every step is linear in x and linear in w, so its transpose carries the gradient back:
 from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B, from dU to dw by G:
@@ -32,22 +35,22 @@ from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B,
     dM = A dy Aᵀ        dU[p] = V[p]ᵀ @ dM[p]       dw = Gᵀ dU G
                         dV[p] = dM[p] @ U[p]ᵀ       dx = B dV Bᵀ, added up where tiles overlap
 
-and db is the sum of dM at p = (1, 1), since row 1 of A is (1, 1): it adds the tile's four gradients up.
-
-Sums of rounded sums cost some of the last bits: tests hold the error in float32 below four times the direct one's.
-
 Source: Winograd, *Arithmetic complexity of computations* (1980); Lavin & Gray, *Fast algorithms for convolutional neural
-networks* (2016), sections 4.1 and 5.
+networks* (2016), sections 4.1 and 5; for the points, Barabasz et al., *Error analysis and improving the accuracy of
+Winograd convolution for deep neural networks* (2020).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import cache
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
-from scratchnet.kernels.gemm import make_sandwich, multiply
-from scratchnet.kernels.images import place
+from scratchnet.kernels.gemm import ROWS, make_sandwich, multiply
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain
 from scratchnet.kernels.threads import run
@@ -57,29 +60,16 @@ Rows = tuple[tuple[float, ...], ...]
 
 
 class Algorithm(NamedTuple):
-    """The matrices of y = Aᵀ[(G·w) ⊙ (Bᵀ·x)] for two outputs of a filter of three taps on one axis."""
+    """The matrices of y = Aᵀ[(G·w) ⊙ (Bᵀ·x)]: m outputs on one axis, `stride` pixels apart, of a filter of r taps.
 
-    Bt: Rows        # (products, inputs)
-    G: Rows         # (products, 3)
-    At: Rows        # (2, products)
+    Products may share a row of G, which is then written once: product k takes row `shared[k]`.
+    """
 
-
-ALGORITHMS = {          # by stride
-    1: Algorithm(
-        Bt=((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
-        G=((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),
-        At=((1, 1, 1, 0), (0, 1, -1, -1)),
-    ),
-    2: Algorithm(
-        Bt=((1, 0, -1, 0, 0), (0, 0, 1, 0, 0), (0, 0, 1, 0, -1), (0, 1, 0, 0, 0), (0, 0, 0, 1, 0)),
-        G=((1, 0, 0), (1, 0, 1), (0, 0, 1), (0, 1, 0), (0, 1, 0)),
-        At=((1, 1, 0, 1, 0), (0, 1, -1, 0, 1)),
-    ),
-}  # fmt: skip
-LANES = 16                  # channels come in multiples of this, the lanes of the widest vector
-STRIP = 28                  # tiles whose products are in the cache together, about
-GROUPS = 16                 # of images in backward, each with a sum of its own
-GROUP_NUMBERS = 1 << 24     # numbers in all groups' sums together
+    stride: int
+    Bt: Rows                    # (products, inputs)
+    G: Rows                     # (rows, r)
+    At: Rows                    # (m, products)
+    shared: tuple[int, ...]     # (products,)
 
 
 def transposed(rows: Rows) -> Rows:
@@ -87,141 +77,243 @@ def transposed(rows: Rows) -> Rows:
     return tuple(zip(*rows, strict=True))
 
 
-_x_to_v_1, _x_to_v_2 = (make_sandwich(ALGORITHMS[s].Bt) for s in (1, 2))
-_m_to_y_1, _m_to_y_2 = (make_sandwich(ALGORITHMS[s].At, "finish") for s in (1, 2))
-_dy_to_dm_1, _dy_to_dm_2 = (make_sandwich(transposed(ALGORITHMS[s].At)) for s in (1, 2))
-_open_dy_to_dm_1, _open_dy_to_dm_2 = (make_sandwich(transposed(ALGORITHMS[s].At), "gate") for s in (1, 2))
-_dv_to_dx_1, _dv_to_dx_2 = (make_sandwich(transposed(ALGORITHMS[s].Bt), "add") for s in (1, 2))
+def toom_cook(m: int, r: int, points: Sequence[Fraction | int]) -> Algorithm:
+    """Make the algorithm for m outputs of r taps at stride 1 from m + r - 2 points; infinity is the last one.
+
+    Aᵀ has the powers of the points, G those over the product of their differences, and Bᵀ the coefficients of the
+    polynomials that are 0 at all points but one.
+
+    Examples
+    --------
+    >>> toom_cook(2, 2, (0, 1)).At
+    ((1.0, 1.0, 0.0), (0.0, 1.0, 1.0))
+    """
+
+    def polynomial(roots: Sequence[Fraction]) -> list[Fraction]:
+        coefficients = [Fraction(1)]
+        for root in roots:
+            coefficients = [a - root * b for a, b in zip([Fraction(0), *coefficients], [*coefficients, Fraction(0)], strict=True)]
+        return coefficients + [Fraction(0)] * (m + r - 1 - len(coefficients))
+
+    at = [Fraction(point) for point in points]
+    others = [at[:i] + at[i + 1 :] for i in range(len(at))]
+    scale = [prod((a - b for b in rest), start=Fraction(1)) for a, rest in zip(at, others, strict=True)]
+    Bt = [polynomial(rest) for rest in others] + [polynomial(at)]
+    G = [[a**k / by for k in range(r)] for a, by in zip(at, scale, strict=True)] + [[Fraction(k == r - 1) for k in range(r)]]
+    At = [[*(a**i for a in at), Fraction(i == m - 1)] for i in range(m)]
+    Bt, G, At = (tuple(tuple(map(float, row)) for row in matrix) for matrix in (Bt, G, At))
+    return Algorithm(1, Bt, G, At, tuple(range(len(G))))
+
+
+def at_stride_2(even: Algorithm) -> Algorithm:
+    """Make the algorithm for three taps at stride 2 from one for two taps, which meets the even pixels.
+
+    Examples
+    --------
+    >>> at_stride_2(toom_cook(2, 2, (0, 1))).At
+    ((1.0, 1.0, 0.0, 1.0, 0.0), (0.0, 1.0, 1.0, 0.0, 1.0))
+    """
+    m = len(even.At)
+    one = [tuple(float(i == k) for k in range(m)) for i in range(m)]                    # odd pixels: as they are
+    Bt = [tuple(row[k // 2] if k % 2 == 0 else 0.0 for k in range(2 * m + 1)) for row in even.Bt]
+    Bt += [tuple(one[i][k // 2] if k % 2 else 0.0 for k in range(2 * m + 1)) for i in range(m)]
+    G = [(row[0], 0.0, row[1]) for row in even.G] + [(0.0, 1.0, 0.0)]
+    At = [row + one[i] for i, row in enumerate(even.At)]
+    return Algorithm(2, tuple(Bt), tuple(G), tuple(At), (*even.shared, *[len(even.G)] * m))
+
+
+ALGORITHMS = (
+    toom_cook(2, 3, (0, 1, -1)),
+    toom_cook(4, 3, (0, Fraction(2, 3), Fraction(-2, 3), Fraction(3, 2), Fraction(-3, 2))),
+    at_stride_2(toom_cook(2, 2, (0, 1))),
+    at_stride_2(toom_cook(4, 2, (0, 1, -1, Fraction(-1, 2)))),
+)
+LANES = 16                  # channels come in multiples of this, the lanes of the widest vector
+TOGETHER = 1 << 17          # numbers of tiles in work together, about: they stay in the second cache
+GROUPS = 16                 # of images in backward, each with a sum of its own
+GROUP_NUMBERS = 1 << 24     # numbers in all groups' sums together
+
+_x_to_v = make_sandwich([a.Bt for a in ALGORITHMS])
+_m_to_y = make_sandwich([a.At for a in ALGORITHMS], "finish")
+_dy_to_dm = make_sandwich([transposed(a.At) for a in ALGORITHMS])
+_open_dy_to_dm = make_sandwich([transposed(a.At) for a in ALGORITHMS], "gate")
+_dv_to_dx = make_sandwich([transposed(a.Bt) for a in ALGORITHMS], "add")
 
 
 @jit()
-def _take_apart(image, Wp, C, S, i0, tiles, TW, v, zeros, none):
-    """V = Bᵀ x B for some rows of tiles, i0 the first: -> (products, tiles, C)."""
+def _cut_out(x, start, h0, w0, H, W, C, L, patch):
+    """Copy the L × L pixels at (h0, w0) of the image at `start`, which may reach over its edges; 0 is there."""
+    for i in range(L):
+        for j in range(L):
+            pixel = patch[(i * L + j) * C : (i * L + j + 1) * C]
+            h, w = h0 + i, w0 + j
+            if 0 <= h < H and 0 <= w < W:
+                source = x[start + (h * W + w) * C : start + (h * W + w + 1) * C]
+                for c in range(C):
+                    pixel[c] = source[c]
+            else:
+                for c in range(C):
+                    pixel[c] = 0
+
+
+@jit()
+def _add_back(patch, dx, start, h0, w0, H, W, C, L):
+    """Add L × L pixels to those at (h0, w0) of the image at `start`, and drop those that lie outside."""
+    for i in range(max(0, -h0), min(L, H - h0)):
+        for j in range(max(0, -w0), min(L, W - w0)):
+            pixel = patch[(i * L + j) * C : (i * L + j + 1) * C]
+            target = dx[start + ((h0 + i) * W + w0 + j) * C : start + ((h0 + i) * W + w0 + j + 1) * C]
+            for c in range(C):
+                target[c] += pixel[c]
+
+
+@jit()
+def _take_apart(which, x, sizes, tiling, first, tiles, v, patch, none):
+    """V = Bᵀ x B for some tiles, counted through all images: -> (products, tiles, C)."""
+    H, W, C, _, _, _, top, left = sizes
+    _, L, K, TH, TW, step = tiling
+    down, across = K * tiles * C, tiles * C
     for t in range(tiles):
-        start = ((i0 + t // TW) * 2 * S * Wp + t % TW * 2 * S) * C
-        if S == 1:
-            _x_to_v_1(image, start, Wp * C, C, v, t * C, 4 * tiles * C, tiles * C, zeros, 0, none, C)
+        n, tile = (first + t) // (TH * TW), (first + t) % (TH * TW)
+        h0, w0 = tile // TW * step - top, tile % TW * step - left
+        if h0 >= 0 and w0 >= 0 and h0 + L <= H and w0 + L <= W:
+            _x_to_v(which, x, ((n * H + h0) * W + w0) * C, W * C, C, v, t * C, down, across, v, 0, none, C)
         else:
-            _x_to_v_2(image, start, Wp * C, C, v, t * C, 5 * tiles * C, tiles * C, zeros, 0, none, C)
+            _cut_out(x, n * H * W * C, h0, w0, H, W, C, L, patch)
+            _x_to_v(which, patch, 0, L * C, C, v, t * C, down, across, v, 0, none, C)
 
 
 @jit()
-def _forward(first, last, x, u, b, out, S, top, left, Hp, Wp, OH, OW, rows, floor, none):
-    P, C, F = u.shape
-    K, TH, TW = 3 + S, (OH + 1) // 2, (OW + 1) // 2
-    image = np.zeros(Hp * Wp * C, x.dtype)
-    v = np.empty(P * rows * TW * C, x.dtype)
-    m = np.empty(P * rows * TW * F, x.dtype)
-    y = np.empty(4 * F, x.dtype)
+def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, floor, none):
+    _, _, C, OH, OW, F, _, _ = sizes
+    m, L, K, TH, TW, _ = tiling
+    v, mm = np.empty(K * K * together * C, x.dtype), np.empty(K * K * together * F, x.dtype)
+    patch = np.empty(max(L * L * C, m * m * F), x.dtype)
     zeros = np.zeros(F, x.dtype)
-    for n in range(first, last):
-        place(x, n, image, (top * Wp + left) * C, Wp * C)
-        for i0 in range(0, TH, rows):
-            tiles = min(rows, TH - i0) * TW
-            _take_apart(image, Wp, C, S, i0, tiles, TW, v, zeros, none)
-            for p in range(P):
-                multiply(
-                    v, p * tiles * C, C, 0, 1,
-                    u, p * C * F, 0, F,
-                    zeros, 0, 0,
-                    m, p * tiles * F, F,
-                    tiles, F, 1, C, none,
-                )  # fmt: skip
-            for t in range(tiles):
-                oh, ow = 2 * (i0 + t // TW), 2 * (t % TW)
-                start, inside = ((n * OH + oh) * OW + ow) * F, oh + 1 < OH and ow + 1 < OW
-                to, to0, down = (out, start, OW * F) if inside else (y, 0, 2 * F)
-                if S == 1:
-                    _m_to_y_1(m, t * F, K * tiles * F, tiles * F, to, to0, down, F, b, 0, floor, F)
-                else:
-                    _m_to_y_2(m, t * F, K * tiles * F, tiles * F, to, to0, down, F, b, 0, floor, F)
-                if not inside:      # of a tile that reaches over the edge only the inner outputs are kept
-                    for i in range(min(2, OH - oh)):
-                        for k in range(min(2, OW - ow) * F):
-                            out[start + i * OW * F + k] = y[2 * i * F + k]
+    for q in range(first * TH * TW, last * TH * TW, together):
+        tiles = min(together, last * TH * TW - q)
+        _take_apart(which, x, sizes, tiling, q, tiles, v, patch, none)
+        for r in range(len(runs)):
+            p, count, shared = runs[r]
+            multiply(
+                v, p * tiles * C, C, 0, 1,
+                u, shared * C * F, 0, F,
+                zeros, 0, 0,
+                mm, p * tiles * F, F,
+                count * tiles, F, 1, C, none,
+            )  # fmt: skip
+        for t in range(tiles):
+            n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
+            oh, ow = tile // TW * m, tile % TW * m
+            start = ((n * OH + oh) * OW + ow) * F
+            if oh + m <= OH and ow + m <= OW:
+                _m_to_y(which, mm, t * F, K * tiles * F, tiles * F, out, start, OW * F, F, b, 0, floor, F)
+            else:                   # of a tile that reaches over the edge only the inner outputs are kept
+                _m_to_y(which, mm, t * F, K * tiles * F, tiles * F, patch, 0, m * F, F, b, 0, floor, F)
+                for i in range(min(m, OH - oh)):
+                    for k in range(min(m, OW - ow) * F):
+                        out[start + i * OW * F + k] = patch[i * m * F + k]
 
 
 @jit()
-def _take_gradient_apart(dout, out, masked, n, S, OH, OW, i0, tiles, TW, dm, F, dy, zeros, none):
-    """dM = A dy Aᵀ for some rows of tiles of image n: -> (products, tiles, F)."""
-    across = tiles * F
-    down = (3 + S) * across
+def _take_gradient_apart(which, dout, out, masked, sizes, tiling, first, tiles, dm, patch, none):
+    """dM = A dy Aᵀ for some tiles: -> (products, tiles, F). A masked dy is 0 where `out` is not positive."""
+    _, _, _, OH, OW, F, _, _ = sizes
+    m, _, K, TH, TW, _ = tiling
+    down, across = K * tiles * F, tiles * F
     for t in range(tiles):
-        oh, ow = 2 * (i0 + t // TW), 2 * (t % TW)
-        start, width = ((n * OH + oh) * OW + ow) * F, OW * F
-        if oh + 1 < OH and ow + 1 < OW:
-            if masked and S == 1:
-                _open_dy_to_dm_1(dout, start, width, F, dm, t * F, down, across, out, start, none, F)
-            elif masked:
-                _open_dy_to_dm_2(dout, start, width, F, dm, t * F, down, across, out, start, none, F)
-            elif S == 1:
-                _dy_to_dm_1(dout, start, width, F, dm, t * F, down, across, zeros, 0, none, F)
+        n, tile = (first + t) // (TH * TW), (first + t) % (TH * TW)
+        oh, ow = tile // TW * m, tile % TW * m
+        start = ((n * OH + oh) * OW + ow) * F
+        if oh + m <= OH and ow + m <= OW:
+            if masked:
+                _open_dy_to_dm(which, dout, start, OW * F, F, dm, t * F, down, across, out, start, none, F)
             else:
-                _dy_to_dm_2(dout, start, width, F, dm, t * F, down, across, zeros, 0, none, F)
+                _dy_to_dm(which, dout, start, OW * F, F, dm, t * F, down, across, out, 0, none, F)
         else:                       # outputs behind the edge have no gradient
-            for k in range(4 * F):
-                dy[k] = 0
-            for i in range(min(2, OH - oh)):
-                for k in range(min(2, OW - ow) * F):
-                    if not masked or out[start + i * width + k] > 0:
-                        dy[2 * i * F + k] = dout[start + i * width + k]
-            if S == 1:
-                _dy_to_dm_1(dy, 0, 2 * F, F, dm, t * F, down, across, zeros, 0, none, F)
-            else:
-                _dy_to_dm_2(dy, 0, 2 * F, F, dm, t * F, down, across, zeros, 0, none, F)
+            for k in range(m * m * F):
+                patch[k] = 0
+            for i in range(min(m, OH - oh)):
+                for k in range(min(m, OW - ow) * F):
+                    if not masked or out[start + i * OW * F + k] > 0:
+                        patch[i * m * F + k] = dout[start + i * OW * F + k]
+            _dy_to_dm(which, patch, 0, m * F, F, dm, t * F, down, across, out, 0, none, F)
 
 
 @jit()
-def _backward(first, last, dout, out, masked, x, u, ut, dx, need_dx, dus, dbs, S, top, left, Hp, Wp, OH, OW, rows, none):
-    P, C, F = u.shape
-    N, H, length = x.shape
-    G, K, TH, TW = len(dbs), 3 + S, (OH + 1) // 2, (OW + 1) // 2
-    image, dimage = np.zeros(Hp * Wp * C, x.dtype), np.zeros(Hp * Wp * C, x.dtype)
-    v, dv = np.empty(P * rows * TW * C, x.dtype), np.empty(P * rows * TW * C, x.dtype)
-    dm = np.empty(P * rows * TW * F, x.dtype)
-    dy = np.empty(4 * F, x.dtype)
-    zeros = np.zeros(max(C, F), x.dtype)
+def _put_together(which, dv, dx, sizes, tiling, first, tiles, patch, none):
+    """dx += B dV Bᵀ for some tiles."""
+    H, W, C, _, _, _, top, left = sizes
+    _, L, K, TH, TW, step = tiling
+    down, across = K * tiles * C, tiles * C
+    for t in range(tiles):
+        n, tile = (first + t) // (TH * TW), (first + t) % (TH * TW)
+        h0, w0 = tile // TW * step - top, tile % TW * step - left
+        if h0 >= 0 and w0 >= 0 and h0 + L <= H and w0 + L <= W:
+            _dv_to_dx(which, dv, t * C, down, across, dx, ((n * H + h0) * W + w0) * C, W * C, C, dv, 0, none, C)
+        else:
+            for k in range(L * L * C):
+                patch[k] = 0
+            _dv_to_dx(which, dv, t * C, down, across, patch, 0, L * C, C, dv, 0, none, C)
+            _add_back(patch, dx, n * H * W * C, h0, w0, H, W, C, L)
+
+
+@jit()
+def _sum(dout, out, masked, start, pixels, F, db):
+    """Add the gradients of some pixels to db, those left out whose `out` is not positive, if masked."""
+    for n in range(pixels):
+        gradient, value = dout[start + n * F : start + (n + 1) * F], out[start + n * F : start + (n + 1) * F]
+        if masked:
+            for f in range(F):
+                share = gradient[f]
+                db[f] += share if value[f] > 0 else 0
+        else:
+            for f in range(F):
+                db[f] += gradient[f]
+
+
+@jit()
+def _backward(first, last, which, dout, out, masked, x, ut, runs, dx, need_dx, dus, dbs, N, sizes, tiling, together, none):
+    H, W, C, OH, OW, F, _, _ = sizes
+    m, L, K, TH, TW, _ = tiling
+    G, D = len(dbs), len(ut)
+    v, dv = np.empty(K * K * together * C, x.dtype), np.empty(K * K * together * C, x.dtype)
+    dm = np.empty(K * K * together * F, x.dtype)
+    patch = np.empty(max(L * L * C, m * m * F), x.dtype)
+    zeros = np.zeros(C, x.dtype)
     for g in range(first, last):
-        for n in range(g * N // G, (g + 1) * N // G):
-            place(x, n, image, (top * Wp + left) * C, Wp * C)
-            for k in range(len(dimage)):
-                dimage[k] = 0
-            for i0 in range(0, TH, rows):
-                tiles = min(rows, TH - i0) * TW
-                _take_apart(image, Wp, C, S, i0, tiles, TW, v, zeros, none)
-                _take_gradient_apart(dout, out, masked, n, S, OH, OW, i0, tiles, TW, dm, F, dy, zeros, none)
-                for t in range(tiles):
-                    for f in range(F):
-                        dbs[g, f] += dm[((K + 1) * tiles + t) * F + f]
-                for p in range(P):
-                    multiply(
-                        v, p * tiles * C, 1, 0, C,
-                        dm, p * tiles * F, 0, F,
-                        dus, (g * P + p) * C * F, F,
-                        dus, (g * P + p) * C * F, F,
-                        C, F, 1, tiles, none,
-                    )  # fmt: skip
+        begun = g * N // G          # images before this one are in work
+        end = (g + 1) * N // G * TH * TW
+        for q in range(begun * TH * TW, end, together):
+            tiles = min(together, end - q)
+            while begun * TH * TW < q + tiles:
+                _sum(dout, out, masked, begun * OH * OW * F, OH * OW, F, dbs[g])
                 if need_dx:
-                    for p in range(P):
-                        multiply(
-                            dm, p * tiles * F, F, 0, 1,
-                            ut, p * F * C, 0, C,
-                            zeros, 0, 0,
-                            dv, p * tiles * C, C,
-                            tiles, C, 1, F, none,
-                        )  # fmt: skip
-                    for t in range(tiles):
-                        start = ((i0 + t // TW) * 2 * S * Wp + t % TW * 2 * S) * C
-                        if S == 1:
-                            _dv_to_dx_1(dv, t * C, K * tiles * C, tiles * C, dimage, start, Wp * C, C, zeros, 0, none, C)
-                        else:
-                            _dv_to_dx_2(dv, t * C, K * tiles * C, tiles * C, dimage, start, Wp * C, C, zeros, 0, none, C)
+                    image = dx[begun * H * W * C : (begun + 1) * H * W * C]
+                    for k in range(len(image)):
+                        image[k] = 0
+                begun += 1
+            _take_apart(which, x, sizes, tiling, q, tiles, v, patch, none)
+            _take_gradient_apart(which, dout, out, masked, sizes, tiling, q, tiles, dm, patch, none)
+            for r in range(len(runs)):
+                p, count, shared = runs[r]
+                multiply(
+                    v, p * tiles * C, 1, 0, C,
+                    dm, p * tiles * F, 0, F,
+                    dus, (g * D + shared) * C * F, F,
+                    dus, (g * D + shared) * C * F, F,
+                    C, F, 1, count * tiles, none,
+                )  # fmt: skip
+                if need_dx:
+                    multiply(
+                        dm, p * tiles * F, F, 0, 1,
+                        ut, shared * F * C, 0, C,
+                        zeros, 0, 0,
+                        dv, p * tiles * C, C,
+                        count * tiles, C, 1, F, none,
+                    )  # fmt: skip
             if need_dx:
-                for h in range(H):
-                    start = ((top + h) * Wp + left) * C
-                    row = dimage[start : start + length]
-                    for k in range(length):
-                        dx[n, h, k] = row[k]
+                _put_together(which, dv, dx, sizes, tiling, q, tiles, patch, none)
 
 
 def suits(x_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
@@ -236,27 +328,51 @@ def suits(x_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: tuple[int
     return square and w_shape[2] % LANES == 0 and w_shape[3] % LANES == 0
 
 
-def _turn(S: int, w: np.ndarray) -> np.ndarray:
+def _choose(S: int, OH: int, OW: int) -> int:
+    """Choose the algorithm with the fewest products an output, those for outputs behind the edge included."""
+
+    def cost(a: Algorithm) -> float:
+        m, K = len(a.At), len(a.Bt)
+        return K * K * -(-OH // m) * -(-OW // m)
+
+    return min((i for i, a in enumerate(ALGORITHMS) if a.stride == S), key=lambda i: cost(ALGORITHMS[i]))
+
+
+def _turn(algorithm: Algorithm, w: np.ndarray) -> np.ndarray:
     """U = G w Gᵀ: (3, 3, C, F) -> (P, C, F). G on rows and G on columns are one matrix, (P, 9), on all nine taps."""
-    G = ALGORITHMS[S].G
     with np.errstate(all="ignore"):         # numbers that are not finite go through, as in every kernel
-        return (np.kron(G, G).astype(w.dtype) @ w.reshape(9, -1)).reshape(-1, *w.shape[2:])
+        return (np.kron(algorithm.G, algorithm.G).astype(w.dtype) @ w.reshape(9, -1)).reshape(-1, *w.shape[2:])
 
 
-def _turn_back(S: int, du: np.ndarray) -> np.ndarray:
+def _turn_back(algorithm: Algorithm, du: np.ndarray) -> np.ndarray:
     """Dw = Gᵀ dU G, the transpose of `_turn`: (P, C, F) -> (3, 3, C, F)."""
-    G = ALGORITHMS[S].G
     with np.errstate(all="ignore"):
-        return (np.kron(G, G).T.astype(du.dtype) @ du.reshape(len(du), -1)).reshape(3, 3, *du.shape[1:])
+        return (np.kron(algorithm.G, algorithm.G).T.astype(du.dtype) @ du.reshape(len(du), -1)).reshape(3, 3, *du.shape[1:])
 
 
-def _geometry(x: np.ndarray, out_shape: tuple[int, int], S: int, pads: Pads) -> tuple[int, int, int, int, int]:
-    """Give top, left, the padded image's height and width, and how many rows of tiles are in work together."""
-    (top, bottom), (left, right) = pads
-    TH, TW = ((size + 1) // 2 for size in out_shape)
-    Hp, Wp = ((tiles - 1) * 2 * S + 3 + S for tiles in (TH, TW))
-    strips = max(1, round(TH * TW / STRIP))
-    return top, left, max(Hp, top + x.shape[1]), max(Wp, left + x.shape[2]), max(1, -(-TH // strips))
+@cache
+def _runs(which: int) -> np.ndarray:
+    """List the products as runs of neighbours that share a filter: rows of first product, how many, and whose filter."""
+    shared, rows = ALGORITHMS[which].shared, len(ALGORITHMS[which].G)
+    runs: list[list[int]] = []
+    for i, down in enumerate(shared):
+        for j, across in enumerate(shared):
+            if j and across == shared[j - 1]:
+                runs[-1][1] += 1
+            else:
+                runs.append([i * len(shared) + j, 1, down * rows + across])
+    return np.array(runs)
+
+
+def _tiling(algorithm: Algorithm, OH: int, OW: int) -> tuple[int, ...]:
+    """Give m, pixels and products across a tile, tiles down and across, and pixels from tile to tile."""
+    m = len(algorithm.At)
+    return m, len(algorithm.Bt[0]), len(algorithm.Bt), -(-OH // m), -(-OW // m), m * algorithm.stride
+
+
+def _together(algorithm: Algorithm, C: int, F: int) -> int:
+    """Count the tiles in work together: full register tiles of rows."""
+    return max(1, TOGETHER // (len(algorithm.Bt) ** 2 * (C + F)) // ROWS) * ROWS
 
 
 def conv2d_forward(
@@ -278,15 +394,18 @@ def conv2d_forward(
     -------
     ndarray (N, OH, OW, F)
     """
-    S, F, dtype = strides[0], w.shape[3], x.dtype
+    (N, H, W, C), F, dtype = x.shape, w.shape[3], x.dtype
     OH, OW = window_output_shape(x.shape, (3, 3), strides, pads)
-    u = _turn(S, w)
-    out = empty((len(x), OH, OW, F), dtype)
-    top, left, Hp, Wp, rows = _geometry(x, (OH, OW), S, pads)
+    which = _choose(strides[0], OH, OW)
+    u = _turn(ALGORITHMS[which], w)
+    out = empty((N, OH, OW, F), dtype)
     b = np.zeros(F, dtype) if b is None else plain(b)
-    floor, none = dtype.type(0 if relu else -np.inf), dtype.type(-np.inf)
-    work = out.size * w[..., 0].size
-    run(_forward, work, len(x), plain(x).reshape(*x.shape[:2], -1), u, b, out.reshape(-1), S, top, left, Hp, Wp, OH, OW, rows, floor, none)
+    sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(ALGORITHMS[which], OH, OW)
+    run(
+        _forward, out.size * w[..., 0].size, N,
+        (0,) * which, plain(x).reshape(-1), u, _runs(which), b, out.reshape(-1), sizes, tiling, _together(ALGORITHMS[which], C, F),
+        dtype.type(0 if relu else -np.inf), dtype.type(-np.inf),
+    )  # fmt: skip
     return out
 
 
@@ -317,20 +436,20 @@ def conv2d_backward(
     dw : ndarray (3, 3, C, F)
     db : ndarray (F,)
     """
-    S, F, dtype = strides[0], w.shape[3], x.dtype
-    OH, OW = dout.shape[1:3]
-    u = _turn(S, w)
-    ut = np.ascontiguousarray(u.swapaxes(1, 2))             # (P, C, F) -> (P, F, C)
-    groups = max(1, min(len(x), GROUPS, GROUP_NUMBERS // u.size))
-    dus, dbs = empty((groups, *u.shape), dtype), np.zeros((groups, F), dtype)
+    (N, H, W, C), (OH, OW, F), dtype = x.shape, dout.shape[1:], x.dtype
+    which = _choose(strides[0], OH, OW)
+    algorithm = ALGORITHMS[which]
+    ut = np.ascontiguousarray(_turn(algorithm, w).swapaxes(1, 2))           # (P, C, F) -> (P, F, C)
+    groups = max(1, min(N, GROUPS, GROUP_NUMBERS // ut.size))
+    dus, dbs = empty((groups, len(ut), C, F), dtype), np.zeros((groups, F), dtype)
     dus.fill(0)
-    dx = empty(x.shape if need_dx else (1, 1, 1, 1), dtype)
-    top, left, Hp, Wp, rows = _geometry(x, (OH, OW), S, pads)
+    dx = empty(x.shape if need_dx else (0,), dtype)
+    sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(algorithm, OH, OW)
     dout = plain(dout)
     out = dout if relu_out is None else plain(relu_out)
     run(
         _backward, 2 * dout.size * w[..., 0].size, groups,
-        dout.reshape(-1), out.reshape(-1), relu_out is not None, plain(x).reshape(*x.shape[:2], -1), u, ut,
-        dx.reshape(*dx.shape[:2], -1), need_dx, dus, dbs, S, top, left, Hp, Wp, OH, OW, rows, dtype.type(-np.inf),
+        (0,) * which, dout.reshape(-1), out.reshape(-1), relu_out is not None, plain(x).reshape(-1), ut, _runs(which),
+        dx.reshape(-1), need_dx, dus, dbs, N, sizes, tiling, _together(algorithm, C, F), dtype.type(-np.inf),
     )  # fmt: skip
-    return dx if need_dx else None, _turn_back(S, dus.sum(axis=0)), dbs.sum(axis=0)
+    return dx if need_dx else None, _turn_back(algorithm, dus.sum(axis=0)), dbs.sum(axis=0)
