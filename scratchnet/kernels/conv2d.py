@@ -6,8 +6,10 @@ A row of outputs is a product of the padded image and the kernel: pixel m reads 
 NHWC, the runs one image row apart. `gemm.multiply` takes just such strides. One image at a time is padded into a
 scratch array small enough to stay in the processor's cache; images are shared out among threads.
 
-Backward walks groups of images. Each group sums its own dw and db, and the groups' sums are then added in order: how
-many groups there are depends on the batch and never on the number of threads, so neither do the bits of the result.
+Backward walks groups of images. Each group sums its own dw, and the groups' sums are then added in order: how many
+groups there are depends on the batch and never on the number of threads, so neither do the bits of the result. For dw,
+the columns of a few rows of windows at a time are built after all: a layer of one or three channels has rows of windows
+too short for the kernel. A 1 at the end of each column makes db the last row of dw.
 
 dx is a convolution of dout with the kernel turned round. At stride S the pixels of x fall into S × S phases by what
 taps of the kernel can reach them: at stride 2 with a 3 × 3 kernel, even pixels are met by taps 0 and 2, odd ones by tap
@@ -27,7 +29,7 @@ from scratchnet.padding import Pads, window_output_shape
 
 GROUPS = 16                # of images in backward, each with a sum of its own
 GROUP_NUMBERS = 1 << 24    # numbers in all groups' sums together
-STRIP = 192                # pixels of dout that dw reads before it moves to the next tile: they stay in the first cache
+STRIP = 1 << 14            # numbers of a strip's columns: they stay in the cache
 
 
 @jit()
@@ -47,33 +49,44 @@ def _forward(first, last, x, w, b, out, SH, SW, top, left, Hp, Wp, OH, OW, floor
 
 
 @jit()
+def _columns(image, top, pixels, width, OW, SH, SW, Wp, C, KH, KW, cols):
+    """Lay the windows of some pixels out as im2col does, each row with a 1 at its end: -> (pixels, KH·KW·C + 1)."""
+    for k in range(pixels):
+        start = ((top + k // OW) * SH * Wp + k % OW * SW) * C
+        row = cols[k * width : (k + 1) * width]
+        for i in range(KH):
+            source, part = image[start + i * Wp * C : start + (i * Wp + KW) * C], row[i * KW * C : (i + 1) * KW * C]
+            for j in range(KW * C):
+                part[j] = source[j]
+        row[width - 1] = 1
+
+
+@jit()
 def _backward(
-    first, last, dout, out, masked, x, w_phases, phases, dx, need_dx, dws, dbs, SH, SW, top, left, Hp, Wp, Hd, Wd, OH, OW, none
+    first, last, dout, out, masked, x, w_phases, phases, dx, need_dx, dws, KH, KW, SH, SW, top, left, Hp, Wp, Hd, Wd, none
 ):
-    G, KH, KW, C, F = dws.shape
-    N, H, W = len(x), x.shape[1], x.shape[2] // C
+    G, width, F = dws.shape
+    N, H, C = len(x), x.shape[1], (width - 1) // (KH * KW)
+    W, OH, OW = x.shape[2] // C, dout.shape[1], dout.shape[2] // F
     PT, PL = (KH - 1) // SH, (KW - 1) // SW
-    strip = max(1, STRIP // OW)
+    strip = min(OH, max(1, STRIP // (width * OW)))
     zeros = np.zeros(C, x.dtype)
-    image = np.zeros(Hp * Wp * C, x.dtype)
-    d = np.zeros(Hd * Wd * F, x.dtype)
+    image, d = np.zeros(Hp * Wp * C, x.dtype), np.zeros(Hd * Wd * F, x.dtype)
+    cols = np.empty(strip * OW * width, x.dtype)
     for g in range(first, last):
         for n in range(g * N // G, (g + 1) * N // G):
             place(x, n, image, (top * Wp + left) * C, Wp * C)
             place_gradient(dout, out, masked, n, d, (PT * Wd + PL) * F, Wd * F)
-            for oh in range(OH):
-                for ow in range(OW):
-                    for f in range(F):
-                        dbs[g, f] += d[((PT + oh) * Wd + PL + ow) * F + f]
             for oh in range(0, OH, strip):
-                for i in range(KH):
-                    multiply(
-                        image, (oh * SH + i) * Wp * C, 1, SH * Wp * C, SW * C,
-                        d, ((PT + oh) * Wd + PL) * F, Wd * F, F,
-                        dws, (g * KH + i) * KW * C * F, F,
-                        dws, (g * KH + i) * KW * C * F, F,
-                        KW * C, F, min(strip, OH - oh), OW, none,
-                    )  # fmt: skip
+                rows = min(strip, OH - oh)
+                _columns(image, oh, rows * OW, width, OW, SH, SW, Wp, C, KH, KW, cols)
+                multiply(
+                    cols, 0, 1, OW * width, width,
+                    d, ((PT + oh) * Wd + PL) * F, Wd * F, F,
+                    dws, g * width * F, F,
+                    dws, g * width * F, F,
+                    width, F, rows, OW, none,
+                )  # fmt: skip
             if need_dx:
                 for h in range(H):
                     u, r = (h + top) // SH, (h + top) % SH
@@ -137,20 +150,21 @@ def direct_backward(
     (SH, SW), ((top, bottom), (left, right)) = strides, pads
     OH, OW = dout.shape[1:3]
     G = max(1, min(N, GROUPS, GROUP_NUMBERS // w.size))
-    dws = empty((G, KH, KW, C, F), x.dtype)
+    dws = empty((G, KH * KW * C + 1, F), x.dtype)
     dws.fill(0)
-    dbs = np.zeros((G, F), x.dtype)
-    dx = empty(x.shape if need_dx else (0, 0, 0, 0), x.dtype)
+    dx = empty(x.shape if need_dx else (0,), x.dtype)
     Hd = (KH - 1) // SH + max(OH, (H - 1 + top) // SH + 1)
     Wd = (KW - 1) // SW + max(OW, (W - 1 + left) // SW + 1)
     dout = plain(dout)
     out = dout if relu_out is None else plain(relu_out)
     run(
         _backward, 2 * dout.size * w[..., 0].size, G,
-        dout.reshape(N, OH, -1), out.reshape(N, OH, -1), relu_out is not None, plain(x).reshape(N, H, -1), *_kernel_phases(w, strides), dx.reshape(-1), need_dx,
-        dws, dbs, SH, SW, top, left, H + top + bottom, W + left + right, Hd, Wd, OH, OW, x.dtype.type(-np.inf),
+        dout.reshape(N, OH, -1), out.reshape(N, OH, -1), relu_out is not None, plain(x).reshape(N, H, -1),
+        *_kernel_phases(w, strides), dx.reshape(-1), need_dx, dws, KH, KW, SH, SW, top, left,
+        H + top + bottom, W + left + right, Hd, Wd, x.dtype.type(-np.inf),
     )  # fmt: skip
-    return dx if need_dx else None, dws.sum(axis=0), dbs.sum(axis=0)
+    dw = dws.sum(axis=0)
+    return dx if need_dx else None, dw[:-1].reshape(w.shape), dw[-1].copy()
 
 
 def conv2d_forward(

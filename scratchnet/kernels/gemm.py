@@ -192,9 +192,13 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
                 for j in range(vectors):
                     builder.store(w.fma(value, bs[j], builder.load(accumulators[m][j])), accumulators[m][j])
     lowest = w.splat(floor)
-    for m in range(rows):
-        for j in range(vectors):
-            store(w.at_least(lowest, builder.load(accumulators[m][j])), w.step(c, w.times(sc, m)), j)
+    with builder.if_else(builder.fcmp_ordered(">", floor, ir.Constant(w.number, float("-inf")))) as branches:
+        for floored, branch in zip((True, False), branches, strict=True):
+            with branch:
+                for m in range(rows):
+                    for j in range(vectors):
+                        total = builder.load(accumulators[m][j])
+                        store(w.at_least(lowest, total) if floored else total, w.step(c, w.times(sc, m)), j)
     builder.ret_void()
     return w.function
 

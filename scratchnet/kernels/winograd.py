@@ -50,6 +50,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scratchnet.kernels.dense import dense_forward
 from scratchnet.kernels.gemm import ROWS, make_sandwich, multiply
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain
@@ -128,7 +129,7 @@ ALGORITHMS = (
     at_stride_2(toom_cook(2, 2, (0, 1))),
     at_stride_2(toom_cook(4, 2, (0, 1, -1, Fraction(-1, 2)))),
 )
-LANES = 16                  # channels come in multiples of this, the lanes of the widest vector
+WHOLE = 16                  # channels come in multiples of this, the lanes of the widest vector
 TOGETHER = 1 << 17          # numbers of tiles in work together, about: they stay in the second cache
 GROUPS = 16                 # of images in backward, each with a sum of its own
 GROUP_NUMBERS = 1 << 24     # numbers in all groups' sums together
@@ -325,7 +326,7 @@ def suits(x_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: tuple[int
     (True, False)
     """
     square = w_shape[:2] == (3, 3) and strides in ((1, 1), (2, 2))
-    return square and w_shape[2] % LANES == 0 and w_shape[3] % LANES == 0
+    return square and w_shape[2] % WHOLE == 0 and w_shape[3] % WHOLE == 0
 
 
 def _choose(S: int, OH: int, OW: int) -> int:
@@ -340,14 +341,13 @@ def _choose(S: int, OH: int, OW: int) -> int:
 
 def _turn(algorithm: Algorithm, w: np.ndarray) -> np.ndarray:
     """U = G w Gᵀ: (3, 3, C, F) -> (P, C, F). G on rows and G on columns are one matrix, (P, 9), on all nine taps."""
-    with np.errstate(all="ignore"):         # numbers that are not finite go through, as in every kernel
-        return (np.kron(algorithm.G, algorithm.G).astype(w.dtype) @ w.reshape(9, -1)).reshape(-1, *w.shape[2:])
+    return dense_forward(np.kron(algorithm.G, algorithm.G).astype(w.dtype), w.reshape(9, -1), None).reshape(-1, *w.shape[2:])
 
 
 def _turn_back(algorithm: Algorithm, du: np.ndarray) -> np.ndarray:
     """Dw = Gᵀ dU G, the transpose of `_turn`: (P, C, F) -> (3, 3, C, F)."""
-    with np.errstate(all="ignore"):
-        return (np.kron(algorithm.G, algorithm.G).T.astype(du.dtype) @ du.reshape(len(du), -1)).reshape(3, 3, *du.shape[1:])
+    matrix = np.kron(algorithm.G, algorithm.G).T.astype(du.dtype)
+    return dense_forward(matrix, du.reshape(len(du), -1), None).reshape(3, 3, *du.shape[1:])
 
 
 @cache
