@@ -32,12 +32,21 @@ so that the one kernel serves matrices, transposed matrices and *images*: for a 
 columns of im2col are never built. S is where accumulators start: a bias (ss = 0), C itself (to add to it), or zeros.
 `floor` is 0 for a ReLU and -inf for none; a NaN passes either.
 
-Reading the emitted code: `multiply.inspect_asm()` shows the inner loop of the largest tile as a run of `vbroadcastss`
-and `vfmadd231ps ymm`; a `vmovups` of a ymm register to the stack inside that loop means that the tile is too large.
+Reading the emitted code: after a run, `scratchnet.kernels.dense._forward.inspect_asm()` holds the functions of this page by
+name. In `scratchnet_tile_6x2_f32` the inner loop is a run of `vbroadcastss` and `vfmadd231ps ymm`; a `vmovups` of a ymm
+register to the stack inside that loop means that the tile is too large. (With AVX-512 it is 6x4, and zmm.)
 
 Columns that do not fill a vector are loaded and stored under a mask; rows that do not fill a tile are given to smaller
 tiles. Every number is summed over k in the same order in every tile, so a result does not depend on how its matrix was
-cut. Source of the idea: Goto & van de Geijn, *Anatomy of high-performance matrix multiplication* (2008), sections 4-6.
+cut.
+
+Small matrices on both sides
+----------------------------
+Winograd's convolution (winograd.py) needs one thing more at vector speed: y = L·x·Lᵀ where x and y are small grids of
+pixels and each channel is on its own. `make_sandwich` writes that as additions of whole vectors of channels, with the
+numbers of L as constants, and leaves out those that are 0.
+
+Source of the idea of the tile: Goto & van de Geijn, *Anatomy of high-performance matrix multiplication* (2008), sections 4-6.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import numba
 import platformdirs
+from numba.core import event
 
 config: Any = numba.config        # numba makes its settings attributes at run time
 COMPILED = not config.DISABLE_JIT
@@ -45,7 +47,7 @@ CACHED = COMPILED and _writable(CACHE)
 
 
 def jit(**options: Any) -> Callable[[Callable], Callable]:
-    """Decorate a kernel: `@jit()`, or with numba's own options, `@jit(parallel=True)`."""
+    """Decorate a kernel: `@jit()`, with numba's own options if it needs them."""
 
     def decorate(function: Callable) -> Callable:
         before = config.CACHE_DIR
@@ -56,3 +58,19 @@ def jit(**options: Any) -> Callable[[Callable], Callable]:
             config.CACHE_DIR = before
 
     return decorate
+
+
+class _Announcement(event.Listener):
+    """Say once a process that kernels are being compiled: the first step takes seconds then, and nobody should wonder."""
+
+    def on_start(self, started: Any) -> None:
+        if started.data["dispatcher"].py_func.__module__.startswith("scratchnet."):
+            again = f"once for this processor (kept in {CACHE})" if CACHED else "in every process anew ('scratchnet doctor' tells why)"
+            print(f"scratchnet: compiling kernels, {again}", file=sys.stderr, flush=True)
+            event.unregister("numba:compile", self)
+
+    def on_end(self, ended: Any) -> None:
+        """Nothing to say."""
+
+
+event.register("numba:compile", _Announcement())
