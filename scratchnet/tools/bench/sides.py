@@ -1,34 +1,56 @@
 """The sides of a comparison: the study's two networks in scratchnet and in each framework, as one would write them there.
 
-A side is a function that is given the network's name, the shape of an image and the number of classes, and gives two
-functions: `step(x, y)`, one training step (forward, loss, backward, Adam) on a batch that returns the loss, and
-`predict(x)`, probabilities. Both return when the work is done, not when it is queued. Images come as float32 in NHWC and labels one-hot; what a side must do to them
-before it can work is part of its time.
+A side is made from the network's name, the shape of an image and the number of classes. Images come as float32 in NHWC,
+labels one-hot; what a side must do to them before it can work is part of its time. Every call returns when the work is
+done, not when it is queued.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from importlib.metadata import version
+from typing import Any, NamedTuple
 
 import numpy as np
 
-Step = Callable[[np.ndarray, np.ndarray], float]
-Predict = Callable[[np.ndarray], np.ndarray]
-Side = Callable[[str, tuple[int, int, int], int], tuple[Step, Predict]]
+Array = np.ndarray
+Shape = tuple[int, int, int]
+BATCH = 128
 
 
-def scratchnet_side(net: str, shape: tuple[int, int, int], K: int) -> tuple[Step, Predict]:
+class Side(NamedTuple):
+    """What one side can do.
+
+    Attributes
+    ----------
+    step : callable
+        step(x, y): forward, loss, backward and Adam on one batch; gives the loss.
+    predict : callable
+        predict(x): the probabilities of all images, in batches of 128.
+    epoch : callable
+        epoch(x, y, x_test, y_test): one epoch of training, shuffled, with accuracy, and then validation; gives its accuracy.
+    """
+
+    step: Callable[[Array, Array], float]
+    predict: Callable[[Array], Array]
+    epoch: Callable[[Array, Array, Array, Array], float]
+
+
+def scratchnet_side(net: str, shape: Shape, K: int) -> Side:
     """Our own."""
     from scratchnet import networks
 
     model = getattr(networks, net)(shape, K, seed=0)
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
-    return lambda x, y: model.train_on_batch(x, y)[0], lambda x: model.predict(x, batch_size=128, verbose=0)
+
+    def epoch(x: Array, y: Array, x_test: Array, y_test: Array) -> float:
+        return model.fit(x, y, BATCH, verbose=0, validation_data=(x_test, y_test)).history["val_accuracy"][0]
+
+    return Side(lambda x, y: model.train_on_batch(x, y)[0], lambda x: model.predict(x, batch_size=BATCH, verbose=0), epoch)
 
 
-def keras_side(net: str, shape: tuple[int, int, int], K: int) -> tuple[Step, Predict]:
+def keras_side(net: str, shape: Shape, K: int) -> Side:
     """Keras on TensorFlow, in the study's own lines."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -45,10 +67,26 @@ def keras_side(net: str, shape: tuple[int, int, int], K: int) -> tuple[Step, Pre
     x = layers.Dense(128, activation="relu")(x)
     model = keras.Model(image, layers.Dense(K, activation="softmax")(x))
     model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
-    return lambda x, y: float(model.train_on_batch(x, y)[0]), lambda x: model.predict(x, batch_size=128, verbose=0)
+
+    def epoch(x: Array, y: Array, x_test: Array, y_test: Array) -> float:
+        return model.fit(x, y, BATCH, verbose=0, validation_data=(x_test, y_test)).history["val_accuracy"][0]
+
+    return Side(lambda x, y: float(model.train_on_batch(x, y)[0]), lambda x: model.predict(x, batch_size=BATCH, verbose=0), epoch)
 
 
-def _torch_net(net: str, shape: tuple[int, int, int], K: int) -> Any:
+def loop(step: Callable[[Array, Array], tuple[float, int]], predict: Callable[[Array], Array]) -> Callable[..., float]:
+    """Make the epoch of a framework that leaves the loop to its users; `step` gives the loss and how many were right."""
+
+    def epoch(x: Array, y: Array, x_test: Array, y_test: Array) -> float:
+        order = np.random.default_rng(0).permutation(len(x))
+        for i in range(0, len(x), BATCH):
+            step(x[order[i : i + BATCH]], y[order[i : i + BATCH]])
+        return float((predict(x_test).argmax(1) == y_test.argmax(1)).mean())
+
+    return epoch
+
+
+def _torch_net(net: str, shape: Shape, K: int) -> Any:
     import torch
     from torch import nn
 
@@ -73,8 +111,8 @@ def _torch_net(net: str, shape: tuple[int, int, int], K: int) -> Any:
 
 
 def torch_side(
-    net: str, shape: tuple[int, int, int], K: int, *, fused: bool = False, last: bool = False, compiled: bool = False
-) -> tuple[Step, Predict]:
+    net: str, shape: Shape, K: int, *, fused: bool = False, last: bool = False, compiled: bool = False
+) -> Side:
     """PyTorch: `fused` Adam, channels `last`, or the net and its loss `compiled`."""
     import torch
 
@@ -84,25 +122,27 @@ def torch_side(
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, eps=1e-7, fused=True if fused else None)
     forward = torch.compile(module) if compiled else module
 
-    def images(x: np.ndarray) -> Any:
+    def images(x: Array) -> Any:
         t = torch.from_numpy(x).permute(0, 3, 1, 2)
         return t if last else t.contiguous()
 
-    def step(x: np.ndarray, y: np.ndarray) -> float:
+    def step(x: Array, y: Array) -> tuple[float, int]:
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(forward(images(x)), torch.from_numpy(y))
+        labels = torch.from_numpy(y)
+        logits = forward(images(x))
+        loss = torch.nn.functional.cross_entropy(logits, labels)
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return float(loss), int((logits.argmax(1) == labels.argmax(1)).sum())
 
-    def predict(x: np.ndarray) -> np.ndarray:
+    def predict(x: Array) -> Array:
         with torch.no_grad():
-            return np.concatenate([forward(images(x[i : i + 128])).softmax(1).numpy() for i in range(0, len(x), 128)])
+            return np.concatenate([forward(images(x[i : i + BATCH])).softmax(1).numpy() for i in range(0, len(x), BATCH)])
 
-    return step, predict
+    return Side(lambda x, y: step(x, y)[0], predict, loop(step, predict))
 
 
-def jax_side(net: str, shape: tuple[int, int, int], K: int) -> tuple[Step, Predict]:
+def jax_side(net: str, shape: Shape, K: int) -> Side:
     """JAX alone: NHWC, the whole step one jitted function."""
     import jax
     import jax.numpy as jnp
@@ -114,7 +154,7 @@ def jax_side(net: str, shape: tuple[int, int, int], K: int) -> tuple[Step, Predi
     rng = np.random.default_rng(0)
     shapes = [(3, 3, C, 32), (32,), (3, 3, 32, 64), (64,), (D, 128), (128,), (128, K), (K,)]
 
-    def glorot(s: tuple[int, ...]) -> np.ndarray:
+    def glorot(s: tuple[int, ...]) -> Array:
         limit = np.sqrt(6 / (np.prod(s[:-1]) + np.prod(s[:-2]) * s[-1])) if len(s) > 1 else 0.0
         return rng.uniform(-limit, limit, s).astype("float32")
 
@@ -132,41 +172,47 @@ def jax_side(net: str, shape: tuple[int, int, int], K: int) -> tuple[Step, Predi
         return jax.nn.relu(x.reshape(len(x), -1) @ w3 + b3) @ w4 + b4
 
     def loss_of(params: list[Any], x: Any, y: Any) -> Any:
-        return -(jax.nn.log_softmax(logits(params, x)) * y).sum(1).mean()
+        z = logits(params, x)
+        return -(jax.nn.log_softmax(z) * y).sum(1).mean(), (z.argmax(1) == y.argmax(1)).sum()
 
     def update(params: list[Any], m: list[Any], v: list[Any], t: Any, x: Any, y: Any) -> Any:
-        loss, grads = jax.value_and_grad(loss_of)(params, x, y)
+        values, grads = jax.value_and_grad(loss_of, has_aux=True)(params, x, y)
         rate = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
         m = [0.9 * a + 0.1 * g for a, g in zip(m, grads, strict=True)]
         v = [0.999 * a + 0.001 * g * g for a, g in zip(v, grads, strict=True)]
         params = [p - rate * a / (jnp.sqrt(b) + 1e-7) for p, a, b in zip(params, m, v, strict=True)]
-        return params, m, v, loss
+        return params, m, v, values
 
     jitted, forward, t = jax.jit(update, donate_argnums=(0, 1, 2)), jax.jit(lambda p, x: jax.nn.softmax(logits(p, x))), 0
     m, v = list(m), [jnp.zeros_like(p) for p in params]
 
-    def step(x: np.ndarray, y: np.ndarray) -> float:
+    def step(x: Array, y: Array) -> tuple[float, int]:
         nonlocal params, m, v, t
         t += 1
-        params, m, v, loss = jitted(params, m, v, float(t), x, y)
-        return float(loss)
+        params, m, v, (loss, right) = jitted(params, m, v, float(t), x, y)
+        return float(loss), int(right)
 
-    def predict(x: np.ndarray) -> np.ndarray:
-        return np.concatenate([np.asarray(forward(params, x[i : i + 128])) for i in range(0, len(x), 128)])
+    def predict(x: Array) -> Array:
+        return np.concatenate([np.asarray(forward(params, x[i : i + BATCH])) for i in range(0, len(x), BATCH)])
 
-    return step, predict
+    return Side(lambda x, y: step(x, y)[0], predict, loop(step, predict))
 
 
-def _torch_variant(**settings: bool) -> Side:
+def _torch(**settings: bool) -> Callable[[str, Shape, int], Side]:
     return lambda net, shape, K: torch_side(net, shape, K, **settings)
 
 
-SIDES: dict[str, tuple[str, Side]] = {
-    "scratchnet": ("scratchnet", scratchnet_side),
-    "keras": ("keras", keras_side),
-    "torch": ("torch", torch_side),
-    "torch fused": ("torch", _torch_variant(fused=True)),
-    "torch channels-last": ("torch", _torch_variant(fused=True, last=True)),
-    "torch compiled": ("torch", _torch_variant(fused=True, last=True, compiled=True)),
-    "jax": ("jax", jax_side),
+SIDES: dict[str, tuple[tuple[str, ...], Callable[[str, Shape, int], Side]]] = {      # name: packages it needs, how to make it
+    "scratchnet": ((), scratchnet_side),
+    "keras": (("keras", "tensorflow"), keras_side),
+    "torch": (("torch",), _torch()),
+    "torch fused": (("torch",), _torch(fused=True)),
+    "torch channels-last": (("torch",), _torch(fused=True, last=True)),
+    "torch compiled": (("torch",), _torch(fused=True, last=True, compiled=True)),
+    "jax": (("jax",), jax_side),
 }
+
+
+def versions(name: str) -> str:
+    """Name the packages of a side with their versions; importlib's PackageNotFoundError when one is missing."""
+    return ", ".join(f"{package} {version(package)}" for package in SIDES[name][0] or ("scratchnet",))

@@ -1,0 +1,119 @@
+"""Measure sides against each other, fairly: in turns within one run, each in a process of its own, all cores for whoever works.
+
+Times of two runs are never compared: what else a machine does changes from minute to minute. A side's number is the
+median of its times, and a comparison the ratio of two medians.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from scratchnet.tools.bench.sides import SIDES, versions
+from scratchnet.tools.bench.worker import MARK
+
+Times = dict[str, list[float]]
+WARM_UP = 1         # steps of a turn that are not counted: the caches are still another side's
+
+
+class Worker:
+    """A side in a process of its own."""
+
+    def __init__(self, side: str, net: str, data: str):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "scratchnet.tools.bench.worker", side, net, data],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            self.data = self._answer()["data"]
+        except EOFError:
+            reason = (self.process.communicate()[1].strip().splitlines() or ["no word said"])[-1]
+            raise ValueError(f"{side} cannot train {net} here: {reason}") from None
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith(MARK):
+                return json.loads(line[len(MARK) :])
+        raise EOFError
+
+    def ask(self, command: str) -> dict[str, Any]:
+        """Give a command and wait for its answer."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.communicate()
+
+
+def installed() -> dict[str, str]:
+    """Give the sides whose packages are here, with their versions."""
+    found = {}
+    for name in SIDES:
+        try:
+            found[name] = versions(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def in_turns(sides: Iterable[str], net: str, data: str, commands: Sequence[str], rounds: int) -> dict[str, dict[str, Any]]:
+    """Let each side obey each command, side after side, `rounds` times.
+
+    Returns
+    -------
+    dict
+        For each side: `seconds`, a list for each command; `bytes`, its peak memory; `data`, what it worked on; or
+        `failed`, the reason why it could not.
+    """
+    workers: dict[str, Worker] = {}
+    results: dict[str, dict[str, Any]] = {}
+    try:
+        for side in tqdm(list(sides), desc=f"{net} {data}: sides get ready", disable=None, leave=False):
+            try:
+                workers[side] = Worker(side, net, data)
+                results[side] = {"seconds": {command: [] for command in commands}, "data": workers[side].data}
+            except ValueError as error:
+                results[side] = {"failed": str(error)}
+        for _ in tqdm(range(rounds), desc=f"{net} {data}: rounds", disable=None, leave=False):
+            for command in commands:
+                for side, worker in workers.items():
+                    seconds = worker.ask(command)["seconds"]
+                    results[side]["seconds"][command] += seconds[WARM_UP:] if len(seconds) > WARM_UP else seconds
+        for side, worker in workers.items():
+            results[side]["bytes"] = worker.ask("memory")["bytes"]
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return results
+
+
+def medians(results: dict[str, dict[str, Any]], command: str) -> dict[str, float]:
+    """Give each side's median seconds for a command."""
+    return {side: float(np.median(r["seconds"][command])) for side, r in results.items() if "seconds" in r}
+
+
+def lead(seconds: dict[str, float]) -> float | None:
+    """Say how many times as fast as the fastest other side ours is; None without another side.
+
+    Examples
+    --------
+    >>> lead({"scratchnet": 2.0, "keras": 3.0, "torch": 5.0})
+    1.5
+    """
+    others = [value for side, value in seconds.items() if side != "scratchnet"]
+    return min(others) / seconds["scratchnet"] if others else None

@@ -1,0 +1,80 @@
+"""One side of a comparison in a process of its own: `python -m scratchnet.tools.bench.worker SIDE NET DATA`.
+
+It reads commands from its standard input, a line each, does what they say while the other sides wait, and answers with
+a line of JSON behind a mark (frameworks print lines of their own):
+
+    step N       N training steps on one batch: the seconds of each
+    predict N    the probabilities of N test images: the seconds
+    epoch        a whole epoch on the training images, validation included: the seconds and the validation accuracy
+    memory       the largest size that the process has had, in bytes
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from scratchnet import datasets, preprocessing
+from scratchnet.tools.bench.sides import BATCH, SIDES
+
+MARK = "scratchnet bench: "
+SHAPES = {"mnist": ((28, 28, 1), 60_000), "cifar10": ((32, 32, 3), 50_000)}
+
+
+def load(name: str) -> tuple[str, tuple[np.ndarray, ...]]:
+    """Give a data set as every side gets it, or noise of its size where it is not on this machine; and which of the two."""
+    shape, count = SHAPES[name]
+    if name in datasets.available():
+        data = datasets.load(name)
+        images = [preprocessing.normalize_images(x.reshape(-1, *shape)) for x in (data.x_train, data.x_test)]
+        return name, (images[0], preprocessing.one_hot(data.y_train, 10), images[1], preprocessing.one_hot(data.y_test, 10))
+    rng = np.random.default_rng(0)
+    images = [rng.random((n, *shape), dtype=np.float32) for n in (count, 10_000)]
+    labels = [np.eye(10, dtype=np.float32)[rng.integers(0, 10, len(x))] for x in images]
+    return f"noise as large as {name}", (images[0], labels[0], images[1], labels[1])
+
+
+def peak_memory() -> int:
+    """Give the largest resident size of this process so far, in bytes."""
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size if sys.platform == "darwin" else size * 1024
+
+
+def main(side_name: str, net: str, data_name: str) -> None:
+    """Answer commands until the input ends."""
+
+    def answer(**said: Any) -> None:
+        print(MARK + json.dumps(said), flush=True)
+
+    data, (x, y, x_test, y_test) = load(data_name)
+    side = SIDES[side_name][1](net, SHAPES[data_name][0], 10)
+    for _ in range(3):
+        side.step(x[:BATCH], y[:BATCH])         # compiles what is to be compiled
+    answer(ready=True, data=data)
+    for line in sys.stdin:
+        command, *rest = line.split()
+        began = time.perf_counter()
+        if command == "step":
+            seconds = []
+            for _ in range(int(rest[0])):
+                began = time.perf_counter()
+                side.step(x[:BATCH], y[:BATCH])
+                seconds.append(time.perf_counter() - began)
+            answer(seconds=seconds)
+        elif command == "predict":
+            side.predict(x_test[: int(rest[0])])
+            answer(seconds=[time.perf_counter() - began])
+        elif command == "epoch":
+            accuracy = side.epoch(x, y, x_test, y_test)
+            answer(seconds=[time.perf_counter() - began], accuracy=accuracy)
+        else:
+            answer(bytes=peak_memory())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])
