@@ -82,8 +82,9 @@ def rows(results: Sequence[Result], epochs: int | None = None) -> list[Row]:
 
 
 def values(found: Sequence[Row], key: str) -> list[float]:
-    """Take one value of each row, those that are None left out."""
-    return [float(value) for one in found if (value := getattr(one, key)) is not None]
+    """Take one value of each row; none at all where one seed never came there, for a mean of the others would flatter."""
+    taken = [getattr(one, key) for one in found]
+    return [] if None in taken else [float(value) for value in taken]
 
 
 def mean_spread(numbers: Sequence[float], digits: int = 4) -> str:

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from scratchnet.tools.reproduce import ledger, numbers, results
 from scratchnet.tools.reproduce.experiments import SHAPES, Experiment, Net, Plan
 from scratchnet.tools.reproduce.results import Result
@@ -95,6 +97,20 @@ def verdict(a_name: str, a: Sequence[float], b_name: str, b: Sequence[float], di
     return f"{both}: **{a_name if higher > 0 else b_name} is higher** with every seed"
 
 
+def difference(a: Sequence[float], b: Sequence[float], digits: int = 4) -> str:
+    """Write by how much the mean of `a` is above that of `b`, and whether the seeds agree on it.
+
+    >>> difference([3.0, 4.0], [1.0, 2.0], 1), difference([3.0, 4.0], [3.5, 3.5], 1), difference([3.0], [1.0], 1)
+    ('**+2.0**, clear', '+0.0, seeds overlap', '+2.0, one seed')
+    """
+    if not a or not b:
+        return "–"
+    by = f"{float(np.mean(a)) - float(np.mean(b)):+.{digits}f}"
+    if min(len(a), len(b)) < 2:
+        return f"{by}, one seed"
+    return f"**{by}**, clear" if numbers.compare(a, b) else f"{by}, seeds overlap"
+
+
 def missing(page: Page, group: str) -> str:
     """Say what of a group is not trained yet, and how it is; nothing when all is."""
     left = [e.name for e in page.plan.groups[group] if not page.of(e)]
@@ -102,6 +118,11 @@ def missing(page: Page, group: str) -> str:
         return ""
     quick = " --quick" if page.plan.quick else ""
     return f"Not trained yet: {', '.join(f'`{name}`' for name in left)}. `scratchnet reproduce{quick} --only {group}` does it."
+
+
+def spoken(data: str) -> str:
+    """Write a data set's name as one says it."""
+    return {"mnist": "MNIST", "cifar10": "CIFAR-10"}.get(data, data)
 
 
 def epochs_of(values: Iterable[Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scratchnet.tools.reproduce import ledger
-from scratchnet.tools.reproduce.page import Page, table
+from scratchnet.tools.reproduce.page import Page, spoken, table
 
 ABOUT = """Multiply-adds and bytes are for one image: backward's are those of the parameters' gradients and of the input's,
 which the first layer does without. "Kept" is what training keeps of an image for backward; an array that two layers keep
@@ -22,7 +22,7 @@ def costs(page: Page) -> str:
     machine = found["machine"]
     parts.append(f"{ABOUT} Measured on {machine['processor']}, {machine['threads']} thread{'s' * (machine['threads'] != 1)}.")
     for name, net in found["nets"].items():
-        parts += [f"### {name.replace(' ', ' on ')}", _table(net), _words(net)]
+        parts += [f"### {name.split()[0]} on {spoken(name.split()[1])}", _table(net), _words(net)]
     parts += ["### Why net_1 is slow", *_why(found["nets"])]
     return "\n\n".join(parts)
 
@@ -77,7 +77,7 @@ def _why(nets: dict[str, Any]) -> list[str]:
         gap = one["step_seconds"] - two["step_seconds"]
         shares = ", ".join(f"{name} {seconds / gap:.0%}" for name, seconds in most) if gap > 0 else "none"
         lines.append(
-            f"- {data}: net_1 has {total['parameters'][0] / total['parameters'][1]:.1f} times net_2's parameters and "
+            f"- {spoken(data)}: net_1 has {total['parameters'][0] / total['parameters'][1]:.1f} times net_2's parameters and "
             f"{total['forward_madds'][0] / total['forward_madds'][1]:.1f} times its multiply-adds; a step takes {slower:.1f} "
             f"times as long. Of the additional time: {shares}."
         )

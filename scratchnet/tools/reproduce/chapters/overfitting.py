@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet import plotting
-from scratchnet.tools.reproduce import trial
+from scratchnet import datasets, plotting
 from scratchnet.tools.reproduce.experiments import NET_1, NET_2, Experiment
 from scratchnet.tools.reproduce.numbers import early_stop, mean_spread, values
-from scratchnet.tools.reproduce.page import Page, epochs_of, missing, table
+from scratchnet.tools.reproduce.page import Page, epochs_of, missing, spoken, table
 from scratchnet.tools.reproduce.results import Result
 
 PATIENCES = (1, 2, 3, 5)
@@ -22,7 +21,7 @@ which epoch's weights it would have given back, and what these were worth stands
 
 def overfitting(page: Page) -> str:
     """Write the chapter."""
-    parts = [f"## 3. Where does overfitting begin on {page.plan.photographs}?", missing(page, "overfitting")]
+    parts = [f"## 3. Where does overfitting begin on {spoken(page.plan.photographs)}?", missing(page, "overfitting")]
     nets = [e for net in (NET_1, NET_2) if page.of(e := Experiment(net, page.plan.photographs))]
     if nets:
         parts += [ABOUT, begins(page, nets), stopping(page, nets), picture(page, nets)]
@@ -75,7 +74,7 @@ def stopping(page: Page, nets: list[Experiment]) -> str:
 
 def picture(page: Page, nets: list[Experiment]) -> str:
     """Draw the first seed's curves with each patience on them."""
-    histories = {f"{e.net.name} on {e.data}": page.of(e)[0]["history"] for e in nets}
+    histories = {f"{e.net.name} on {spoken(e.data)}": page.of(e)[0]["history"] for e in nets}
     histories = {name: history for name, history in histories.items() if history.get("val_loss")}
     if not histories:
         return ""
@@ -96,7 +95,7 @@ def answers(page: Page, both: list[Experiment]) -> list[str]:
         confusion = np.array(result["answers"]["confusion"])
         K = len(confusion)
         true, said = (np.repeat(grid.ravel(), confusion.ravel()) for grid in np.indices((K, K)))
-        names, title = result["class_names"], f"{e.net.name} on {e.data}, last epoch, seed {result['seed']}"
+        names, title = result["class_names"], f"{e.net.name} on {spoken(e.data)}, last epoch, seed {result['seed']}"
         parts.append(f"**{title}.** {_confusions(confusion, names)}")
         name = f"confusion-{e.data}"
         parts.append(page.picture(name, f"Confusion of {title}", plotting.confusion_matrix, true, said, names, title=title))
@@ -120,7 +119,7 @@ def _classes(results: list[Result]) -> str:
     for result in results:
         confusion = np.array(result["answers"]["confusion"])
         share = np.diag(confusion) / np.maximum(confusion.sum(axis=1), 1)
-        columns.append([f"{result['class_names'][k]} {share[k]:.3f}" for k in np.argsort(share, kind="stable")])
+        columns.append([f"{result['class_names'][k]}: {share[k]:.3f}" for k in np.argsort(share, kind="stable")])
     head = [f"classes of `{result['name']}`, the hardest first" for result in results]
     return table(head, zip(*columns, strict=False))
 
@@ -144,7 +143,7 @@ def _mistakes(page: Page, e: Experiment, result: Result, title: str) -> str:
     if not found:
         return ""
     try:
-        images = trial.images(e.data, e.limit, e.preprocessing).x_test
+        images = datasets.load(e.data).x_test
     except (OSError, ValueError) as error:
         return f"(The surest mistakes are not drawn: {' '.join(str(error).split())})"
     probabilities = np.zeros((len(found), len(result["class_names"])))

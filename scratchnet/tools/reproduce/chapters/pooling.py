@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from scratchnet import plotting
 from scratchnet.tools.reproduce.experiments import CELLS, HALVING, NET_1, NET_2, Experiment, Net
 from scratchnet.tools.reproduce.numbers import mean_spread, values
-from scratchnet.tools.reproduce.page import Page, epochs_of, missing, size, table, verdict
+from scratchnet.tools.reproduce.page import Page, difference, epochs_of, missing, size, spoken, table
 
 ABOUT = """The study compares net_1 (stride 1, max-pooling) with net_2 (stride 2, no pooling): two changes at once. Here
 the second convolution's stride, 1 or 2, meets each kind of pooling, all else equal. This pooling, 2×2 with stride 1,
@@ -19,7 +17,7 @@ with the second convolution's work of net_1."""
 def pooling(page: Page) -> str:
     """Write the chapter."""
     epochs = page.plan.short["pooling"]
-    title = f"## 1. Does max-pooling make {page.plan.digits} converge in fewer epochs?"
+    title = f"## 1. Does max-pooling make {spoken(page.plan.digits)} converge in fewer epochs?"
     parts = [title, ABOUT, missing(page, "pooling")]
     if page.done("pooling"):
         parts += [f"The first {epochs} epochs, the same seeds for all.", cells(page, epochs)]
@@ -71,7 +69,7 @@ def pictures(page: Page, epochs: int) -> str:
             plotting.compare,
             accuracy,
             ylabel="validation accuracy",
-            title="mean over seeds, from lowest to highest",
+            title="line: mean over seeds; band: from lowest to highest",
         ),
         page.picture(
             "pooling-gap",
@@ -93,6 +91,7 @@ def _series(page: Page, net: Net, key: str, epochs: int) -> list[list[float]]:
     return [[t - v for t, v in zip(train, test, strict=True)] for train, test in both]
 
 
+OTHERS = ("max", "min", "none")
 MEASURES = {
     "first": ("validation accuracy after epoch 1", 4),
     "to_98": ("epochs to 98 %", 1),
@@ -108,28 +107,28 @@ def answers(page: Page, epochs: int) -> str:
         return values(page.rows(Experiment(net, page.plan.digits), epochs), key)
 
     pairs = {
-        "The study's own comparison": (("net_1", NET_1), ("net_2", NET_2)),
-        "Pooling alone, stride 1": (("max", Net(1, "max")), ("none", Net(1))),
-        "Pooling alone, stride 2": (("max", Net(2, "max")), ("none", Net(2))),
-        "Stride alone, no pooling": (("stride 1", Net(1)), ("stride 2", Net(2))),
-        "Stride alone, max-pooling": (("stride 1", Net(1, "max")), ("stride 2", Net(2, "max"))),
-        "Equal parameters": (("halving by max", Net(1, "max", 2)), ("halving by stride", Net(2))),
+        "the study's own: net_1 - net_2": (NET_1, NET_2),
+        "pooling, stride 1: max - none": (Net(1, "max"), Net(1)),
+        "pooling, stride 2: max - none": (Net(2, "max"), Net(2)),
+        "stride, no pooling: 1 - 2": (Net(1), Net(2)),
+        "stride, max-pooling: 1 - 2": (Net(1, "max"), Net(2, "max")),
+        "equal parameters: halving by max - by stride": (Net(1, "max", 2), Net(2)),
     }
-    lines = []
-    for what, ((a_name, a), (b_name, b)) in pairs.items():
-        said = [f"{words}: {verdict(a_name, of(a, key), b_name, of(b, key), d)}" for key, (words, d) in MEASURES.items()]
-        lines += [f"**{what}, {a_name} against {b_name}.**\n", *(f"- {one[0].upper()}{one[1:]}." for one in said), ""]
-
-    lines += ["**What net_1 has over net_2, shared out**: pooling (at stride 1) and stride (without pooling) add up to it.\n"]
-    for key, (words, digits) in MEASURES.items():
-        means = [np.mean(found) if (found := of(net, key)) else np.nan for net in (NET_1, Net(1), NET_2)]
-        if np.isfinite(means).all():
-            whole, by_pooling, by_stride = means[0] - means[2], means[0] - means[1], means[1] - means[2]
-            lines.append(f"- {words}: {whole:+.{digits}f}, of which pooling {by_pooling:+.{digits}f}, stride {by_stride:+.{digits}f}")
-
-    lines += ["", "The study's theory says that average pooling overfits less. Training minus validation accuracy at the end:\n"]
-    for stride in (1, 2):
-        for other in ("max", "min", "none"):
-            a, b = Net(stride, "average"), Net(stride, other)
-            lines.append(f"- Stride {stride}: {verdict('average', of(a, 'gap'), other, of(b, 'gap'))}.")
-    return "\n".join(lines)
+    lines = [
+        [what, *(difference(of(a, key), of(b, key), digits) for key, (_, digits) in MEASURES.items())]
+        for what, (a, b) in pairs.items()
+    ]
+    head = ["difference", *(words for words, _ in MEASURES.values())]
+    about = (
+        "What one change does, as a difference of means. *Clear* where every seed of one lies on the same side of every seed of "
+        "the other. The first line is the sum of the second and the fourth: what pooling and what the stride does."
+    )
+    gaps = [
+        [f"stride {stride}", *(difference(of(Net(stride, "average"), "gap"), of(Net(stride, other), "gap")) for other in OTHERS)]
+        for stride in (1, 2)
+    ]
+    theory = (
+        "The study's theory says that average pooling overfits less. Training minus validation accuracy at the end, average "
+        "pooling's minus that of others; below 0 is less overfitting:"
+    )
+    return "\n\n".join([about, table(head, lines), theory, table(["average against", *OTHERS], gaps)])

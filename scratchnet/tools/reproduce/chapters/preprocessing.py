@@ -5,7 +5,7 @@ from __future__ import annotations
 from scratchnet import plotting
 from scratchnet.tools.reproduce.experiments import NET_2, Experiment
 from scratchnet.tools.reproduce.numbers import mean_spread, values
-from scratchnet.tools.reproduce.page import Page, epochs_of, missing, table, verdict
+from scratchnet.tools.reproduce.page import Page, epochs_of, missing, spoken, table, verdict
 
 NAMES = {"scale": "/ 255", "standardize": "standardized"}
 
@@ -33,10 +33,10 @@ def scaling(page: Page, epochs: int) -> str:
                 first, gap = mean_spread(values(rows, "first")), mean_spread(values(rows, "gap"))
                 at = f"{mean_spread(best[prepared])} ({epochs_of(r.best_epoch for r in rows)})"
                 low = f"{mean_spread(values(rows, 'low_loss'))} ({epochs_of(r.low_epoch for r in rows)})"
-                lines.append([data, words, len(rows), first, at, low, gap])
+                lines.append([spoken(data), words, len(rows), first, at, low, gap])
                 panels.setdefault(data, {})[words] = page.series(e, "val_accuracy", epochs)
         said.append(
-            f"- {data}, best validation accuracy in {epochs} epochs: "
+            f"- {spoken(data)}, best validation accuracy in {epochs} epochs: "
             f"{verdict(NAMES['standardize'], best['standardize'], NAMES['scale'], best['scale'])}."
         )
     head = ["data", "pixels", "seeds", "validation accuracy, epoch 1", "best (epoch)", "lowest validation loss (epoch)"]
@@ -50,11 +50,11 @@ def scaling(page: Page, epochs: int) -> str:
 def _picture(page: Page, data: str, lines: dict[str, list[list[float]]]) -> str:
     return page.picture(
         f"pixels-{data}",
-        f"Validation accuracy per epoch on {data}, by preprocessing",
+        f"Validation accuracy per epoch on {spoken(data)}, by preprocessing",
         plotting.compare,
-        {data: lines},
+        {spoken(data): lines},
         ylabel="validation accuracy",
-        title="net_2: mean over seeds, from lowest to highest",
+        title="net_2 (line: mean over seeds; band: from lowest to highest)",
     )
 
 
@@ -66,14 +66,14 @@ def labels(page: Page) -> str:
         if all(pair):
             a, b = (found[0] for found in pair)
             if a["versions"] != b["versions"]:
-                lines.append(f"- {data}: trained by different versions, so their bits say nothing; remove both and train again.")
+                lines.append(f"- {spoken(data)}: trained by different versions, so their bits say nothing; remove both and train again.")
                 continue
             keys = [key for key in a["history"] if key != "seconds"]
             same = all(a["history"][key] == b["history"][key] for key in keys) and a["weights_sha256"] == b["weights_sha256"]
             result = "the same bits, every weight and every number of the history" if same else "**different bits**"
             epochs = len(a["history"]["loss"])
             lines.append(
-                f"- {data}, {epochs} epoch{'s' * (epochs != 1)} on {a['training_images']:,} images: {result} "
+                f"- {spoken(data)}, {epochs} epoch{'s' * (epochs != 1)} on {a['training_images']:,} images: {result} "
                 f"(loss {a['history']['loss'][-1]!r} and {b['history']['loss'][-1]!r})."
             )
     return "One-hot labels with `categorical_crossentropy` against integers with `sparse_categorical_crossentropy`:\n\n" + (

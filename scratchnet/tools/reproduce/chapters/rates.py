@@ -8,7 +8,7 @@ from scratchnet import plotting
 from scratchnet.tools import train
 from scratchnet.tools.reproduce.experiments import NET_2, Experiment
 from scratchnet.tools.reproduce.numbers import mean_spread, row, values, winners
-from scratchnet.tools.reproduce.page import Page, epochs_of, missing, table, verdict
+from scratchnet.tools.reproduce.page import Page, epochs_of, missing, spoken, table, verdict
 
 PAPER = 1.0  # Zeiler's Adadelta has no rate, which is a rate of 1
 GRADIENT = 0.01
@@ -17,7 +17,7 @@ GRADIENT = 0.01
 def rates(page: Page) -> str:
     """Write the chapter."""
     epochs = page.plan.short["rates"]
-    parts = [f"## 2. Which optimizer wins on {page.plan.photographs}, and why does Adadelta crawl?", missing(page, "rates")]
+    parts = [f"## 2. Which optimizer wins on {spoken(page.plan.photographs)}, and why does Adadelta crawl?", missing(page, "rates")]
     if page.done("rates"):
         about = f"net_2, the first {epochs} epochs. The sweep has one seed; each optimizer's best rate has all of them."
         parts += [about, sweep(page, epochs), picture(page, epochs), best_rates(page, epochs)]
@@ -67,7 +67,7 @@ def picture(page: Page, epochs: int) -> str:
         lines,
         defaults={o: default(o) for o in lines},
         ylabel=f"best validation accuracy in {epochs} epochs",
-        title=f"net_2 on {page.plan.photographs}, one seed",
+        title=f"net_2 on {spoken(page.plan.photographs)}, one seed",
     )
 
 
@@ -77,7 +77,7 @@ def best_rates(page: Page, epochs: int) -> str:
     if not won:
         return "Which rate is best is said when the whole sweep is finished."
     experiments = page.plan.experiments
-    lines, at_best, at_default, curves = [], {}, {}, {}
+    lines, at_best, at_default, curves, usual_curves = [], {}, {}, {}, {}
     for optimizer, name in won.items():
         e, usual = experiments[name], Experiment(NET_2, page.plan.photographs, optimizer)
         tried = sorted(rate_of(other) for other in page.plan.groups["rates"] if other.optimizer == optimizer)
@@ -94,10 +94,8 @@ def best_rates(page: Page, epochs: int) -> str:
                 len(best),
             ]
         )
-        curves[f"{optimizer}, {rate_of(e):g}"] = page.series(e, "val_accuracy", epochs)
-    usual_curves = {
-        f"{o}, {default(o):g}": page.series(Experiment(NET_2, page.plan.photographs, o), "val_accuracy", epochs) for o in won
-    }
+        curves[optimizer] = page.series(e, "val_accuracy", epochs)
+        usual_curves[optimizer] = page.series(usual, "val_accuracy", epochs)
     head = ["optimizer", "default rate", "best validation accuracy there", "best rate"]
     text = [table([*head, "best validation accuracy there (epoch)", "seeds"], lines)]
     text.append(
@@ -107,7 +105,7 @@ def best_rates(page: Page, epochs: int) -> str:
             plotting.compare,
             {"at the defaults": usual_curves, "each at its best rate": curves},
             ylabel="validation accuracy",
-            title=f"net_2 on {page.plan.photographs}: mean over seeds, from lowest to highest",
+            title=f"net_2 on {spoken(page.plan.photographs)} (line: mean over seeds; band: from lowest to highest)",
         )
     )
     said = []

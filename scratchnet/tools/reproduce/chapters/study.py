@@ -8,7 +8,7 @@ import numpy as np
 
 from scratchnet import plotting
 from scratchnet.tools.reproduce.numbers import compare, mean_spread, values
-from scratchnet.tools.reproduce.page import Page, epochs_of, missing, table
+from scratchnet.tools.reproduce.page import Page, epochs_of, missing, spoken, table
 from scratchnet.tools.reproduce.published import KERAS, KERAS_VERSION, STUDY, STUDY_CEILING, TOLERANCE
 
 
@@ -147,7 +147,7 @@ def figures(page: Page) -> list[str]:
     for e in page.done("study"):
         result = page.of(e)[0]
         if result["history"].get("loss"):
-            title = f"{e.net.name} on {e.data}, {e.optimizer}, seed {result['seed']}"
+            title = f"{e.net.name} on {spoken(e.data)}, {e.optimizer.capitalize()}, seed {result['seed']}"
             lines.append(
                 page.picture(e.name, f"Accuracy and loss per epoch: {title}", plotting.history, result["history"], title=title)
             )
