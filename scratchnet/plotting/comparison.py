@@ -61,9 +61,10 @@ def compare(
     row = np.ravel(figure.subplots(1, len(panels), sharey=True, squeeze=False))
     for axes, (heading, panel) in zip(row, panels.items(), strict=True):
         for name, runs in panel.items():
-            if name in names:
+            drawn = [np.asarray(run, float) for run in runs if len(run)]
+            if drawn:
                 k = names.index(name)
-                _band(axes, [np.asarray(run, float) for run in runs if len(run)], name, COLORS[k % 7], MARKERS[k % 7])
+                _band(axes, drawn, name, COLORS[k % 7], MARKERS[k % 7])
         epochs = max((len(run) for runs in panel.values() for run in runs), default=1)
         axes.set_xticks(epoch_ticks(epochs))
         axes.set_xlim(0.5, epochs + 0.5)

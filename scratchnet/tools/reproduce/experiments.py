@@ -58,6 +58,10 @@ class Net:
         """Make the network; the study's two are its own lines in `scratchnet.networks`."""
         if self.name in ("net_1", "net_2"):
             return getattr(networks, self.name)(sample_shape, K, seed=seed)
+        return self.assemble(sample_shape, K, seed)
+
+    def assemble(self, sample_shape: tuple[int, ...], K: int, seed: int) -> Model:
+        """Make the network from its stride and its pooling."""
         input_x = Input(shape=sample_shape)
         x = Conv2D(32, (3, 3), activation="relu", strides=1, padding="same")(input_x)
         x = Conv2D(64, (3, 3), activation="relu", strides=self.stride, padding="same")(x)

@@ -113,7 +113,6 @@ def count(model: Model) -> list[Row]:
         forward = multiply_adds(layer)
         # The gradient of the weights costs as much again, that of the input too; the first layer's input needs none.
         first = layer.node is not None and layer.node.parents == (model.nodes[0],)
-        height, width, *_ = fields[layer.node]
         rows.append(
             {
                 "layer": str(layer.name),
@@ -122,7 +121,7 @@ def count(model: Model) -> list[Row]:
                 "parameters": layer.count_params(),
                 "forward_madds": forward,
                 "backward_madds": forward * (1 if first else 2),
-                "receptive_field": [height, width],
+                "receptive_field": list(fields[layer.node]),
             }
         )
     return rows
@@ -139,25 +138,29 @@ def multiply_adds(layer: Layer) -> int:
     return 0
 
 
-def receptive_fields(model: Model) -> dict[Any, tuple[int, int, int, int]]:
-    """Tell of each node how many rows and columns of the image its numbers can depend on, and its step in pixels.
+def receptive_fields(model: Model) -> dict[Any, tuple[int, int]]:
+    """Tell of each node how many rows and columns of the image one of its numbers can depend on.
 
     A window of k cells, each of which sees r pixels, j pixels apart from the next, sees r + (k - 1)·j; a stride of s
-    makes the next step s·j. A dense layer sees all.
+    makes the next step s·j. A dense layer sees whatever all cells before it see.
     """
     H, W = model.nodes[0].shape[:2]
-    fields: dict[Any, tuple[int, int, int, int]] = {model.nodes[0]: (1, 1, 1, 1)}
+    sees: dict[Any, tuple[int, int]] = {model.nodes[0]: (1, 1)}
+    step = {model.nodes[0]: (1, 1)}
+    cells = {model.nodes[0]: (H, W)}
     for node in model.nodes[1:]:
         layer: Any = node.layer
-        high, wide, down, across = (max(values) for values in zip(*(fields[parent] for parent in node.parents), strict=True))
+        parent = max(node.parents, key=lambda parent: sees[parent])
+        (high, wide), (down, across) = sees[parent], step[parent]
+        cells[node] = node.shape[:2] if len(node.shape) == 3 else cells[parent]
         window = getattr(layer, "kernel_size", getattr(layer, "pool_size", None))
+        if isinstance(layer, Dense):
+            window, cells[node] = cells[parent], (1, 1)
         if window is not None:
             high, wide = min(H, high + (window[0] - 1) * down), min(W, wide + (window[1] - 1) * across)
-            down, across = down * layer.strides[0], across * layer.strides[1]
-        elif isinstance(layer, Dense):
-            high, wide = H, W
-        fields[node] = (high, wide, down, across)
-    return fields
+            down, across = (s * j for s, j in zip(getattr(layer, "strides", (1, 1)), (down, across), strict=True))
+        sees[node], step[node] = (high, wide), (down, across)
+    return sees
 
 
 def kept(model: Model, x: np.ndarray) -> dict[str, int]:

@@ -66,7 +66,7 @@ def labels(page: Page) -> str:
         if all(pair):
             a, b = (found[0] for found in pair)
             if a["versions"] != b["versions"]:
-                lines.append(f"- {spoken(data)}: trained by different versions, so their bits say nothing; remove both and train again.")
+                lines.append(f"- {spoken(data)}: trained by different versions, so their bits say nothing; train both again.")
                 continue
             keys = [key for key in a["history"] if key != "seconds"]
             same = all(a["history"][key] == b["history"][key] for key in keys) and a["weights_sha256"] == b["weights_sha256"]
