@@ -55,7 +55,8 @@ def write(plan: Plan, out: Path) -> Path:
 
 def made(page: Page) -> str:
     """Tell the command, the seeds, the versions and the machines."""
-    quick = " --quick" if page.plan.quick else ""
+    command = "scratchnet reproduce" + " --quick" * page.plan.quick
+    command += "" if page.out.is_absolute() else f" --out {page.out.as_posix()}"
     results = [result for found in page.known.values() for result in found]
     epochs = sum(len(result["history"].get("loss", ())) for result in results)
     seconds = sum(sum(result["history"].get("seconds", ())) for result in results)
@@ -70,8 +71,8 @@ def made(page: Page) -> str:
     head = ["machine", "versions", "trainings"]
     return "\n\n".join(
         [
-            f"`scratchnet reproduce{quick}`, with `--out` naming this page's folder. What is finished is not trained again; to do "
-            "one anew, remove its file in `histories/`.",
+            f"`{command}` makes this page and all that it shows, at once or in parts (`--only`). What is finished is not trained "
+            "again; to do one anew, remove its file in `histories/`.",
             f"{whole}, {seconds / 60:.0f} minutes of training and validation.",
             table(head, ([*key, count] for key, count in lines.items())),
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -133,7 +133,7 @@ def _share(at_default: float, at_best: float) -> str:
     return f"{share:.0%} of the difference is one of default rates." if share > 0 else "it is none of default rates."
 
 
-@lru_cache(maxsize=None)
+@cache
 def steps() -> str:
     """Let each rule move one weight along a gradient that stays the same, and tell how far it came."""
     marks = (1, 391, 6256)  # a step; an epoch and sixteen of CIFAR-10 in batches of 128
