@@ -13,10 +13,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 exclude_patterns = ["_build", "results/discussion.md", "results/runs"]     # the first is part of results/index.md
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
-suppress_warnings = [
-    "misc.highlighting_failure",    # code with "…" for what is left out is no Python
-    "toc.empty_glob",               # results/ is there once a full run of `scratchnet reproduce` is
-]
+suppress_warnings = ["misc.highlighting_failure"]      # code with "…" for what is left out is no Python
 
 html_theme = "furo"
 html_title = f"scratchnet {version}"

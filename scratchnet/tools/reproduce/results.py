@@ -33,7 +33,7 @@ Result = dict[str, Any]
 
 NUMBERS_COME_FROM = (
     *("kernels", "layers", "losses", "optimizers", "initializers", "padding"),
-    *("networks", "model", "training", "compiled", "plan"),
+    *("networks", "model", "training", "compiled", "plan", "preprocessing"),
 )
 
 
