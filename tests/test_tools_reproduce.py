@@ -1,11 +1,13 @@
 """`scratchnet reproduce`: what is trained, that it resumes to the same bits, that nothing is trained twice or half there."""
 
+import io
 import json
 import os
 
 import pytest
 from small_runs import refused
 from small_studies import made_up, tiny, tiny_images, write_all
+from tqdm import tqdm
 
 from scratchnet import cli, networks
 from scratchnet.callbacks import Callback
@@ -293,6 +295,28 @@ def test_an_interrupted_campaign_says_how_to_go_on(tmp_path, small_plan, capsys,
     monkeypatch.setattr(trial, "run", interrupted)
     assert cli.main(["reproduce", "--out", str(tmp_path)]) == 130
     assert "the same command goes on" in capsys.readouterr().err
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_one_bar_moves_with_every_batch_and_no_line_is_printed(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr", Terminal())
+    bars = []
+    monkeypatch.setattr(campaign, "tqdm", lambda **settings: bars.append(tqdm(file=Terminal(), **settings)) or bars[0])
+    progress = campaign.Progress(20.0)
+    progress.set_params({"epochs": 1, "steps": 4})
+    progress.start("net_1-mnist-adam-seed0", 10.0)
+    progress.on_epoch_begin(0)
+    for batch in range(4):
+        progress.on_train_batch_end(batch, {"loss": 0.5})
+    progress.on_epoch_end(0, {"loss": 0.5})
+    assert bars[0].n == 10.0
+    assert bars[0].desc.startswith("net_1-mnist-adam-seed0 epoch 1/1: loss 0.5000")
+    progress.close()
+    assert capsys.readouterr().out == ""
 
 
 def test_the_first_seed_comes_first_for_all():

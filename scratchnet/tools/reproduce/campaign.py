@@ -35,16 +35,20 @@ class Progress(Callback):
         self.bar = tqdm(total=total, disable=None, dynamic_ncols=True, bar_format=form)
         self.total, self.done, self.began = total, 0.0, time.perf_counter()
         self.work = 0.0
-        self.title = ""
+        self.title = self.epoch = ""
 
     def start(self, title: str, work: float) -> None:
         """Name the next training, and the work of one of its epochs."""
         self.title, self.work = title, work
 
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Name the epoch."""
+        self.epoch = f"{self.title} epoch {epoch + 1}/{self.params['epochs']}"
+
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Move the bar on."""
         if not self.bar.disable:
-            self.bar.set_description_str(f"{self.title}  {describe(dict(logs or {}))}", refresh=False)
+            self.bar.set_description_str(f"{self.epoch}: {describe(dict(logs or {}))}", refresh=False)
             self.bar.update(self.work / self.params["steps"])
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -53,8 +57,7 @@ class Progress(Callback):
         if self.bar.disable:
             share = min(self.done / self.total, 1.0) if self.total else 1.0
             left = clock((time.perf_counter() - self.began) * (1 - share) / share)
-            values = describe(dict(logs or {}))
-            print(f"{self.title} epoch {epoch + 1}/{self.params['epochs']}: {values}; {share:.0%} done, {left} left", flush=True)
+            print(f"{self.epoch}: {describe(dict(logs or {}))}; {share:.0%} done, {left} left", flush=True)
 
     def close(self) -> None:
         """Take the bar away."""
