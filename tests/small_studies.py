@@ -37,7 +37,7 @@ def made_up(experiment, seed, *, best=None, classes=10, failure=None):
         "loss": (1.5 * np.exp(-0.2 * np.arange(n))).tolist(),
         "accuracy": np.minimum(0.999, rise * best + 0.02 * np.arange(n)).tolist(),
         "val_loss": (1.0 + 0.05 * (np.arange(n) - turn) ** 2 + 0.001 * rng.random(n)).tolist(),
-        "val_accuracy": (rise / rise.max() * best).tolist(),
+        "val_accuracy": [*(rise * best)[:-1].tolist(), best],
         "seconds": (10 + rng.random(n)).tolist(),
     }
     probabilities = rng.dirichlet(np.ones(classes), 60)

@@ -148,6 +148,20 @@ def test_six_that_are_kerass_agree_and_one_that_is_not_differs(page, agreeing, t
     assert "not found: we are above it" not in other
 
 
+def test_what_the_study_says_of_pooling_is_held_against_the_same_net_without_it(agreeing, tmp_path, undrawn):
+    _, plan = agreeing
+
+    def said(**best):
+        write_all(tmp_path, plan, **best)
+        text = report.write(plan, tmp_path).read_text(encoding="utf-8")
+        (line,) = (line for line in text.splitlines() if line.startswith("| with max-pooling MNIST"))
+        return line.split("|")[3].strip()
+
+    assert said(net_1_mnist_adam=0.99, stride1_none_mnist_adam=0.985) == "confirmed"
+    assert said(net_1_mnist_adam=0.985, stride1_none_mnist_adam=0.99) == "the contrary"
+    assert said(net_1_mnist_adam=0.99, stride1_none_mnist_adam=0.99) == "not found: no clear difference"
+
+
 def test_every_chapter_is_there_and_every_picture_it_shows(page, agreeing):
     out, _ = agreeing
     chapters = [line for line in page.splitlines() if line.startswith("## ")]

@@ -84,8 +84,12 @@ def run(plan: Plan, selected: Mapping[str, Experiment], seeds: int, out: Path) -
     ValueError
         When a finished result has other settings than are asked for: before anything is trained.
     """
-    work = sum(epoch_work(e) * e.epochs for e, seed in tasks(plan, selected, seeds, out) if not results.finished(out, e, seed))
-    work += unknown_work(plan, selected, seeds, out)
+    every = list(tasks(plan, selected, seeds, out))
+    left = [e for e, seed in every if results.finished(out, e, seed) is None]
+    if left:
+        count = sum(e.epochs for e in left)
+        print(f"{len(left)} of {len(every)} trainings are left, {count} epochs; --out {out} keeps what is finished", flush=True)
+    work = sum(epoch_work(e) * e.epochs for e in left) + unknown_work(plan, selected, seeds, out)
     progress = Progress(work)
     try:
         for experiment, seed in tasks(plan, selected, seeds, out):
