@@ -28,6 +28,7 @@ def noise(name):
 def noise_for_images():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load", noise)
+        patch.setattr(datasets, "status", list)  # no set is missing
         # Figures are made, not painted: that takes half a second each, and tests/test_plotting.py does it.
         patch.setattr(Figure, "savefig", lambda figure, file, format: file.write(b"\x89PNG"))
         yield
@@ -248,6 +249,16 @@ def test_what_is_not_trained_yet_is_named_with_the_command_that_does_it(tmp_path
     assert "`scratchnet reproduce --only pooling` does it." in text
     assert "`scratchnet reproduce --only ledger` does it." in text
     assert "| `net_1-cifar10-adam` | 1 |" in text
+
+
+def test_a_report_downloads_nothing(tmp_path, undrawn, monkeypatch):
+    monkeypatch.setattr(datasets, "load", lambda name: pytest.fail("a report needs no download"))
+    absent = datasets.Status("cifar10", "", None, 0, "downloaded at its first use")
+    monkeypatch.setattr(datasets, "status", lambda: [absent])
+    plan = experiments.plan()
+    e = plan.experiments["net_1-cifar10-adam"]
+    results.write(results.path(tmp_path, e.name, 0), made_up(e, 0))
+    assert "`scratchnet data fetch cifar10` gets them" in report.write(plan, tmp_path).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["net_2-cifar10-adadelta-1", "net_2-mnist-adam", "net_2-mnist-adam-standardize"])

@@ -142,10 +142,9 @@ def _mistakes(page: Page, e: Experiment, result: Result, title: str) -> str:
     found: list[dict[str, Any]] = result["answers"]["mistakes"]
     if not found:
         return ""
-    try:
-        images = datasets.load(e.data).x_test
-    except (OSError, ValueError) as error:
-        return f"(The surest mistakes are not drawn: {' '.join(str(error).split())})"
+    if any(status.name == e.data and "downloaded" in status.note for status in datasets.status()):
+        return f"(The surest mistakes are not drawn, for their images are not here: `scratchnet data fetch {e.data}` gets them.)"
+    images = datasets.load(e.data).x_test
     probabilities = np.zeros((len(found), len(result["class_names"])))
     for k, mistake in enumerate(found):
         probabilities[k, mistake["label"]], probabilities[k, mistake["said"]] = mistake["of_label"], mistake["probability"]
