@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     add_predict(commands)
     add_data(commands)
     add_gradcheck(commands)
+    add_reproduce(commands)
     about = "show versions, threads, vector width and BLAS, with hints"
     commands.add_parser("doctor", help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
     return top
@@ -177,6 +178,29 @@ def add_gradcheck(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         metavar="NAME",
         help="put one of the gallery's bugs in first, and show which check catches it ('all': one after another)",
     )
+
+
+def add_reproduce(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``scratchnet reproduce``."""
+    reproduce = commands.add_parser(
+        "reproduce",
+        help="the study's experiments again, and one report of all",
+        description="Train what the study trained and what its questions need, and write one report: index.md, and "
+        "report.html, which needs no other file. What is finished is kept in histories/ and never trained again; what "
+        "was interrupted goes on after its last epoch. The report tells of all that is finished.",
+        allow_abbrev=False,
+    )
+    option = reproduce.add_argument
+    option("--quick", action="store_true", help="the same on few drawn images, in two minutes: shows that it works")
+    option(
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        help="groups (study, pooling, rates, overfitting, preprocessing), single experiments, 'ledger', or 'report', "
+        "which trains nothing (all)",
+    )
+    option("--seeds", type=positive_int, metavar="N", help="seeds 0 to N-1, where an answer rests on them (3; quick: 1)")
+    option("--out", metavar="DIR", help="where histories, models, figures and the report go (results, results/quick)")
 
 
 def positive_int(text: str) -> int:

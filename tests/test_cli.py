@@ -42,6 +42,8 @@ def misused(capsys, *words):
         (["data", "burn"], "invalid choice: 'burn'"),
         (["data", "fetch"], "required: NAME"),
         (["gradcheck", "--break"], "expected one argument"),
+        (["reproduce", "--seeds", "0"], "a whole number from 1 is needed, not '0'"),
+        (["reproduce", "--only"], "expected at least one argument"),
         (["doctor", "now"], "unrecognized arguments"),
     ],
 )
@@ -49,7 +51,7 @@ def test_wrong_usage_is_2_and_says_what_was_wrong(words, part, capsys):
     assert part in misused(capsys, *words)
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "data", "gradcheck", "doctor"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "data", "gradcheck", "reproduce", "doctor"])
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, "--help"])

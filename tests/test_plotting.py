@@ -367,3 +367,48 @@ def test_a_picture_written_is_the_picture_returned(tmp_path):
 
     figure = plotting.prediction(np.zeros((6, 6)), [0.5, 0.25, 0.25], NAMES, path=tmp_path / "a.png")
     np.testing.assert_allclose(imread(tmp_path / "a.png") * 255, drawn(figure), atol=0.51)
+
+
+def test_compared_lines_are_means_over_the_seeds_and_bands_reach_from_the_lowest_to_the_highest():
+    runs = {"max": [[0.2, 0.4, 0.9], [0.4, 0.8]], "none": [[0.1, 0.2]]}
+    figure = plotting.compare({"stride 1": runs, "stride 2": {"none": [[0.3]]}}, ylabel="accuracy")
+    drawn(figure)
+    left, right = figure.axes
+    lines = {line.get_label(): line for line in left.get_lines()}
+    np.testing.assert_allclose(lines["max"].get_ydata(), [0.3, 0.6, 0.9])  # one seed ended after two epochs
+    (band,) = left.collections  # one seed has no spread
+    edges = band.get_paths()[0].vertices
+    assert [edges[edges[:, 0] == epoch, 1].min() for epoch in (1, 2, 3)] == [0.2, 0.4, 0.9]
+    assert [edges[edges[:, 0] == epoch, 1].max() for epoch in (1, 2)] == [0.4, 0.8]
+    assert lines["none"].get_color() == right.get_lines()[0].get_color() != lines["max"].get_color()
+    assert left.get_ylim() == right.get_ylim()
+    assert texts(figure.legends[0].get_texts()) == ["max", "none"]
+
+
+def test_nothing_to_compare_is_refused():
+    with pytest.raises(ValueError, match="no series"):
+        plotting.compare({"stride 1": {"max": [[]], "none": []}})
+
+
+def test_values_over_rates_stand_on_a_logarithmic_axis_with_a_ring_at_the_default():
+    lines = {"adam": {0.01: 0.5, 0.001: 0.7}, "adadelta": {1.0: 0.6}}
+    figure = plotting.over_rates(lines, defaults={"adam": 0.001, "adadelta": 0.001}, ylabel="accuracy")
+    drawn(figure)
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    adam, ring, adadelta, _ = axes.get_lines()
+    assert (list(adam.get_xdata()), list(adam.get_ydata())) == ([0.001, 0.01], [0.7, 0.5])
+    assert (list(ring.get_xdata()), list(ring.get_ydata())) == ([0.001], [0.7])
+    assert list(adadelta.get_xdata()) == [1.0]  # its default was not tried, so nothing is ringed
+
+
+def test_early_stopping_marks_each_stop_once_and_the_epochs_given_back():
+    figure = plotting.early_stopping({"net_1": HISTORY}, {"net_1": {1: (4, 3), 2: (4, 3)}})
+    drawn(figure)
+    for axes, panel in zip(figure.axes, ("loss", "accuracy"), strict=True):
+        by_name = {line.get_label(): line for line in axes.get_lines()}
+        assert list(by_name["weights given back"].get_xdata()) == [3, 3]
+        stop = by_name["stopped, with this patience"]
+        assert (list(stop.get_xdata()), list(stop.get_ydata())) == ([4], [HISTORY[f"val_{panel}"][3]])
+        assert texts(axes.texts) == ["1, 2"]
+    assert len(figure.legends[0].get_texts()) == 4

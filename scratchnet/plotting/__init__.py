@@ -10,16 +10,20 @@ has a marker of its own, so that a page printed in grey still reads.
 """
 
 from scratchnet.plotting.answers import confident_mistakes, confusion_matrix, prediction
+from scratchnet.plotting.comparison import compare, early_stopping, over_rates
 from scratchnet.plotting.curves import history
 from scratchnet.plotting.insides import feature_maps, filters
 from scratchnet.plotting.sheet import image_sheet
 
 __all__ = [
+    "compare",
     "confident_mistakes",
     "confusion_matrix",
+    "early_stopping",
     "feature_maps",
     "filters",
     "history",
     "image_sheet",
+    "over_rates",
     "prediction",
 ]

@@ -1,0 +1,239 @@
+"""The list of experiments: what is trained, on what, how long. Everything else is derived from it.
+
+    study           the six of the study: net_1 and net_2, MNIST and CIFAR-10, Adam; net_2 on CIFAR-10 with two others
+    pooling         the study changes pooling and stride at once; here each is changed alone
+    rates           each optimizer at several learning rates
+    overfitting     where it begins on CIFAR-10: read off the study's histories, nothing is trained for it
+    preprocessing   / 255 against standardization, one-hot against integer labels
+
+The first epochs of a long run are the short run: fit does not look ahead. So a group that needs one of the study's
+experiments for fewer epochs names the study's own, and reads as many epochs as it wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from scratchnet import networks
+from scratchnet.layers import AveragePooling2D, Conv2D, Dense, Flatten, Input, MaxPooling2D, MinPooling2D
+from scratchnet.model import Model
+
+SHAPES = {"mnist": (28, 28, 1), "glyphs": (28, 28, 1), "cifar10": (32, 32, 3), "shapes": (32, 32, 3)}
+IMAGES = {"mnist": (60_000, 10_000), "glyphs": (12_000, 2_000), "cifar10": (50_000, 10_000), "shapes": (12_000, 2_000)}
+POOLS = {"max": MaxPooling2D, "average": AveragePooling2D, "min": MinPooling2D}
+
+
+@dataclass(frozen=True)
+class Net:
+    """The study's network, with its second convolution's stride and its pooling left open.
+
+    Attributes
+    ----------
+    stride : int
+        Of the second convolution.
+    pool : {"none", "max", "average", "min"}
+        Kind of the pooling 2×2, same, behind it.
+    pool_stride : int
+        1 is the study's, which keeps the size; 2 halves it.
+
+    Examples
+    --------
+    >>> Net(1, "max").name, Net(2).name, Net(1, "average", 2).name
+    ('net_1', 'net_2', 'stride1-average-halving')
+    """
+
+    stride: int = 1
+    pool: str = "none"
+    pool_stride: int = 1
+
+    @property
+    def name(self) -> str:
+        """The study's name where it has one."""
+        known = {Net(1, "max"): "net_1", Net(2): "net_2"}
+        return known.get(self) or f"stride{self.stride}-{self.pool}" + "-halving" * (self.pool_stride == 2)
+
+    def build(self, sample_shape: tuple[int, ...], K: int, seed: int) -> Model:
+        """Make the network; the study's two are its own lines in `scratchnet.networks`."""
+        if self.name in ("net_1", "net_2"):
+            return getattr(networks, self.name)(sample_shape, K, seed=seed)
+        return self.assemble(sample_shape, K, seed)
+
+    def assemble(self, sample_shape: tuple[int, ...], K: int, seed: int) -> Model:
+        """Make the network from its stride and its pooling."""
+        input_x = Input(shape=sample_shape)
+        x = Conv2D(32, (3, 3), activation="relu", strides=1, padding="same")(input_x)
+        x = Conv2D(64, (3, 3), activation="relu", strides=self.stride, padding="same")(x)
+        if self.pool != "none":
+            x = POOLS[self.pool](pool_size=(2, 2), strides=self.pool_stride, padding="same")(x)
+        x = Dense(128, activation="relu")(Flatten()(x))
+        return Model(input_x, Dense(K, activation="softmax")(x), seed=seed, name=self.name)
+
+
+NET_1, NET_2 = Net(1, "max"), Net(2)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One training, but for its seed.
+
+    Attributes
+    ----------
+    net : Net
+    data : str
+        A name of `scratchnet.datasets`.
+    optimizer : str
+    epochs : int
+    learning_rate : float or None
+        None: the optimizer's default, which is what the study used.
+    batch_size : int
+    limit : int or None
+        Only so many training images, and half as many test images.
+    preprocessing : {"scale", "standardize"}
+    labels : {"one-hot", "integers"}
+    note : str
+        Ends the name where nothing else in it differs.
+
+    Examples
+    --------
+    >>> Experiment(NET_2, "cifar10", "adadelta", 8, learning_rate=1.0).name
+    'net_2-cifar10-adadelta-1'
+    """
+
+    net: Net
+    data: str
+    optimizer: str = "adam"
+    epochs: int = 16
+    learning_rate: float | None = None
+    batch_size: int = 128
+    limit: int | None = None
+    preprocessing: str = "scale"
+    labels: str = "one-hot"
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """What files and ``--only`` call it."""
+        rate = "" if self.learning_rate is None else f"{self.learning_rate:g}"
+        other = "" if self.preprocessing == "scale" else self.preprocessing
+        return "-".join(filter(None, (self.net.name, self.data, self.optimizer, rate, other, self.note)))
+
+    def settings(self) -> dict[str, Any]:
+        """All of it as JSON can hold it: two trainings with equal settings and seeds are the same training."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All groups, in full or in the quick form.
+
+    Attributes
+    ----------
+    quick : bool
+    groups : dict of str to list of Experiment
+        An experiment may be in several.
+    one_seed : frozenset of str
+        Names of those that are trained with the first seed only.
+    short : dict of str to int
+        How many epochs a group looks at.
+    """
+
+    quick: bool
+    groups: dict[str, list[Experiment]]
+    one_seed: frozenset[str]
+    short: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def digits(self) -> str:
+        """The data in MNIST's place."""
+        return self.groups["study"][0].data
+
+    @property
+    def photographs(self) -> str:
+        """The data in CIFAR-10's place."""
+        return self.groups["study"][2].data
+
+    @property
+    def experiments(self) -> dict[str, Experiment]:
+        """All by name, in order, each once."""
+        return {e.name: e for group in self.groups.values() for e in group}
+
+    def select(self, names: Sequence[str] | None) -> dict[str, Experiment]:
+        """Give the experiments of some groups, or with some names, in this plan's order; all without `names`.
+
+        Raises
+        ------
+        ValueError
+            For a name that is neither; it lists those that are.
+        """
+        known = self.experiments
+        unknown = [name for name in names or () if name not in known and name not in (*self.groups, *EXTRAS)]
+        if unknown:
+            raise ValueError(
+                f"nothing is called {', '.join(map(repr, unknown))}. Groups: {', '.join(self.groups)}; "
+                f"{' and '.join(EXTRAS)} train nothing; experiments: {', '.join(known)}"
+            )
+        if not names:
+            return known
+        wanted = {e.name for group in names for e in self.groups.get(group, ())} | set(names)
+        return {name: e for name, e in known.items() if name in wanted}
+
+
+EXTRAS = ("ledger", "report")  # what --only may name beside experiments
+
+# The study's second convolution has stride 1 or 2; its pooling keeps the size. All eight pairs of these two separate
+# the causes. Pooling that halves is what others mean by pooling: as many parameters as net_2, by another way. There max
+# is enough, for the eight tell the kinds apart.
+CELLS = [Net(stride, pool) for stride in (1, 2) for pool in ("none", "max", "average", "min")]
+HALVING = [Net(1, "max", 2)]
+
+RATES = {  # beside the default, 0.001, which the study has
+    "adam": (0.0001, 0.0003, 0.003),
+    "adagrad": (0.003, 0.01, 0.03, 0.1),
+    "adadelta": (0.03, 0.1, 0.3, 1.0),  # the last is the paper's own
+}
+
+
+def plan(quick: bool = False) -> Plan:
+    """Give the full plan, or the quick one: the same experiments on few images that need no download, two epochs each.
+
+    Examples
+    --------
+    >>> [e.name for e in plan().groups["study"]][:3]
+    ['net_1-mnist-adam', 'net_2-mnist-adam', 'net_1-cifar10-adam']
+    >>> plan(quick=True).digits
+    'glyphs'
+    """
+    digits, photographs = ("glyphs", "shapes") if quick else ("mnist", "cifar10")
+    study = [Experiment(net, data) for data in (digits, photographs) for net in (NET_1, NET_2)]
+    study += [Experiment(NET_2, photographs, optimizer) for optimizer in ("adadelta", "adagrad")]
+    by_name = {e.name: e for e in study}
+
+    def studied(e: Experiment) -> Experiment:
+        return by_name.get(e.name, e)
+
+    pooling = [studied(Experiment(net, digits, epochs=6)) for net in (*CELLS, *HALVING)]
+    rates, sweep = [], []
+    for optimizer, others in RATES.items():
+        sweep += [Experiment(NET_2, photographs, optimizer, epochs=8, learning_rate=rate) for rate in others]
+        rates += [by_name[Experiment(NET_2, photographs, optimizer).name], *sweep[-len(others) :]]
+    both = (digits, photographs)
+    scaled = [by_name[Experiment(NET_2, data).name] for data in both]
+    standardized = [Experiment(NET_2, data, epochs=6, preprocessing="standardize") for data in both]
+    labels = [
+        Experiment(NET_2, data, epochs=1, labels=kind, note=note)
+        for data in both
+        for kind, note in (("one-hot", "one-hot-labels"), ("integers", "integer-labels"))
+    ]
+    groups = {
+        "study": study,
+        "pooling": pooling,
+        "rates": rates,
+        "overfitting": [e for e in study if e.net == NET_1 or e.optimizer == "adam"],
+        "preprocessing": [*scaled, *standardized, *labels],
+    }
+    if quick:
+        groups = {name: [replace(e, epochs=min(2, e.epochs), limit=640) for e in group] for name, group in groups.items()}
+    short = {name: min(epochs, 2) if quick else epochs for name, epochs in (("pooling", 6), ("rates", 8), ("preprocessing", 6))}
+    return Plan(quick, groups, frozenset(e.name for e in [*sweep, *labels]), short)

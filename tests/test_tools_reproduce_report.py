@@ -1,0 +1,293 @@
+"""The report of `scratchnet reproduce`: its numbers come from the histories, its verdicts turn with them, it stands alone."""
+
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from small_studies import made_up, tiny, tiny_images, write_all
+
+from scratchnet import datasets
+from scratchnet.callbacks import EarlyStopping
+from scratchnet.preprocessing import one_hot
+from scratchnet.tools.reproduce import experiments, html, numbers, report, results
+from scratchnet.tools.reproduce.page import Page
+from scratchnet.tools.reproduce.published import KERAS
+
+
+def noise(name):
+    form = (28, 28) if name in ("mnist", "glyphs") else (32, 32, 3)
+    x = np.random.default_rng(0).integers(0, 256, (60, *form), dtype=np.uint8)
+    return datasets.Dataset(name, x, np.zeros(60, np.uint8), x, np.zeros(60, np.uint8), tuple("abcdefghij"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def noise_for_images():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "load", noise)
+        patch.setattr(datasets, "status", list)  # no set is missing
+        # Figures are made, not painted: that takes half a second each, and tests/test_plotting.py does it.
+        patch.setattr(Figure, "savefig", lambda figure, file, format: file.write(b"\x89PNG"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def agreeing(tmp_path_factory):
+    """A folder of results that are Keras's to within a thousandth, and Adadelta's good at the paper's rate."""
+    out = tmp_path_factory.mktemp("agreeing")
+    best = {name.replace("-", "_"): published.best for name, published in KERAS.items()}
+    return out, write_all(out, net_2_cifar10_adadelta_1=0.62, net_2_cifar10_adagrad_0_03=0.6, **best)
+
+
+@pytest.fixture(scope="module")
+def page(agreeing):
+    out, plan = agreeing
+    return report.write(plan, out).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pictures are files without a figure, where it is words that are tested."""
+
+    def picture(self, name, alt, *args, **kwargs):
+        (self.out / f"{name}.png").write_bytes(b"\x89PNG")
+        return f"![{alt}]({name}.png)"
+
+    monkeypatch.setattr(Page, "picture", picture)
+
+
+# -- numbers ----------------------------------------------------------------------------------------------------------
+
+losses = st.lists(st.floats(0, 10) | st.sampled_from([1.0, 0.5]), min_size=1, max_size=20)
+
+
+@given(val_loss=losses, patience=st.integers(1, 6))
+def test_early_stopping_from_a_history_ends_where_its_definition_says(val_loss, patience):
+    best = 0
+    for epoch, loss in enumerate(val_loss):
+        if loss < val_loss[best]:
+            best = epoch
+        if epoch - best >= patience:
+            break
+    assert numbers.early_stop(val_loss, patience) == numbers.Stop(stopped=epoch + 1, restored=best + 1)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("patience", [1, 2])
+def test_early_stopping_from_a_history_is_what_a_stopped_training_gives(patience):
+    data = tiny_images()
+    rng = np.random.default_rng(0)
+    x, y = data.x_train, one_hot(rng.integers(0, 3, 48), 3)  # labels by chance: it must overfit
+    x_test, y_test = data.x_test, one_hot(rng.integers(0, 3, 24), 3)
+
+    def train(*callbacks):
+        model = tiny().net.build(x.shape[1:], 3, seed=4)
+        model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+        model.optimizer.learning_rate = 0.01
+        model.fit(x, y, 16, 12, 0, list(callbacks), validation_data=(x_test, y_test))
+        return model
+
+    whole = train().history.history
+    stop = numbers.early_stop(whole["val_loss"], patience)
+    stopped = train(EarlyStopping(patience=patience, restore_best_weights=True))
+    assert stop.stopped == len(stopped.history.history["loss"]) < 12
+    loss, accuracy = stopped.evaluate(x_test, y_test, 16, 0)
+    assert (loss, accuracy) == (whole["val_loss"][stop.restored - 1], whole["val_accuracy"][stop.restored - 1])
+
+
+def test_a_row_tells_best_lowest_last_and_when():
+    history = {
+        "accuracy": [0.9, 0.97, 0.99],
+        "val_accuracy": [0.96, 0.985, 0.98],
+        "val_loss": [0.2, 0.1, 0.3],
+        "seconds": [2.0, 1.0, 1.0],
+    }
+    row = numbers.row({"history": history})
+    assert (row.best, row.best_epoch, row.low_loss, row.low_epoch, row.last_loss) == (0.985, 2, 0.1, 2, 0.3)
+    assert (row.to_98, row.last, row.seconds) == (2, 0.98, 4.0)
+    assert row.gap == pytest.approx(0.01)
+    assert numbers.row({"history": history}, epochs=1).to_98 is None
+    assert numbers.row({"history": {}}) is None
+
+
+def test_a_mean_is_not_taken_over_those_seeds_alone_that_came_there():
+    history = {"accuracy": [0.9], "val_accuracy": [0.99], "val_loss": [0.2]}
+    there, never = numbers.row({"history": history}), numbers.row({"history": {**history, "val_accuracy": [0.9]}})
+    assert numbers.values([there, there], "to_98") == [1.0, 1.0]
+    assert numbers.values([there, never], "to_98") == []
+
+
+def test_the_winner_is_the_best_of_its_optimizer_within_the_epochs_of_the_sweep():
+    plan = experiments.plan()
+    known = {e.name: [made_up(e, 0, best=0.5)] for e in plan.groups["rates"]}
+    known["net_2-cifar10-adagrad-0.01"][0]["history"]["val_accuracy"][7] = 0.6
+    late = known["net_2-cifar10-adagrad"][0]["history"]["val_accuracy"]
+    late[15] = 0.9  # after sixteen epochs; the others had eight
+    assert numbers.winners(plan, known)["adagrad"] == "net_2-cifar10-adagrad-0.01"
+    failed = plan.experiments["net_2-cifar10-adam-0.003"]
+    known[failed.name] = [made_up(failed, 0, failure="the loss is nan")]
+    assert numbers.winners(plan, known)["adam"] != failed.name
+    del known[failed.name]
+    assert numbers.winners(plan, known) == {}
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+
+def test_six_that_are_kerass_agree_and_one_that_is_not_differs(page, agreeing, tmp_path, undrawn):
+    assert "6 of 6 agree." in page
+    _, plan = agreeing
+    best = {name.replace("-", "_"): published.best for name, published in KERAS.items()}
+    write_all(tmp_path, plan, **{**best, "net_1_mnist_adam": 0.9352})
+    other = report.write(plan, tmp_path).read_text(encoding="utf-8")
+    assert "5 of 6 agree; beyond what is allowed: `net_1-mnist-adam`." in other
+    assert "net_1's best validation accuracy on MNIST is 0.9352" in other
+    assert "not found: we are above it" in page
+    assert "not found: we are above it" not in other
+
+
+def test_what_the_study_says_of_pooling_is_held_against_the_same_net_without_it(agreeing, tmp_path, undrawn):
+    _, plan = agreeing
+
+    def said(**best):
+        write_all(tmp_path, plan, **best)
+        text = report.write(plan, tmp_path).read_text(encoding="utf-8")
+        (line,) = (line for line in text.splitlines() if line.startswith("| with max-pooling MNIST"))
+        return line.split("|")[3].strip()
+
+    assert said(net_1_mnist_adam=0.99, stride1_none_mnist_adam=0.985) == "confirmed"
+    assert said(net_1_mnist_adam=0.985, stride1_none_mnist_adam=0.99) == "the contrary"
+    assert said(net_1_mnist_adam=0.99, stride1_none_mnist_adam=0.99) == "not found: no clear difference"
+
+
+def test_every_chapter_is_there_and_every_picture_it_shows(page, agreeing):
+    out, _ = agreeing
+    chapters = [line for line in page.splitlines() if line.startswith("## ")]
+    assert len(chapters) == 8
+    shown = [line.split("](")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")]
+    assert len(shown) == 6 + 2 + 2 + 1 + 4 + 2
+    assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in shown)
+
+
+def test_the_tables_have_as_many_cells_in_every_line_as_in_their_head(page):
+    lines = page.splitlines()
+    tables = [k for k, line in enumerate(lines) if line.startswith("|---")]
+    assert len(tables) >= 10
+    for k in tables:
+        end = next((n for n in range(k, len(lines)) if not lines[n].startswith("|")), len(lines))
+        assert {line.count("|") for line in lines[k - 1 : end]} == {lines[k].count("|")}
+
+
+def test_adadelta_crawls_at_its_default_and_not_at_the_papers_rate(page):
+    steps = [line for line in page.splitlines() if line.startswith("| adadelta | ")][-2:]
+    slow, fast = ([float(cell) for cell in line.strip("| ").split(" | ")[1:]] for line in steps)
+    assert slow[0] == 0.001
+    assert fast[0] == 1
+    assert np.allclose(np.divide(fast, slow), 1000, rtol=0.05)
+    assert "1 (the largest tried)" in page
+
+
+class References(HTMLParser):
+    """Everything that a page refers to."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.open, self.tags = [], [], set()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.found += [value for key, value in attrs if key in ("src", "href", "srcset", "data", "action")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_html_page_needs_no_other_file(page, agreeing):
+    out, _ = agreeing
+    text = (out / "report.html").read_text(encoding="utf-8")
+    parsed = References()
+    parsed.feed(text)
+    assert parsed.open == []
+    assert len(parsed.found) == 17
+    assert all(value.startswith("data:image/png;base64,") for value in parsed.found)
+    assert not parsed.tags & {"script", "link", "iframe", "object"}
+    assert "url(" not in text
+    assert "@import" not in text
+    assert "include}" not in text
+    assert "Nothing is written here yet" in text
+
+
+def test_the_words_of_the_page_are_marked_up_and_escaped():
+    marks = "# A & B\n\nsee **this** *one* `a*b*c` <i> 2*3*4\n\n- one\n- two\n\n| a | b |\n|---|---|\n| 1 | `x` |"
+    text = html.page(marks, results.Path())
+    assert "<h1>A &amp; B</h1>" in text
+    assert "<p>see <strong>this</strong> <em>one</em> <code>a*b*c</code> &lt;i&gt; 2*3*4</p>" in text
+    assert "<ul><li>one</li><li>two</li></ul>" in text
+    assert "<td>1</td><td><code>x</code></td>" in text
+
+
+def test_the_discussion_is_written_once_and_then_left_alone(agreeing, page, undrawn):
+    out, plan = agreeing
+    (out / "discussion.md").write_text("We find **this**.\n")
+    again = report.write(plan, out).read_text(encoding="utf-8")
+    assert (out / "discussion.md").read_text() == "We find **this**.\n"
+    assert again == page
+    assert "<p>We find <strong>this</strong>.</p>" in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_is_not_trained_yet_is_named_with_the_command_that_does_it(tmp_path, undrawn):
+    plan = experiments.plan()
+    e = plan.experiments["net_1-cifar10-adam"]
+    results.write(results.path(tmp_path, e.name, 0), made_up(e, 0))
+    text = report.write(plan, tmp_path).read_text(encoding="utf-8")
+    assert "Not trained yet: `net_1-mnist-adam`, `net_2-mnist-adam`" in text
+    assert "`scratchnet reproduce --only pooling` does it." in text
+    assert "`scratchnet reproduce --only ledger` does it." in text
+    assert "| `net_1-cifar10-adam` | 1 |" in text
+
+
+def test_a_report_downloads_nothing(tmp_path, undrawn, monkeypatch):
+    monkeypatch.setattr(datasets, "load", lambda name: pytest.fail("a report needs no download"))
+    absent = datasets.Status("cifar10", "", None, 0, "downloaded at its first use")
+    monkeypatch.setattr(datasets, "status", lambda: [absent])
+    plan = experiments.plan()
+    e = plan.experiments["net_1-cifar10-adam"]
+    results.write(results.path(tmp_path, e.name, 0), made_up(e, 0))
+    assert "`scratchnet data fetch cifar10` gets them" in report.write(plan, tmp_path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["net_2-cifar10-adadelta-1", "net_2-mnist-adam", "net_2-mnist-adam-standardize"])
+def test_a_training_that_failed_at_once_is_told_and_spoils_no_page(name, tmp_path):
+    plan = experiments.plan()
+    write_all(tmp_path, plan, seeds=1)
+    e = plan.experiments[name]
+    results.write(results.path(tmp_path, name, 0), made_up(e, 0, failure="the loss is nan"))
+    text = report.write(plan, tmp_path).read_text(encoding="utf-8")
+    assert "nan" not in text.lower()
+    assert name != "net_2-cifar10-adadelta-1" or "no longer finite after 0 epochs" in text
+
+
+def test_a_quick_report_says_so_and_says_nothing_of_the_study(tmp_path, undrawn):
+    plan = experiments.plan(quick=True)
+    write_all(tmp_path, plan, seeds=1)
+    text = report.write(plan, tmp_path).read_text(encoding="utf-8")
+    assert "This is the quick form" in text
+    assert "Keras's" not in text
+    assert "0.9352" not in text
+    assert "one seed" in text
+
+
+def test_labels_that_gave_different_bits_are_told(tmp_path, page, undrawn):
+    assert "**different bits**" in page  # made up with other numbers each
+    plan = experiments.plan()
+    write_all(tmp_path, plan, seeds=1)
+    first = json.loads(results.path(tmp_path, "net_2-mnist-adam-one-hot-labels", 0).read_text())
+    other = results.path(tmp_path, "net_2-mnist-adam-integer-labels", 0)
+    results.write(other, {**json.loads(other.read_text()), "history": first["history"]})
+    text = report.write(plan, tmp_path).read_text(encoding="utf-8")
+    assert "MNIST, 1 epoch on 60,000 images: the same bits" in text
