@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scratchnet import Conv2D, Input, Model
 from scratchnet.gradcheck import check_layer
-from scratchnet.kernels import conv2d, winograd
+from scratchnet.kernels import conv2d, toom_cook, winograd
 from scratchnet.layers import conv2d as page
 from scratchnet.padding import window_pads
 
@@ -20,7 +20,7 @@ def exactly(rows):
     return [[Fraction(v) for v in row] for row in rows]
 
 
-@pytest.mark.parametrize("algorithm", winograd.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", toom_cook.ALGORITHMS)
 def test_algorithm_gives_neighbouring_outputs_of_a_filter_of_three_taps(algorithm):
     rng = np.random.default_rng(0)
     Bt, G, At = (np.array(matrix) for matrix in algorithm[1:4])
@@ -33,14 +33,14 @@ def test_algorithm_gives_neighbouring_outputs_of_a_filter_of_three_taps(algorith
 
 @pytest.mark.parametrize(("m", "r", "points"), [(2, 3, (0, 1, -1)), (3, 2, (0, 2, Fraction(-1, 3))), (1, 1, ()), (4, 1, (0, 1, 2))])
 def test_toom_cook_multiplies_exactly_whatever_the_points(m, r, points):
-    _, Bt, G, At, _ = winograd.toom_cook(m, r, points)
+    _, Bt, G, At, _ = toom_cook.toom_cook(m, r, points)
     x, w = np.arange(3.0, 2 + m + r) ** 2, np.arange(1.0, r + 1)
     np.testing.assert_allclose(np.array(At) @ ((G @ w) * (Bt @ x)), [x[i : i + r] @ w for i in range(m)], rtol=1e-13)
 
 
 @pytest.mark.parametrize(("stride", "size", "outputs"), [(1, 28, 4), (1, 32, 4), (1, 14, 4), (1, 6, 2), (2, 14, 2), (2, 16, 4)])
 def test_the_algorithm_with_the_fewest_products_is_chosen(stride, size, outputs):
-    algorithm = winograd.ALGORITHMS[winograd._choose(stride, size, size)]
+    algorithm = toom_cook.ALGORITHMS[toom_cook.choose(stride, size, size)]
     assert (algorithm.stride, len(algorithm.At)) == (stride, outputs)
 
 

@@ -20,14 +20,8 @@ channels, a matrix product of its own:
     M[p] = V[p] @ U[p]      (tiles, C) @ (C, F)         -> (tiles, F), for each p of the P
     y = Aᵀ M A + b
 
-Where the matrices come from: the filter and the inputs, read as polynomials, are multiplied by way of their values at a
-few points, and so the transpose of that product, which is what slides over an image, takes as many products as there
-are points (Toom and Cook; `toom_cook` below). Four outputs take six points, and 36 products serve 16 outputs instead of
-144. More points cost digits, since the matrices' numbers grow apart: 0, ±2/3, ±3/2 and infinity are good ones, and tests
-hold the error in float32 below four times that of the direct kernels.
-
-At stride 2 the even and the odd pixels part: w0 and w2 only ever meet even ones, w1 odd ones. Outputs of two taps are
-again multiplied at points, and the odd tap's products stay: 5 × 5 products for 2 × 2 outputs, or 9 × 9 for 4 × 4.
+Larger tiles save more: toom_cook.py tells where the matrices come from, also those for stride 2, and `choose` takes the
+cheapest for a layer's size. Products that share a filter are one matrix product with more rows.
 
 Backward needs no new algebra. Every step is linear in x and linear in w, so its transpose carries the gradient back:
 from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B, from dU to dw by G:
@@ -35,18 +29,13 @@ from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B,
     dM = A dy Aᵀ        dU[p] = V[p]ᵀ @ dM[p]       dw = Gᵀ dU G
                         dV[p] = dM[p] @ U[p]ᵀ       dx = B dV Bᵀ, added up where tiles overlap
 
-Source: Winograd, *Arithmetic complexity of computations* (1980); Lavin & Gray, *Fast algorithms for convolutional neural
-networks* (2016), sections 4.1 and 5; for the points, Barabasz et al., *Error analysis and improving the accuracy of
-Winograd convolution for deep neural networks* (2020).
+One thing is not as in the direct kernels: where an image is constant, outputs that are equal in exact arithmetic may
+differ in their last bits, and a maximum over them is then no tie.
+
+Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016), sections 4.1 and 5.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from fractions import Fraction
-from functools import cache
-from math import prod
-from typing import NamedTuple
 
 import numpy as np
 
@@ -55,80 +44,9 @@ from scratchnet.kernels.gemm import ROWS, make_sandwich, multiply
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain
 from scratchnet.kernels.threads import run
+from scratchnet.kernels.toom_cook import ALGORITHMS, Algorithm, choose, runs_of, transposed
 from scratchnet.padding import Pads, window_output_shape
 
-Rows = tuple[tuple[float, ...], ...]
-
-
-class Algorithm(NamedTuple):
-    """The matrices of y = Aᵀ[(G·w) ⊙ (Bᵀ·x)]: m outputs on one axis, `stride` pixels apart, of a filter of r taps.
-
-    Products may share a row of G, which is then written once: product k takes row `shared[k]`.
-    """
-
-    stride: int
-    Bt: Rows                    # (products, inputs)
-    G: Rows                     # (rows, r)
-    At: Rows                    # (m, products)
-    shared: tuple[int, ...]     # (products,)
-
-
-def transposed(rows: Rows) -> Rows:
-    """Turn columns into rows."""
-    return tuple(zip(*rows, strict=True))
-
-
-def toom_cook(m: int, r: int, points: Sequence[Fraction | int]) -> Algorithm:
-    """Make the algorithm for m outputs of r taps at stride 1 from m + r - 2 points; infinity is the last one.
-
-    Aᵀ has the powers of the points, G those over the product of their differences, and Bᵀ the coefficients of the
-    polynomials that are 0 at all points but one.
-
-    Examples
-    --------
-    >>> toom_cook(2, 2, (0, 1)).At
-    ((1.0, 1.0, 0.0), (0.0, 1.0, 1.0))
-    """
-
-    def polynomial(roots: Sequence[Fraction]) -> list[Fraction]:
-        coefficients = [Fraction(1)]
-        for root in roots:
-            coefficients = [a - root * b for a, b in zip([Fraction(0), *coefficients], [*coefficients, Fraction(0)], strict=True)]
-        return coefficients + [Fraction(0)] * (m + r - 1 - len(coefficients))
-
-    at = [Fraction(point) for point in points]
-    others = [at[:i] + at[i + 1 :] for i in range(len(at))]
-    scale = [prod((a - b for b in rest), start=Fraction(1)) for a, rest in zip(at, others, strict=True)]
-    Bt = [polynomial(rest) for rest in others] + [polynomial(at)]
-    G = [[a**k / by for k in range(r)] for a, by in zip(at, scale, strict=True)] + [[Fraction(k == r - 1) for k in range(r)]]
-    At = [[*(a**i for a in at), Fraction(i == m - 1)] for i in range(m)]
-    Bt, G, At = (tuple(tuple(map(float, row)) for row in matrix) for matrix in (Bt, G, At))
-    return Algorithm(1, Bt, G, At, tuple(range(len(G))))
-
-
-def at_stride_2(even: Algorithm) -> Algorithm:
-    """Make the algorithm for three taps at stride 2 from one for two taps, which meets the even pixels.
-
-    Examples
-    --------
-    >>> at_stride_2(toom_cook(2, 2, (0, 1))).At
-    ((1.0, 1.0, 0.0, 1.0, 0.0), (0.0, 1.0, 1.0, 0.0, 1.0))
-    """
-    m = len(even.At)
-    one = [tuple(float(i == k) for k in range(m)) for i in range(m)]                    # odd pixels: as they are
-    Bt = [tuple(row[k // 2] if k % 2 == 0 else 0.0 for k in range(2 * m + 1)) for row in even.Bt]
-    Bt += [tuple(one[i][k // 2] if k % 2 else 0.0 for k in range(2 * m + 1)) for i in range(m)]
-    G = [(row[0], 0.0, row[1]) for row in even.G] + [(0.0, 1.0, 0.0)]
-    At = [row + one[i] for i, row in enumerate(even.At)]
-    return Algorithm(2, tuple(Bt), tuple(G), tuple(At), (*even.shared, *[len(even.G)] * m))
-
-
-ALGORITHMS = (
-    toom_cook(2, 3, (0, 1, -1)),
-    toom_cook(4, 3, (0, Fraction(2, 3), Fraction(-2, 3), Fraction(3, 2), Fraction(-3, 2))),
-    at_stride_2(toom_cook(2, 2, (0, 1))),
-    at_stride_2(toom_cook(4, 2, (0, 1, -1, Fraction(-1, 2)))),
-)
 WHOLE = 16                  # channels come in multiples of this, the lanes of the widest vector
 TOGETHER = 1 << 17          # numbers of tiles in work together, about: they stay in the second cache
 GROUPS = 16                 # of images in backward, each with a sum of its own
@@ -329,16 +247,6 @@ def suits(x_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: tuple[int
     return square and w_shape[2] % WHOLE == 0 and w_shape[3] % WHOLE == 0
 
 
-def _choose(S: int, OH: int, OW: int) -> int:
-    """Choose the algorithm with the fewest products an output, those for outputs behind the edge included."""
-
-    def cost(a: Algorithm) -> float:
-        m, K = len(a.At), len(a.Bt)
-        return K * K * -(-OH // m) * -(-OW // m)
-
-    return min((i for i, a in enumerate(ALGORITHMS) if a.stride == S), key=lambda i: cost(ALGORITHMS[i]))
-
-
 def _turn(algorithm: Algorithm, w: np.ndarray) -> np.ndarray:
     """U = G w Gᵀ: (3, 3, C, F) -> (P, C, F). G on rows and G on columns are one matrix, (P, 9), on all nine taps."""
     return dense_forward(np.kron(algorithm.G, algorithm.G).astype(w.dtype), w.reshape(9, -1), None).reshape(-1, *w.shape[2:])
@@ -348,20 +256,6 @@ def _turn_back(algorithm: Algorithm, du: np.ndarray) -> np.ndarray:
     """Dw = Gᵀ dU G, the transpose of `_turn`: (P, C, F) -> (3, 3, C, F)."""
     matrix = np.kron(algorithm.G, algorithm.G).T.astype(du.dtype)
     return dense_forward(matrix, du.reshape(len(du), -1), None).reshape(3, 3, *du.shape[1:])
-
-
-@cache
-def _runs(which: int) -> np.ndarray:
-    """List the products as runs of neighbours that share a filter: rows of first product, how many, and whose filter."""
-    shared, rows = ALGORITHMS[which].shared, len(ALGORITHMS[which].G)
-    runs: list[list[int]] = []
-    for i, down in enumerate(shared):
-        for j, across in enumerate(shared):
-            if j and across == shared[j - 1]:
-                runs[-1][1] += 1
-            else:
-                runs.append([i * len(shared) + j, 1, down * rows + across])
-    return np.array(runs)
 
 
 def _tiling(algorithm: Algorithm, OH: int, OW: int) -> tuple[int, ...]:
@@ -378,32 +272,17 @@ def _together(algorithm: Algorithm, C: int, F: int) -> int:
 def conv2d_forward(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: tuple[int, int], pads: Pads, *, relu: bool = False
 ) -> np.ndarray:
-    """Convolve as `kernels.conv2d.conv2d_forward` does, where `suits` says yes.
-
-    Parameters
-    ----------
-    x : ndarray (N, H, W, C), float32 or float64
-    w : ndarray (3, 3, C, F)
-    b : ndarray (F,) or None
-    strides : (1, 1) or (2, 2)
-    pads : ((top, bottom), (left, right))
-    relu : bool
-        Whether max(0, ·) of each output is taken as it is stored.
-
-    Returns
-    -------
-    ndarray (N, OH, OW, F)
-    """
+    """Convolve as `kernels.conv2d.conv2d_forward` does, where `suits` says yes."""
     (N, H, W, C), F, dtype = x.shape, w.shape[3], x.dtype
     OH, OW = window_output_shape(x.shape, (3, 3), strides, pads)
-    which = _choose(strides[0], OH, OW)
+    which = choose(strides[0], OH, OW)
     u = _turn(ALGORITHMS[which], w)
     out = empty((N, OH, OW, F), dtype)
     b = np.zeros(F, dtype) if b is None else plain(b)
     sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(ALGORITHMS[which], OH, OW)
     run(
         _forward, out.size * w[..., 0].size, N,
-        (0,) * which, plain(x).reshape(-1), u, _runs(which), b, out.reshape(-1), sizes, tiling, _together(ALGORITHMS[which], C, F),
+        (0,) * which, plain(x).reshape(-1), u, runs_of(which), b, out.reshape(-1), sizes, tiling, _together(ALGORITHMS[which], C, F),
         dtype.type(0 if relu else -np.inf), dtype.type(-np.inf),
     )  # fmt: skip
     return out
@@ -419,25 +298,9 @@ def conv2d_backward(
     *,
     relu_out: np.ndarray | None = None,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Give dx, dw, db as `kernels.conv2d.conv2d_backward` does, where `suits` says yes.
-
-    Parameters
-    ----------
-    dout : ndarray (N, OH, OW, F)
-    x, w, strides, pads : as for `conv2d_forward`
-    need_dx : bool
-        False leaves dx out (None).
-    relu_out : ndarray (N, OH, OW, F), optional
-        The result of `conv2d_forward(..., relu=True)`; dout then counts only where it is positive.
-
-    Returns
-    -------
-    dx : ndarray (N, H, W, C) or None
-    dw : ndarray (3, 3, C, F)
-    db : ndarray (F,)
-    """
+    """Give dx, dw, db as `kernels.conv2d.conv2d_backward` does, where `suits` says yes."""
     (N, H, W, C), (OH, OW, F), dtype = x.shape, dout.shape[1:], x.dtype
-    which = _choose(strides[0], OH, OW)
+    which = choose(strides[0], OH, OW)
     algorithm = ALGORITHMS[which]
     ut = np.ascontiguousarray(_turn(algorithm, w).swapaxes(1, 2))           # (P, C, F) -> (P, F, C)
     groups = max(1, min(N, GROUPS, GROUP_NUMBERS // ut.size))
@@ -449,7 +312,7 @@ def conv2d_backward(
     out = dout if relu_out is None else plain(relu_out)
     run(
         _backward, 2 * dout.size * w[..., 0].size, groups,
-        (0,) * which, dout.reshape(-1), out.reshape(-1), relu_out is not None, plain(x).reshape(-1), ut, _runs(which),
+        (0,) * which, dout.reshape(-1), out.reshape(-1), relu_out is not None, plain(x).reshape(-1), ut, runs_of(which),
         dx.reshape(-1), need_dx, dus, dbs, N, sizes, tiling, _together(algorithm, C, F), dtype.type(-np.inf),
     )  # fmt: skip
     return dx if need_dx else None, _turn_back(algorithm, dus.sum(axis=0)), dbs.sum(axis=0)

@@ -81,7 +81,7 @@ def compiler() -> dict[str, str]:
     if not jit.COMPILED:
         return found | {"compiles": "switched off by NUMBA_DISABLE_JIT"}
 
-    @numba.njit
+    @numba.njit()
     def total(values):
         result = 0.0
         for value in values:

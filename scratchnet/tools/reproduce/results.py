@@ -17,11 +17,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 
 import scratchnet
 from scratchnet._version import __version__
+from scratchnet.kernels import threads
 from scratchnet.model import Model
 from scratchnet.serialization import write_text
 from scratchnet.tools.reproduce.experiments import Experiment
@@ -183,6 +183,6 @@ def machine() -> dict[str, Any]:
     return {
         "processor": name,
         "processors": os.cpu_count(),
-        "threads": numba.get_num_threads(),
+        "threads": threads.count(),
         "system": platform.system(),
     }
