@@ -86,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     add_data(commands)
     add_gradcheck(commands)
     add_reproduce(commands)
+    add_bench(commands)
     about = "show versions, threads, vector width and BLAS, with hints"
     commands.add_parser("doctor", help=about, description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
     return top
@@ -201,6 +202,21 @@ def add_reproduce(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     option("--seeds", type=positive_int, metavar="N", help="seeds 0 to N-1, where an answer rests on them (3; quick: 1)")
     option("--out", metavar="DIR", help="where histories, models, figures and the report go (results, results/quick)")
+
+
+def add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``scratchnet bench``."""
+    bench = commands.add_parser(
+        "bench",
+        help="how fast this machine trains, beside its own peak, or beside the frameworks that are installed",
+        description="Measure one convolution from plain loops up to all cores, training steps, and how they grow; or, "
+        "with --peers, training steps, predictions and whole epochs in turns with the frameworks. All times are medians.",
+        allow_abbrev=False,
+    )
+    option = bench.add_argument
+    option("--peers", action="store_true", help="against Keras, PyTorch and JAX, those that are installed: many minutes")
+    option("--quick", action="store_true", help="fewer rounds, smaller batches, no whole epochs")
+    option("--out", default="bench", metavar="DIR", help="where numbers and charts go (%(default)s)")
 
 
 def positive_int(text: str) -> int:

@@ -106,7 +106,7 @@ class Model(Training):
         for node in self.nodes:
             if not node.layer.built:
                 shapes = [parent.shape for parent in node.parents] or [node.shape]
-                node.layer.build_for(shapes, rng, dtype, implementation)
+                node.layer.build_for(shapes, rng, dtype, self.implementation)
             elif node.layer.dtype != self.dtype:
                 raise ValueError(
                     f"{node.layer} holds {node.layer.dtype} weights of another model; give this one dtype='{node.layer.dtype}'"

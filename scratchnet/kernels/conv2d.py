@@ -19,6 +19,7 @@ taps of the kernel can reach them: at stride 2 with a 3 × 3 kernel, even pixels
 from __future__ import annotations
 
 import numpy as np
+
 from scratchnet.kernels import winograd
 from scratchnet.kernels.gemm import multiply
 from scratchnet.kernels.images import place, place_gradient
@@ -130,7 +131,8 @@ def direct_forward(
     work = out.size * w[..., 0].size
     OH, OW = out.shape[1:3]
     Hp, Wp = H + top + bottom, W + left + right
-    run(_forward, work, N, plain(x).reshape(N, H, -1), plain(w), plain(b), out.reshape(-1), *strides, top, left, Hp, Wp, OH, OW, floor)
+    x, out_numbers = plain(x).reshape(N, H, -1), out.reshape(-1)
+    run(_forward, work, N, x, plain(w), plain(b), out_numbers, *strides, top, left, Hp, Wp, OH, OW, floor)
     return out
 
 

@@ -282,7 +282,12 @@ def _call(build: Callable[[ir.Module, int], ir.Function]) -> Callable:
     return emit
 
 
-@intrinsic
+def _for_kernels(typed: Callable[..., Any]) -> Any:
+    """Make a function that numba's kernels can call; they leave `typing`, its first argument, out."""
+    return intrinsic(typed)
+
+
+@_for_kernels
 def multiply(typing, a, a0, sm, sao, sak, b, b0, sbo, sbk, s, s0, ss, c, c0, sc, M, N, KO, KI, floor):
     """Compute C = max(floor, S + A·B) for a block of M × N; the module's page tells the strides.
 
@@ -291,6 +296,35 @@ def multiply(typing, a, a0, sm, sao, sak, b, b0, sbo, sbk, s, s0, ss, c, c0, sc,
     """
     i = types.intp
     return types.void(a, i, i, i, i, b, i, i, i, s, i, i, c, i, i, i, i, i, i, a.dtype), _call(_build_multiply)
+
+
+def _build_spin(module: ir.Module, itemsize: int) -> ir.Function:
+    """Write the LLVM function that does nothing but multiply-adds: twelve accumulators, no memory in the loop."""
+    name = f"scratchnet_spin_f{8 * itemsize}"
+    if name in module.globals:
+        return module.globals[name]
+
+    w = _Writer(module, name, itemsize, lambda p, _: [p, WORD])
+    a, rounds = w.function.args
+    places = [w.step(a, ir.Constant(WORD, k * w.lanes)) for k in range(14)]
+    x, y = w.load(places[12]), w.load(places[13])
+    accumulators = [cgutils.alloca_once_value(w.builder, w.load(place)) for place in places[:12]]
+    with cgutils.for_range(w.builder, rounds):
+        for accumulator in accumulators:
+            w.builder.store(w.fma(w.builder.load(accumulator), x, y), accumulator)
+    for accumulator, place in zip(accumulators, places, strict=False):
+        w.store(w.builder.load(accumulator), place)
+    w.builder.ret_void()
+    return w.function
+
+
+@_for_kernels
+def spin(typing, a, a0, rounds):
+    """Do 12 vector multiply-adds a round, as fast as the processor can: how a machine's peak is measured.
+
+    `a` has 14 vectors from a0 on: the accumulators, a factor and a summand.
+    """
+    return types.void(a, types.intp, types.intp), _call(_build_spin)
 
 
 # -- small matrices on both sides -------------------------------------------------------------------------------------
@@ -365,7 +399,7 @@ def make_sandwich(matrices: Sequence[Sequence[Sequence[float]]], way: str = "sto
     The number of channels is a multiple of the lanes of a vector. What a way does not read may be anything.
     """
 
-    @intrinsic
+    @_for_kernels
     def sandwich(typing, which, x, x0, x_down, x_across, y, y0, y_down, y_across, other, other0, floor, channels):
         i = types.intp
         matrix = matrices[len(which)]

@@ -29,7 +29,7 @@ from scratchnet.padding import Pads, window_output_shape
 
 @jit()
 def _im2col(first, last, x, cols, KH, KW, SH, SW, top, left, OH, OW):
-    N, H, W, C = x.shape
+    _, H, W, C = x.shape
     for n in range(first, last):
         for oh in range(OH):
             for ow in range(OW):
@@ -49,7 +49,7 @@ def _im2col(first, last, x, cols, KH, KW, SH, SW, top, left, OH, OW):
 
 @jit()
 def _col2im(first, last, cols, x, KH, KW, SH, SW, top, left, OH, OW):
-    N, H, W, C = x.shape
+    _, H, W, C = x.shape
     for n in range(first, last):
         for oh in range(OH):
             for ow in range(OW):

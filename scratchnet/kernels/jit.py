@@ -65,8 +65,9 @@ class _Announcement(event.Listener):
 
     def on_start(self, started: Any) -> None:
         if started.data["dispatcher"].py_func.__module__.startswith("scratchnet."):
-            again = f"once for this processor (kept in {CACHE})" if CACHED else "in every process anew ('scratchnet doctor' tells why)"
-            print(f"scratchnet: compiling kernels, {again}", file=sys.stderr, flush=True)
+            once = f"once for this processor (kept in {CACHE})"
+            often = "in every process anew ('scratchnet doctor' tells why)"
+            print(f"scratchnet: compiling kernels, {once if CACHED else often}", file=sys.stderr, flush=True)
             event.unregister("numba:compile", self)
 
     def on_end(self, ended: Any) -> None:

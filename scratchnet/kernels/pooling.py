@@ -8,6 +8,8 @@ its own image only, so images are shared out among threads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from scratchnet.kernels.jit import jit
@@ -122,7 +124,16 @@ def _average_backward(first, last, dout, dx, shape, KH, KW, SH, SW, top, left):
                             dx[((n * H + h) * W + w) * C + c] += dout[o + c] / cells
 
 
-def _run(kernel, out, arrays, x_shape, window: Pair, strides: Pair, pads: Pads, *sign) -> np.ndarray:
+def _run(
+    kernel: Callable[..., None],
+    out: np.ndarray,
+    arrays: tuple[np.ndarray, ...],
+    x_shape: tuple[int, ...],
+    window: Pair,
+    strides: Pair,
+    pads: Pads,
+    *sign: int,
+) -> np.ndarray:
     """Call a kernel that fills `out` from flat arrays, and give `out`."""
     (N, H, W, C), (OH, OW) = x_shape, window_output_shape(x_shape, window, strides, pads)
     flat = [plain(a).reshape(-1) for a in (*arrays, out)]

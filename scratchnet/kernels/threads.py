@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from scratchnet.kernels.jit import config
@@ -79,7 +80,7 @@ def pieces(tasks: int, threads: int) -> list[tuple[int, int]]:
     edges = [0]
     while edges[-1] < tasks:
         edges.append(min(tasks, edges[-1] + (large if len(edges) <= threads else small)))
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 @cache

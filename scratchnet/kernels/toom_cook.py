@@ -52,6 +52,10 @@ def transposed(rows: Rows) -> Rows:
     return tuple(zip(*rows, strict=True))
 
 
+def _floats(matrix: Sequence[Sequence[Fraction]]) -> Rows:
+    return tuple(tuple(map(float, row)) for row in matrix)
+
+
 def toom_cook(m: int, r: int, points: Sequence[Fraction | int]) -> Algorithm:
     """Make the algorithm for m outputs of r taps at stride 1 from m + r - 2 points; infinity is the last one.
 
@@ -76,8 +80,7 @@ def toom_cook(m: int, r: int, points: Sequence[Fraction | int]) -> Algorithm:
     Bt = [polynomial(rest) for rest in others] + [polynomial(at)]
     G = [[a**k / by for k in range(r)] for a, by in zip(at, scale, strict=True)] + [[Fraction(k == r - 1) for k in range(r)]]
     At = [[*(a**i for a in at), Fraction(i == m - 1)] for i in range(m)]
-    Bt, G, At = (tuple(tuple(map(float, row)) for row in matrix) for matrix in (Bt, G, At))
-    return Algorithm(1, Bt, G, At, tuple(range(len(G))))
+    return Algorithm(1, _floats(Bt), _floats(G), _floats(At), tuple(range(len(G))))
 
 
 def at_stride_2(even: Algorithm) -> Algorithm:

@@ -71,4 +71,5 @@ def one_pass(
     *numbers : the rule's constants
     """
     number = p.dtype.type
-    run(kernel, p.size, p.size, p.reshape(-1), np.ascontiguousarray(g).reshape(-1), *(s.reshape(-1) for s in states), *map(number, numbers))
+    arrays = (a.reshape(-1) for a in (p, np.ascontiguousarray(g), *states))
+    run(kernel, p.size, p.size, *arrays, *map(number, numbers))

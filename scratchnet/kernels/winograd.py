@@ -136,7 +136,7 @@ def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, fl
 
 @jit()
 def _take_gradient_apart(which, dout, out, masked, sizes, tiling, first, tiles, dm, patch, none):
-    """dM = A dy Aᵀ for some tiles: -> (products, tiles, F). A masked dy is 0 where `out` is not positive."""
+    """Give dM = A dy Aᵀ for some tiles: -> (products, tiles, F). A masked dy is 0 where `out` is not positive."""
     _, _, _, OH, OW, F, _, _ = sizes
     m, _, K, TH, TW, _ = tiling
     down, across = K * tiles * F, tiles * F
@@ -161,7 +161,7 @@ def _take_gradient_apart(which, dout, out, masked, sizes, tiling, first, tiles, 
 
 @jit()
 def _put_together(which, dv, dx, sizes, tiling, first, tiles, patch, none):
-    """dx += B dV Bᵀ for some tiles."""
+    """Add B dV Bᵀ of some tiles to dx."""
     H, W, C, _, _, _, top, left = sizes
     _, L, K, TH, TW, step = tiling
     down, across = K * tiles * C, tiles * C
@@ -282,8 +282,8 @@ def conv2d_forward(
     sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(ALGORITHMS[which], OH, OW)
     run(
         _forward, out.size * w[..., 0].size, N,
-        (0,) * which, plain(x).reshape(-1), u, runs_of(which), b, out.reshape(-1), sizes, tiling, _together(ALGORITHMS[which], C, F),
-        dtype.type(0 if relu else -np.inf), dtype.type(-np.inf),
+        (0,) * which, plain(x).reshape(-1), u, runs_of(which), b, out.reshape(-1), sizes, tiling,
+        _together(ALGORITHMS[which], C, F), dtype.type(0 if relu else -np.inf), dtype.type(-np.inf),
     )  # fmt: skip
     return out
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from scratchnet.kernels.jit import COMPILED
+from scratchnet.kernels.probe import why_not
 
 Shape = tuple[int, ...]
 IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
@@ -40,15 +40,11 @@ class Node:
 
 
 def choose_implementation(name: str) -> str:
-    """Check the name of an implementation, and fall back to im2col where kernels are not compiled."""
+    """Check the name of an implementation, and fall back to im2col where the vector kernels cannot be had."""
     if name not in IMPLEMENTATIONS:
         raise ValueError(f"unknown implementation {name!r}; known are {', '.join(map(repr, IMPLEMENTATIONS))}")
-    if name in ("direct", "fused") and not COMPILED:
-        warnings.warn(
-            f"NUMBA_DISABLE_JIT is set: the {name} kernels need the compiler, im2col runs instead",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+    if name in ("direct", "fused") and (reason := why_not()):
+        warnings.warn(f"{reason}: the {name} kernels need the compiler, im2col runs instead", RuntimeWarning, stacklevel=2)
         return "im2col"
     return name
 

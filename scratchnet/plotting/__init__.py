@@ -14,6 +14,7 @@ from scratchnet.plotting.comparison import compare, early_stopping, over_rates
 from scratchnet.plotting.curves import history
 from scratchnet.plotting.insides import feature_maps, filters
 from scratchnet.plotting.sheet import image_sheet
+from scratchnet.plotting.speed import growth, ladder, sides
 
 __all__ = [
     "compare",
@@ -22,8 +23,11 @@ __all__ = [
     "early_stopping",
     "feature_maps",
     "filters",
+    "growth",
     "history",
     "image_sheet",
+    "ladder",
     "over_rates",
     "prediction",
+    "sides",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError
 from typing import Any
 
@@ -102,7 +102,7 @@ def in_turns(sides: Iterable[str], net: str, data: str, commands: Sequence[str],
     return results
 
 
-def medians(results: dict[str, dict[str, Any]], command: str) -> dict[str, float]:
+def medians(results: Mapping[str, Mapping[str, Any]], command: str) -> dict[str, float]:
     """Give each side's median seconds for a command."""
     return {side: float(np.median(r["seconds"][command])) for side, r in results.items() if "seconds" in r}
 

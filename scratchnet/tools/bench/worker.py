@@ -29,7 +29,7 @@ SHAPES = {"mnist": ((28, 28, 1), 60_000), "cifar10": ((32, 32, 3), 50_000)}
 def load(name: str) -> tuple[str, tuple[np.ndarray, ...]]:
     """Give a data set as every side gets it, or noise of its size where it is not on this machine; and which of the two."""
     shape, count = SHAPES[name]
-    if name in datasets.available():
+    if any(status.name == name and status.folder for status in datasets.status()):
         data = datasets.load(name)
         images = [preprocessing.normalize_images(x.reshape(-1, *shape)) for x in (data.x_train, data.x_test)]
         return name, (images[0], preprocessing.one_hot(data.y_train, 10), images[1], preprocessing.one_hot(data.y_test, 10))

@@ -135,8 +135,8 @@ def _sum_rows(first, last, dout, db):
     right="for n in range(N): db[u] += dout[n, u]",
     wrong="for n in prange(N): db[u] += dout[n, u]",
     looks_right="numba knows a sum of numbers in a prange and makes it safe; a sum into the cells of an array looks the same"
-    " and is not. (Here the threads are our own, and the race is the same.) Two threads read, add, and write over each other, now and then: the check runs up to"
-    f" {REPEATS} repeats on {RACERS:,} images.",
+    " and is not. (Here the threads are ours, and race the same.) Two threads read, add, and write over each other, now and"
+    f" then: the check runs up to {REPEATS} repeats on {RACERS:,} images.",
     source="https://github.com/numba/numba/issues/3681",
     seen="y[0, 1] += x[i, j]",
     check=lambda: _check_race(),

@@ -1,0 +1,122 @@
+"""Sharing tasks out among threads: each task once, whatever their number; errors come through; forks go on."""
+
+import os
+import sys
+import threading
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scratchnet.kernels import threads
+from scratchnet.kernels.threads import WORTH_THREADS, pieces, run
+
+
+@given(tasks=st.integers(1, 5000), count=st.integers(2, 64))
+def test_pieces_are_every_task_once_in_order(tasks, count):
+    cut = pieces(tasks, count)
+    assert cut[0][0] == 0
+    assert cut[-1][1] == tasks
+    assert all(first < last for first, last in cut)
+    assert all(a[1] == b[0] for a, b in pairwise(cut))
+
+
+@given(tasks=st.integers(200, 5000), count=st.integers(2, 8))
+def test_each_thread_gets_one_large_piece_and_the_rest_is_small(tasks, count):
+    sizes = [last - first for first, last in pieces(tasks, count)]
+    assert max(sizes[count:]) * 3 <= min(sizes[:count])
+
+
+def count_tasks(first, last, seen, lock):
+    with lock:
+        seen.extend(range(first, last))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+@pytest.mark.parametrize("tasks", [1, 2, 16, 101])
+def test_every_task_is_done_once(count, tasks):
+    seen, lock = [], threading.Lock()
+    with threads.limit(count):
+        run(count_tasks, WORTH_THREADS, tasks, seen, lock)
+    assert sorted(seen) == list(range(tasks))
+
+
+def test_little_work_stays_on_the_callers_thread():
+    who = []
+    with threads.limit(4):
+        run(lambda first, last: who.append((threading.get_ident(), first, last)), WORTH_THREADS - 1, 8)
+    assert who == [(threading.get_ident(), 0, 8)]
+
+
+def test_much_work_runs_on_several_threads_at_once():
+    met = threading.Barrier(2)
+    with threads.limit(2):
+        run(lambda first, last: met.wait(10) if first in (0, 3) else None, WORTH_THREADS, 8)  # a lone thread would wait in vain
+
+
+def test_an_error_in_any_thread_reaches_the_caller():
+    def broken(first, last):
+        if last == 100:
+            raise ZeroDivisionError("task 99")
+
+    with threads.limit(2), pytest.raises(ZeroDivisionError, match="task 99"):
+        run(broken, WORTH_THREADS, 100)
+
+
+def test_limit_holds_for_a_block_and_ends_with_it_even_in_an_error():
+    before = threads.count()
+    inside = []
+
+    def broken():
+        with threads.limit(before + 3):
+            inside.append(threads.count())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        broken()
+    assert inside == [before + 3]
+    assert threads.count() == before
+
+
+def test_no_thread_at_all_is_refused():
+    with pytest.raises(ValueError, match="need a thread"), threads.limit(0):
+        pass
+
+
+def test_two_callers_at_once_both_get_their_work_done():
+    results = {}
+
+    def caller(name):
+        out = np.zeros(400)
+
+        def fill(first, last):
+            time.sleep(0.0005)
+            out[first:last] += 1
+
+        for _ in range(5):
+            run(fill, WORTH_THREADS, len(out))
+        results[name] = out
+
+    with threads.limit(2):
+        both = [threading.Thread(target=caller, args=(name,)) for name in "ab"]
+        [t.start() for t in both]
+        [t.join(30) for t in both]
+    assert (results["a"] == 5).all()
+    assert (results["b"] == 5).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="from 3.12 on Python warns of any fork beside threads")
+def test_a_forked_process_gets_threads_of_its_own():
+    with threads.limit(2):
+        run(lambda first, last: None, WORTH_THREADS, 8)  # the pool is there, and its threads do not come along
+        child = os.fork()
+        if child == 0:
+            seen = []
+            run(lambda first, last: seen.extend(range(first, last)), WORTH_THREADS, 8)
+            os._exit(0 if sorted(seen) == list(range(8)) else 1)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0

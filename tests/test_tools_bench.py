@@ -1,0 +1,185 @@
+"""The bench: sides work in turns and are told apart, the rungs give one answer, tables and charts say what was measured."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+
+from scratchnet.cli import parser
+from scratchnet.layers import conv2d as page
+from scratchnet.plotting import growth, ladder, sides
+from scratchnet.tools import bench
+from scratchnet.tools.bench import ladder as rungs
+from scratchnet.tools.bench import peers, worker
+from scratchnet.tools.bench.sides import SIDES, scratchnet_side
+
+
+def test_bench_is_a_command_with_its_options():
+    args = parser().parse_args(["bench", "--peers", "--quick", "--out", "here"])
+    assert (args.command, args.peers, args.quick, args.out) == ("bench", True, True, "here")
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1)])
+def test_numpy_as_it_is_taught_gives_the_pages_numbers(strides):
+    rng = np.random.default_rng(0)
+    x, w, b = rng.standard_normal((2, 5, 7, 3)), rng.standard_normal((3, 2, 3, 4)), rng.standard_normal(4)
+    pads = ((1, 1), (0, 1))
+    out = page.conv2d_forward(x, w, b, strides, pads)
+    np.testing.assert_allclose(rungs.numpy_forward(x, w, b, strides, pads), out, atol=1e-12)
+    dout = rng.standard_normal(out.shape)
+    for got, right in zip(
+        rungs.numpy_backward(dout, x, w, strides, pads), page.conv2d_backward(dout, x, w, strides, pads), strict=True
+    ):
+        np.testing.assert_allclose(got, right, atol=1e-12)
+
+
+@pytest.mark.compiled
+def test_all_rungs_are_measured_and_give_the_same_numbers():
+    rows = rungs.rungs(batch=2, rounds=1)
+    assert [row["rung"] for row in rows][:3] == ["loops in Python", "im2col in NumPy", "im2col in numba"]
+    assert all(row["gflops"] > 0 for row in rows)
+
+
+@pytest.mark.compiled
+def test_a_rung_with_other_numbers_is_refused(monkeypatch):
+    right = page.conv2d_forward
+    monkeypatch.setattr(page, "conv2d_forward", lambda *a: right(*a) * 1.001)
+    with pytest.raises(AssertionError, match="im2col in numba"):
+        rungs.rungs(batch=2, rounds=1)
+
+
+@pytest.mark.compiled
+def test_peak_is_above_what_a_matrix_product_reaches():
+    a = np.ones((256, 256), np.float32)
+    seconds = rungs.seconds_in_turns({"product": lambda: a @ a}, 5, "")["product"]
+    assert rungs.peak(1, rounds=50_000) > 0.2 * 2 * 256**3 / seconds / 1e9
+
+
+def test_calls_take_turns_and_the_first_round_does_not_count():
+    order = []
+    times = rungs.seconds_in_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3, "")
+    assert order == ["a", "b"] * 4
+    assert set(times) == {"a", "b"}
+
+
+def test_our_side_trains_predicts_and_goes_through_an_epoch():
+    rng = np.random.default_rng(0)
+    x, y = rng.random((40, 8, 8, 1), np.float32), np.eye(10, dtype=np.float32)[rng.integers(0, 10, 40)]
+    side = scratchnet_side("net_2", (8, 8, 1), 10)
+    assert side.step(x, y) > side.step(x, y) > 0
+    np.testing.assert_allclose(side.predict(x).sum(axis=1), 1, rtol=1e-5)
+    assert 0 <= side.epoch(x, y, x[:10], y[:10]) <= 1
+
+
+FAKE = """
+import json, sys, time
+if sys.argv[1] == "broken":
+    sys.exit("no module named broken")
+print("a framework says hello")
+print({mark!r} + json.dumps(dict(ready=True, data="noise")), flush=True)
+for line in sys.stdin:
+    print("chatter")
+    said = dict(bytes=5e8) if line.startswith("memory") else dict(seconds=[9.0, float(sys.argv[1]), float(sys.argv[1])])
+    print({mark!r} + json.dumps(said), flush=True)
+"""
+
+
+@pytest.fixture
+def fakes(monkeypatch, tmp_path):
+    """Sides whose name is the seconds that each of their steps takes."""
+    script = tmp_path / "fake.py"
+    script.write_text(FAKE.format(mark=worker.MARK))
+    start = peers.subprocess.Popen
+    monkeypatch.setattr(
+        peers.subprocess, "Popen", lambda command, **options: start([command[0], str(script), *command[3:]], **options)
+    )
+
+
+def test_sides_work_in_turns_in_processes_of_their_own(fakes):
+    results = peers.in_turns(["0.5", "2", "broken"], "net_2", "mnist", ["step 3"], rounds=2)
+    assert results["0.5"] == {"seconds": {"step 3": [0.5] * 4}, "data": "noise", "bytes": 5e8}  # the first of a turn is left out
+    assert "no module named broken" in results["broken"]["failed"]
+    assert peers.medians(results, "step 3") == {"0.5": 0.5, "2": 2.0}
+
+
+def test_the_lead_is_over_the_fastest_other():
+    assert peers.lead({"scratchnet": 0.5, "slow": 4.0, "fast": 1.0}) == 2.0
+    assert peers.lead({"scratchnet": 0.5}) is None
+
+
+def test_installed_sides_are_found_with_their_versions(monkeypatch):
+    def version(package):
+        if package in ("keras", "tensorflow"):
+            return "3"
+        if package == "scratchnet":
+            return "1"
+        raise peers.PackageNotFoundError(package)
+
+    monkeypatch.setattr("scratchnet.tools.bench.sides.version", version)
+    assert peers.installed() == {"scratchnet": "scratchnet 1", "keras": "keras 3, tensorflow 3"}
+
+
+def test_without_a_framework_peers_are_refused_with_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr(bench, "COMPILED", True)
+    monkeypatch.setattr(peers, "installed", lambda: {"scratchnet": "scratchnet 1"})
+    with pytest.raises(ValueError, match="pip install"):
+        bench.run(argparse.Namespace(peers=True, quick=True, out=str(tmp_path)))
+
+
+def test_without_the_compiler_there_is_nothing_to_measure(monkeypatch, tmp_path):
+    monkeypatch.setattr(bench, "COMPILED", False)
+    with pytest.raises(ValueError, match="unset it"):
+        bench.run(argparse.Namespace(peers=False, quick=True, out=str(tmp_path)))
+
+
+def test_the_ladder_is_printed_drawn_and_kept(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(bench, "COMPILED", True)
+    monkeypatch.setattr(rungs, "peak", lambda count: 100.0 * count)
+    two = [{"rung": "a", "ms": None, "gflops": 0.1}, {"rung": "b", "ms": 2.0, "gflops": 50.0}]
+    monkeypatch.setattr(rungs, "rungs", lambda batch, rounds: two)
+    step = {"net": "net_1", "shape": (28, 28, 1), "threads": 2, "im2col": 40.0, "direct": 8.0, "fused": 4.0, "fused, 1 thread": 7.0}
+    monkeypatch.setattr(rungs, "steps", lambda batch, rounds: [step])
+    grown = {"batch": [{"batch": 32.0, "ms": 3.2}], "side": [{"side": 10.0, "ms": 6.4}]}
+    monkeypatch.setattr(rungs, "growth", lambda rounds: grown)
+    assert bench.run(argparse.Namespace(peers=False, quick=False, out=str(tmp_path / "new"))) == 0
+    printed = capsys.readouterr().out
+    for words in ("b     2.0", "net_1 28×28×1", "1.75", "0.1000", "1.0000"):
+        assert words in printed
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"ladder.json", "ladder.png", "growth.png"}
+    assert json.loads((tmp_path / "new/ladder.json").read_text())["steps"][0]["fused"] == 4.0
+
+
+def test_peers_are_printed_with_their_ratio_and_drawn(monkeypatch, tmp_path, capsys):
+    def in_turns(found, net, data, commands, rounds):
+        seconds = {"scratchnet": 0.05, "keras": 0.1}
+        measured = {s: {"seconds": {c: [seconds[s]] for c in commands}, "data": data, "bytes": 1e9} for s in seconds}
+        return {**measured, "jax": {"failed": "no jax"}}
+
+    monkeypatch.setattr(bench, "COMPILED", True)
+    monkeypatch.setattr(rungs, "peak", lambda count: 100.0)
+    monkeypatch.setattr(peers, "installed", lambda: {"scratchnet": "1", "keras": "3"})
+    monkeypatch.setattr(peers, "in_turns", in_turns)
+    assert bench.run(argparse.Namespace(peers=True, quick=False, out=str(tmp_path))) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("2.00 times as fast as the fastest other side") == 12
+    assert "jax: no jax" in printed
+    assert {path.name for path in tmp_path.iterdir()} == {"peers.json", "peers.png"}
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda path: ladder([{"rung": "a", "gflops": 1.0}], {"peak": 2.0}, path=path),
+        lambda path: sides({"w": {"scratchnet": 1.0, "other": 2.0}, "v": {"scratchnet": 1.0}, "u": {"x": 3.0}}, path=path),
+        lambda path: growth({"n": {1: 1.0, 2: 2.5}}, path=path),
+    ],
+)
+def test_pictures_of_speed_are_written(draw, tmp_path):
+    draw(tmp_path / "p.png")
+    assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_every_side_of_a_framework_names_the_packages_it_needs():
+    assert SIDES["scratchnet"][0] == ()
+    assert all(packages for name, (packages, _) in SIDES.items() if name != "scratchnet")
