@@ -31,16 +31,17 @@ import json
 import multiprocessing
 import random
 import resource
+import signal
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
-import hypothesis.extra.numpy
-import numba  # noqa: F401  imported here once, not in every process
-import numpy as np  # noqa: F401
+import hypothesis.extra.numpy  # noqa: F401  this one and numba are imported here once, not in every process
+import numba  # noqa: F401
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from tqdm import tqdm
@@ -48,7 +49,12 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENTS = ROOT / "tests" / "mutation_equivalents.json"
 BASE, DENSE, POOL, CONV = "test_layers_base.py", "test_dense_flatten_add.py", "test_pooling.py", "test_conv2d.py"
-CHECKER = ("gradients/test_gradients_checker.py", "gradients/test_gradients_networks.py", "test_saboteurs.py")
+CAUGHT, FOOLED = ("test_the_witness_that_must_catch_it_does", "test_it_fools_the_witnesses_that_it_says_it_fools_and_no_other")
+CHECKER = (
+    "gradients/test_gradients_checker.py",
+    "gradients/test_gradients_networks.py",
+    *(f"test_saboteurs.py::{test}" for test in (CAUGHT, FOOLED, "test_healthy_code_is_not_accused")),
+)
 TESTS: dict[str, tuple[str, ...]] = {
     "layers/activations.py": ("test_activations.py", BASE, "gradients/test_gradients_activations.py"),
     "layers/add.py": (BASE, DENSE, "gradients/test_gradients_flatten_add.py"),
@@ -62,7 +68,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "optimizers.py": ("test_optimizers.py", "gradients/test_gradients_checker.py"),
     "initializers.py": ("test_initializers.py",),
     "padding.py": ("test_padding_im2col.py", CONV, POOL),
-    "reference.py": (DENSE, "test_losses.py", "test_activations.py", CONV, POOL, "gradients"),
+    "reference.py": (CHECKER[0], DENSE, "test_activations.py", CONV, POOL, "gradients"),
     "gradcheck/checks.py": CHECKER,
     "gradcheck/networks.py": CHECKER,
     "gradcheck/numeric.py": CHECKER,
@@ -86,38 +92,31 @@ COMPARISON = {
 ORDER_DOES_NOT_MATTER = {"max", "min", "maximum", "minimum", "array_equal", "allclose", "isinstance", "hasattr", "getattr"}
 UNTOUCHED = {"annotation", "returns", "decorator_list", "type_params", "ctx", "op", "ops"}
 
+OUTCOMES = {0: "survived", -signal.SIGXCPU: "killed: time", -signal.SIGKILL: "killed: time"}
+
 Put = Callable[[ast.AST], None]
+Change = tuple[str, int, str, Callable[[], None]]  # function or class, line number, "before -> after", what makes it so
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: to which file, in which function or class, on which line, what to what; `twin` counts equal ones."""
+    """One change of a file, the one that `changes` gives as `number`; its `key` stays when lines move."""
 
     file: str
-    within: str
-    line: str
-    change: str
-    twin: int
-    lineno: int
     number: int
-
-    @property
-    def key(self) -> str:
-        """What stays when lines move."""
-        return " | ".join((self.file, self.within, self.line, self.change, *([f"no. {self.twin}"] if self.twin > 1 else [])))
+    lineno: int
+    key: str
 
 
-def changes(tree: ast.AST) -> Iterator[tuple[str, int, str, Callable[[], None]]]:
-    """Yield (function or class, line number, "before -> after", what applies it to the tree) for every mutation."""
+def changes(tree: ast.AST) -> Iterator[Change]:
+    """Yield every mutation of a tree."""
 
     def shown(node: ast.AST) -> str:
         return ast.unparse(ast.fix_missing_locations(node)).split("\n")[0]
 
-    def walk(node: ast.AST, scope: str, put: Put, known: set[str]) -> Iterator[tuple[str, int, str, Callable[[], None]]]:
-        line = getattr(node, "lineno", 0)
-
-        def to(new: ast.AST, before: ast.AST | None = None) -> tuple[str, int, str, Callable[[], None]]:
-            return scope, line, f"{shown(before or node)} -> {shown(new)}", lambda: put(new)
+    def walk(node: ast.AST, scope: str, put: Put, known: set[str]) -> Iterator[Change]:
+        def to(new: ast.AST) -> Change:
+            return scope, getattr(node, "lineno", 0), f"{shown(node)} -> {shown(new)}", lambda: put(new)
 
         match node:
             case ast.Import() | ast.ImportFrom() | ast.JoinedStr() | ast.Expr(value=ast.Constant(value=str())):
@@ -134,9 +133,7 @@ def changes(tree: ast.AST) -> Iterator[tuple[str, int, str, Callable[[], None]]]
             case ast.AugAssign(target=target, op=op, value=value):
                 yield to(ast.Pass())
                 yield to(ast.AugAssign(target, ARITHMETIC[type(op)](), value))
-            case ast.Expr():
-                yield to(ast.Pass())
-            case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
+            case ast.Expr() | ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
                 yield to(ast.Pass())
             case ast.Assign(targets=[ast.Name(id=name)]):
                 if name in known:  # set before: without this line the old value stays
@@ -144,19 +141,16 @@ def changes(tree: ast.AST) -> Iterator[tuple[str, int, str, Callable[[], None]]]
                 known.add(name)
             case ast.Return(value=ast.expr()) if shown(node) != "return None":
                 yield to(ast.Return(ast.Constant(None)))
-            case ast.For(target=target, iter=items, body=body, orelse=orelse):
+            case ast.For(target=target, body=body, orelse=orelse):
                 yield to(ast.For(target, ast.Tuple([], ast.Load()), body, orelse))
-            case ast.Break():
-                yield to(ast.Continue())
-            case ast.Continue():
-                yield to(ast.Break())
+            case ast.Break() | ast.Continue():
+                yield to(ast.Continue() if isinstance(node, ast.Break) else ast.Break())
             # expressions
             case ast.BinOp(left=left, op=op, right=right):
                 yield to(ast.BinOp(left, ARITHMETIC[type(op)](), right))
             case ast.Compare(left=left, ops=ops, comparators=right):
-                for k, op in enumerate(ops):
-                    for other in COMPARISON[type(op)]:
-                        yield to(ast.Compare(left, [*ops[:k], other(), *ops[k + 1 :]], right))
+                for k, other in ((k, other) for k, op in enumerate(ops) for other in COMPARISON[type(op)]):
+                    yield to(ast.Compare(left, [*ops[:k], other(), *ops[k + 1 :]], right))
             case ast.BoolOp(op=op, values=values):
                 yield to(ast.BoolOp(ast.Or() if isinstance(op, ast.And) else ast.And(), values))
             case ast.UnaryOp(operand=operand):
@@ -164,24 +158,20 @@ def changes(tree: ast.AST) -> Iterator[tuple[str, int, str, Callable[[], None]]]
             case ast.Constant(value=bool(value)):
                 yield to(ast.Constant(not value))
             case ast.Constant(value=int(value) | float(value)):
-                for other in (value + 1, value - 1):
-                    yield to(ast.Constant(other))
+                yield from (to(ast.Constant(other)) for other in (value + 1, value - 1))
             case ast.Slice(lower=lower, upper=upper, step=step):
-                if lower is None:
-                    yield to(ast.Slice(ast.Constant(1), upper, step))
-                elif not isinstance(lower, ast.Constant):
-                    yield to(ast.Slice(ast.BinOp(lower, ast.Add(), ast.Constant(1)), upper, step))
-                if upper is None:
-                    yield to(ast.Slice(lower, ast.Constant(-1), step))
-                elif not isinstance(upper, ast.Constant):
-                    yield to(ast.Slice(lower, ast.BinOp(upper, ast.Add(), ast.Constant(1)), step))
+                if not isinstance(lower, ast.Constant):
+                    yield to(ast.Slice(ast.BinOp(lower, ast.Add(), ast.Constant(1)) if lower else ast.Constant(1), upper, step))
+                if not isinstance(upper, ast.Constant):
+                    yield to(ast.Slice(lower, ast.BinOp(upper, ast.Add(), ast.Constant(1)) if upper else ast.Constant(-1), step))
             case ast.Call(func=function, args=[first, second, *rest], keywords=keywords):
                 starred = isinstance(first, ast.Starred) or isinstance(second, ast.Starred)
                 if not starred and shown(first) != shown(second) and shown(function).split(".")[-1] not in ORDER_DOES_NOT_MATTER:
                     yield to(ast.Call(function, [second, first, *rest], keywords))
         test = getattr(node, "test", None)
         if test is not None and not isinstance(test, (ast.Compare, ast.BoolOp, ast.UnaryOp)):
-            yield scope, line, f"if {shown(test)} -> if not {shown(test)}", lambda: setattr(node, "test", ast.UnaryOp(ast.Not(), test))
+            turned = ast.UnaryOp(ast.Not(), test)
+            yield scope, test.lineno, f"if {shown(test)} -> if {shown(turned)}", lambda: setattr(node, "test", turned)
 
         for field, value in ast.iter_fields(node):
             if field in UNTOUCHED:
@@ -201,9 +191,9 @@ def mutants_of(file: str) -> list[Mutant]:
     text = (ROOT / "scratchnet" / file).read_text(encoding="utf-8")
     lines, seen, found = text.splitlines(), Counter(), []
     for number, (within, lineno, change, _) in enumerate(changes(ast.parse(text))):
-        place = within, lines[lineno - 1].partition("  #")[0].strip() if lineno else "", change
-        seen[place] += 1
-        found.append(Mutant(file, *place, seen[place], lineno, number))
+        key = " | ".join((file, within, lines[lineno - 1].partition("  #")[0].strip(), change))
+        seen[key] += 1
+        found.append(Mutant(file, number, lineno, f"{key} | no. {seen[key]}" if seen[key] > 1 else key))
     return found
 
 
@@ -238,13 +228,13 @@ def run_tests(file: str, number: int | None, seconds: int) -> None:
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     sys.meta_path.insert(0, Changed(file, number))
-    options = ["-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "--hypothesis-profile=mutation", "-m", "not slow and not compiled"]
-    os._exit(pytest.main([*options, *own_tests(file)]))
+    options = ["-x", "-q", "-pno:cacheprovider", "--assert=plain", "--hypothesis-profile=mutation"]
+    os._exit(pytest.main([*options, "-m", "not slow and not compiled", *own_tests(file)]))
 
 
-def start(file: str, number: int | None, seconds: int = 1000) -> multiprocessing.Process:
-    """Fork a process that runs the tests; its exit status is theirs."""
-    process = multiprocessing.get_context("fork").Process(target=run_tests, args=(file, number, seconds))
+def start(*task: Any) -> Any:
+    """Fork a process for `run_tests`; its exit status is that of the tests."""
+    process = multiprocessing.get_context("fork").Process(target=run_tests, args=task)
     process.start()
     return process
 
@@ -252,7 +242,7 @@ def start(file: str, number: int | None, seconds: int = 1000) -> multiprocessing
 def time_limit(file: str) -> int:
     """Run the tests on the healthy file: they must pass. Give the processor seconds that a mutant may take."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    process = start(file, None)
+    process = start(file, None, 1000)
     process.join()
     if process.exitcode != 0:
         raise SystemExit(f"{file}: its own tests fail without any change: NUMBA_DISABLE_JIT=1 pytest {' '.join(own_tests(file))}")
@@ -260,15 +250,11 @@ def time_limit(file: str) -> int:
     return 10 + 5 * int(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def outcome(exitcode: int) -> str:
-    """Say what a mutant's end means."""
-    return {0: "survived", -24: "killed: time", -9: "killed: time"}.get(exitcode, "killed")
-
-
 def digest(file: str) -> str:
     """Hash what a file's results depend on."""
-    paths = [path for name in own_tests(file) for path in ([ROOT / name] if name.endswith(".py") else sorted((ROOT / name).rglob("*.py")))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
+    named = [ROOT / test.partition("::")[0] for test in own_tests(file)]
+    files = [path for place in named for path in (place, *sorted(place.rglob("*.py"))) if path.is_file()]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
 def sampled(files: list[str], size: int, seed: int) -> list[Mutant]:
@@ -289,7 +275,7 @@ def run(mutants: list[Mutant], results_file: Path, jobs: int) -> dict[str, str]:
     results = {file: kept[file] if kept.get(file, {}).get("digest") == d else {"digest": d} for file, d in digests.items()}
     waiting = deque(mutant for mutant in mutants if mutant.key not in results[mutant.file])
     limits: dict[str, int] = {}
-    running: dict[int, tuple[multiprocessing.Process, Mutant]] = {}
+    running: dict[Any, tuple[Any, Mutant]] = {}
     tqdm.monitor_interval = 0  # no thread beside a process that forks
     with tqdm(total=len(mutants), initial=len(mutants) - len(waiting), unit="mutant", smoothing=0) as bar:
         while waiting or running:
@@ -303,7 +289,7 @@ def run(mutants: list[Mutant], results_file: Path, jobs: int) -> dict[str, str]:
             for sentinel in wait(list(running)):
                 process, mutant = running.pop(sentinel)
                 process.join()
-                results[mutant.file][mutant.key] = outcome(process.exitcode)
+                results[mutant.file][mutant.key] = OUTCOMES.get(process.exitcode, "killed")
                 part = results_file.with_suffix(".part")
                 part.write_text(json.dumps(kept | results, indent=1, ensure_ascii=False), encoding="utf-8")
                 part.replace(results_file)
@@ -316,16 +302,12 @@ def report(mutants: list[Mutant], results: dict[str, str]) -> float:
     reasons = {key: why for why, keys in json.loads(EQUIVALENTS.read_text(encoding="utf-8")).items() for key in keys}
     survivors = [mutant for mutant in mutants if results[mutant.key] == "survived"]
     missed = [mutant for mutant in survivors if mutant.key not in reasons]
-    for title, group in (("listed as equivalent", [m for m in survivors if m not in missed]), ("MISSED by the tests", missed)):
-        for mutant in group:
-            print(f"{title}: scratchnet/{mutant.file}:{mutant.lineno}  {mutant.change}\n    {mutant.key}")
-            print(f"    {reasons[mutant.key]}" if mutant.key in reasons else "", end="\n" if mutant.key in reasons else "")
-    for mutant in mutants:
-        if mutant.key in reasons and mutant not in survivors:
-            print(f"listed as equivalent, yet killed: {mutant.key}")
-    gone = set(reasons) - {mutant.key for file in TESTS | MORE_TESTS for mutant in mutants_of(file)}
-    for key in sorted(gone):
-        print(f"listed as equivalent, but there is no such mutant any more: {key}")
+    for mutant in survivors:
+        print(f"scratchnet/{mutant.file}:{mutant.lineno}: {reasons.get(mutant.key, 'MISSED by the tests')}\n    {mutant.key}")
+    for key in sorted(set(reasons) & {mutant.key for mutant in mutants} - {mutant.key for mutant in survivors}):
+        print(f"listed as equivalent, yet killed: {key}")
+    for key in sorted(set(reasons) - {mutant.key for file in TESTS | MORE_TESTS for mutant in mutants_of(file)}):
+        print(f"listed as equivalent, and not there any more: {key}")
 
     print(f"\n{'file':<26}{'mutants':>8}{'killed':>8}{'by time':>8}{'survived':>9}{'equivalent':>11}{'score':>9}")
     score = 1.0
@@ -345,7 +327,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default 0)")
     parser.add_argument("--sample", type=int, default=400, help="about how many mutants; 0 for every one (default 400)")
-    parser.add_argument("--files", nargs="+", choices=[*TESTS, *MORE_TESTS], default=list(TESTS), metavar="FILE", help="of scratchnet/")
+    known = [*TESTS, *MORE_TESTS]
+    parser.add_argument("--files", nargs="+", choices=known, default=list(TESTS), metavar="FILE", help="of scratchnet/")
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time (default 1)")
     parser.add_argument("--results", type=Path, default=Path("mutation-results.json"), help="where results are kept")
     args = parser.parse_args()

@@ -73,7 +73,9 @@ def test_fused_without_the_compiler_falls_back_to_im2col_and_says_so(monkeypatch
         assert base.choose_implementation("fused") == "im2col"
 
 
-@pytest.mark.parametrize(("compiled", "name"), [(True, "fused"), (True, "im2col"), (True, "loops"), (False, "im2col"), (False, "loops")])
+@pytest.mark.parametrize(
+    ("compiled", "name"), [(True, "fused"), (True, "im2col"), (True, "loops"), (False, "im2col"), (False, "loops")]
+)
 def test_what_can_run_runs_without_a_word(monkeypatch, compiled, name):
     monkeypatch.setattr(base, "COMPILED", compiled)
     with warnings.catch_warnings():
@@ -92,9 +94,9 @@ def test_a_layers_own_implementation_comes_before_the_one_that_is_asked_for():
 # -- a place in a graph ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((2, 3), "float32"), [np.zeros(3)], Dense(2), [3]], ids=["array", "list", "layer", "int"])
+@pytest.mark.parametrize("wrong", [np.zeros((2, 3)), [np.zeros(3)], Dense(2), 3], ids=["array", "list", "layer", "int"])
 def test_a_layer_is_connected_to_a_node_and_to_nothing_else(wrong):
-    with pytest.raises(TypeError, match=r"(?s)(?=.*Input)(?=.*build)") if not isinstance(wrong, Dense) else pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"(?s)(?=.*Input)(?=.*build)"):
         Dense(2)(wrong)
 
 
@@ -151,9 +153,11 @@ def test_an_input_comes_built_for_in_shape_in_dtype_and_as_an_array():
     with pytest.raises(ValueError, match="build"):
         layer.forward(np.zeros((2, 4), "float32"))
     layer.build((4,))
-    for wrong, word in (([[0.0] * 4], "list"), (np.zeros((2, 5), "float32"), "5"), (np.zeros((2, 4)), "float64"), (np.zeros((2, 4), complex), "complex")):
-        with pytest.raises(ValueError, match=word):
-            layer.forward(wrong)
+    for shape, dtype in (((2, 5), "float32"), ((2, 4), "float64"), ((2, 4), "complex128")):
+        with pytest.raises(ValueError, match=str(shape[1]) if dtype == "float32" else dtype):
+            layer.forward(np.zeros(shape, dtype))
+    with pytest.raises(ValueError, match="list"):
+        layer.forward([[0.0] * 4])
 
 
 @pytest.mark.parametrize("batch", [1, 3])

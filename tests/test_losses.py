@@ -230,7 +230,9 @@ def test_rows_that_are_no_distributions_are_refused(rows):
         CategoricalCrossentropy(from_logits=True)(np.array(rows), np.zeros((1, 2)))
 
 
-@pytest.mark.parametrize("y", [[[True, False]], [[1, 0]], [[0.25, 0.75]], [[1 / 3, 2 / 3 + 5e-5]]], ids=["bool", "int", "soft", "rounded"])
+@pytest.mark.parametrize(
+    "y", [[[True, False]], [[1, 0]], [[0.25, 0.75]], [[1 / 3, 2 / 3 + 5e-5]]], ids=["bool", "int", "soft", "rounded"]
+)
 def test_rows_that_are_distributions_are_taken(y):
     assert CategoricalCrossentropy(from_logits=True)(np.array(y), np.zeros((1, 2))) == pytest.approx(math.log(2), rel=1e-3)
 

@@ -357,10 +357,10 @@ def test_an_optimizer_prints_as_the_line_that_makes_it_again(optimizer):
 @pytest.mark.parametrize("rate", [-1e-9, float("nan"), float("inf"), "0.1", None, [0.1], np.ones(2)], ids=repr)
 @pytest.mark.parametrize("make", [SGD, Adagrad, Adadelta, Adam])
 def test_a_learning_rate_that_is_no_finite_number_from_zero_on_is_refused(make, rate):
-    with pytest.raises((TypeError, ValueError), match="learning_rate|float"):
+    with pytest.raises(ValueError, match="learning_rate"):
         make(learning_rate=rate)
     optimizer = make(learning_rate=0.5)
-    with pytest.raises((TypeError, ValueError)):
+    with pytest.raises(ValueError, match="learning_rate"):
         optimizer.learning_rate = rate
     assert optimizer.learning_rate == 0.5
     optimizer.learning_rate = np.float32(0)

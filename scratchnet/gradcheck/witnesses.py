@@ -46,7 +46,9 @@ def run(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) -> dict[str, n
     out = layer.forward(*xs)
     dxs = layer.backward(dout)
     if set(layer.grads) != set(layer.params):
-        raise ValueError(f"backward left gradients of {sorted(layer.grads)} in self.grads; the parameters are {sorted(layer.params)}")
+        raise ValueError(
+            f"backward left gradients of {sorted(layer.grads)} in self.grads; the parameters are {sorted(layer.params)}"
+        )
     dxs = dxs if isinstance(dxs, tuple) else (dxs,)
     names = ["x"] if len(xs) == 1 else [f"x{i}" for i in range(len(xs))]
     results = {"out": out, **{f"d{name}": dx for name, dx in zip(names, dxs, strict=True)}}

@@ -648,7 +648,9 @@ def test_a_layer_that_pads_on_the_wrong_side_is_found_though_its_loops_are_given
     assert [row.name for row in report.failures] == ["padding"]
 
 
-@pytest.mark.parametrize("layer", [Conv2D(2, (3, 2), padding="same"), MaxPooling2D((2, 3), 1, "same"), AveragePooling2D(2), MinPooling2D(2)])
+@pytest.mark.parametrize(
+    "layer", [Conv2D(2, (3, 2), padding="same"), MaxPooling2D((2, 3), 1, "same"), AveragePooling2D(2), MinPooling2D(2)]
+)
 def test_the_padding_of_every_layer_with_windows_is_counted(layer):
     assert "padding" in {row.name for row in check_layer(layer, (5, 6, 2), raise_on_failure=True).rows}
 
@@ -659,7 +661,8 @@ def test_a_copy_for_the_checks_has_weights_of_its_own_and_biases_that_are_not_ze
     assert layer.params == {}
     assert (np.abs(twin.params["bias"]) > 1e-3).all()
     assert twin.params["kernel"].dtype == "float64"
-    assert not np.allclose(twin.params["kernel"], Dense(4).build((3,), np.random.default_rng(0), "float64").params["kernel"], atol=1e-4)
+    drawn = Dense(4).build((3,), np.random.default_rng(0), "float64").params["kernel"]
+    assert not np.allclose(twin.params["kernel"], drawn, atol=1e-4)
     assert fresh(Dense(4, implementation="loops"), [(3,)], "float64", 0).running == "loops"
 
 

@@ -89,7 +89,9 @@ def section(entry: Saboteur) -> str:
 def markdown() -> str:
     """Give the whole page: a table of all entries, then each room's."""
     rows = ["| name | what is wrong | caught by | fools |", "|---|---|---|---|"]
-    rows += [f"| `{e.name}` | [{e.title}]({anchor(e.title)}) | {e.witness} | {', '.join(e.fools) or '–'} |" for e in CATALOGUE.values()]
+    for entry in CATALOGUE.values():
+        what, fools = f"[{entry.title}]({anchor(entry.title)})", ", ".join(entry.fools) or "–"
+        rows.append(f"| `{entry.name}` | {what} | {entry.witness} | {fools} |")
     told = [HEAD, f"## All {len(CATALOGUE)}\n", "\n".join(rows), ""]
     for title, room in ROOMS.items():
         told += [f"## {title}\n"]
