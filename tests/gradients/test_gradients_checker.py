@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchnet import AveragePooling2D, Conv2D, Dense, Input, MaxPooling2D, MinPooling2D
+from scratchnet import AveragePooling2D, Conv2D, Dense, Input, MaxPooling2D, MinPooling2D, optimizers
 from scratchnet.gradcheck import (
     GradientCheckError,
     check_function,
@@ -434,6 +434,7 @@ def test_a_right_row_prints_no_values_and_a_promise_only_its_note():
     assert right.cells() == ("gradient", "x", "1.0e-09", "1.0e-11", "[1]", "2", "ok", "")
     assert Row("contract", "bits", False, note="other bits").cells() == ("contract", "bits", "", "", "", "", "WRONG", "other bits")
     assert Row("gradient", "x", False, skipped=4).cells()[5] == "0+4"
+    assert Row("contract", "bits", True).compared == 0
 
 
 def test_a_report_passes_when_it_has_rows_and_all_of_them_pass():
@@ -563,6 +564,18 @@ def test_an_optimizer_that_writes_into_a_gradient_is_found_in_both_tellings():
     assert {"gradients", "gradients, NumPy"} == {row.name for row in report.failures if row.witness == "contract"}
 
 
+@pytest.mark.parametrize("broken", ["kernel", "NumPy"])
+def test_a_fault_of_one_telling_alone_is_found_in_its_rows(broken, monkeypatch):
+    def stands_still(*arguments):
+        pass
+
+    monkeypatch.setattr(optimizers, "one_pass" if broken == "kernel" else "adam_update", stands_still)
+    optimizer = Adam()
+    optimizer.in_one_pass = True
+    wrong = {row.name for row in check_optimizer(optimizer).failures}
+    assert wrong == {name + ", NumPy" * (broken == "NumPy") for name in ("matrix", "vector", "gradients of 1e-8")}
+
+
 def test_the_optimizer_itself_is_not_touched_and_its_own_state_does_not_count():
     optimizer = Adam(0.5)
     optimizer.update([np.ones(3)], [np.ones(3)])
@@ -664,6 +677,12 @@ def test_a_copy_for_the_checks_has_weights_of_its_own_and_biases_that_are_not_ze
     drawn = Dense(4).build((3,), np.random.default_rng(0), "float64").params["kernel"]
     assert not np.allclose(twin.params["kernel"], drawn, atol=1e-4)
     assert fresh(Dense(4, implementation="loops"), [(3,)], "float64", 0).running == "loops"
+
+
+def test_weights_that_an_initializer_draws_anew_each_time_are_the_same_in_both_precisions():
+    own = np.random.default_rng(3)
+    layer = Dense(2, kernel_initializer=lambda shape, rng: own.standard_normal(shape))
+    check_layer(layer, (3,), raise_on_failure=True)
 
 
 def test_a_layer_in_a_model_is_checked_with_its_activation_left_out():
