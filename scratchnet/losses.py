@@ -127,7 +127,7 @@ class _Crossentropy:
             raise ValueError(f"y_pred are not probabilities; for logits use {type(self).__name__}(from_logits=True)")
         with np.errstate(divide="ignore"):
             logs = np.log(y_pred, dtype=np.float64)
-        return float(-np.where(y > 0, y * np.where(y > 0, logs, 0.0), 0.0).sum(axis=-1).mean())
+        return float(-(y * np.where(y > 0, logs, 0.0)).sum(axis=-1).mean())
 
 
 class CategoricalCrossentropy(_Crossentropy):

@@ -96,6 +96,13 @@ def test_softmax_backward_multiplies_by_the_whole_jacobian(x, seed):
     np.testing.assert_allclose(softmax_backward(dout, out), expected, rtol=0, atol=1e-14)
 
 
+def test_softmax_backward_works_along_the_last_axis_of_images_too():
+    rng = np.random.default_rng(4)
+    out, dout = softmax_forward(rng.standard_normal((2, 3, 4, 5))), rng.standard_normal((2, 3, 4, 5))
+    rows = softmax_backward(dout.reshape(-1, 5), out.reshape(-1, 5))
+    np.testing.assert_allclose(softmax_backward(dout, out), rows.reshape(out.shape), rtol=1e-14)
+
+
 def test_softmax_backward_writes_into_nothing():
     rng = np.random.default_rng(2)
     out, dout = softmax_forward(rng.standard_normal((3, 4))), rng.standard_normal((3, 4))

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from scratchnet.losses import (
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,
+    get,
     softmax,
     softmax_cross_entropy,
+    softmax_cross_entropy_losses,
 )
 
 
@@ -136,6 +138,14 @@ def test_a_certain_mistake_costs_more_than_any_clipped_probability_would(loss):
     assert loss(y_true, np.array([[1 - 1e-12, 1e-12]])) == pytest.approx(-math.log(1e-12), rel=1e-6)
 
 
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_lists_are_taken_for_the_arrays_that_they_make(from_logits):
+    y_true, y_pred = [[0, 1], [1, 0]], [[0.25, 0.75], [0.5, 0.5]]
+    loss = CategoricalCrossentropy(from_logits)
+    assert loss(y_true, y_pred) == loss(np.array(y_true), np.array(y_pred)) > 0
+    assert SparseCategoricalCrossentropy(from_logits)([1, 0], y_pred) == loss(y_true, y_pred)
+
+
 def test_loss_is_a_plain_float_and_a_softmax_is_an_array_of_probabilities():
     logits, _, y = random_case(3, 2, 3, 2, "float32")
     assert isinstance(CategoricalCrossentropy(from_logits=True)(y, logits), float)
@@ -168,3 +178,100 @@ def test_labels_that_do_not_fit_the_logits_are_refused(y_true, word):
 def test_integer_labels_outside_the_classes_are_refused(labels):
     with pytest.raises(ValueError, match=str(labels[1] if labels[1] == 3 else labels[0])):
         SparseCategoricalCrossentropy(from_logits=True)(np.array(labels), np.zeros((2, 3)))
+
+
+# -- what a loss says of itself, and what it refuses -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("kind", [CategoricalCrossentropy, SparseCategoricalCrossentropy])
+def test_a_loss_prints_as_the_line_that_makes_it_again(kind, from_logits):
+    loss = eval(repr(kind(from_logits=from_logits)))
+    assert type(loss) is kind
+    assert loss.get_config() == {"from_logits": from_logits}
+    assert kind().from_logits is False
+
+
+def test_a_loss_is_found_by_name_or_taken_as_it_is_and_nothing_else():
+    assert type(get("sparse_categorical_crossentropy")) is SparseCategoricalCrossentropy
+    mine = CategoricalCrossentropy(from_logits=True)
+    assert get(mine) is mine
+    for unknown in ("mse", CategoricalCrossentropy, None, 3):
+        with pytest.raises(ValueError, match=r"'categorical_crossentropy', 'sparse_categorical_crossentropy'"):
+            get(unknown)
+
+
+@pytest.mark.parametrize("y_pred", [[[1.5, -0.5]], [[-1e-9, 1.0]], [[0.5, 1 + 1e-9]], [[3.0, 2.0]]])
+def test_logits_where_probabilities_belong_are_refused_with_the_argument_that_takes_them(y_pred):
+    with pytest.raises(ValueError, match=r"CategoricalCrossentropy\(from_logits=True\)"):
+        CategoricalCrossentropy()(np.array([[0.0, 1.0]]), np.array(y_pred))
+
+
+def test_a_probability_of_zero_costs_nothing_for_another_class_and_infinity_for_the_true_one():
+    loss = CategoricalCrossentropy()
+    assert loss(np.array([[0.0, 1.0]]), np.array([[0.0, 1.0]])) == 0
+    assert loss(np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])) == math.inf
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_more_or_fewer_labels_than_predictions_are_refused_with_both_numbers(from_logits):
+    for labels in (1, 3):
+        with pytest.raises(ValueError, match=rf"{labels} labels and 2 predictions"):
+            SparseCategoricalCrossentropy(from_logits)(np.zeros(labels, int), np.full((2, 4), 0.25))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [[[0.5, 0.4]], [[1.5, -0.5]], [[1.0, 1.0]], [[0.0, 0.0]], [["a", "b"]], [[1 + 0j, 0]]],
+    ids=["short", "negative", "two hot", "none hot", "text", "complex"],
+)
+def test_rows_that_are_no_distributions_are_refused(rows):
+    with pytest.raises((TypeError, ValueError), match=r"one_hot|sum|numeric|type"):
+        CategoricalCrossentropy(from_logits=True)(np.array(rows), np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize(
+    "y", [[[True, False]], [[1, 0]], [[0.25, 0.75]], [[1 / 3, 2 / 3 + 5e-5]]], ids=["bool", "int", "soft", "rounded"]
+)
+def test_rows_that_are_distributions_are_taken(y):
+    assert CategoricalCrossentropy(from_logits=True)(np.array(y), np.zeros((1, 2))) == pytest.approx(math.log(2), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "word"),
+    [
+        (np.eye(3)[[0, 1]], "argmax"),
+        (np.zeros((2, 1, 1), int), r"\(N, 1\)"),
+        (np.array([0.5, 1]), "whole"),
+        (np.array(["0", "1"]), "whole"),
+        (np.array([True, False]), "whole"),
+    ],
+    ids=["one-hot", "three axes", "half", "text", "bool"],
+)
+def test_labels_that_are_no_whole_numbers_in_a_row_are_refused(labels, word):
+    with pytest.raises(ValueError, match=word):
+        SparseCategoricalCrossentropy(from_logits=True)(labels, np.zeros((2, 3)))
+
+
+def test_whole_numbers_of_any_kind_are_labels_and_no_labels_are_none():
+    loss = SparseCategoricalCrossentropy(from_logits=True)
+    for labels in (np.array([0, 2], "uint8"), np.array([0.0, 2.0]), np.array([[0], [2]])):
+        np.testing.assert_array_equal(loss.one_hot(labels, 3), [[1, 0, 0], [0, 0, 1]])
+    assert loss.one_hot(np.zeros(0, int), 3).shape == (0, 3)
+
+
+def test_a_loss_of_ones_own_without_labels_is_told_what_it_needs():
+    class Mine(type(get("categorical_crossentropy")).__base__):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Mine.*one_hot\(self, y, K\)"):
+        Mine()(np.zeros((1, 2)), np.zeros((1, 2)))
+
+
+def test_softmax_and_its_loss_go_along_the_last_axis_of_any_shape():
+    logits = np.random.default_rng(5).standard_normal((2, 3, 4))
+    flat = logits.reshape(6, 4)
+    np.testing.assert_allclose(softmax(logits).reshape(6, 4), softmax(flat), rtol=1e-14)
+    y = np.eye(4)[np.arange(6) % 4]
+    losses = softmax_cross_entropy_losses(logits, y.reshape(2, 3, 4))
+    np.testing.assert_allclose(losses.ravel(), softmax_cross_entropy_losses(flat, y), rtol=1e-14)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchnet import Dense, Input, Sequential
-from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
+from scratchnet import Dense, Input, Sequential, optimizers
+from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam, Optimizer, get
 
 SHAPES = [(3,), (2, 5), (3, 2, 1, 4), (1,), (129,)]
 
@@ -337,3 +337,106 @@ def test_optimizers_are_found_by_name_and_taken_as_objects(name, kind):
     optimizer = kind(learning_rate=0.125)
     model.compile(optimizer=optimizer)
     assert model.optimizer is optimizer
+
+
+# -- what an optimizer says of itself, and what it refuses -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [SGD(0.5, 0.25, True), SGD(), Adagrad(0.5, 0.2, 1e-3), Adagrad(0.5, 0), Adadelta(0.5, 0.9, 1e-3), Adam(0, 0, 0.9, 0.1)],
+    ids=repr,
+)
+def test_an_optimizer_prints_as_the_line_that_makes_it_again(optimizer):
+    again = eval(repr(optimizer))
+    assert type(again) is type(optimizer)
+    assert again.get_config() == optimizer.get_config()
+    assert all(isinstance(value, (float, bool)) for value in again.get_config().values())
+
+
+@pytest.mark.parametrize("rate", [-1e-9, float("nan"), float("inf"), "0.1", None, [0.1], np.ones(2)], ids=repr)
+@pytest.mark.parametrize("make", [SGD, Adagrad, Adadelta, Adam])
+def test_a_learning_rate_that_is_no_finite_number_from_zero_on_is_refused(make, rate):
+    with pytest.raises(ValueError, match="learning_rate"):
+        make(learning_rate=rate)
+    optimizer = make(learning_rate=0.5)
+    with pytest.raises(ValueError, match="learning_rate"):
+        optimizer.learning_rate = rate
+    assert optimizer.learning_rate == 0.5
+    optimizer.learning_rate = np.float32(0)
+    assert optimizer.learning_rate == 0
+
+
+@pytest.mark.parametrize(("make", "name"), [(SGD, "momentum"), (Adadelta, "rho"), (Adam, "beta_1"), (Adam, "beta_2")])
+def test_fractions_are_at_least_zero_and_below_one(make, name):
+    for value in (-1e-9, 1, 1.5):
+        with pytest.raises(ValueError, match=name):
+            make(**{name: value})
+    for value in (0, 0.999):
+        assert make(**{name: value}).get_config()[name] == value
+
+
+def test_adagrads_accumulator_starts_at_zero_or_above():
+    with pytest.raises(ValueError, match="initial_accumulator_value"):
+        Adagrad(initial_accumulator_value=-1e-9)
+    assert Adagrad(initial_accumulator_value=0).make_state(np.ones((2, 3)))[0].tolist() == [[0.0] * 3] * 2
+
+
+@pytest.mark.parametrize("make", [SGD, Adagrad, Adadelta, Adam])
+def test_after_a_reset_the_next_step_is_the_first(make):
+    options = {"momentum": 0.9} if make is SGD else {}
+    (start,), gradients = random_walk(6, [(6,)], 3, "float64")
+    optimizer, p, q = make(**options), start.copy(), start.copy()
+    for grads in gradients:
+        optimizer.update([p], grads)
+    assert optimizer.iterations == 3
+    optimizer.reset()
+    assert (optimizer.iterations, optimizer.state) == (0, [])
+    optimizer.update([q], gradients[0])
+    fresh = start.copy()
+    make(**options).update([fresh], gradients[0])
+    np.testing.assert_array_equal(q, fresh)
+
+
+@pytest.mark.parametrize("make", [SGD, Adagrad, Adadelta, Adam])
+def test_another_models_parameters_are_refused_and_nothing_moves_or_counts(make):
+    optimizer = make()
+    optimizer.update([np.ones(3), np.ones(2)], [np.ones(3), np.ones(2)])
+    for params in ([np.ones(3)], [np.ones(3), np.ones(2), np.ones(1)], [np.ones(3), np.ones(4)]):
+        with pytest.raises(ValueError, match=r"(?s)2 states|reset\(\)"):
+            optimizer.update(params, [np.ones_like(p) for p in params])
+        assert all((p == 1).all() for p in params)
+        assert optimizer.iterations == 1
+
+
+def test_an_optimizer_of_ones_own_without_a_step_is_told_what_it_needs():
+    class Lazy(Optimizer):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Lazy.*step\(self, p, g, state\)"):
+        Lazy(0.1).update([np.ones(1)], [np.ones(1)])
+
+
+@pytest.mark.parametrize("name", ["Adam", "ADAM", "adam"])
+def test_a_name_is_known_in_any_letters_and_an_object_is_taken_as_it_is(name):
+    assert type(get(name)) is Adam
+    mine = SGD(0.5)
+    assert get(mine) is mine
+    for unknown in (Adam, 3, None):
+        with pytest.raises(ValueError, match="adadelta"):
+            get(unknown)
+
+
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_the_kernel_runs_where_it_is_wanted_and_can(contiguous, monkeypatch):
+    """It changes a parameter number after number in memory: of a transposed one it would change a copy."""
+    ran = []
+    monkeypatch.setattr(optimizers, "one_pass", lambda *arguments: ran.append(arguments[0]))
+    p = np.ones((2, 3)) if contiguous else np.ones((3, 2)).T
+    for wanted in (True, False):
+        optimizer = Adam()
+        optimizer.in_one_pass = wanted
+        optimizer.update([p], [np.ones((2, 3))])
+        assert (len(ran) == 1) == (wanted and contiguous)
+        ran.clear()
+    assert Adam().in_one_pass == optimizers.COMPILED

@@ -122,7 +122,7 @@ class Layer:
             When `inputs` is not what `Input` or another layer gave.
         """
         parents = [inputs] if isinstance(inputs, Node) else inputs
-        if isinstance(parents, np.ndarray) or not all(isinstance(parent, Node) for parent in parents):
+        if not isinstance(parents, (list, tuple)) or not all(isinstance(parent, Node) for parent in parents):
             raise TypeError(
                 f"{self} is connected to the result of Input(shape=...) or of another layer; got {type(inputs).__name__}."
                 " For numbers, build it alone: layer.build(x.shape[1:]); layer.forward(x)"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchnet import Dense
+from scratchnet import AveragePooling2D, Conv2D, Dense, Input, MaxPooling2D, MinPooling2D, optimizers
 from scratchnet.gradcheck import (
     GradientCheckError,
     check_function,
@@ -13,7 +13,9 @@ from scratchnet.gradcheck import (
     complex_step_gradient,
     numerical_gradient,
 )
-from scratchnet.gradcheck.numeric import relative_errors
+from scratchnet.gradcheck.numeric import Numeric, compare, differences, relative_errors
+from scratchnet.gradcheck.report import Report, Row, table
+from scratchnet.gradcheck.witnesses import counted_windows, fresh
 from scratchnet.layers import Layer
 from scratchnet.losses import softmax_cross_entropy
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
@@ -104,44 +106,85 @@ class Wrong(Layer):
 
     def forward(self, x):
         self.calls += 1
-        self.cache = (x, self.cache[0] if self.fault == "stale" and self.cache and self.cache[0].shape == x.shape else x)
-        return x * self.params["scale"]
+        kept = self.cache[0] if self.fault == "stale" and self.cache and self.cache[0].shape == x.shape else x
+        if self.fault == "reads memory":
+            x = x.ravel(order="K").reshape(x.shape)
+        self.out = x * self.params["scale"]
+        self.cache = (x, kept.copy() if self.fault == "writes into the cache" else kept, self.out)
+        if self.fault == "writes into x":
+            x += 1e-3
+        if self.fault == "half precise" and x.dtype == np.float32:
+            return (self.out.astype("float16") * 1.01).astype("float32")
+        return self.out.astype("float64") if self.fault == "float64 out" else self.out
 
     def backward(self, dout, need_dx=True):
         x = self.cache[1]
-        if self.fault == "writes":
+        if self.fault == "writes into dout":
             dout *= 1.0
             dout += 0.5
         grad = (dout * x).sum(axis=0)
+        if self.fault == "writes into the cache":
+            x += 1e-3
+        if self.fault == "writes into out":
+            self.out += 1e-3
+        if self.fault == "writes into a parameter":
+            self.params["scale"] += 1e-3
         if self.fault == "accumulates" and self.grads:
             grad = grad + self.grads["scale"]
         if self.fault == "mean":
             grad = grad / len(x)
-        if self.fault == "dtype":
+        if self.fault == "float64 gradient":
             grad = grad.astype(np.float64)
-        if self.fault == "random":
+        if self.fault == "float32 gradient":
+            grad = grad.astype(np.float32)
+        if self.fault == "other bits":
             grad = grad * (1 + 1e-12 * self.calls)
         if self.fault == "single image":
             dout = dout if len(dout) > 1 else 0 * dout
         self.grads = {"scale": grad}
-        return dout * self.params["scale"]
+        if self.fault == "no gradient":
+            self.grads = {}
+        if self.fault == "one gradient too many":
+            self.grads["shift"] = grad
+        if self.fault == "gradient of another shape":
+            self.grads["scale"] = grad[None]
+        dx = dout * self.params["scale"]
+        return dx.astype("float32") if self.fault == "float32 dx" else dx
 
 
 @pytest.mark.parametrize(
-    ("fault", "witness"),
+    ("fault", "found"),
     [
-        ("mean", "gradient"),
-        ("writes", "contract"),
-        ("accumulates", "contract"),
-        ("stale", "contract"),
-        ("dtype", "contract"),
-        ("random", "contract"),
-        ("single image", "contract"),
+        ("mean", {"gradient scale", "contract batch of one"}),
+        ("writes into dout", {"contract inputs"}),
+        ("writes into x", {"contract inputs"}),
+        ("writes into a parameter", {"contract inputs"}),
+        ("writes into the cache", {"contract cache"}),
+        ("writes into out", {"contract cache"}),
+        ("accumulates", {"contract bits"}),
+        ("other bits", {"contract bits"}),
+        ("stale", {"contract stale state"}),
+        ("reads memory", {"contract memory layout"}),
+        ("single image", {"contract batch of one"}),
+        ("float64 gradient", {"contract float32"}),
+        ("float32 gradient", {"contract shapes"}),
+        ("float32 dx", {"contract shapes"}),
+        ("one gradient too many", {"contract runs"}),
+        ("gradient of another shape", {"gradient scale", "contract shapes"}),
+        ("no gradient", {"contract runs"}),
+        ("float64 out", {"contract float32"}),
+        ("half precise", {"contract float32"}),
     ],
 )
-def test_each_kind_of_fault_in_a_layer_of_ones_own_is_found(fault, witness):
+def test_each_kind_of_fault_in_a_layer_of_ones_own_is_found_by_the_row_that_is_there_for_it(fault, found):
     report = check_layer(Wrong(fault), (3, 2))
-    assert witness in {row.witness for row in report.failures}
+    assert found <= {f"{row.witness} {row.name}" for row in report.failures}
+
+
+def test_a_layer_that_forgets_a_gradient_is_told_which():
+    (row, *_) = check_layer(Wrong("no gradient"), (3, 2)).failures
+    assert "self.grads" in row.note
+    assert "'scale'" in row.note
 
 
 def test_the_same_layer_without_a_fault_passes():
@@ -201,3 +244,450 @@ def test_an_epsilon_in_the_wrong_place_is_found():
     Inside.__name__ = "Adam"
     report = check_optimizer(Inside())
     assert "gradients of 1e-8" in {row.name for row in report.failures}
+
+
+# -- how errors are measured -------------------------------------------------------------------------------------------
+
+
+def test_an_error_is_relative_to_the_larger_of_the_two_numbers():
+    np.testing.assert_allclose(relative_errors(np.array([3.0, -2.0]), np.array([2.0, 2.0])), [1 / 3, 2.0], rtol=1e-15)
+
+
+def test_small_numbers_beside_large_ones_are_measured_by_a_thousandth_of_the_largest():
+    errors = relative_errors(np.array([1000.0, 1.1, 1e-3]), np.array([1000.0, 1.0, 0.0]))
+    np.testing.assert_allclose(errors, [0, 0.1 / 1.1, 1e-3], rtol=1e-12)
+
+
+def test_numbers_below_the_smallest_that_counts_are_rounding_unless_it_is_lowered():
+    a, b = np.array([2e-9]), np.array([1e-9])
+    np.testing.assert_allclose(relative_errors(a, b), [1e-3], rtol=1e-12)
+    np.testing.assert_allclose(relative_errors(a, b, smallest=0), [0.5], rtol=1e-12)
+    assert relative_errors(np.zeros(2), np.zeros(2), smallest=0).tolist() == [0, 0]
+
+
+def test_equal_infinities_agree_and_others_are_infinitely_wrong():
+    a, b = np.array([np.inf, -np.inf, 1.0, np.nan]), np.array([np.inf, np.inf, np.inf, np.nan])
+    errors = relative_errors(a, b)
+    assert errors[:3].tolist() == [0, np.inf, np.inf]
+    assert np.isnan(errors[3])                     # not compared
+    assert relative_errors(np.zeros(0), np.zeros(0)).shape == (0,)
+
+
+def test_a_row_tells_the_largest_error_its_place_both_values_and_the_median():
+    got, expected = np.ones((2, 3)), np.ones((2, 3))
+    got[1, 2], got[0, 1] = 4.0, 1.001
+    row = compare("gradient", "x", got, expected, 0.5, Numeric(expected, retried=2))
+    assert (row.passed, row.where, row.analytic, row.numeric, row.compared) == (False, (1, 2), 4.0, 1.0, 6)
+    assert (row.retried, row.skipped) == (2, 0)
+    assert row.largest == pytest.approx(0.75)
+    assert row.median == 0
+    assert compare("gradient", "x", got, expected, 0.75).passed
+    assert not compare("gradient", "x", got, expected, 0.7499).passed
+
+
+def test_a_gradient_of_another_shape_is_wrong_and_both_shapes_are_named():
+    row = compare("gradient", "x", np.ones((3, 1)), np.ones(3), 1.0)
+    assert not row.passed
+    assert "(3, 1)" in row.note
+    assert "(3,)" in row.note
+
+
+@pytest.mark.parametrize(("skipped", "passes"), [(5, True), (6, False)])
+def test_one_difference_in_twenty_may_be_given_up(skipped, passes):
+    expected = np.ones(100)
+    expected[:skipped] = np.nan
+    row = compare("gradient", "x", np.ones(100), expected, 1e-6, Numeric(expected, skipped, skipped))
+    assert row.passed == passes
+    assert (row.compared, row.retried, row.skipped) == (100 - skipped, skipped, skipped)
+    assert ("kinks" in row.note) == (not passes)
+
+
+# -- differences -------------------------------------------------------------------------------------------------------
+
+
+def test_the_step_grows_with_the_number_so_that_rounding_does_not_drown_it():
+    x = np.array([1e8, -1e8, 0.5])
+    np.testing.assert_allclose(numerical_gradient(lambda: x**2, x, np.ones(3)), 2 * x, rtol=1e-8)
+
+
+def test_the_difference_is_divided_by_the_step_that_was_really_taken():
+    x = np.array([1.0])                            # 1 + 1e-15 is not a number: the next one is 2.2e-16 further, or 1.1e-15
+    assert numerical_gradient(lambda: 3 * (x - 1), x, step=1e-15)[0] == 3.0
+
+
+def test_central_differences_are_exact_for_a_parabola_and_one_sided_ones_would_not_be():
+    x = np.array([2.0])
+    assert numerical_gradient(lambda: x**2, x, step=0.5)[0] == 4.0
+
+
+def test_a_step_is_halved_until_it_stays_on_one_side_of_the_kink():
+    x = np.array([3e-6])                           # 1e-5 and 5e-6 cross 0, 2.5e-6 does not
+    numeric = differences(lambda: np.abs(x), x, kinks=lambda: [x > 0])
+    assert (numeric.retried, numeric.skipped) == (2, 0)
+    assert numeric.gradient[0] == pytest.approx(1.0, rel=1e-9)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_kink_on_either_side_is_seen(side):
+    x = np.array([0.0])
+    numeric = differences(lambda: np.abs(x - side * 7e-6), x, kinks=lambda: [x > side * 7e-6])
+    assert numeric.retried == 1
+    assert numeric.gradient[0] == pytest.approx(-side, rel=1e-9)
+
+
+def test_a_difference_on_a_kink_is_given_up_and_the_number_put_back():
+    x = np.array([0.0, 1.0])
+    numeric = differences(lambda: np.abs(x), x, kinks=lambda: [x > 0, x < 0])
+    assert (numeric.retried, numeric.skipped) == (10, 1)
+    assert np.isnan(numeric.gradient[0])
+    assert numeric.gradient[1] == pytest.approx(1.0)
+    assert x.tolist() == [0.0, 1.0]
+
+
+def test_what_f_keeps_is_that_of_the_numbers_as_they_were():
+    kept, x = [], np.array([1.0, 2.0])
+
+    def f():
+        kept[:] = [x.copy()]
+        return x.sum()
+
+    differences(f, x)
+    assert kept[0].tolist() == [1.0, 2.0]
+
+
+def test_a_complex_step_changes_one_number_of_one_array_and_leaves_no_trace():
+    a, b = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+    gradient = complex_step_gradient(lambda a, b: a * b + a.sum(), [a, b], 0, np.array([1.0, 10.0]))
+    np.testing.assert_allclose(gradient, [3 + 11, 40 + 11], rtol=1e-14)
+    assert a.tolist() == [1.0, 2.0]
+
+
+def test_complex_steps_find_an_error_that_differences_cannot():
+    x = np.random.default_rng(0).standard_normal(4)
+    almost = {"forward": np.sin, "backward": lambda dout, x: dout * np.cos(x) * (1 + 1e-11), "arrays": [x]}
+    assert check_function(**almost).passed
+    assert not check_function(**almost, complex_step=True).passed
+    assert check_function(**almost, complex_step=True, tolerance=1e-10).passed
+    assert not check_function(**almost, tolerance=1e-13).passed
+
+
+# -- functions ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_function_of_several_arrays_is_checked_in_each_and_none_means_not_compared():
+    arrays = [np.random.default_rng(k).standard_normal((2, 3)) for k in range(3)]
+
+    def backward(dout, a, b, c):
+        return dout * b, dout * (a + 1), None
+
+    report = check_function(lambda a, b, c: a * b + c, backward, arrays, names=["a", "b", "c"])
+    assert [(row.name, row.passed) for row in report.rows] == [("inputs", True), ("a", True), ("b", False)]
+
+
+def test_a_forward_that_writes_into_its_argument_is_found_though_it_writes_the_same_twice():
+    def relu(x):
+        x[x <= 0] = 0
+        return x.copy()
+
+    x = np.array([-1.0, 2.0, -3.0])
+    report = check_function(relu, lambda dout, x: np.where(x > 0, dout, 0), [x])
+    assert [row.witness for row in report.failures] == ["contract"]
+    assert "wrote" in report.failures[0].note
+    assert x.tolist() == [-1.0, 2.0, -3.0]
+
+
+def test_whole_numbers_are_checked_as_floats_and_arguments_stay_as_they_were():
+    x = np.array([1, 2, 3])
+    assert check_function(lambda x: x**2, lambda dout, x: 2 * x * dout, [x]).passed
+    assert x.tolist() == [1, 2, 3]
+
+
+def test_fewer_gradients_than_arrays_are_refused():
+    with pytest.raises(ValueError, match="zip"):
+        check_function(lambda a, b: a * b, lambda dout, a, b: (dout * b,), [np.ones(2), np.ones(2)])
+
+
+def test_the_upstream_gradient_follows_the_seed_and_is_never_ones():
+    seen = []
+
+    def backward(dout, x):
+        seen.append(dout.copy())
+        return dout
+
+    for seed in (1, 1, 2):
+        check_function(lambda x: x * 1.0, backward, [np.ones(3)], seed=seed)
+    np.testing.assert_array_equal(seen[0], seen[1])
+    assert not np.isclose(seen[0], seen[2]).any()
+    assert (seen[0] != 1).all()
+
+
+# -- reports -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_row_prints_its_place_its_kinks_and_both_values():
+    row = Row("gradient", "kernel", False, 1.25, 1e-11, (0, 2), 1.5, -0.5, compared=6, retried=3, skipped=1)
+    assert row.cells() == ("gradient", "kernel", "1.2e+00", "1.0e-11", "[0,2]", "3+1", "WRONG", "got 1.5, expected -0.5")
+
+
+def test_a_right_row_prints_no_values_and_a_promise_only_its_note():
+    right = Row("gradient", "x", True, 1e-9, 1e-11, (1,), 1.5, 1.5, retried=2)
+    assert right.cells() == ("gradient", "x", "1.0e-09", "1.0e-11", "[1]", "2", "ok", "")
+    assert Row("contract", "bits", False, note="other bits").cells() == ("contract", "bits", "", "", "", "", "WRONG", "other bits")
+    assert Row("gradient", "x", False, skipped=4).cells()[5] == "0+4"
+    assert Row("contract", "bits", True).compared == 0
+
+
+def test_a_report_passes_when_it_has_rows_and_all_of_them_pass():
+    right, wrong = Row("gradient", "x", True, 1e-9), Row("gradient", "w", False, 0.5)
+    assert not Report("nothing").passed
+    assert Report("right", [right, right]).passed
+    assert not Report("wrong", [right, wrong]).passed
+    assert Report("wrong", [right, wrong]).failures == [wrong]
+    report = Report("right", [right])
+    assert report.raise_if_failed() is report
+
+
+def test_the_largest_error_of_a_report_is_that_of_its_gradients():
+    rows = [Row("gradient", "x", True, 1e-9), Row("gradient", "w", True, 2e-9), Row("definition", "out", True, 0.5)]
+    assert Report("", [*rows, Row("contract", "bits", True), Row("gradient", "b", False)]).largest == 2e-9
+    assert Report("", rows[2:]).largest == 0
+
+
+def test_a_report_prints_its_title_and_a_line_a_row_in_columns():
+    rows = [Row("gradient", "x", True, 1e-9, 1e-10, (0,)), Row("contract", "a long name", False, note="broken")]
+    title, head, first, second = str(Report("Dense(2)", rows)).splitlines()
+    assert title == "Dense(2)"
+    assert head.split() == ["witness", "compared", "largest", "median", "worst", "at", "kinks", "verdict"]
+    for word in ("verdict", "compared"):
+        place = head.index(word)
+        assert first[place - 2 : place] == second[place - 2 : place] == "  "
+        assert first[place] != " "
+        assert second[place] != " "
+    assert second.endswith("WRONG    broken")
+    assert len(table(rows).splitlines()) == 3
+
+
+# -- losses and optimizers ---------------------------------------------------------------------------------------------
+
+
+def spoilt(fault):
+    """Softmax cross-entropy with one fault."""
+    calls = []
+
+    def loss(logits, y):
+        calls.append(1)
+        if fault == "writes into logits":
+            logits -= logits.max(axis=-1, keepdims=True)
+        value, dlogits = softmax_cross_entropy(logits, y)
+        if fault == "writes into labels":
+            y *= 1 - 1e-12
+        if fault == "value":
+            value *= 1 + 1e-8
+        if fault == "gradient":
+            dlogits = dlogits * (1 + 1e-8)
+        if fault == "clipped":
+            value = min(value, 16.0)
+        if fault == "hard labels only":
+            dlogits = dlogits * (y.max() == 1)
+        if fault == "other bits of the value":
+            value *= 1 + 1e-15 * len(calls)
+        if fault == "other bits of the gradient":
+            dlogits = dlogits * (1 + 1e-15 * len(calls))
+        return value, dlogits
+
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("value", {"definition loss", "definition loss, logits of ±1e4", "definition loss, rows far apart"}),
+        ("gradient", {"definition dlogits", "definition dlogits, logits of ±1e4", "definition dlogits, rows far apart"}),
+        ("clipped", {"definition loss, logits of ±1e4"}),
+        ("hard labels only", {"gradient dlogits, soft labels"}),
+        ("writes into logits", {"contract inputs"}),
+        ("writes into labels", {"contract inputs"}),
+        ("other bits of the value", {"contract bits"}),
+        ("other bits of the gradient", {"contract bits"}),
+    ],
+)
+def test_each_kind_of_fault_in_a_loss_is_found_by_the_row_that_is_there_for_it(fault, found):
+    failed = {f"{row.witness} {row.name}" for row in check_loss(spoilt(fault)).failures}
+    assert found <= failed
+    if "writes" not in fault and fault not in ("value", "gradient"):
+        assert failed == found
+
+
+def test_a_loss_is_asked_for_as_many_rows_and_classes_as_it_is_told_and_a_sound_one_passes():
+    shapes = []
+
+    def loss(logits, y):
+        shapes.append((logits.shape, y.shape))
+        np.testing.assert_allclose(y.sum(axis=1), 1)
+        return softmax_cross_entropy(logits, y)
+
+    report = check_loss(loss, shape=(3, 7), raise_on_failure=True)
+    assert set(shapes) == {((3, 7), (3, 7))}
+    assert len(report.rows) == 10
+    with pytest.raises(GradientCheckError):
+        check_loss(spoilt("value"), raise_on_failure=True)
+
+
+def late(steps_before, wrong):
+    """Adam, but for a fault from some step on."""
+
+    class Late(Adam):
+        def step(self, p, g, state):
+            if self.iterations > steps_before:
+                wrong(p, g)
+            super().step(p, g, state)
+
+    Late.__name__ = "Adam"
+    return Late()
+
+
+def test_a_fault_that_begins_with_the_last_step_is_found():
+    def drift(p, g):
+        p *= 1 + 1e-9
+
+    assert check_optimizer(late(6, drift), steps=6).passed
+    report = check_optimizer(late(6, drift), steps=7)
+    assert {row.name for row in report.failures} >= {"matrix", "vector"}
+    assert {row.witness for row in report.failures} == {"update rule"}
+
+
+def test_an_optimizer_that_writes_into_a_gradient_is_found_in_both_tellings():
+    def scribble(p, g):
+        g += 1e-18
+
+    report = check_optimizer(late(3, scribble))
+    assert {"gradients", "gradients, NumPy"} == {row.name for row in report.failures if row.witness == "contract"}
+
+
+@pytest.mark.parametrize("broken", ["kernel", "NumPy"])
+def test_a_fault_of_one_telling_alone_is_found_in_its_rows(broken, monkeypatch):
+    def stands_still(*arguments):
+        pass
+
+    monkeypatch.setattr(optimizers, "one_pass" if broken == "kernel" else "adam_update", stands_still)
+    optimizer = Adam()
+    optimizer.in_one_pass = True
+    wrong = {row.name for row in check_optimizer(optimizer).failures}
+    assert wrong == {name + ", NumPy" * (broken == "NumPy") for name in ("matrix", "vector", "gradients of 1e-8")}
+
+
+def test_the_optimizer_itself_is_not_touched_and_its_own_state_does_not_count():
+    optimizer = Adam(0.5)
+    optimizer.update([np.ones(3)], [np.ones(3)])
+    state = [a.copy() for a in optimizer.state[0]]
+    check_optimizer(optimizer, raise_on_failure=True)
+    assert optimizer.iterations == 1
+    assert optimizer.in_one_pass == Adam().in_one_pass
+    for now, then in zip(optimizer.state[0], state, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_an_optimizer_without_a_formula_is_refused_with_those_that_have_one():
+    class Mine(SGD):
+        pass
+
+    with pytest.raises(ValueError, match=r"Mine.*SGD, Adagrad, Adadelta, Adam"):
+        check_optimizer(Mine())
+    with pytest.raises(GradientCheckError, match="matrix"):
+        check_optimizer(late(0, lambda p, g: np.add(p, 1, out=p)), raise_on_failure=True)
+
+
+# -- layers ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_kink_in_a_layer_of_ones_own_is_asked_for():
+    class Absolute(Layer):
+        def forward(self, x):
+            self.cache = (x,)
+            return np.abs(x)
+
+        def backward(self, dout, need_dx=True):
+            return dout * np.sign(self.cache[0])
+
+        def kinks(self):
+            asked.append(1)
+            return [self.cache[0] > 0]
+
+    asked = []
+    check_layer(Absolute(), (4,), raise_on_failure=True)
+    assert asked
+
+
+def test_loops_of_ones_own_are_the_definition():
+    def twice(x):
+        return 2 * x
+
+    def twice_backward(dout, x):
+        return 2 * dout
+
+    class Double(Layer):
+        tellings = {
+            "loops": (lambda x: 3 * x, twice_backward),
+            "im2col": (twice, twice_backward),
+            "fused": (twice, twice_backward),
+        }
+
+        def forward(self, x):
+            self.cache = (x,)
+            return self.forward_function(x)
+
+        def backward(self, dout, need_dx=True):
+            return self.backward_function(dout, self.cache[0])
+
+    assert [row.name for row in check_layer(Double(), (3,)).failures] == ["out", "out, ties", "out, large"]
+
+
+@pytest.mark.parametrize(
+    ("case", "count"),
+    [((28, 3, 2), (0, 1, 14)), ((27, 3, 2), (1, 1, 14)), ((5, 4, 1), (1, 2, 5)), ((7, 1, 3), (0, 0, 3)), ((3, 5, 1), (2, 2, 3))],
+)
+def test_windows_are_counted_and_not_computed(case, count):
+    assert counted_windows("same", *case) == count
+
+
+def test_a_layer_that_pads_on_the_wrong_side_is_found_though_its_loops_are_given_the_same_padding():
+    class Before(Conv2D):
+        def make_params(self, rng):
+            params = super().make_params(rng)
+            self.pads = tuple((behind, before) for before, behind in self.pads)
+            return params
+
+    report = check_layer(Before(2, 3, strides=2, padding="same"), (6, 6, 1))
+    assert [row.name for row in report.failures] == ["padding"]
+
+
+@pytest.mark.parametrize(
+    "layer", [Conv2D(2, (3, 2), padding="same"), MaxPooling2D((2, 3), 1, "same"), AveragePooling2D(2), MinPooling2D(2)]
+)
+def test_the_padding_of_every_layer_with_windows_is_counted(layer):
+    assert "padding" in {row.name for row in check_layer(layer, (5, 6, 2), raise_on_failure=True).rows}
+
+
+def test_a_copy_for_the_checks_has_weights_of_its_own_and_biases_that_are_not_zero():
+    layer = Dense(4)
+    twin = fresh(layer, [(3,)], "float64", 0)
+    assert layer.params == {}
+    assert (np.abs(twin.params["bias"]) > 1e-3).all()
+    assert twin.params["kernel"].dtype == "float64"
+    drawn = Dense(4).build((3,), np.random.default_rng(0), "float64").params["kernel"]
+    assert not np.allclose(twin.params["kernel"], drawn, atol=1e-4)
+    assert fresh(Dense(4, implementation="loops"), [(3,)], "float64", 0).running == "loops"
+
+
+def test_weights_that_an_initializer_draws_anew_each_time_are_the_same_in_both_precisions():
+    own = np.random.default_rng(3)
+    layer = Dense(2, kernel_initializer=lambda shape, rng: own.standard_normal(shape))
+    check_layer(layer, (3,), raise_on_failure=True)
+
+
+def test_a_layer_in_a_model_is_checked_with_its_activation_left_out():
+    layer = Conv2D(2, 3, activation="relu", padding="same")
+    layer(Input(shape=(4, 5, 2)))
+    check_layer(layer, (4, 5, 2), raise_on_failure=True)
+    assert layer.node is not None
+    assert layer.activation is not None

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from scratchnet import Conv2D, Dense, Flatten, Input, MaxPooling2D, Model, net_1, net_2
-from scratchnet.gradcheck import check_model
+from scratchnet import Activation, Conv2D, Dense, Flatten, Input, MaxPooling2D, Model, net_1, net_2
+from scratchnet.gradcheck import GradientCheckError, check_model
+from scratchnet.gradcheck.networks import in_float64
 from scratchnet.kernels import winograd
+from scratchnet.layers import activations, dense
 
 
 @pytest.mark.compiled
@@ -71,3 +73,100 @@ def test_winograd_breaks_the_ties_of_a_black_background_and_gives_the_parameters
         grads[name] = model.grads
     for name, direct in grads["direct"].items():
         np.testing.assert_allclose(grads["winograd"][name], direct, rtol=0, atol=1e-12 * abs(direct).max())
+
+
+# -- the check itself --------------------------------------------------------------------------------------------------
+
+
+def dense_net(**options):
+    x = Input(shape=(4,))
+    return Model(x, Dense(3, activation="softmax")(Dense(5, activation="relu")(x)), seed=3, implementation="im2col", **options)
+
+
+DENSE_X, DENSE_Y = np.random.default_rng(14).random((3, 4)), np.eye(3)[[0, 2, 1]]
+
+
+def test_a_model_is_checked_on_a_copy_and_comes_out_as_it_went_in():
+    model, x = dense_net(), DENSE_X.copy()
+    before = model.get_weights()
+    check_model(model, x, DENSE_Y, raise_on_failure=True)
+    assert (model.dtype, x.tolist()) == (np.float32, DENSE_X.tolist())
+    assert all(layer.grads == {} for layer in model.layers)
+    for now, then in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+        assert now.dtype == np.float32
+
+
+def test_the_copy_is_in_float64_with_the_same_kernels_and_biases_off_the_kink():
+    model = dense_net()
+    twin = in_float64(model, np.random.default_rng(0))
+    assert {p.dtype for p in twin.params.values()} == {np.dtype(np.float64)}
+    for name, p in model.params.items():
+        if name.endswith("kernel"):
+            np.testing.assert_array_equal(twin.params[name], p)
+        else:
+            assert not p.any()
+            assert (np.abs(twin.params[name]) > 1e-4).all()
+            assert (np.abs(twin.params[name]) < 1).all()
+
+
+@pytest.mark.parametrize("labels", [DENSE_Y, None], ids=["loss", "outputs"])
+@pytest.mark.parametrize("directions", [1, 3])
+def test_every_array_gets_its_row_with_as_many_directions_as_asked(labels, directions):
+    model = dense_net()
+    report = check_model(model, DENSE_X, labels, directions=directions, raise_on_failure=True)
+    assert [row.name for row in report.rows] == ["x", *model.params]
+    assert {row.compared for row in report.rows} == {directions}
+    assert "(3, 4)" in report.title
+    assert "43 parameters" in report.title
+
+
+@pytest.mark.parametrize("labels", [DENSE_Y, None], ids=["loss", "outputs"])
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_gradient_that_is_off_by_a_ten_thousandth_is_found_where_it_is(monkeypatch, which, labels):
+    def off(*args):
+        gradients = list(dense.dense_backward(*args))
+        gradients[which] = None if gradients[which] is None else gradients[which] * 1.0001
+        return tuple(gradients)
+
+    monkeypatch.setattr(Dense, "tellings", {**Dense.tellings, "im2col": (dense.dense_forward, off)})
+    report = check_model(dense_net(), DENSE_X, labels)
+    wrong = {row.name.rpartition("/")[2] for row in report.failures}
+    # What is wrong in dx is wrong in all that lies below it too.
+    assert wrong == {0: {"x", "kernel", "bias"}, 1: {"kernel"}, 2: {"bias"}}[which]
+    with pytest.raises(GradientCheckError, match="WRONG"):
+        check_model(dense_net(), DENSE_X, labels, raise_on_failure=True)
+
+
+def test_images_in_float32_are_checked_in_float64():
+    check_model(dense_net(), DENSE_X.astype("float32"), DENSE_Y, raise_on_failure=True)
+
+
+def test_a_direction_that_crosses_a_kink_is_walked_in_shorter_steps_and_that_is_counted():
+    """With a ReLU of 2,000 numbers spread over 1e-5 around 0 some always switch at the first step."""
+    x = Input(shape=(2000,))
+    model = Model(x, Activation("relu")(x), seed=0, implementation="im2col")
+    numbers = np.random.default_rng(15).uniform(-1e-5, 1e-5, (1, 2000))
+    (row,) = check_model(model, numbers, directions=4).rows
+    assert row.retried > 4
+    assert row.skipped == 0
+    assert row.passed
+
+
+def test_on_a_kink_every_direction_is_given_up_and_the_check_does_not_pass():
+    x = Input(shape=(3,))
+    model = Model(x, Activation("relu")(x), seed=0, implementation="im2col")
+    (row,) = check_model(model, np.zeros((1, 3)), directions=2).rows
+    assert not row.passed
+    assert (row.compared, row.skipped) == (0, 2)
+    assert row.retried == 2 * 3 * 10               # directions, draws, halvings
+    assert "kinks" in row.note
+
+
+def test_a_joined_model_is_checked_with_its_joined_steps(monkeypatch):
+    """The loss's gradient starts below the softmax, whose own backward may then be wrong without harm."""
+    monkeypatch.setitem(activations.FUNCTIONS, "softmax", (activations.softmax_forward, lambda dout, out: dout))
+    model = dense_net()
+    model.compile("adam", "categorical_crossentropy")
+    assert check_model(model, DENSE_X, DENSE_Y).passed
+    assert not check_model(model, DENSE_X).passed

@@ -5,6 +5,7 @@ import pytest
 
 from scratchnet import AveragePooling2D, MaxPooling2D, MinPooling2D
 from scratchnet.gradcheck import check_layer
+from scratchnet.gradcheck.patterns import layer_pattern
 
 KINDS = [MaxPooling2D, MinPooling2D, AveragePooling2D]
 CASES = [
@@ -45,3 +46,23 @@ def test_overlapping_windows_add_their_gradients(implementation, telling):
     dx = layer.backward(np.array([1.0, -2.0, 4.0, 8.0]).reshape(1, 2, 2, 1))
     assert dx[0, 1, 1, 0] == 11.0
     assert np.count_nonzero(dx) == 1
+
+
+@pytest.mark.parametrize(("kind", "sign"), [(MaxPooling2D, 1), (MinPooling2D, -1)])
+def test_the_pattern_that_a_difference_must_not_change_is_the_chosen_real_cell_of_each_window(kind, sign):
+    layer = kind((2, 2), 1, "same").build((2, 2, 1), dtype="float64")
+    assert layer_pattern(layer) == []                          # before a forward nothing has been chosen
+    x = sign * np.array([[-3.0, -1.0], [-2.0, -4.0]]).reshape(1, 2, 2, 1)
+    layer.forward(x)
+    (chosen,) = layer_pattern(layer)
+    assert chosen.ravel().tolist() == [1, 0, 0, 0]             # a zero of the margin would be the largest of all
+    x[0, 0, 0] = sign * -0.5
+    layer.forward(x)
+    (chosen,) = layer_pattern(layer)
+    assert chosen.ravel().tolist() == [0, 0, 0, 0]
+
+
+def test_an_average_chooses_nothing():
+    layer = AveragePooling2D(2).build((2, 2, 1))
+    layer.forward(np.ones((1, 2, 2, 1), "float32"))
+    assert layer_pattern(layer) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from scratchnet.tools.saboteurs import CATALOGUE, ROOMS, Saboteur
@@ -48,6 +49,17 @@ def link(source: str) -> str:
     return f"[{label}]({source})"
 
 
+def anchor(title: str) -> str:
+    """Give the place of a heading on its page, as GitHub and MyST both form it.
+
+    Examples
+    --------
+    >>> anchor("np.max(x, 0) for np.maximum(x, 0)")
+    '#npmaxx-0-for-npmaximumx-0'
+    """
+    return "#" + re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
 def code(text: str) -> str:
     """Mark text as code, whatever quotes it has itself.
 
@@ -77,7 +89,9 @@ def section(entry: Saboteur) -> str:
 def markdown() -> str:
     """Give the whole page: a table of all entries, then each room's."""
     rows = ["| name | what is wrong | caught by | fools |", "|---|---|---|---|"]
-    rows += [f"| `{e.name}` | {e.title} | {e.witness} | {', '.join(e.fools) or '–'} |" for e in CATALOGUE.values()]
+    for entry in CATALOGUE.values():
+        what, fools = f"[{entry.title}]({anchor(entry.title)})", ", ".join(entry.fools) or "–"
+        rows.append(f"| `{entry.name}` | {what} | {entry.witness} | {fools} |")
     told = [HEAD, f"## All {len(CATALOGUE)}\n", "\n".join(rows), ""]
     for title, room in ROOMS.items():
         told += [f"## {title}\n"]

@@ -1,0 +1,225 @@
+"""What every layer shares: its name and settings, its place in a graph, what it refuses when it stands alone."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import scratchnet
+from scratchnet import (
+    Activation,
+    Add,
+    AveragePooling2D,
+    Conv2D,
+    Dense,
+    Flatten,
+    Input,
+    MaxPooling2D,
+    MinPooling2D,
+    Model,
+    ReLU,
+    Softmax,
+)
+from scratchnet.layers import InputLayer, Layer, base
+
+EVERY_KIND = [
+    Conv2D(3, (3, 2), strides=(1, 2), padding="same", activation="relu", use_bias=False, name="first"),
+    Conv2D(2, 3, implementation="im2col"),
+    MaxPooling2D((2, 3), strides=1, padding="same"),
+    MinPooling2D(2),
+    AveragePooling2D(3, name="mean"),
+    Dense(4, "softmax", kernel_initializer="he_uniform", bias_initializer="ones"),
+    Flatten(),
+    Add(name="sum"),
+    ReLU(name="r"),
+    Softmax(),
+    Activation("linear"),
+    InputLayer((3, 2)),
+]
+
+
+@pytest.mark.parametrize("layer", EVERY_KIND, ids=repr)
+def test_a_layer_prints_as_the_line_that_makes_it_again(layer):
+    again = eval(repr(layer), vars(scratchnet) | {"InputLayer": InputLayer})
+    assert again.get_config() == layer.get_config()
+    assert "None" not in repr(layer)
+
+
+def test_layers_without_a_name_are_called_what_keras_calls_them():
+    names = [kind.default_name() for kind in (Conv2D, MaxPooling2D, MinPooling2D, AveragePooling2D, Dense, ReLU, Softmax)]
+    assert names == ["conv2d", "max_pooling2d", "min_pooling2d", "average_pooling2d", "dense", "re_lu", "softmax"]
+    image = Input(shape=(3,))
+    assert [layer.name for layer in Model(image, Softmax()(ReLU()(image))).layers[1:]] == ["re_lu", "softmax"]
+
+
+def test_a_node_prints_its_layer_and_its_shape_with_none_for_the_batch():
+    node = Conv2D(3, 3, padding="same")(Input(shape=(6, 5, 2)))
+    assert "Conv2D" in repr(node)
+    assert "(None, 6, 5, 3)" in repr(node)
+
+
+# -- implementations ---------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_implementation_is_refused_when_the_layer_is_made():
+    for make in (lambda **told: Dense(2, **told), lambda **told: Conv2D(2, 3, **told), lambda **told: MaxPooling2D(2, **told)):
+        with pytest.raises(ValueError, match=r"(?s)(?=.*cuda)(?=.*loops)(?=.*im2col)(?=.*fused)"):
+            make(implementation="cuda")
+
+
+def test_fused_without_the_compiler_falls_back_to_im2col_and_says_so(monkeypatch):
+    monkeypatch.setattr(base, "COMPILED", False)
+    with pytest.warns(RuntimeWarning, match="im2col"):
+        assert base.choose_implementation("fused") == "im2col"
+
+
+@pytest.mark.parametrize(
+    ("compiled", "name"), [(True, "fused"), (True, "im2col"), (True, "loops"), (False, "im2col"), (False, "loops")]
+)
+def test_what_can_run_runs_without_a_word(monkeypatch, compiled, name):
+    monkeypatch.setattr(base, "COMPILED", compiled)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert base.choose_implementation(name) == name
+
+
+def test_a_layers_own_implementation_comes_before_the_one_that_is_asked_for():
+    own, asked = Dense(2, implementation="loops"), Dense(2)
+    for layer in (own, asked):
+        layer.build_for([(3,)], np.random.default_rng(0), "float64", "im2col")
+    assert own.forward_function is scratchnet.reference.dense_forward
+    assert asked.forward_function is scratchnet.layers.dense.dense_forward
+
+
+# -- a place in a graph ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((2, 3)), [np.zeros(3)], Dense(2), 3], ids=["array", "list", "layer", "int"])
+def test_a_layer_is_connected_to_a_node_and_to_nothing_else(wrong):
+    with pytest.raises(TypeError, match=r"(?s)(?=.*Input)(?=.*build)"):
+        Dense(2)(wrong)
+
+
+@pytest.mark.parametrize("shapes", [[], [(2, 3)]], ids=["none", "one"])
+def test_add_of_fewer_than_two_is_refused(shapes):
+    with pytest.raises(ValueError, match=r"Add\(\)\(\[a, b\]\)"):
+        Add().compute_output_shape(*shapes)
+
+
+@pytest.mark.parametrize("shapes", [[(2, 3), (3, 2)], [(2, 3), (2, 3), (2, 3, 1)]])
+def test_add_of_different_shapes_is_refused_and_of_equal_ones_keeps_them(shapes):
+    with pytest.raises(ValueError, match="one shape"):
+        Add().compute_output_shape(*shapes)
+    assert Add().compute_output_shape((2, 3), (2, 3)) == (2, 3)
+
+
+# -- a layer alone -----------------------------------------------------------------------------------------------------
+
+
+def test_a_layer_alone_draws_the_same_weights_each_time_and_those_of_the_generator_it_is_given():
+    def kernel(*rng):
+        return Dense(3).build((4,), *rng).params["kernel"]
+
+    np.testing.assert_array_equal(kernel(), kernel())
+    np.testing.assert_array_equal(kernel(np.random.default_rng(5)), kernel(np.random.default_rng(5)))
+    assert not np.array_equal(kernel(), kernel(np.random.default_rng(5)))
+
+
+def test_building_again_forgets_what_was_kept():
+    layer = Dense(3).build((4,), dtype="float64")
+    layer.forward(np.ones((2, 4)))
+    layer.backward(np.ones((2, 3)))
+    layer.build((5,), dtype="float64")
+    assert layer.grads == {}
+    assert layer.params["kernel"].shape == (5, 3)
+    with pytest.raises(ValueError, match="forward"):
+        layer.backward(np.ones((2, 3)))
+
+
+def test_a_layer_alone_refuses_the_activation_that_would_be_a_layer_of_its_own():
+    with pytest.raises(ValueError, match=r"(?s)(?=.*relu)(?=.*without)"):
+        Dense(3, activation="relu").build((4,))
+    assert Dense(3).build((4,)).built
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int32", "complex128"])
+def test_a_layer_computes_in_float32_or_float64(dtype):
+    with pytest.raises(ValueError, match=dtype):
+        Dense(3).build((4,), dtype=dtype)
+
+
+def test_an_input_comes_built_for_in_shape_in_dtype_and_as_an_array():
+    layer = Dense(3)
+    with pytest.raises(ValueError, match="build"):
+        layer.forward(np.zeros((2, 4), "float32"))
+    layer.build((4,))
+    for shape, dtype in (((2, 5), "float32"), ((2, 4), "float64"), ((2, 4), "complex128")):
+        with pytest.raises(ValueError, match=str(shape[1]) if dtype == "float32" else dtype):
+            layer.forward(np.zeros(shape, dtype))
+    with pytest.raises(ValueError, match="list"):
+        layer.forward([[0.0] * 4])
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_dout_belongs_to_the_last_batch(batch):
+    layer = Dense(3).build((4,), dtype="float64")
+    with pytest.raises(ValueError, match="forward"):
+        layer.backward(np.zeros((2, 3)))
+    layer.forward(np.zeros((2, 4)))
+    with pytest.raises(ValueError, match=f"{batch}"):
+        layer.backward(np.zeros((batch, 3)))
+    assert layer.backward(np.zeros((2, 3))).shape == (2, 4)
+
+
+def test_a_layer_without_forward_or_backward_says_which_method_it_needs():
+    layer = Layer().build((3,))
+    with pytest.raises(NotImplementedError, match=r"forward\(self, x\)"):
+        layer.forward(np.zeros((1, 3)))
+    with pytest.raises(NotImplementedError, match=r"backward\(self, dout"):
+        layer.backward(np.zeros((1, 3)))
+    assert layer.output_shape == (3,)
+    assert layer.count_params() == 0
+
+
+def test_weights_of_a_layer_are_copies_and_a_wrong_list_is_refused_whole():
+    layer = Dense(2).build((3,), dtype="float64")
+    before = layer.get_weights()
+    before[0][...] = 7
+    assert not (layer.params["kernel"] == 7).any()
+    kept = layer.get_weights()
+    with pytest.raises(ValueError, match=r"(?s)(?=.*2)(?=.*1)(?=.*kernel, bias)"):
+        layer.set_weights([np.ones((3, 2))])
+    with pytest.raises(ValueError, match=r"(?s)bias.*\(2,\).*\(3,\)"):
+        layer.set_weights([np.ones((3, 2)), np.ones(3)])
+    for now, then in zip(layer.get_weights(), kept, strict=True):
+        np.testing.assert_array_equal(now, then)
+    layer.set_weights([np.ones((3, 2)), np.zeros(2)])
+    np.testing.assert_array_equal(layer.params["kernel"], 1)
+
+
+# -- where a graph begins ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (3, -1), (2.5,), None])
+def test_an_input_without_a_shape_of_whole_numbers_from_one_on_is_refused(shape):
+    with pytest.raises(ValueError, match=r"Input\(shape="):
+        Input(shape=shape)
+
+
+def test_an_input_of_one_cell_is_an_input():
+    assert Input(shape=(1,)).shape == (1,)
+    assert InputLayer((np.int64(2), 1), name="x").get_config() == {"shape": [2, 1], "name": "x"}
+
+
+@pytest.mark.parametrize("kind", [lambda **given: Conv2D(2, 3, **given), MaxPooling2D, MinPooling2D, AveragePooling2D])
+def test_an_unknown_padding_is_refused_when_the_layer_is_made(kind):
+    with pytest.raises(ValueError, match=r"(?s)(?=.*'full')(?=.*valid)(?=.*same)"):
+        kind(padding="full")
+
+
+@pytest.mark.parametrize("value", [0, (1, 0), (2, 2, 2), (2,), "33", (True, 2), 1.5, (1.0, 2)], ids=repr)
+def test_a_pair_is_one_or_two_whole_numbers_from_one_on(value):
+    with pytest.raises((TypeError, ValueError)):
+        base.pair("strides", value)
+    assert base.pair("strides", (1, np.int64(2))) == (1, 2)
+    assert base.pair("strides", np.int64(3)) == (3, 3)
