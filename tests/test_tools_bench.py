@@ -97,7 +97,7 @@ def fakes(monkeypatch, tmp_path):
 
 
 def test_sides_work_in_turns_in_processes_of_their_own(fakes):
-    results = peers.in_turns(["0.5", "2", "broken"], "net_2", "mnist", ["step 3"], rounds=2)
+    results = peers.in_turns(["0.5", "2", "broken"], "net_2", "mnist", {"step 3": 2})
     assert results["0.5"] == {"seconds": {"step 3": [0.5] * 4}, "data": "noise", "bytes": 5e8}  # the first of a turn is left out
     assert "no module named broken" in results["broken"]["failed"]
     assert peers.medians(results, "step 3") == {"0.5": 0.5, "2": 2.0}
@@ -142,16 +142,17 @@ def test_the_ladder_is_printed_drawn_and_kept(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(rungs, "steps", lambda batch, rounds: [step])
     grown = {"batch": [{"batch": 32.0, "ms": 3.2}], "side": [{"side": 10.0, "ms": 6.4}]}
     monkeypatch.setattr(rungs, "growth", lambda rounds: grown)
+    monkeypatch.setattr(rungs, "shapes", lambda batch, rounds: [{"shape": "5×5", "direct": 70.0, "fused": 71.0}])
     assert bench.run(argparse.Namespace(peers=False, quick=False, out=str(tmp_path / "new"))) == 0
     printed = capsys.readouterr().out
-    for words in ("b     2.0", "net_1 28×28×1", "1.75", "0.1000", "1.0000"):
+    for words in ("5×5                         70     71", "b     2.0", "net_1 28×28×1", "1.75", "0.1000", "1.0000"):
         assert words in printed
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"ladder.json", "ladder.png", "growth.png"}
     assert json.loads((tmp_path / "new/ladder.json").read_text())["steps"][0]["fused"] == 4.0
 
 
 def test_peers_are_printed_with_their_ratio_and_drawn(monkeypatch, tmp_path, capsys):
-    def in_turns(found, net, data, commands, rounds):
+    def in_turns(found, net, data, commands):
         seconds = {"scratchnet": 0.05, "keras": 0.1}
         measured = {s: {"seconds": {c: [seconds[s]] for c in commands}, "data": data, "bytes": 1e9} for s in seconds}
         return {**measured, "jax": {"failed": "no jax"}}

@@ -42,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
         measured["steps"] = ladder.steps(32 if args.quick else 128, rounds)
         print_steps(measured["steps"])
         if not args.quick:
+            measured["shapes"] = ladder.shapes(32, rounds)
+            print_shapes(measured["shapes"])
             measured["growth"] = ladder.growth(rounds)
             print_growth(measured["growth"])
     name = "peers" if args.peers else "ladder"
@@ -67,6 +69,12 @@ def print_ladder(rows: Sequence[Mapping[str, Any]], peak: float) -> None:
         for row in rows
     ]
     lines(["rung", "ms", "GFLOP/s", "of peak"], table)
+
+
+def print_shapes(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the convolutions of other kernels, strides and channels."""
+    print("\nother convolutions of 28 × 28, forward and backward, GFLOP/s on all threads")
+    lines(["taps, stride, channels", "direct", "fused"], [[r["shape"], f"{r['direct']:.0f}", f"{r['fused']:.0f}"] for r in rows])
 
 
 def print_steps(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -96,12 +104,12 @@ def compare(found: Mapping[str, str], quick: bool) -> list[dict[str, Any]]:
     rows = []
     for net in ("net_1", "net_2"):
         for data, shape in DATA.items():
-            commands = [f"step {STEPS}", f"predict {PREDICTED}"]
-            measured = peers.in_turns(found, net, data, commands, 3 if quick else 8)
+            commands = {f"step {STEPS}": 3 if quick else 8, f"predict {PREDICTED}": 1 if quick else 2}
+            measured = peers.in_turns(found, net, data, commands)
             if not quick:
-                best = sorted(seconds := peers.medians(measured, commands[0]), key=seconds.__getitem__)
+                best = sorted(seconds := peers.medians(measured, f"step {STEPS}"), key=seconds.__getitem__)
                 chosen = ["scratchnet", *[side for side in best if side in ("keras", "torch", "torch channels-last")][:2]]
-                for side, result in peers.in_turns(chosen, net, data, ["epoch"], 1).items():
+                for side, result in peers.in_turns(chosen, net, data, {"epoch": 1}).items():
                     if "seconds" in result:
                         measured[side]["seconds"] |= result["seconds"]
                         measured[side]["bytes after an epoch"] = result["bytes"]

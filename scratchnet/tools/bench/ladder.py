@@ -20,6 +20,7 @@ from scratchnet.kernels import conv2d, gemm, threads, winograd
 from scratchnet.kernels.jit import jit
 from scratchnet.layers import conv2d as page
 from scratchnet.model import Model
+from scratchnet.padding import window_pads
 
 Array = np.ndarray
 PADS = ((1, 1), (1, 1))
@@ -141,6 +142,40 @@ def loops(x: Array, w: Array, b: Array, dout: Array) -> dict[str, Any]:
         if not np.allclose(value, right, rtol=0, atol=2e-5 * np.abs(right).max()):
             raise AssertionError("the loops do not give the numbers of the others")
     return {"rung": "loops in Python", "ms": None, "gflops": 3 * 2 * dout.size * w[..., 0].size / seconds / 1e9}
+
+
+SHAPES = [(3, 1, 32, 64), (3, 2, 32, 64), (5, 1, 32, 64), (1, 1, 64, 64), (3, 1, 16, 16), (3, 1, 48, 80), (7, 3, 16, 32),
+          (3, 1, 3, 32), (3, 1, 17, 33), (3, 1, 5, 100)]  # fmt: skip
+
+
+def shapes(batch: int, rounds: int) -> list[dict[str, Any]]:
+    """Measure convolutions of other kernels, strides and channels on 28 × 28, forward and backward, direct and the default.
+
+    Returns
+    -------
+    list of dict
+        For each its taps, stride, channels and maps, and the GFLOP/s of either, of the arithmetic that the definition has.
+    """
+    rng = np.random.default_rng(0)
+    calls, work = {}, {}
+    for taps, stride, C, F in SHAPES:
+        x, w = rng.standard_normal((batch, 28, 28, C), np.float32), rng.standard_normal((taps, taps, C, F), np.float32) / 17
+        pads = window_pads("same", (28, 28), (taps, taps), (stride, stride))
+        dout = rng.standard_normal((batch, -(-28 // stride), -(-28 // stride), F), np.float32)
+        name = f"{taps}×{taps}, stride {stride}, {C} to {F}"
+        work[name] = 3 * 2 * dout.size * w[..., 0].size
+        for kind, forward, backward in (
+            ("direct", conv2d.direct_forward, conv2d.direct_backward),
+            ("fused", conv2d.conv2d_forward, conv2d.conv2d_backward),
+        ):
+            calls[f"{name} {kind}"] = partial(_both, forward, backward, dout, x, w, (stride, stride), pads)
+    seconds = seconds_in_turns(calls, rounds, "shapes")
+    return [{"shape": n, **{kind: work[n] / seconds[f"{n} {kind}"] / 1e9 for kind in ("direct", "fused")}} for n in work]
+
+
+def _both(forward: Callable[..., Any], backward: Callable[..., Any], dout: Array, x: Array, w: Array, *where: Any) -> None:
+    forward(x, w, None, *where)
+    backward(dout, x, w, *where)
 
 
 def compiled(net: str, shape: tuple[int, int, int], implementation: str = "fused") -> Model:

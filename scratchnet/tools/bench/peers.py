@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError
 from typing import Any
 
@@ -71,8 +71,8 @@ def installed() -> dict[str, str]:
     return found
 
 
-def in_turns(sides: Iterable[str], net: str, data: str, commands: Sequence[str], rounds: int) -> dict[str, dict[str, Any]]:
-    """Let each side obey each command, side after side, `rounds` times.
+def in_turns(sides: Iterable[str], net: str, data: str, commands: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+    """Let each side obey each command, side after side, as many times as it says.
 
     Returns
     -------
@@ -89,8 +89,8 @@ def in_turns(sides: Iterable[str], net: str, data: str, commands: Sequence[str],
                 results[side] = {"seconds": {command: [] for command in commands}, "data": workers[side].data}
             except ValueError as error:
                 results[side] = {"failed": str(error)}
-        for _ in tqdm(range(rounds), desc=f"{net} {data}: rounds", disable=None, leave=False):
-            for command in commands:
+        for k in tqdm(range(max(commands.values())), desc=f"{net} {data}: rounds", disable=None, leave=False):
+            for command in (command for command, rounds in commands.items() if k < rounds):
                 for side, worker in workers.items():
                     seconds = worker.ask(command)["seconds"]
                     results[side]["seconds"][command] += seconds[WARM_UP:] if len(seconds) > WARM_UP else seconds
