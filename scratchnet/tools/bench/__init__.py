@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         measured["ladder"] = ladder.rungs(32 if args.quick else 128, rounds)
         print_ladder(measured["ladder"], measured["peak"][str(threads.count())])
-        measured["steps"] = ladder.steps(32 if args.quick else 128, rounds)
+        measured["steps"] = ladder.steps(32 if args.quick else 128, max(3, rounds // 3))
         print_steps(measured["steps"])
         if not args.quick:
             measured["shapes"] = ladder.shapes(32, rounds)

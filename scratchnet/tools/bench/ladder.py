@@ -59,14 +59,17 @@ def numpy_backward(dout: Array, x: Array, w: Array, strides: Any, pads: Any) -> 
 
 
 def seconds_in_turns(calls: Mapping[str, Callable[[], Any]], rounds: int, title: str) -> dict[str, float]:
-    """Call each in turn, `rounds` times after a first that is not counted, and give the median seconds of each."""
+    """Call each twice in its turn, `rounds` times, and give the median seconds of each one's second calls.
+
+    A first call finds another's numbers in the caches and another's blocks in the recycled memory, which no training does.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for k in tqdm(range(rounds + 1), desc=title, disable=None, leave=False):
+    for _ in tqdm(range(rounds), desc=title, disable=None, leave=False):
         for name, call in calls.items():
+            call()
             began = time.perf_counter()
             call()
-            if k:
-                times[name].append(time.perf_counter() - began)
+            times[name].append(time.perf_counter() - began)
     return {name: float(np.median(t)) for name, t in times.items()}
 
 
