@@ -108,7 +108,7 @@ class Plan:
 
     def __init__(self, nodes: Sequence[Node], fuse: bool):
         self.input, self.output = nodes[0], nodes[-1]
-        self.readers = {node: sum(node in other.parents for other in nodes) for node in nodes}
+        self.readers = {node: sum(other.parents.count(node) for other in nodes) for node in nodes}
         # Softmax and cross-entropy are joined in the loss, which starts from here.
         self.logits = self.output.parents[0] if is_activation(self.output, "softmax") else self.output
         self.steps: list[Step] = []

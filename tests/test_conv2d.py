@@ -1,4 +1,4 @@
-"""Convolution against its definition, published vectors and its algebra, in all three implementations."""
+"""Convolution against its definition, published vectors and its algebra, in every implementation."""
 
 import numpy as np
 import pytest

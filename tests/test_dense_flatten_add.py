@@ -1,4 +1,4 @@
-"""Dense against its definition in all three implementations; Flatten and Add, which only move numbers."""
+"""Dense against its definition in every implementation; Flatten and Add, which only move numbers."""
 
 import numpy as np
 import pytest

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -250,6 +251,30 @@ def test_memory_does_not_grow_as_shapes_change():
     for size in [*range(30, 90, 7)] * 3:
         model.train_on_batch(rng.random((size, 12, 12, 3)), np.eye(4)[rng.integers(0, 4, size)])
     assert sum(size * len(blocks) for size, blocks in memory._free.items()) == memory._pooled <= memory.LARGEST_POOL
+
+
+def test_blocks_that_end_in_many_threads_at_once_are_lent_to_one_array_each():
+    from scratchnet.kernels import memory
+
+    def lend_and_drop(seed, faults):
+        rng = np.random.default_rng(seed)
+        held = []
+        for _ in range(2000):
+            array = memory.empty((int(rng.choice([20_000, 20_016, 20_032])),), "float32")
+            array.fill(seed)
+            held.append(array)
+            if len(held) > 4:
+                kept = held.pop(int(rng.integers(4)))
+                if (kept != seed).any():
+                    faults.append(seed)
+
+    faults = []
+    workers = [threading.Thread(target=lend_and_drop, args=(seed, faults)) for seed in range(4)]
+    [t.start() for t in workers]
+    [t.join(60) for t in workers]
+    assert not faults
+    memory.empty((1 << 16,), "float32")
+    assert sum(size * len(blocks) for size, blocks in memory._free.items()) == memory._pooled
 
 
 def test_winograd_is_what_the_default_runs_where_it_suits(monkeypatch):

@@ -70,6 +70,19 @@ def test_an_output_used_three_times_receives_the_sum_of_its_gradients():
         np.testing.assert_allclose(grads[name], model.get_layer(layer).grads[key], rtol=1e-12, atol=1e-13)
 
 
+def test_a_value_added_to_itself_may_be_read_again_later():
+    image = Input((4,))
+    hidden = Dense(3)(image)
+    model = Model(image, Add()([Add()([hidden, hidden]), hidden]), seed=0, dtype="float64")
+    x = np.random.default_rng(1).standard_normal((2, 4))
+    layer = model.layers[1]
+    np.testing.assert_allclose(model.predict(x, verbose=0), 3 * (x @ layer.params["kernel"]), rtol=1e-12)
+    model.forward(x)
+    dout = np.random.default_rng(2).standard_normal((2, 3))
+    model.backward(dout)
+    np.testing.assert_allclose(layer.grads["kernel"], 3 * x.T @ dout, rtol=1e-12)
+
+
 def test_an_output_added_to_itself_counts_twice():
     image = Input(shape=(3,))
     hidden = Dense(2)(image)

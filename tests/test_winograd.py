@@ -133,7 +133,7 @@ def test_what_is_not_finite_is_not_hidden(spoilt, value):
     ids=str,
 )
 def test_it_suits_squares_of_three_at_strides_one_and_two_with_whole_vectors_of_channels(kernel, strides, channels, said):
-    assert winograd.suits((1, 9, 9, channels[0]), (*kernel, *channels), strides) is said
+    assert winograd.suits((*kernel, *channels), strides) is said
 
 
 @pytest.mark.parametrize(("stride", "shape"), [(1, (5, 6, 16)), (1, (4, 8, 16)), (2, (5, 4, 16)), (2, (7, 8, 16))])

@@ -1,4 +1,4 @@
-"""The fused telling of a convolution: Winograd's where it suits (winograd.py), and else im2col's product, columns never built.
+"""The fused telling of a convolution: Winograd's where it suits (winograd.py), else im2col's product without its large matrix.
 
 `direct_forward` and `direct_backward` are the latter, for any kernel, stride and channels.
 
@@ -25,15 +25,13 @@ from scratchnet.kernels.gemm import multiply
 from scratchnet.kernels.images import place, place_gradient
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain
-from scratchnet.kernels.threads import run
+from scratchnet.kernels.threads import groups_of, run
 from scratchnet.padding import Pads, window_output_shape
 
-GROUPS = 16                # of images in backward, each with a sum of its own
-GROUP_NUMBERS = 1 << 24    # numbers in all groups' sums together
 STRIP = 1 << 14            # numbers of a strip's columns: they stay in the cache
 
 
-@jit()
+@jit
 def _forward(first, last, x, w, b, out, SH, SW, top, left, Hp, Wp, OH, OW, floor):
     KH, KW, C, F = w.shape
     image = np.zeros(Hp * Wp * C, x.dtype)
@@ -49,7 +47,7 @@ def _forward(first, last, x, w, b, out, SH, SW, top, left, Hp, Wp, OH, OW, floor
             )  # fmt: skip
 
 
-@jit()
+@jit
 def _columns(image, top, pixels, width, OW, SH, SW, Wp, C, KH, KW, cols):
     """Lay the windows of some pixels out as im2col does, each row with a 1 at its end: -> (pixels, KH·KW·C + 1)."""
     for k in range(pixels):
@@ -62,7 +60,7 @@ def _columns(image, top, pixels, width, OW, SH, SW, Wp, C, KH, KW, cols):
         row[width - 1] = 1
 
 
-@jit()
+@jit
 def _backward(
     first, last, dout, out, masked, x, w_phases, phases, dx, need_dx, dws, KH, KW, SH, SW, top, left, Hp, Wp, Hd, Wd, none
 ):
@@ -131,7 +129,7 @@ def direct_forward(
     work = out.size * w[..., 0].size
     OH, OW = out.shape[1:3]
     Hp, Wp = H + top + bottom, W + left + right
-    x, out_numbers = plain(x).reshape(N, H, -1), out.reshape(-1)
+    x, out_numbers = plain(x).reshape(N, H, W * x.shape[3]), out.reshape(-1)
     run(_forward, work, N, x, plain(w), plain(b), out_numbers, *strides, top, left, Hp, Wp, OH, OW, floor)
     return out
 
@@ -151,7 +149,7 @@ def direct_backward(
     KH, KW, _, F = w.shape
     (SH, SW), ((top, bottom), (left, right)) = strides, pads
     OH, OW = dout.shape[1:3]
-    G = max(1, min(N, GROUPS, GROUP_NUMBERS // w.size))
+    G = groups_of(N, w.size)
     dws = empty((G, KH * KW * C + 1, F), x.dtype)
     dws.fill(0)
     dx = empty(x.shape if need_dx else (0,), x.dtype)
@@ -161,7 +159,7 @@ def direct_backward(
     out = dout if relu_out is None else plain(relu_out)
     run(
         _backward, 2 * dout.size * w[..., 0].size, G,
-        dout.reshape(N, OH, -1), out.reshape(N, OH, -1), relu_out is not None, plain(x).reshape(N, H, -1),
+        dout.reshape(N, OH, OW * F), out.reshape(N, OH, OW * F), relu_out is not None, plain(x).reshape(N, H, W * C),
         *_kernel_phases(w, strides), dx.reshape(-1), need_dx, dws, KH, KW, SH, SW, top, left,
         H + top + bottom, W + left + right, Hd, Wd, x.dtype.type(-np.inf),
     )  # fmt: skip
@@ -187,7 +185,7 @@ def conv2d_forward(
     -------
     ndarray (N, OH, OW, F)
     """
-    suited = winograd.suits(x.shape, w.shape, strides)
+    suited = winograd.suits(w.shape, strides)
     return (winograd.conv2d_forward if suited else direct_forward)(x, w, b, strides, pads, relu=relu)
 
 
@@ -218,5 +216,5 @@ def conv2d_backward(
     dw : ndarray (KH, KW, C, F)
     db : ndarray (F,)
     """
-    suited = winograd.suits(x.shape, w.shape, strides)
+    suited = winograd.suits(w.shape, strides)
     return (winograd.conv2d_backward if suited else direct_backward)(dout, x, w, strides, pads, need_dx, relu_out=relu_out)

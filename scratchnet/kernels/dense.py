@@ -21,7 +21,7 @@ DEPTH = 256         # inputs multiplied before the next block of outputs: that m
 BLOCK = 64          # inputs in a task of backward: whole tiles across
 
 
-@jit()
+@jit
 def _forward(first, last, x, w, partial, lowest):
     N, D = x.shape
     S, _, U = partial.shape
@@ -37,7 +37,7 @@ def _forward(first, last, x, w, partial, lowest):
             )  # fmt: skip
 
 
-@jit()
+@jit
 def _backward(first, last, dout, x, w, dw, dx, need_dx, zeros, lowest):
     N, D = x.shape
     U = dout.shape[1]

@@ -1,4 +1,4 @@
-"""The vector kernel: C = S + A·B, a tile at a time, with the tile in registers. The one file that knows of LLVM.
+"""The vector kernel: C = S + A·B, a tile at a time, with the tile in registers. The one kernel file that knows of LLVM.
 
 Why a tile
 ----------
@@ -32,13 +32,14 @@ so that the one kernel serves matrices, transposed matrices and *images*: for a 
 columns of im2col are never built. S is where accumulators start: a bias (ss = 0), C itself (to add to it), or zeros.
 `floor` is 0 for a ReLU and -inf for none; a NaN passes either.
 
-Reading the emitted code: after a run, `scratchnet.kernels.dense._forward.inspect_asm()` holds the functions of this page by
-name. In `scratchnet_tile_6x2_f32` the inner loop is a run of `vbroadcastss` and `vfmadd231ps ymm`; a `vmovups` of a ymm
-register to the stack inside that loop means that the tile is too large. (With AVX-512 it is 6x4, and zmm.)
+Reading the emitted code: in a process that compiled it itself (numba shows nothing of what came from its cache: set
+NUMBA_CACHE_DIR to an empty folder), `scratchnet.kernels.dense._forward.inspect_asm()` holds the functions of this page. In
+`scratchnet_tile_6x2_f32` the inner loop is a run of `vbroadcastss` and `vfmadd231ps ymm`; a `vmovups` of a ymm register to
+the stack inside that loop means that the tile is too large. (With AVX-512 it is 6x4, and zmm.)
 
-Columns that do not fill a vector are loaded and stored under a mask; rows that do not fill a tile are given to smaller
-tiles. Every number is summed over k in the same order in every tile, so a result does not depend on how its matrix was
-cut.
+On this page alone A, B, C and S are matrices, and M and N their sizes. Columns that do not fill a vector are loaded and
+stored under a mask; rows that do not fill a tile are given to smaller tiles. Every number is summed over k in the same order
+in every tile, so a result does not depend on how its matrix was cut.
 
 Small matrices on both sides
 ----------------------------
@@ -59,6 +60,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 from scratchnet.kernels.jit import config
@@ -68,10 +70,8 @@ WORD, INT = ir.IntType(64), ir.IntType(32)
 
 def host_features() -> set[str]:
     """Name the processor features that kernels are compiled for (numba's settings may name another processor)."""
-    if config.CPU_FEATURES is not None:
-        flags = config.CPU_FEATURES.split(",")
-        return {flag[1:] for flag in flags if flag.startswith("+")}
-    return {name for name, there in llvm.get_host_cpu_features().items() if there}
+    flags = config.CPU_FEATURES if config.CPU_FEATURES is not None else get_host_cpu_features()
+    return {flag[1:] for flag in flags.split(",") if flag.startswith("+")}
 
 
 def tile_shape(features: set[str], machine: str = llvm.get_process_triple()) -> tuple[int, int, int]:
@@ -92,6 +92,8 @@ def tile_shape(features: set[str], machine: str = llvm.get_process_triple()) -> 
 
 
 VECTOR_BYTES, ROWS, VECTORS = tile_shape(host_features())
+X86 = llvm.get_process_triple().startswith(("x86_64", "i686"))
+FMA = "fmuladd" if X86 and "fma" not in host_features() else "fma"      # the second would be a library call there
 NARROW_ROWS = 8             # of the tiles with fewer vectors: they have registers to spare
 
 
@@ -115,8 +117,8 @@ class _Writer:
         return cgutils.get_or_insert_function(self.module, ir.FunctionType(result, arguments), overload)
 
     def fma(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-        """Give x·y + z, rounded once."""
-        return self.builder.call(self.declare("fma", self.vector, [self.vector] * 3), [x, y, z])
+        """Give x·y + z, rounded once where the processor can."""
+        return self.builder.call(self.declare(FMA, self.vector, [self.vector] * 3), [x, y, z])
 
     def splat(self, value: ir.Value, into: ir.VectorType | None = None) -> ir.Value:
         """Copy one number to all lanes."""

@@ -27,7 +27,7 @@ from scratchnet.kernels.threads import run
 from scratchnet.padding import Pads, window_output_shape
 
 
-@jit()
+@jit
 def _im2col(first, last, x, cols, KH, KW, SH, SW, top, left, OH, OW):
     _, H, W, C = x.shape
     for n in range(first, last):
@@ -47,7 +47,7 @@ def _im2col(first, last, x, cols, KH, KW, SH, SW, top, left, OH, OW):
                                 cols[row, column + c] = 0
 
 
-@jit()
+@jit
 def _col2im(first, last, cols, x, KH, KW, SH, SW, top, left, OH, OW):
     _, H, W, C = x.shape
     for n in range(first, last):

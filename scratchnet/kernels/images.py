@@ -8,7 +8,7 @@ from __future__ import annotations
 from scratchnet.kernels.jit import jit
 
 
-@jit()
+@jit
 def place(x, n, image, start, width):
     """Copy image n of x, (N, H, W·C), row by row from `start` on; the rows there are `width` numbers long."""
     _, H, length = x.shape
@@ -18,7 +18,7 @@ def place(x, n, image, start, width):
             row[k] = x[n, h, k]
 
 
-@jit()
+@jit
 def place_gradient(dout, out, masked, n, image, start, width):
     """Copy image n of dout, (N, OH, OW·F), row by row from `start` on; 0 where `out` is not positive, if `masked`."""
     _, rows, length = dout.shape

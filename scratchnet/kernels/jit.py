@@ -46,18 +46,14 @@ CACHE = Path(_base) / sources_hash()
 CACHED = COMPILED and _writable(CACHE)
 
 
-def jit(**options: Any) -> Callable[[Callable], Callable]:
-    """Decorate a kernel: `@jit()`, with numba's own options if it needs them."""
-
-    def decorate(function: Callable) -> Callable:
-        before = config.CACHE_DIR
-        config.CACHE_DIR = str(CACHE) if CACHED else before
-        try:
-            return numba.njit(cache=CACHED, nogil=True, error_model="numpy", **options)(function)
-        finally:
-            config.CACHE_DIR = before
-
-    return decorate
+def jit(function: Callable) -> Any:
+    """Decorate a kernel: it is compiled when it is first called, gives up Python's lock, and divides as NumPy does."""
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(CACHE) if CACHED else before
+    try:
+        return numba.njit(cache=CACHED, nogil=True, error_model="numpy")(function)
+    finally:
+        config.CACHE_DIR = before
 
 
 class _Announcement(event.Listener):

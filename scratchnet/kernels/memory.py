@@ -6,13 +6,15 @@ lends a block, and takes it back when the last view of the array is gone; nobody
 two arrays alive never share a block.
 
 NumPy keeps the owner of an array's memory alive as its `base`, through any chain of views. So the owner of a lent array
-is a small `_Loan`, and the end of the loan is the end of that object.
+is a small `_Loan`, and the end of the loan is the end of that object. That may come in any thread and at any moment, even
+while `empty` is at work: a loan that ends only puts its block on a pile, and whoever holds the lock sorts the pile in.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from math import prod
+from threading import Lock
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -23,6 +25,8 @@ ALIGNMENT = 64              # bytes: a cache line, and the widest vector
 
 _free: OrderedDict[int, list[np.ndarray]] = OrderedDict()   # bytes -> blocks; the sizes used last stand last
 _pooled = 0
+_returned: deque[np.ndarray] = deque()      # append and popleft are atomic
+_lock = Lock()
 
 
 class _Loan:
@@ -35,14 +39,22 @@ class _Loan:
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (aligned, False)}
 
     def __del__(self) -> None:
-        _take_back(self._block)
+        _returned.append(self._block)
+        if _lock.acquire(blocking=False):       # to wait here could be to wait for oneself
+            try:
+                _sort_in()
+            finally:
+                _lock.release()
 
 
-def _take_back(block: np.ndarray) -> None:
+def _sort_in() -> None:
+    """Put what came back among the free blocks, and let go of the oldest sizes when there is too much; under the lock."""
     global _pooled
-    _free.setdefault(block.nbytes, []).append(block)
-    _free.move_to_end(block.nbytes)
-    _pooled += block.nbytes
+    while _returned:
+        block = _returned.popleft()
+        _free.setdefault(block.nbytes, []).append(block)
+        _free.move_to_end(block.nbytes)
+        _pooled += block.nbytes
     while _pooled > LARGEST_POOL:
         size, blocks = next(iter(_free.items()))
         blocks.pop()
@@ -77,15 +89,16 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     if size < SMALLEST:
         return np.empty(shape, dtype)
     size += ALIGNMENT
-    blocks = _free.get(size)
-    if blocks:
-        block = blocks.pop()
-        _pooled -= size
-        if not blocks:
-            del _free[size]
-    else:
-        block = np.empty(size, np.uint8)
-    return np.asarray(_Loan(block, shape, dtype))
+    block = None
+    with _lock:
+        _sort_in()
+        blocks = _free.get(size)
+        if blocks:
+            block = blocks.pop()
+            _pooled -= size
+            if not blocks:
+                del _free[size]
+    return np.asarray(_Loan(np.empty(size, np.uint8) if block is None else block, shape, dtype))
 
 
 def plain(array: np.ndarray) -> np.ndarray:

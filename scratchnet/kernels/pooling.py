@@ -20,9 +20,11 @@ from scratchnet.padding import Pads, window_output_shape
 Pair = tuple[int, int]
 
 
-@jit()
+@jit
 def _meeting(j, SW, left, W, OW, C):
-    """Say where tap j of a row of windows meets real cells: first output, first cell, stretches, their length and step."""
+    """Say where tap j of a row of windows meets real cells: where in the outputs, where in the cells, how many stretches, how
+    long, how far apart; all in numbers.
+    """
     first = max(0, -((j - left) // SW))                     # the first ow with ow * SW + j - left >= 0
     last = min(OW - 1, (W - 1 + left - j) // SW)
     count = max(0, last - first + 1)
@@ -31,7 +33,7 @@ def _meeting(j, SW, left, W, OW, C):
     return first * C, (first * SW + j - left) * C, count, C, SW * C
 
 
-@jit()
+@jit
 def _extremum_row(x, row, h0, h1, KW, SW, left, W, C, OW, sign, best):
     """Write the largest sign·x of a row of windows, rows h0 to h1 of the image at `row`, to `best`; a NaN wins."""
     lowest = x.dtype.type(-sign * np.inf)
@@ -48,7 +50,7 @@ def _extremum_row(x, row, h0, h1, KW, SW, left, W, C, OW, sign, best):
                     largest[k] = value if (sign * value > sign * before) | (value != value) else before
 
 
-@jit()
+@jit
 def _extremum_forward(first, last, x, out, shape, KH, KW, SH, SW, top, left, sign):
     H, W, C, OH, OW = shape
     for n in range(first, last):
@@ -58,7 +60,7 @@ def _extremum_forward(first, last, x, out, shape, KH, KW, SH, SW, top, left, sig
             _extremum_row(x, n * H * W * C, h0, h1, KW, SW, left, W, C, OW, sign, out[o : o + OW * C])
 
 
-@jit()
+@jit
 def _extremum_backward(first, last, dout, x, dx, shape, KH, KW, SH, SW, top, left, sign):
     H, W, C, OH, OW = shape
     best, rest = np.empty(OW * C, x.dtype), np.empty(OW * C, x.dtype)      # rest: of dout, not yet given to a cell
@@ -88,7 +90,7 @@ def _extremum_backward(first, last, dout, x, dx, shape, KH, KW, SH, SW, top, lef
                             waiting[k] = zero if hit else share
 
 
-@jit()
+@jit
 def _average_forward(first, last, x, out, shape, KH, KW, SH, SW, top, left):
     H, W, C, OH, OW = shape
     for n in range(first, last):
@@ -107,7 +109,7 @@ def _average_forward(first, last, x, out, shape, KH, KW, SH, SW, top, left):
                     out[o + c] /= cells
 
 
-@jit()
+@jit
 def _average_backward(first, last, dout, dx, shape, KH, KW, SH, SW, top, left):
     H, W, C, OH, OW = shape
     for n in range(first, last):

@@ -3,12 +3,12 @@
 A kernel that can be shared out is a plain loop over tasks (images, groups of images, blocks of a matrix) and is told
 which ones are its own:
 
-    @jit()
+    @jit
     def double(first, last, x, out):
         for n in range(first, last):
             ...
 
-    run(double, work, len(x), x, out)           # double(0, 64, x, out) on one thread, double(64, 128, x, out) on another
+    run(double, work, len(x), x, out)       # double(0, 48, x, out) on one thread, double(48, 96, x, out) on another, …
 
 Compiled code gives up Python's lock while it runs, so ordinary threads are enough. (numba's own `prange` wakes its
 threads a little sooner, and takes five times as long to compile.) The tasks are cut into pieces, large ones first, and a
@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
@@ -32,7 +32,10 @@ from typing import Any
 from scratchnet.kernels.jit import config
 
 WORTH_THREADS = 1 << 19     # multiply-adds, or numbers moved, below which one thread is quicker than waking a second
-LARGE, SMALL = 3 / 4, 4     # the share of the tasks that goes out in a large piece a thread, and small pieces of the rest
+LARGE = 3 / 4               # of the tasks go out in one large piece a thread,
+SMALL = 2                   # and the rest in so many small pieces a thread
+GROUPS = 16                 # of images in a backward pass, at most: more threads than that find no work
+GROUP_NUMBERS = 1 << 26     # numbers in all groups' sums together, at most
 
 _limit = int(config.NUMBA_NUM_THREADS)      # the cores that this process may use, or the environment's own word
 
@@ -76,11 +79,16 @@ def pieces(tasks: int, threads: int) -> list[tuple[int, int]]:
     [(0, 48), (48, 96), (96, 104), (104, 112), (112, 120), (120, 128)]
     """
     large = int(tasks * LARGE / threads) or 1
-    small = max(1, tasks // (threads * 2 * SMALL))
+    small = max(1, int(tasks * (1 - LARGE) / (threads * SMALL)))
     edges = [0]
     while edges[-1] < tasks:
         edges.append(min(tasks, edges[-1] + (large if len(edges) <= threads else small)))
     return list(pairwise(edges))
+
+
+def groups_of(images: int, numbers: int) -> int:
+    """Say into how many groups backward cuts its images, when each keeps a sum of so many numbers; by the shape alone."""
+    return max(1, min(images, GROUPS, GROUP_NUMBERS // numbers))
 
 
 @cache
@@ -122,7 +130,11 @@ def run(kernel: Callable[..., None], work: int, tasks: int, *arguments: Any) -> 
     helpers: list[Future[None]] = [_pool().submit(take) for _ in range(threads - 1)]
     try:
         take()
+    except BaseException:
+        left.clear()                                # the others end with the piece in hand
+        raise
     finally:
-        for helper in helpers:
-            if not helper.cancel():                 # nothing is left for one that has not begun
-                helper.result()
+        working = [helper for helper in helpers if not helper.cancel()]     # nothing is left for one that has not begun
+        wait(working)                               # nobody writes once we have returned
+    for helper in working:
+        helper.result()                             # raises what was raised there

@@ -4,10 +4,14 @@ A filter of r taps slides over inputs x on one axis and gives m outputs. Written
 
     y = Aᵀ[(G·w) ⊙ (Bᵀ·x)]          (⊙ multiplies number by number)
 
-it takes as many as Bᵀ and G have rows. The matrices come from the product of two polynomials: their values at some points
-are multiplied, and values at enough points are a polynomial. The transpose of that product, as a linear map, is what
-slides over an image, and it takes one product a point: m + r - 1, infinity being one of the points. Two outputs of three
-taps take 4 products instead of 6, four take 6 instead of 12; on both axes at once, 16 instead of 36 and 36 instead of 144.
+it takes as many as Bᵀ has rows. Where the matrices come from: two polynomials of m and r coefficients have a product of
+m + r - 1 coefficients, which is known from its values at as many points, and each value is one multiplication. (At infinity
+the value is the highest coefficient.) For a fixed w this product is a matrix T with T[n, i] = w[n - i], (m + r - 1, m), and
+its transpose is the filter that slides: (Tᵀx)[i] = Σ_k w[k]·x[i + k]. So, transposed, the values of the first polynomial
+become Aᵀ, those of w are G, and the way from values back to coefficients becomes Bᵀ.
+
+Two outputs of three taps take 4 products instead of 6, four take 6 instead of 12; on both axes at once, 16 instead of 36 and
+36 instead of 144.
 
 More points cost digits, since the numbers in the matrices grow apart. 0, ±2/3, ±3/2 and infinity are good ones for four
 outputs; tests hold the error of a convolution in float32 below four times that of the direct kernels.
@@ -69,7 +73,7 @@ def toom_cook(m: int, r: int, points: Sequence[Fraction | int]) -> Algorithm:
     """
 
     def polynomial(roots: Sequence[Fraction]) -> list[Fraction]:
-        coefficients = [Fraction(1)]
+        coefficients = [Fraction(1)]        # the lowest power first
         for root in roots:
             coefficients = [a - root * b for a, b in zip([Fraction(0), *coefficients], [*coefficients, Fraction(0)], strict=True)]
         return coefficients + [Fraction(0)] * (m + r - 1 - len(coefficients))

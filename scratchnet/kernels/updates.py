@@ -1,7 +1,7 @@
 """The optimizers' rules in one pass over memory: `optimizers.py` states each line by line.
 
 NumPy makes a temporary array for every operation of a rule; here each number of a parameter, its gradient and its state
-is read once and written once. Numbers do not meet each other, so threads cannot change the result.
+is read once, and those that change are written once. Numbers do not meet each other, so threads cannot change the result.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scratchnet.kernels.jit import jit
 from scratchnet.kernels.threads import run
 
 
-@jit()
+@jit
 def sgd(first, last, p, g, u, learning_rate, momentum, nesterov):
     """`optimizers.sgd_update` on flat arrays."""
     p, g, u = p[first:last], g[first:last], u[first:last]
@@ -25,7 +25,7 @@ def sgd(first, last, p, g, u, learning_rate, momentum, nesterov):
         u[i] = speed
 
 
-@jit()
+@jit
 def adagrad(first, last, p, g, a, learning_rate, epsilon):
     """`optimizers.adagrad_update` on flat arrays."""
     p, g, a = p[first:last], g[first:last], a[first:last]
@@ -35,7 +35,7 @@ def adagrad(first, last, p, g, a, learning_rate, epsilon):
         a[i] = squares
 
 
-@jit()
+@jit
 def adadelta(first, last, p, g, a, d, learning_rate, rho, rest, epsilon):
     """`optimizers.adadelta_update` on flat arrays; `rest` is 1 - rho."""
     p, g, a, d = p[first:last], g[first:last], a[first:last], d[first:last]
@@ -47,7 +47,7 @@ def adadelta(first, last, p, g, a, d, learning_rate, rho, rest, epsilon):
         a[i] = squares
 
 
-@jit()
+@jit
 def adam(first, last, p, g, m, v, rate, beta_1, rest_1, beta_2, rest_2, epsilon):
     """`optimizers.adam_update` on flat arrays; `rate` has the bias correction in it, `rest_1` is 1 - beta_1."""
     p, g, m, v = p[first:last], g[first:last], m[first:last], v[first:last]

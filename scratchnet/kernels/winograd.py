@@ -6,17 +6,17 @@ Two neighbouring outputs of a filter of three taps, on one axis, are six product
 
 and four are enough:
 
-    p0 = (x0 - x2)·w0                   y0 = p0 + p1 + p2
-    p1 = (x1 + x2)·(w0 + w1 + w2)/2     y1 = p1 - p2 - p3
+    p0 = (x2 - x0)·(-w0)                y0 = p0 + p1 + p2
+    p1 = (x1 + x2)·(w0 + w1 + w2)/2     y1 = p1 - p2 + p3
     p2 = (x2 - x1)·(w0 - w1 + w2)/2
-    p3 = (x1 - x3)·w2
+    p3 = (x3 - x1)·w2
 
 With matrices: y = Aᵀ[(G·w) ⊙ (Bᵀ·x)], where ⊙ multiplies number by number. On two axes the matrices stand on both
 sides, a tile of 2 × 2 outputs takes 4 × 4 products instead of 36, and every product becomes, over all tiles and
 channels, a matrix product of its own:
 
     V = Bᵀ x B              (C channels of a tile)      -> P numbers each, here 16
-    U = G w Gᵀ              (C·F filters)               -> P numbers each
+    U = G w Gᵀ              (C·F filters)               -> P numbers each, fewer where products share one
     M[p] = V[p] @ U[p]      (tiles, C) @ (C, F)         -> (tiles, F), for each p of the P
     y = Aᵀ M A + b
 
@@ -29,8 +29,9 @@ from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B,
     dM = A dy Aᵀ        dU[p] = V[p]ᵀ @ dM[p]       dw = Gᵀ dU G
                         dV[p] = dM[p] @ U[p]ᵀ       dx = B dV Bᵀ, added up where tiles overlap
 
-One thing is not as in the direct kernels: where an image is constant, outputs that are equal in exact arithmetic may
-differ in their last bits, and a maximum over them is then no tie.
+Three things are not as in the direct kernels. Rounding errors are larger (toom_cook.py). A NaN or an infinity in one pixel
+reaches all outputs of its tile, not only the windows that hold it. And where an image is constant, outputs that are equal in
+exact arithmetic may differ in their last bits: a maximum over them is then no tie.
 
 Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016), sections 4.1 and 5.
 """
@@ -43,14 +44,12 @@ from scratchnet.kernels.dense import dense_forward
 from scratchnet.kernels.gemm import ROWS, make_sandwich, multiply
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain
-from scratchnet.kernels.threads import run
+from scratchnet.kernels.threads import groups_of, run
 from scratchnet.kernels.toom_cook import ALGORITHMS, Algorithm, choose, runs_of, transposed
 from scratchnet.padding import Pads, window_output_shape
 
 WHOLE = 16                  # channels come in multiples of this, the lanes of the widest vector
 TOGETHER = 1 << 17          # numbers of tiles in work together, about: they stay in the second cache
-GROUPS = 16                 # of images in backward, each with a sum of its own
-GROUP_NUMBERS = 1 << 24     # numbers in all groups' sums together
 
 _x_to_v = make_sandwich([a.Bt for a in ALGORITHMS])
 _m_to_y = make_sandwich([a.At for a in ALGORITHMS], "finish")
@@ -59,7 +58,7 @@ _open_dy_to_dm = make_sandwich([transposed(a.At) for a in ALGORITHMS], "gate")
 _dv_to_dx = make_sandwich([transposed(a.Bt) for a in ALGORITHMS], "add")
 
 
-@jit()
+@jit
 def _cut_out(x, start, h0, w0, H, W, C, L, patch):
     """Copy the L × L pixels at (h0, w0) of the image at `start`, which may reach over its edges; 0 is there."""
     for i in range(L):
@@ -75,7 +74,7 @@ def _cut_out(x, start, h0, w0, H, W, C, L, patch):
                     pixel[c] = 0
 
 
-@jit()
+@jit
 def _add_back(patch, dx, start, h0, w0, H, W, C, L):
     """Add L × L pixels to those at (h0, w0) of the image at `start`, and drop those that lie outside."""
     for i in range(max(0, -h0), min(L, H - h0)):
@@ -86,7 +85,7 @@ def _add_back(patch, dx, start, h0, w0, H, W, C, L):
                 target[c] += pixel[c]
 
 
-@jit()
+@jit
 def _take_apart(which, x, sizes, tiling, first, tiles, v, patch, none):
     """V = Bᵀ x B for some tiles, counted through all images: -> (products, tiles, C)."""
     H, W, C, _, _, _, top, left = sizes
@@ -102,7 +101,7 @@ def _take_apart(which, x, sizes, tiling, first, tiles, v, patch, none):
             _x_to_v(which, patch, 0, L * C, C, v, t * C, down, across, v, 0, none, C)
 
 
-@jit()
+@jit
 def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, floor, none):
     _, _, C, OH, OW, F, _, _ = sizes
     m, L, K, TH, TW, _ = tiling
@@ -134,7 +133,7 @@ def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, fl
                         out[start + i * OW * F + k] = patch[i * m * F + k]
 
 
-@jit()
+@jit
 def _take_gradient_apart(which, dout, out, masked, sizes, tiling, first, tiles, dm, patch, none):
     """Give dM = A dy Aᵀ for some tiles: -> (products, tiles, F). A masked dy is 0 where `out` is not positive."""
     _, _, _, OH, OW, F, _, _ = sizes
@@ -159,7 +158,7 @@ def _take_gradient_apart(which, dout, out, masked, sizes, tiling, first, tiles, 
             _dy_to_dm(which, patch, 0, m * F, F, dm, t * F, down, across, out, 0, none, F)
 
 
-@jit()
+@jit
 def _put_together(which, dv, dx, sizes, tiling, first, tiles, patch, none):
     """Add B dV Bᵀ of some tiles to dx."""
     H, W, C, _, _, _, top, left = sizes
@@ -177,21 +176,22 @@ def _put_together(which, dv, dx, sizes, tiling, first, tiles, patch, none):
             _add_back(patch, dx, n * H * W * C, h0, w0, H, W, C, L)
 
 
-@jit()
+@jit
 def _sum(dout, out, masked, start, pixels, F, db):
     """Add the gradients of some pixels to db, those left out whose `out` is not positive, if masked."""
+    zero = db.dtype.type(0)
     for n in range(pixels):
         gradient, value = dout[start + n * F : start + (n + 1) * F], out[start + n * F : start + (n + 1) * F]
         if masked:
             for f in range(F):
                 share = gradient[f]
-                db[f] += share if value[f] > 0 else 0
+                db[f] += share if value[f] > 0 else zero
         else:
             for f in range(F):
                 db[f] += gradient[f]
 
 
-@jit()
+@jit
 def _backward(first, last, which, dout, out, masked, x, ut, runs, dx, need_dx, dus, dbs, N, sizes, tiling, together, none):
     H, W, C, OH, OW, F, _, _ = sizes
     m, L, K, TH, TW, _ = tiling
@@ -235,12 +235,12 @@ def _backward(first, last, which, dout, out, masked, x, ut, runs, dx, need_dx, d
                 _put_together(which, dv, dx, sizes, tiling, q, tiles, patch, none)
 
 
-def suits(x_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
+def suits(w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
     """Say whether this telling is for a convolution: 3 × 3 taps, stride 1 or 2, and whole vectors of channels.
 
     Examples
     --------
-    >>> suits((1, 28, 28, 32), (3, 3, 32, 64), (2, 2)), suits((1, 28, 28, 1), (3, 3, 1, 32), (1, 1))
+    >>> suits((3, 3, 32, 64), (2, 2)), suits((3, 3, 1, 32), (1, 1))
     (True, False)
     """
     square = w_shape[:2] == (3, 3) and strides in ((1, 1), (2, 2))
@@ -248,12 +248,12 @@ def suits(x_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: tuple[int
 
 
 def _turn(algorithm: Algorithm, w: np.ndarray) -> np.ndarray:
-    """U = G w Gᵀ: (3, 3, C, F) -> (P, C, F). G on rows and G on columns are one matrix, (P, 9), on all nine taps."""
+    """U = G w Gᵀ: (3, 3, C, F) -> (R, C, F). G on rows and G on columns are one matrix, (R, 9), on all nine taps."""
     return dense_forward(np.kron(algorithm.G, algorithm.G).astype(w.dtype), w.reshape(9, -1), None).reshape(-1, *w.shape[2:])
 
 
 def _turn_back(algorithm: Algorithm, du: np.ndarray) -> np.ndarray:
-    """Dw = Gᵀ dU G, the transpose of `_turn`: (P, C, F) -> (3, 3, C, F)."""
+    """Give dw = Gᵀ dU G, the transpose of `_turn`: (R, C, F) -> (3, 3, C, F)."""
     matrix = np.kron(algorithm.G, algorithm.G).T.astype(du.dtype)
     return dense_forward(matrix, du.reshape(len(du), -1), None).reshape(3, 3, *du.shape[1:])
 
@@ -302,8 +302,8 @@ def conv2d_backward(
     (N, H, W, C), (OH, OW, F), dtype = x.shape, dout.shape[1:], x.dtype
     which = choose(strides[0], OH, OW)
     algorithm = ALGORITHMS[which]
-    ut = np.ascontiguousarray(_turn(algorithm, w).swapaxes(1, 2))           # (P, C, F) -> (P, F, C)
-    groups = max(1, min(N, GROUPS, GROUP_NUMBERS // ut.size))
+    ut = np.ascontiguousarray(_turn(algorithm, w).swapaxes(1, 2))           # (R, C, F) -> (R, F, C)
+    groups = groups_of(N, ut.size)
     dus, dbs = empty((groups, len(ut), C, F), dtype), np.zeros((groups, F), dtype)
     dus.fill(0)
     dx = empty(x.shape if need_dx else (0,), dtype)

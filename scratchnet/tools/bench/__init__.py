@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from scratchnet import plotting
 from scratchnet.kernels import threads
 from scratchnet.kernels.jit import COMPILED
 from scratchnet.serialization import write_text
 from scratchnet.tools.bench import ladder, peers
+from scratchnet.tools.bench.sides import BATCH
 from scratchnet.tools.reproduce import results
 
 DATA = {"mnist": "28×28×1", "cifar10": "32×32×3"}
@@ -38,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         measured["peers"] = compare(found, args.quick)
     else:
         measured["ladder"] = ladder.rungs(32 if args.quick else 128, rounds)
-        print_ladder(measured["ladder"], measured["peak"][str(threads.count())])
+        print_ladder(measured["ladder"], measured["peak"])
         measured["steps"] = ladder.steps(32 if args.quick else 128, max(3, rounds // 3))
         print_steps(measured["steps"])
         if not args.quick:
@@ -61,14 +64,14 @@ def lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(cells).rstrip())
 
 
-def print_ladder(rows: Sequence[Mapping[str, Any]], peak: float) -> None:
-    """Print the rungs of the convolution."""
+def print_ladder(rows: Sequence[Mapping[str, Any]], peaks: Mapping[str, float]) -> None:
+    """Print the rungs of the convolution, each beside the peak of as many threads."""
     print("\nconvolution 3 × 3, 32 to 64 maps of 28 × 28, forward and backward; all give the same numbers")
     table = [
-        [row["rung"], "–" if row["ms"] is None else f"{row['ms']:.1f}", f"{row['gflops']:.3g}", f"{row['gflops'] / peak:.1%}"]
-        for row in rows
-    ]
-    lines(["rung", "ms", "GFLOP/s", "of peak"], table)
+        [row["rung"], "–" if row["ms"] is None else f"{row['ms']:.1f}", f"{row['gflops']:.3g}",
+         f"{row['gflops'] / peaks[str(row['threads'])]:.1%}"] for row in rows
+    ]  # fmt: skip
+    lines(["rung", "ms", "GFLOP/s", "of the threads' peak"], table)
 
 
 def print_shapes(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -100,7 +103,7 @@ def print_growth(tables: Mapping[str, Sequence[Mapping[str, float]]]) -> None:
 def compare(found: Mapping[str, str], quick: bool) -> list[dict[str, Any]]:
     """Let all sides work in turns, on each network and data set, and print what came."""
     print("sides: " + "; ".join(f"{side} ({versions})" for side, versions in found.items()))
-    print(f"each in a process of its own with its own default number of threads; batch {128}, float32, Adam; in turns")
+    print(f"each in a process of its own with its own default number of threads; batch {BATCH}, float32, Adam; in turns")
     rows = []
     for net in ("net_1", "net_2"):
         for data, shape in DATA.items():
@@ -130,9 +133,9 @@ def print_side_by_side(title: str, measured: Mapping[str, Mapping[str, Any]]) ->
         for command in commands:
             times = measured[side]["seconds"].get(command)
             unit = 1e3 if command.startswith("step") else 1.0
-            cells.append(f"{unit * sorted(times)[len(times) // 2]:.4g}" if times else "–")
+            cells.append(f"{unit * np.median(times):.4g}" if times else "–")
         size = measured[side].get("bytes after an epoch") or measured[side]["bytes"]
-        table.append([*cells, f"{size / 1e9:.2f}"])
+        table.append([*cells, f"{size / 1e9:.2f}" if size else "–"])
     lines(["", *(heads[command.split()[0]] for command in commands), "peak GB"], table)
     for side, result in measured.items():
         if "failed" in result:

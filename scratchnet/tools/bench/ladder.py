@@ -24,7 +24,7 @@ from scratchnet.padding import window_pads
 
 Array = np.ndarray
 PADS = ((1, 1), (1, 1))
-SIZES = {"net_1": ((28, 28, 1), (32, 32, 3)), "net_2": ((28, 28, 1), (32, 32, 3))}
+NETS, SIZES = ("net_1", "net_2"), ((28, 28, 1), (32, 32, 3))
 
 
 # -- what a step does, without numba ----------------------------------------------------------------------------------
@@ -73,13 +73,13 @@ def seconds_in_turns(calls: Mapping[str, Callable[[], Any]], rounds: int, title:
     return {name: float(np.median(t)) for name, t in times.items()}
 
 
-@jit()
+@jit
 def _spin(first, last, a, rounds):
     for k in range(first, last):
         gemm.spin(a, k * 14 * 16, rounds)
 
 
-def peak(count: int, rounds: int = 400_000) -> float:
+def peak(count: int, rounds: int = 8_000_000) -> float:
     """Measure this machine's peak in float32 GFLOP/s, on `count` threads: nothing but multiply-adds in registers."""
     a = np.full(count * 14 * 16, 0.5, np.float32)
     with threads.limit(count):
@@ -96,6 +96,13 @@ def on(count: int, call: Callable[..., Any], *arguments: Any) -> Callable[[], An
             return call(*arguments)
 
     return run
+
+
+def must_agree(name: str, got: tuple[Any, ...], expected: tuple[Array, ...]) -> None:
+    """Refuse numbers that are off by more than rounding."""
+    for value, right in zip(got, expected, strict=True):
+        if not np.allclose(value, right, rtol=0, atol=2e-5 * np.abs(right).max()):
+            raise AssertionError(f"{name} does not give the numbers of the others")
 
 
 def rungs(batch: int, rounds: int) -> list[dict[str, Any]]:
@@ -126,12 +133,14 @@ def rungs(batch: int, rounds: int) -> list[dict[str, Any]]:
         calls |= {f"direct, {threads.count()} threads": direct, f"Winograd, {threads.count()} threads": few}
     expected = calls["im2col in NumPy"]()
     for name, call in calls.items():
-        for value, right in zip(call(), expected, strict=True):
-            if not np.allclose(value, right, rtol=0, atol=2e-5 * np.abs(right).max()):
-                raise AssertionError(f"{name} does not give the numbers of the others")
+        must_agree(name, call(), expected)
     seconds = seconds_in_turns(calls, rounds, "convolution")
     work = 3 * 2 * dout.size * w[..., 0].size
-    rows = [{"rung": name, "ms": 1e3 * s, "gflops": work / s / 1e9} for name, s in seconds.items()]
+    alone = ("direct, 1 thread", "Winograd, 1 thread")
+    rows = [
+        {"rung": name, "threads": 1 if name in alone else threads.count(), "ms": 1e3 * s, "gflops": work / s / 1e9}
+        for name, s in seconds.items()
+    ]
     return [loops(x[:1, :6, :6], w[..., :8], b[:8], dout[:1, :6, :6, :8]), *rows]
 
 
@@ -141,10 +150,8 @@ def loops(x: Array, w: Array, b: Array, dout: Array) -> dict[str, Any]:
     got: tuple[Any, ...] = (reference.conv2d_forward(x, w, b, (1, 1), PADS), *reference.conv2d_backward(dout, x, w, (1, 1), PADS))
     seconds = time.perf_counter() - began
     expected = (numpy_forward(x, w, b, (1, 1), PADS), *numpy_backward(dout, x, w, (1, 1), PADS))
-    for value, right in zip(got, expected, strict=True):
-        if not np.allclose(value, right, rtol=0, atol=2e-5 * np.abs(right).max()):
-            raise AssertionError("the loops do not give the numbers of the others")
-    return {"rung": "loops in Python", "ms": None, "gflops": 3 * 2 * dout.size * w[..., 0].size / seconds / 1e9}
+    must_agree("loops", got, expected)
+    return {"rung": "loops in Python", "threads": 1, "ms": None, "gflops": 3 * 2 * dout.size * w[..., 0].size / seconds / 1e9}
 
 
 SHAPES = [(3, 1, 32, 64), (3, 2, 32, 64), (5, 1, 32, 64), (1, 1, 64, 64), (3, 1, 16, 16), (3, 1, 48, 80), (7, 3, 16, 32),
@@ -197,8 +204,8 @@ def batch_of(shape: tuple[int, int, int], count: int) -> tuple[Array, Array]:
 def steps(batch: int, rounds: int) -> list[dict[str, Any]]:
     """Measure a whole training step of both networks at both sizes, from im2col up: a row for each, in milliseconds."""
     rows = []
-    for net, shapes in SIZES.items():
-        for shape in shapes:
+    for net in NETS:
+        for shape in SIZES:
             x, y = batch_of(shape, batch)
             models = {name: compiled(net, shape, name) for name in ("im2col", "direct", "fused")}
             calls: dict[str, Callable[[], Any]] = {name: partial(model.train_on_batch, x, y) for name, model in models.items()}

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError
 from typing import Any
 
@@ -27,17 +29,20 @@ class Worker:
     """A side in a process of its own."""
 
     def __init__(self, side: str, net: str, data: str):
+        self.words = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (a pipe that nobody reads would block)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "scratchnet.tools.bench.worker", side, net, data],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self.words,
             text=True,
         )
         try:
             self.data = self._answer()["data"]
         except EOFError:
-            reason = (self.process.communicate()[1].strip().splitlines() or ["no word said"])[-1]
+            self.words.seek(0)
+            reason = (self.words.read().strip().splitlines() or ["no word said"])[-1]
+            self.close()
             raise ValueError(f"{side} cannot train {net} here: {reason}") from None
 
     def _answer(self) -> dict[str, Any]:
@@ -57,7 +62,11 @@ class Worker:
     def close(self) -> None:
         """End the process."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.words):
+            assert stream is not None
+            with suppress(OSError):     # what was not read before the process ended
+                stream.close()
 
 
 def installed() -> dict[str, str]:
@@ -91,8 +100,13 @@ def in_turns(sides: Iterable[str], net: str, data: str, commands: Mapping[str, i
                 results[side] = {"failed": str(error)}
         for k in tqdm(range(max(commands.values())), desc=f"{net} {data}: rounds", disable=None, leave=False):
             for command in (command for command, rounds in commands.items() if k < rounds):
-                for side, worker in workers.items():
-                    seconds = worker.ask(command)["seconds"]
+                for side, worker in list(workers.items()):
+                    try:
+                        seconds = worker.ask(command)["seconds"]
+                    except (EOFError, BrokenPipeError):
+                        results[side] = {"failed": f"{side} ended while it was at work"}
+                        workers.pop(side).close()
+                        continue
                     results[side]["seconds"][command] += seconds[WARM_UP:] if len(seconds) > WARM_UP else seconds
         for side, worker in workers.items():
             results[side]["bytes"] = worker.ask("memory")["bytes"]

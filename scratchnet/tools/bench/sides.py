@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from scratchnet._version import __version__
+
 Array = np.ndarray
 Shape = tuple[int, int, int]
 BATCH = 128
@@ -159,7 +161,7 @@ def jax_side(net: str, shape: Shape, K: int) -> Side:
         return rng.uniform(-limit, limit, s).astype("float32")
 
     params = [jnp.asarray(glorot(s)) for s in shapes]
-    m = v = [jnp.zeros_like(p) for p in params]
+    m, v = [jnp.zeros_like(p) for p in params], [jnp.zeros_like(p) for p in params]
 
     def conv(x: Any, w: Any, b: Any, s: int) -> Any:
         return jax.nn.relu(lax.conv_general_dilated(x, w, (s, s), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")) + b)
@@ -184,7 +186,6 @@ def jax_side(net: str, shape: Shape, K: int) -> Side:
         return params, m, v, values
 
     jitted, forward, t = jax.jit(update, donate_argnums=(0, 1, 2)), jax.jit(lambda p, x: jax.nn.softmax(logits(p, x))), 0
-    m, v = list(m), [jnp.zeros_like(p) for p in params]
 
     def step(x: Array, y: Array) -> tuple[float, int]:
         nonlocal params, m, v, t
@@ -215,4 +216,4 @@ SIDES: dict[str, tuple[tuple[str, ...], Callable[[str, Shape, int], Side]]] = { 
 
 def versions(name: str) -> str:
     """Name the packages of a side with their versions; importlib's PackageNotFoundError when one is missing."""
-    return ", ".join(f"{package} {version(package)}" for package in SIDES[name][0] or ("scratchnet",))
+    return ", ".join(f"{package} {version(package)}" for package in SIDES[name][0]) or f"scratchnet {__version__}"

@@ -12,7 +12,6 @@ a line of JSON behind a mark (frameworks print lines of their own):
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from typing import Any
@@ -39,8 +38,12 @@ def load(name: str) -> tuple[str, tuple[np.ndarray, ...]]:
     return f"noise as large as {name}", (images[0], labels[0], images[1], labels[1])
 
 
-def peak_memory() -> int:
-    """Give the largest resident size of this process so far, in bytes."""
+def peak_memory() -> int | None:
+    """Give the largest resident size of this process so far, in bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size if sys.platform == "darwin" else size * 1024
 
@@ -53,8 +56,11 @@ def main(side_name: str, net: str, data_name: str) -> None:
 
     data, (x, y, x_test, y_test) = load(data_name)
     side = SIDES[side_name][1](net, SHAPES[data_name][0], 10)
-    for _ in range(3):
-        side.step(x[:BATCH], y[:BATCH])         # compiles what is to be compiled
+    few = BATCH + len(x) % BATCH, BATCH + len(x_test) % BATCH       # a whole batch and one as short as the last one is
+    for _ in range(2):                                              # compiles what is to be compiled, whatever side it is
+        side.step(x[:BATCH], y[:BATCH])
+        side.predict(x_test[: few[1]])
+        side.epoch(x[: few[0]], y[: few[0]], x_test[: few[1]], y_test[: few[1]])
     answer(ready=True, data=data)
     for line in sys.stdin:
         command, *rest = line.split()

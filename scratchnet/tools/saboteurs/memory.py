@@ -117,7 +117,7 @@ def col2im_uninitialised() -> AbstractContextManager[Any]:
     return together(telling(Conv2D), patch.object(conv2d_page, "col2im", col2im))
 
 
-@jit()
+@jit
 def _sum_rows(first, last, dout, db):
     for u in range(len(db)):
         total = db[u]
