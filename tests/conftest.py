@@ -11,6 +11,7 @@ settings.register_profile("local", deadline=None, max_examples=30, suppress_heal
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
+collect_ignore = ["mutation.py"]      # a command, which turns the compiler off when it is imported
 
 WITHOUT_COMPILER = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
