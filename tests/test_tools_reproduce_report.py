@@ -107,7 +107,7 @@ def test_a_row_tells_best_lowest_last_and_when():
     }
     row = numbers.row({"history": history})
     assert (row.best, row.best_epoch, row.low_loss, row.low_epoch, row.last_loss) == (0.985, 2, 0.1, 2, 0.3)
-    assert (row.to_98, row.last, row.seconds) == (2, 0.98, 4.0)
+    assert (row.to_98, row.last, row.seconds) == (2, 0.98, 3.0)
     assert row.gap == pytest.approx(0.01)
     assert numbers.row({"history": history}, epochs=1).to_98 is None
     assert numbers.row({"history": {}}) is None

@@ -38,7 +38,7 @@ class Row:
     first
         Validation accuracy of the first epoch.
     seconds
-        Of all epochs.
+        Of all epochs, reckoned from the median one: a machine that slept, or worked at other things, does not count.
     """
 
     best: float
@@ -72,8 +72,18 @@ def row(result: Result, epochs: int | None = None) -> Row | None:
         to_98=next((k for k, value in enumerate(accuracy, start=1) if value >= 0.98), None),
         gap=train[-1] - accuracy[-1],
         first=accuracy[0],
-        seconds=float(sum(history.get("seconds", [0.0]))),
+        seconds=seconds_of(history),
     )
+
+
+def seconds_of(history: Mapping[str, Sequence[float]]) -> float:
+    """Reckon a training's seconds from those of its median epoch.
+
+    >>> seconds_of({"seconds": [2.0, 3.0, 700.0]})
+    9.0
+    """
+    seconds = history.get("seconds") or [0.0]
+    return float(np.median(seconds)) * len(seconds)
 
 
 def rows(results: Sequence[Result], epochs: int | None = None) -> list[Row]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scratchnet.serialization import write_text
-from scratchnet.tools.reproduce import chapters, html, ledger
+from scratchnet.tools.reproduce import chapters, html, ledger, numbers
 from scratchnet.tools.reproduce.experiments import Plan
 from scratchnet.tools.reproduce.page import Page, collect, table
 
@@ -59,7 +59,7 @@ def made(page: Page) -> str:
     command += "" if page.out.is_absolute() else f" --out {page.out.as_posix()}"
     results = [result for found in page.known.values() for result in found]
     epochs = sum(len(result["history"].get("loss", ())) for result in results)
-    seconds = sum(sum(result["history"].get("seconds", ())) for result in results)
+    seconds = sum(numbers.seconds_of(result["history"]) for result in results)
     whole = f"{len(page.known)} of {len(page.plan.experiments)} experiments, {len(results)} trainings, {epochs} epochs"
     lines: dict[tuple[str, ...], int] = {}
     for result in results:

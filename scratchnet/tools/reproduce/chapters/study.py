@@ -44,7 +44,7 @@ def ours(page: Page) -> str:
         return ""
     head = ["experiment", "seeds", "best validation accuracy (epoch)", "last", "training accuracy, last"]
     head += ["lowest validation loss (epoch)", "last", "epochs to 98 %", "seconds"]
-    about = "Means over the seeds ± their standard deviation; epochs one for each seed."
+    about = "Means over the seeds ± their standard deviation; epochs one a seed; seconds are the median epoch's, times epochs."
     return f"{table(head, lines)}\n\n{about}"
 
 
