@@ -31,7 +31,7 @@ def bad(mirror):
         "short": (mirror.add("/short", CONTENT[:5000], promised=len(CONTENT)), "5,000 of 102,400 bytes|IncompleteRead"),
         "empty": (mirror.add("/empty", b""), "wrong checksum"),
         "slow": (mirror.add("/slow", CONTENT, pieces=400, pause=0.03), "too slow: .*, expected at least 100"),
-        "silent": (mirror.add("/silent", CONTENT, pieces=2, pause=1.5), "too slow|timed out"),
+        "silent": (mirror.add("/silent", CONTENT, pieces=2, pause=4.0), "too slow|timed out"),
     }
 
 
