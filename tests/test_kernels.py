@@ -36,8 +36,12 @@ losses = [model.train_on_batch(x, y)[0] for _ in range(3)]
 
 
 def python(code, folder=PACKAGE.parent, **environment):
-    """Start Python on code, with the package of `folder`; the process. A variable that is None is taken away."""
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    """Start Python on code, with the package of `folder`; the process. A variable that is None is taken away.
+
+    What measures coverage is kept out: it would count a copy of the package as another package.
+    """
+    unmeasured = {"PYTHONDONTWRITEBYTECODE": "1", "COVERAGE_PROCESS_START": None}
+    environment = {**os.environ, "PYTHONPATH": str(folder), **unmeasured, **environment}
     environment = {key: value for key, value in environment.items() if value is not None}
     return subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder
