@@ -11,7 +11,7 @@ which ones are its own:
     run(double, work, len(x), x, out)       # double(0, 48, x, out) on one thread, double(48, 96, x, out) on another, …
 
 Compiled code gives up Python's lock while it runs, so ordinary threads are enough. (numba's own `prange` wakes its
-threads a little sooner, and takes five times as long to compile.) The tasks are cut into pieces, large ones first, and a
+threads a little sooner, and takes several times as long to compile.) The tasks are cut into pieces, large ones first, and a
 thread that is done takes the next: when another program holds one of the cores, the others do its share.
 
 What a task adds up is its own. So a result depends on how work was cut into tasks, which the kernels do by its shape
