@@ -170,10 +170,11 @@ def test_without_its_data_an_example_says_why_and_what_runs_instead(name, instea
         run(name)
 
 
-def test_the_comparison_with_keras_says_what_to_install_where_keras_is_not(run, monkeypatch):
+@pytest.mark.parametrize("name", ["compare_with_keras", "the_order_of_images"])
+def test_an_example_that_needs_keras_says_what_to_install_where_it_is_not(name, run, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(SystemExit, match="pip install keras tensorflow"):
-        run("compare_with_keras")
+        run(name)
 
 
 @pytest.mark.compiled
@@ -183,6 +184,13 @@ def test_keras_gives_the_same_probabilities(run):
     differences = [float(number) for number in re.findall(r"largest difference (\S+)", printed)]
     assert len(differences) == 4
     assert max(differences) <= 1e-5
+
+
+def test_keras_shuffles_for_every_epoch_until_its_seed_is_set(run):
+    pytest.importorskip("keras", reason="Keras is not installed: pip install keras tensorflow")
+    without, after = run("the_order_of_images").split("after keras")
+    assert "another in every epoch" in without
+    assert "the same in every epoch" in after
 
 
 # -- README and docs --------------------------------------------------------------------------------------------------

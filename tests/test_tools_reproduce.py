@@ -4,6 +4,7 @@ import io
 import json
 import os
 
+import numpy as np
 import pytest
 from small_runs import refused
 from small_studies import made_up, tiny, tiny_images, write_all
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from scratchnet import cli, networks
 from scratchnet.callbacks import Callback
 from scratchnet.model import Model
+from scratchnet.preprocessing import one_hot
 from scratchnet.tools.reproduce import campaign, experiments, ledger, numbers, results, trial
 from scratchnet.tools.reproduce.experiments import CELLS, NET_1, NET_2, Experiment, Net, Plan
 
@@ -97,7 +99,7 @@ def test_groups_and_names_select_and_keep_the_plans_order():
 def test_an_unknown_name_is_refused_with_the_list_before_anything_is_written(tmp_path, capsys):
     said = refused(capsys, 1, "reproduce", "--only", "study", "net_3-mnist-adam", "--out", tmp_path / "out")
     assert "'net_3-mnist-adam'" in said
-    assert "Groups: study, pooling, rates, overfitting, preprocessing" in said
+    assert "Groups: study, pooling, rates, overfitting, preprocessing, order" in said
     assert "net_1-cifar10-adam" in said
     assert not (tmp_path / "out").exists()
 
@@ -216,6 +218,19 @@ def test_a_rate_that_is_too_large_is_a_result_too(tmp_path, without_figures):
 def test_integer_labels_give_the_same_bits_as_one_hot_ones(tmp_path, without_figures):
     pair = [trial.run(tiny(labels=kind, note=kind), 0, tmp_path) for kind in ("one-hot", "integers")]
     assert same_bits(*pair)
+
+
+@compiled
+def test_shuffled_once_is_a_fit_of_images_that_were_shuffled_and_keep_that_order(tmp_path, without_figures):
+    result = trial.run(tiny(shuffled="once"), 3, tmp_path)
+    data = tiny_images()
+    order = np.random.default_rng(3).permutation(len(data.x_train))
+    model = tiny().net.build(data.x_train.shape[1:], 3, 3)
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    test = data.x_test, one_hot(data.y_test, 3)
+    kept = model.fit(data.x_train[order], one_hot(data.y_train[order], 3), 20, 3, 0, shuffle=False, validation_data=test)
+    assert all(result["history"][key] == values for key, values in kept.history.items())
+    assert result["history"]["loss"] != trial.run(tiny(), 3, tmp_path)["history"]["loss"]
 
 
 @compiled

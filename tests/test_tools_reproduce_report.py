@@ -105,17 +105,20 @@ def test_a_row_tells_best_lowest_last_and_when():
         "val_loss": [0.2, 0.1, 0.3],
         "seconds": [2.0, 1.0, 1.0],
     }
-    row = numbers.row({"history": history})
+    machine = {"threads": 2}
+    row = numbers.row({"history": history, "machine": machine})
     assert (row.best, row.best_epoch, row.low_loss, row.low_epoch, row.last_loss) == (0.985, 2, 0.1, 2, 0.3)
     assert (row.to_98, row.last, row.seconds) == (2, 0.98, 3.0)
     assert row.gap == pytest.approx(0.01)
-    assert numbers.row({"history": history}, epochs=1).to_98 is None
-    assert numbers.row({"history": {}}) is None
+    assert row.threads == 2
+    assert numbers.row({"history": history, "machine": machine}, epochs=1).to_98 is None
+    assert numbers.row({"history": {}, "machine": machine}) is None
 
 
 def test_a_mean_is_not_taken_over_those_seeds_alone_that_came_there():
     history = {"accuracy": [0.9], "val_accuracy": [0.99], "val_loss": [0.2]}
-    there, never = numbers.row({"history": history}), numbers.row({"history": {**history, "val_accuracy": [0.9]}})
+    never_there = {**history, "val_accuracy": [0.9]}
+    there, never = (numbers.row({"history": h, "machine": {"threads": 1}}) for h in (history, never_there))
     assert numbers.values([there, there], "to_98") == [1.0, 1.0]
     assert numbers.values([there, never], "to_98") == []
 
@@ -163,12 +166,39 @@ def test_what_the_study_says_of_pooling_is_held_against_the_same_net_without_it(
     assert said(net_1_mnist_adam=0.99, stride1_none_mnist_adam=0.99) == "not found: no clear difference"
 
 
+def test_a_difference_from_keras_is_explained_where_one_order_of_images_gives_kerass_figure(agreeing, tmp_path, undrawn):
+    _, plan = agreeing
+
+    def said(**best):
+        write_all(tmp_path, plan, net_2_cifar10_adam=KERAS["net_2-cifar10-adam"].best + 0.03, **best)
+        lines = report.write(plan, tmp_path).read_text(encoding="utf-8").splitlines()
+        verdicts = [line.split("|")[6].strip() for line in lines if line.startswith("| `net_2-cifar10-adam` |")]
+        (one_order,) = (line.split("|")[-2].strip() for line in lines if line.startswith("| net_2 on CIFAR-10 |"))
+        return verdicts[1], one_order
+
+    as_keras = KERAS["net_2-cifar10-adam"].best
+    assert said(net_2_cifar10_adam_shuffled_once=as_keras) == ("**differs**; agrees when images keep their order, see 5", "agrees")
+    assert said(net_2_cifar10_adam_shuffled_once=as_keras + 0.03) == ("**differs**", "**differs**")
+
+
+def test_seconds_are_those_of_the_most_usual_number_of_threads(tmp_path, undrawn):
+    plan = experiments.plan()
+    e = plan.experiments["net_1-mnist-adam"]
+    for seed, (threads, seconds) in enumerate([(2, 1.0), (1, 3.0), (1, 3.0)]):
+        result = made_up(e, seed)
+        result["machine"]["threads"], result["history"]["seconds"] = threads, [seconds] * e.epochs
+        results.write(results.path(tmp_path, e.name, seed), result)
+    text = report.write(plan, tmp_path).read_text(encoding="utf-8")
+    assert "| 48 ± 0 |" in text
+    assert "of the trainings on 1 thread." in text
+
+
 def test_every_chapter_is_there_and_every_picture_it_shows(page, agreeing):
     out, _ = agreeing
     chapters = [line for line in page.splitlines() if line.startswith("## ")]
-    assert len(chapters) == 8
+    assert len(chapters) == 9
     shown = [line.split("](")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")]
-    assert len(shown) == 6 + 2 + 2 + 1 + 4 + 2
+    assert len(shown) == 6 + 2 + 2 + 1 + 4 + 2 + 1
     assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in shown)
 
 
@@ -213,7 +243,7 @@ def test_the_html_page_needs_no_other_file(page, agreeing):
     parsed = References()
     parsed.feed(text)
     assert parsed.open == []
-    assert len(parsed.found) == 17
+    assert len(parsed.found) == 18
     assert all(value.startswith("data:image/png;base64,") for value in parsed.found)
     assert not parsed.tags & {"script", "link", "iframe", "object"}
     assert "url(" not in text

@@ -5,6 +5,7 @@
     rates           each optimizer at several learning rates
     overfitting     where it begins on CIFAR-10: read off the study's histories, nothing is trained for it
     preprocessing   / 255 against standardization, one-hot against integer labels
+    order           images in one order, drawn once, against an order that is drawn anew for every epoch
 
 The first epochs of a long run are the short run: fit does not look ahead. So a group that needs one of the study's
 experiments for fewer epochs names the study's own, and reads as many epochs as it wants.
@@ -92,6 +93,8 @@ class Experiment:
         Only so many training images, and half as many test images.
     preprocessing : {"scale", "standardize"}
     labels : {"one-hot", "integers"}
+    shuffled : {"every epoch", "once"}
+        When the order of the training images is drawn.
     note : str
         Ends the name where nothing else in it differs.
 
@@ -110,6 +113,7 @@ class Experiment:
     limit: int | None = None
     preprocessing: str = "scale"
     labels: str = "one-hot"
+    shuffled: str = "every epoch"
     note: str = ""
 
     @property
@@ -117,7 +121,8 @@ class Experiment:
         """What files and ``--only`` call it."""
         rate = "" if self.learning_rate is None else f"{self.learning_rate:g}"
         other = "" if self.preprocessing == "scale" else self.preprocessing
-        return "-".join(filter(None, (self.net.name, self.data, self.optimizer, rate, other, self.note)))
+        order = "" if self.shuffled == "every epoch" else f"shuffled-{self.shuffled}"
+        return "-".join(filter(None, (self.net.name, self.data, self.optimizer, rate, other, order, self.note)))
 
     def settings(self) -> dict[str, Any]:
         """All of it as JSON can hold it: two trainings with equal settings and seeds are the same training."""
@@ -190,8 +195,8 @@ HALVING = [Net(1, "max", 2)]
 
 RATES = {  # beside the default, 0.001, which the study has
     "adam": (0.0001, 0.0003, 0.003),
-    "adagrad": (0.003, 0.01, 0.03, 0.1),
-    "adadelta": (0.03, 0.1, 0.3, 1.0),  # the last is the paper's own
+    "adagrad": (0.01, 0.03, 0.1),
+    "adadelta": (0.1, 0.3, 1.0),  # the last is the paper's own
 }
 
 
@@ -226,14 +231,17 @@ def plan(quick: bool = False) -> Plan:
         for data in both
         for kind, note in (("one-hot", "one-hot-labels"), ("integers", "integer-labels"))
     ]
+    once = [Experiment(net, photographs, epochs=8, shuffled="once") for net in (NET_1, NET_2)]
     groups = {
         "study": study,
         "pooling": pooling,
         "rates": rates,
         "overfitting": [e for e in study if e.net == NET_1 or e.optimizer == "adam"],
         "preprocessing": [*scaled, *standardized, *labels],
+        "order": [*(by_name[Experiment(net, photographs).name] for net in (NET_1, NET_2)), *once],
     }
+    short = {"pooling": 6, "rates": 8, "preprocessing": 6, "order": 8}
     if quick:
+        short = dict.fromkeys(short, 2)
         groups = {name: [replace(e, epochs=min(2, e.epochs), limit=640) for e in group] for name, group in groups.items()}
-    short = {name: min(epochs, 2) if quick else epochs for name, epochs in (("pooling", 6), ("rates", 8), ("preprocessing", 6))}
     return Plan(quick, groups, frozenset(e.name for e in [*sweep, *labels]), short)

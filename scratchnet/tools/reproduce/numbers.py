@@ -39,6 +39,8 @@ class Row:
         Validation accuracy of the first epoch.
     seconds
         Of all epochs, reckoned from the median one: a machine that slept, or worked at other things, does not count.
+    threads
+        How many it had.
     """
 
     best: float
@@ -52,6 +54,7 @@ class Row:
     gap: float
     first: float
     seconds: float
+    threads: int
 
 
 def row(result: Result, epochs: int | None = None) -> Row | None:
@@ -73,6 +76,7 @@ def row(result: Result, epochs: int | None = None) -> Row | None:
         gap=train[-1] - accuracy[-1],
         first=accuracy[0],
         seconds=seconds_of(history),
+        threads=result["machine"]["threads"],
     )
 
 

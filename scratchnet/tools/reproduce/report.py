@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scratchnet.serialization import write_text
-from scratchnet.tools.reproduce import chapters, html, ledger, numbers
+from scratchnet.tools.reproduce import chapters, html, ledger
 from scratchnet.tools.reproduce.experiments import Plan
 from scratchnet.tools.reproduce.page import Page, collect, table
 
@@ -21,6 +21,11 @@ ABOUT = """net_1 and net_2, trained as the study trained them (batch 128, 16 epo
 its questions need beside that. Every number below is computed from the finished trainings in `histories/`, but for those
 of Keras and of the study, which stand in tables that say so. Where two means are compared, one is called higher only when
 every seed of it lies above every seed of the other."""
+
+CHAPTERS = (
+    *(chapters.study, chapters.pooling, chapters.rates, chapters.overfitting),
+    *(chapters.preprocessing, chapters.order, chapters.costs),
+)
 
 QUICK = """**This is the quick form**: two epochs on {images} images that are drawn on the spot, `{digits}` in MNIST's place and
 `{photographs}` in CIFAR-10's. It shows that everything runs and that a report comes of it. Its numbers say nothing of the
@@ -43,8 +48,7 @@ def write(plan: Plan, out: Path) -> Path:
     if plan.quick:
         limit = next(iter(plan.experiments.values())).limit
         parts.append(QUICK.format(images=limit, digits=plan.digits, photographs=plan.photographs))
-    for chapter in (chapters.study, chapters.pooling, chapters.rates, chapters.overfitting, chapters.preprocessing, chapters.costs):
-        parts.append(chapter(page))
+    parts += [chapter(page) for chapter in CHAPTERS]
     if not (out / "discussion.md").exists():
         write_text(out / "discussion.md", DISCUSSION)
     parts += ["## Discussion", "```{include} discussion.md\n```", "## How it was made", made(page)]
@@ -59,7 +63,6 @@ def made(page: Page) -> str:
     command += "" if page.out.is_absolute() else f" --out {page.out.as_posix()}"
     results = [result for found in page.known.values() for result in found]
     epochs = sum(len(result["history"].get("loss", ())) for result in results)
-    seconds = sum(numbers.seconds_of(result["history"]) for result in results)
     whole = f"{len(page.known)} of {len(page.plan.experiments)} experiments, {len(results)} trainings, {epochs} epochs"
     lines: dict[tuple[str, ...], int] = {}
     for result in results:
@@ -73,7 +76,7 @@ def made(page: Page) -> str:
         [
             f"`{command}` makes this page and all that it shows, at once or in parts (`--only`). What is finished is not trained "
             "again; to do one anew, remove its file in `histories/`.",
-            f"{whole}, {seconds / 60:.0f} minutes of training and validation.",
+            f"{whole}.",
             table(head, ([*key, count] for key, count in lines.items())),
         ]
     )

@@ -103,20 +103,24 @@ def run(experiment: Experiment, seed: int, out: Path, callbacks: Sequence[Callba
     on_the_way = begun(folder, experiment, seed, len(data.x_train))
     model, history = on_the_way or fresh(folder, experiment, seed, data.x_train.shape[1:], K)
 
-    labels = (data.y_train, data.y_test)
+    x_train, y_train, y_test = data.x_train, data.y_train, data.y_test
     if experiment.labels == "one-hot":
-        labels = (preprocessing.one_hot(data.y_train, K), preprocessing.one_hot(data.y_test, K))
+        y_train, y_test = preprocessing.one_hot(y_train, K), preprocessing.one_hot(y_test, K)
+    if experiment.shuffled == "once":
+        order = np.random.default_rng(seed).permutation(len(x_train))
+        x_train, y_train = x_train[order], y_train[order]
     recorder = Recorder(folder, history)
     failure = {}
     try:
         model.fit(
-            data.x_train,
-            labels[0],
+            x_train,
+            y_train,
             batch_size=experiment.batch_size,
             epochs=experiment.epochs,
+            shuffle=experiment.shuffled == "every epoch",
             verbose=0,
             callbacks=[recorder, *callbacks],
-            validation_data=(data.x_test, labels[1]),
+            validation_data=(data.x_test, y_test),
             initial_epoch=len(history.get("loss", ())),
         )
     except FloatingPointError as error:

@@ -55,7 +55,7 @@ def stopping(page: Page, nets: list[Experiment]) -> str:
             accuracy = [h["val_accuracy"][s.restored - 1] for h, s in pairs]
             given_back = [a - h["val_accuracy"][-1] for a, (h, _) in zip(accuracy, pairs, strict=True)]
             losses = [h["val_loss"][s.restored - 1] - h["val_loss"][-1] for h, s in pairs]
-            saved = [1 - sum(h["seconds"][: s.stopped]) / sum(h["seconds"]) for h, s in pairs]
+            saved = [1 - s.stopped / len(h["val_loss"]) for h, s in pairs]
             lines.append(
                 [
                     f"`{e.name}`",
@@ -69,7 +69,7 @@ def stopping(page: Page, nets: list[Experiment]) -> str:
                 ]
             )
     head = ["experiment", "patience", "last epoch trained", "epoch given back", "validation accuracy given back"]
-    return table([*head, "accuracy against not stopping", "validation loss against not stopping", "time saved"], lines)
+    return table([*head, "accuracy against not stopping", "validation loss against not stopping", "epochs saved"], lines)
 
 
 def picture(page: Page, nets: list[Experiment]) -> str:

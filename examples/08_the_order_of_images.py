@@ -1,0 +1,97 @@
+"""In which order does Keras's fit take the images, and does it matter?
+
+    pip install keras tensorflow
+    python examples/08_the_order_of_images.py
+    python examples/08_the_order_of_images.py --epochs 6        # trains as well: minutes
+
+First the orders of three epochs, as a model sees them, before and after `keras.utils.set_random_seed`. Then, with --epochs,
+net_2 on CIFAR-10 in Keras, twice from the same weights: seeded fit as it is, and a fit for each epoch with images that are
+shuffled anew.
+"""
+
+import argparse
+import os
+
+import numpy as np
+
+from scratchnet import datasets, net_2
+from scratchnet.preprocessing import normalize_images, one_hot
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+try:
+    import keras
+except ImportError as error:
+    raise SystemExit(f"Keras is not there ({error}); install it, and a backend: pip install keras tensorflow") from None
+
+
+def orders(images=12, epochs=3):
+    """Let a model write down which images it is given: one row an epoch."""
+    seen = []
+
+    class Witness(keras.Model):
+        def train_step(self, data):
+            seen.extend(int(number) for number in np.asarray(data[0]).ravel())
+            return super().train_step(data)
+
+    number = keras.Input((1,))
+    model = Witness(number, keras.layers.Dense(1)(number))
+    model.compile("adam", "mse", run_eagerly=True)
+    x = np.arange(images, dtype="float32")[:, None]
+    model.fit(x, x, batch_size=4, epochs=epochs, verbose=0)
+    return np.reshape(seen, (epochs, images))
+
+
+def compiled_net_2(weights):
+    """Tell net_2 in Keras's words, with weights of ours."""
+    model = keras.Sequential(
+        [
+            keras.layers.Input(shape=(32, 32, 3)),
+            keras.layers.Conv2D(32, (3, 3), activation="relu", padding="same"),
+            keras.layers.Conv2D(64, (3, 3), activation="relu", padding="same", strides=(2, 2)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(128, activation="relu"),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.set_weights(weights)
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def train(epochs, seed):
+    """Train net_2 both ways and print the validation accuracy of each epoch."""
+    data = datasets.load("cifar10")
+    x, x_test = normalize_images(data.x_train), normalize_images(data.x_test)
+    y, y_test = one_hot(data.y_train, 10), one_hot(data.y_test, 10)
+    weights = net_2((32, 32, 3), 10, seed=seed).get_weights()
+    settings = {"batch_size": 128, "validation_data": (x_test, y_test), "verbose": 0}
+
+    keras.utils.set_random_seed(seed)
+    once = compiled_net_2(weights).fit(x, y, epochs=epochs, **settings).history["val_accuracy"]
+    print("seeded fit:               ", *(f"{value:.4f}" for value in once), flush=True)
+
+    rng, model, anew = np.random.default_rng(seed), compiled_net_2(weights), []
+    for _ in range(epochs):
+        order = rng.permutation(len(x))
+        anew += model.fit(x[order], y[order], shuffle=False, **settings).history["val_accuracy"]
+    print("shuffled for every epoch: ", *(f"{value:.4f}" for value in anew), flush=True)
+
+
+def main(epochs, seed):
+    print(f"Keras {keras.__version__} on {keras.backend.backend()}\n\nthe order of 12 images in three epochs of fit")
+    for seeded in (False, True):
+        if seeded:
+            keras.utils.set_random_seed(seed)
+        found = orders()
+        print(f"\n{'after' if seeded else 'without'} keras.utils.set_random_seed:", *found, sep="\n    ")
+        print("the same in every epoch" if (found == found[0]).all() else "another in every epoch")
+    if epochs:
+        print(f"\nnet_2 on CIFAR-10, validation accuracy of {epochs} epochs")
+        train(epochs, seed)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Look at the order of images in Keras's fit.")
+    parser.add_argument("--epochs", type=int, default=0, help="epochs to train net_2 for, both ways (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the orders (%(default)s)")
+    main(**vars(parser.parse_args()))
