@@ -1,10 +1,10 @@
-"""net_1 and net_2 learn handwritten digits: does max-pooling help?
+"""net_1 and net_2 learn handwritten digits: pooling, or a stride?
 
     python examples/02_mnist.py                     MNIST is downloaded if it is not there (12 MB)
     python examples/02_mnist.py --data glyphs       printed digits, drawn here: no download
 
-The nets differ in one place: after its convolutions net_1 takes the maximum of overlapping windows, where the second
-convolution of net_2 takes steps of 2.
+The nets differ in two things at once: net_1's second convolution has stride 1 and a max-pool behind it that keeps the size,
+net_2's has stride 2 and no pool. So a difference has two possible causes; `scratchnet reproduce --only pooling` changes each alone.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     python examples/04_optimizers.py                    on glyphs, drawn here: no download
     python examples/04_optimizers.py --data cifar10     the study's comparison, on photographs
 
-Adadelta runs twice, since its learning rate decides what one thinks of it: Keras's default is 0.001, and the paper's
-rule is 1.0. All others run with their defaults, SGD with a momentum of 0.9.
+Adadelta runs twice, since its learning rate decides what one thinks of it: Keras's default is 0.001, and the paper
+has no rate, which is a rate of 1.0. All others run with their defaults, SGD with a momentum of 0.9.
 """
 
 import argparse

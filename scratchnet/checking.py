@@ -7,9 +7,9 @@ import sys
 import numpy as np
 
 
-def check_images(x: np.ndarray, expected: tuple[int, ...], what: str = "x") -> np.ndarray:
+def check_images(x: np.ndarray, expected: tuple[int, ...], name: str = "x", what: str = "") -> np.ndarray:
     """Refuse what are not images of the shape `expected`, as floats, and at least one."""
-    x = np.asarray(x)
+    x, what = np.asarray(x), what or name
     wanted = f"(n, {', '.join(map(str, expected))})"
     if x.shape[1:] != expected:
         mend = (
@@ -17,11 +17,11 @@ def check_images(x: np.ndarray, expected: tuple[int, ...], what: str = "x") -> n
             if (*x.shape[1:], 1) == expected
             else ""
         )
-        mend = f" One sample is a batch of one: {what}[np.newaxis]" if x.shape == expected else mend
+        mend = f" One sample is a batch of one: {name}[np.newaxis]" if x.shape == expected else mend
         raise ValueError(f"{what}: the model takes images of shape {wanted}; got {x.shape}.{mend}")
     if x.dtype.kind != "f":
         raise ValueError(
-            f"{what}: the model takes images as floats; got {x.dtype}. Make them with {what} = normalize_images({what})"
+            f"{what}: the model takes images as floats; got {x.dtype}. Make them with {name} = normalize_images({name})"
         )
     if not len(x):
         raise ValueError(f"{what}: there is no image in it")

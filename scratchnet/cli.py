@@ -197,7 +197,7 @@ def add_reproduce(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--only",
         nargs="+",
         metavar="NAME",
-        help="groups (study, pooling, rates, overfitting, preprocessing), single experiments, 'ledger', or 'report', "
+        help="groups (study, pooling, rates, overfitting, preprocessing, order), single experiments, 'ledger', or 'report', "
         "which trains nothing (all)",
     )
     option("--seeds", type=positive_int, metavar="N", help="seeds 0 to N-1, where an answer rests on them (3; quick: 1)")

@@ -53,8 +53,8 @@ class Compiled:
         self,
         optimizer: Any = "adam",
         loss: Any = "categorical_crossentropy",
-        metrics: Sequence[str] | None = None,
         *,
+        metrics: Sequence[str] | None = None,
         fuse: bool = True,
     ) -> None:
         """Choose optimizer, loss and metrics.
@@ -83,7 +83,7 @@ class Compiled:
             raise ValueError(f"metrics is ['accuracy'] or None; got {list(metrics)!r}")
         if len(self.nodes[-1].shape) != 1:
             raise ValueError(
-                f"a cross-entropy needs one row of numbers a sample; the model gives {self.nodes[-1].shape}."
+                f"a cross-entropy needs one row of numbers for each sample; the model gives {self.nodes[-1].shape}."
                 " End it with Flatten and Dense"
             )
         ends_in_softmax = is_activation(self.nodes[-1], "softmax")
@@ -134,7 +134,7 @@ class Compiled:
     def _what_went_wrong(self, x: np.ndarray, loss: float) -> str:
         """Name the first layer whose output is not finite."""
         if not np.isfinite(x).all():
-            return f"the loss is {loss}: the images hold NaN or infinity; look with np.isfinite(x).all(axis=(1, 2, 3))"
+            return f"the loss is {loss}: the images hold NaN or infinity; np.argwhere(~np.isfinite(x)) tells where"
         for name, value in self.layer_outputs(x).items():
             if not np.isfinite(value).all():
                 where = f"layer {name!r} is the first whose output is not finite"
@@ -142,7 +142,8 @@ class Compiled:
         else:
             where = "every layer's output is finite, but too large for the loss"
         return (
-            f"the loss is {loss}: {where}. A smaller learning rate often helps; it was {self.optimizer.learning_rate:g}"
+            f"the loss is {loss}: {where}. If it comes of training, a smaller learning rate often helps; it was"
+            f" {self.optimizer.learning_rate:g}"
         )
 
     def _values(self, loss: float, right: int, count: int) -> dict[str, float]:
@@ -186,16 +187,16 @@ class Compiled:
 
     # -- what came ----------------------------------------------------------------------------------------------------
 
-    def _check(self, x: np.ndarray, y: np.ndarray, what: str = "x, y") -> tuple[np.ndarray, np.ndarray]:
-        """Refuse what does not suit the model, and give images and one-hot labels."""
+    def _check(self, x: np.ndarray, y: np.ndarray, what: str = "", name: str = "x") -> tuple[np.ndarray, np.ndarray]:
+        """Refuse what does not suit the model, and give images and one-hot labels; `what` they are, and their variable's name."""
         if self.optimizer is None:
             raise ValueError(
                 "compile comes first: model.compile(optimizer='adam', loss='categorical_crossentropy', metrics=['accuracy'])"
             )
-        x, y = check_images(x, self.nodes[0].shape, what.split(",")[0]), np.asarray(y)
+        x, y = check_images(x, self.nodes[0].shape, name, what), np.asarray(y)
         labels = len(y) if y.ndim else 0
         if len(x) != labels:
-            raise ValueError(f"{what}: {len(x)} images and {labels} labels; give one label an image")
+            raise ValueError(f"{what or 'x, y'}: {len(x)} images and {labels} labels; give one label for each image")
         return x, self.loss.one_hot(y, self.nodes[-1].shape[0]).astype(self.dtype, copy=False)
 
 

@@ -41,7 +41,7 @@ def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type[L
             settings = config["compile"]
             optimizer = optimizers.KNOWN[settings["optimizer"]](**settings["optimizer_config"])
             loss = losses.KNOWN[settings["loss"]](**settings["loss_config"])
-            model.compile(optimizer, loss, settings["metrics"], fuse=settings["fuse"])
+            model.compile(optimizer, loss, metrics=settings["metrics"], fuse=settings["fuse"])
             if f"optimizer/{names[0]}/{optimizer.state_names[0]}" in arrays:
                 optimizer.iterations = config["iterations"]
                 optimizer.state = [[arrays[f"optimizer/{name}/{key}"] for key in optimizer.state_names] for name in names]

@@ -116,11 +116,16 @@ class _Crossentropy:
         Returns
         -------
         float
+
+        Raises
+        ------
+        ValueError
+            For labels of another kind or number, and for predictions that are no probabilities.
         """
         y_pred = np.asarray(y_pred)
         y = self.one_hot(np.asarray(y_true), y_pred.shape[-1])
         if len(y) != len(y_pred):
-            raise ValueError(f"{len(y)} labels and {len(y_pred)} predictions: give one label a prediction")
+            raise ValueError(f"{len(y)} labels and {len(y_pred)} predictions: give one label for each prediction")
         if self.from_logits:
             return float(softmax_cross_entropy_losses(y_pred, y).mean())
         if (y_pred < 0).any() or (y_pred > 1).any():

@@ -162,7 +162,9 @@ class Model(Training):
 
     @property
     def grads(self) -> dict[str, np.ndarray]:
-        """The gradient of each of `params`, from the last backward."""
+        """The gradient of each of `params`, from the last backward; a ValueError before the first."""
+        if any(layer.params and not layer.grads for layer in self.layers):
+            raise ValueError("there are no gradients yet; model.backward(dout) or model.train_on_batch(x, y) makes them")
         return {f"{layer.name}/{key}": layer.grads[key] for layer in self.layers for key in layer.params}
 
     def count_params(self) -> int:
@@ -211,12 +213,15 @@ class Model(Training):
         return self.plan.forward(x, self.nodes[-1])
 
     def backward(self, dout: np.ndarray, need_dx: bool = True) -> np.ndarray | None:
-        """Run the gradient of the output back through all layers; fills `grads`, and gives the input's when asked to."""
+        """Run the gradient of the output, (N, …) as `forward` gave it, back through all layers.
+
+        Fills `grads`, and gives the input's when asked to. A ValueError when no forward went before.
+        """
         return self.plan.backward(dout, self.nodes[-1], need_dx)
 
     def layer_outputs(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Give what every layer makes of a batch, by its name (behind its activation, if it brought one)."""
-        values = {self.nodes[0]: x}
+        """Give what every layer makes of a batch (N, …): arrays (N, …) by the layer's name, an activation's under its own."""
+        values = {self.nodes[0]: check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)}
         for node in self.nodes[1:]:
             values[node] = node.layer.forward(*(values[parent] for parent in node.parents))
             node.layer.cache = None

@@ -6,7 +6,7 @@
     max-pooling 2×2, stride 1              ✓            –
     flatten, dense 128 ReLU, dense K softmax
 
-The question between them: is pooling worth its while, or does a stride do as well?
+The study's question between them is whether pooling is worth its while. (They differ in the stride as well.)
 """
 
 from __future__ import annotations

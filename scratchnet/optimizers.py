@@ -146,15 +146,14 @@ class Optimizer:
         """
         if not self.state:
             self.state = [self.make_state(p) for p in params]
-        if len(params) != len(grads) or len(params) != len(self.state):
-            raise ValueError(f"{len(params)} parameters, {len(grads)} gradients and {len(self.state)} states; give as many of each")
+        if len({len(params), len(grads), len(self.state)}) > 1:
+            counts = f"{len(params)} parameters, {len(grads)} gradients and the state of {len(self.state)}"
+            raise ValueError(f"{counts}; give as many of each, or for another model make another optimizer, or call reset()")
         for p, g, state in zip(params, grads, self.state, strict=True):
             shapes = {p.shape, g.shape, *(s.shape for s in state)}
             if len(shapes) > 1:
-                raise ValueError(
-                    f"a parameter of shape {p.shape} met a gradient of {g.shape} and a state of {state[0].shape};"
-                    " for another model make another optimizer, or call reset()"
-                )
+                met = f"a parameter of shape {p.shape} met a gradient of {g.shape} and a state of {state[0].shape}"
+                raise ValueError(f"{met}; for another model make another optimizer, or call reset()")
         self.iterations += 1
         for p, g, state in zip(params, grads, self.state, strict=True):
             self.step(p, g, state)
@@ -254,7 +253,7 @@ class Adagrad(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Adadelta. (The paper has no learning rate, which is a rate of 1.0; at Keras's 0.001 it crawls.)
+    """Adadelta. (The paper has no learning rate, which is a rate of 1.0, and an ε of 1e-6; at Keras's 0.001 it crawls.)
 
     Parameters
     ----------
@@ -301,7 +300,7 @@ class Adam(Optimizer):
     Examples
     --------
     >>> p = np.array([1.0])
-    >>> Adam(learning_rate=0.1).update([p], [np.array([0.2])])         # the first step is the rate, whatever the gradient
+    >>> Adam(learning_rate=0.1).update([p], [np.array([0.2])])         # the first step is about the rate, for any gradient
     >>> p.round(4)
     array([0.9])
     """

@@ -189,7 +189,7 @@ def flatten_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
 
 
 def relu_forward(x: np.ndarray) -> np.ndarray:
-    """Out = x where x > 0, else 0, number by number; a NaN stays one."""
+    """Give x where x > 0, else 0, number by number; a NaN stays one."""
     out = np.zeros_like(x)
     for index in np.ndindex(x.shape):
         out[index] = x[index] if not x[index] <= 0 else 0.0
@@ -197,7 +197,7 @@ def relu_forward(x: np.ndarray) -> np.ndarray:
 
 
 def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Dx = dout where out > 0, else 0."""
+    """Give dx: dout where out > 0, else 0."""
     dx = np.zeros_like(dout)
     for index in np.ndindex(dout.shape):
         dx[index] = dout[index] if out[index] > 0 else 0.0
@@ -223,7 +223,7 @@ def softmax_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
-    """Loss = -1/N Σ_n Σ_k y[n, k] · log p[n, k], the maximum taken out first: (N, K), (N, K) -> a number."""
+    """Give -1/N Σ_n Σ_k y[n, k] · log p[n, k], the maximum taken out first: (N, K), (N, K) -> a number."""
     total = 0.0
     for n, k in np.ndindex(logits.shape):
         highest = logits[n].max()

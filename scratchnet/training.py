@@ -83,7 +83,7 @@ class Training(Compiled):
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
                 raise ValueError("validation_data is a pair: validation_data=(x_test, y_test)")
-            x_val, labels_val = self._check(*validation_data, what="validation_data")
+            x_val, labels_val = self._check(*validation_data, what="validation_data", name="x_val")
         elif validation_split:
             at = int(len(x) * (1 - validation_split))
             if at == 0 or at == len(x):
@@ -98,10 +98,10 @@ class Training(Compiled):
             )
 
         self.history = History()
-        given = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or [])
+        given: Sequence[Any] = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
         showing: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [EpochLines()]}
         shown = showing[check_verbose(verbose)]
-        told = CallbackList([*given, self.history, *shown])
+        told = CallbackList([*(c for c in given if c is not None), self.history, *shown])
         names = ["loss", *self.metrics]
         names += [f"val_{name}" for name in names] if validates else []
         steps = -(-len(x) // batch_size)
@@ -168,12 +168,12 @@ class Training(Compiled):
             range(0, len(x), batch_size), desc="evaluate", unit="batch", leave=False, disable=None if show else True
         ):
             rows = slice(start, start + batch_size)
-            loss, batch_right = self._look(self._batch(x, rows), labels[rows])
-            total, right = total + loss * len(labels[rows]), right + batch_right
-        values = self._values(total / len(x), right, len(x))
-        if not np.isfinite(values["loss"]):
-            raise FloatingPointError(self._what_went_wrong(self._batch(x, slice(0, batch_size)), values["loss"]))
-        return values
+            batch = self._batch(x, rows)
+            loss, batch_right = self._look(batch, labels[rows])
+            if not np.isfinite(loss):
+                raise FloatingPointError(self._what_went_wrong(batch, loss))
+            total, right = total + loss * len(batch), right + batch_right
+        return self._values(total / len(x), right, len(x))
 
     def evaluate(
         self,
@@ -204,6 +204,8 @@ class Training(Compiled):
         ------
         ValueError
             For data that does not suit the model.
+        FloatingPointError
+            When a loss is not finite; it names the first layer whose output went wrong.
         """
         batch_size = check_batch_size(batch_size)
         x, labels = self._check(x, y)

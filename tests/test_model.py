@@ -370,6 +370,11 @@ def test_a_batch_gives_what_its_images_give_alone():
     np.testing.assert_allclose(model.forward(x), alone, rtol=1e-12)
 
 
+def test_gradients_before_the_first_backward_are_asked_for_in_vain():
+    with pytest.raises(ValueError, match="no gradients yet"):
+        small_model().grads  # noqa: B018 - a property that raises
+
+
 def test_layer_outputs_show_every_layer_in_order_after_its_activation():
     model = small_model()
     (x,) = random_arrays(12, (2, 6, 5, 2))

@@ -427,6 +427,17 @@ def test_a_loss_that_is_not_finite_names_the_first_bad_layer_and_keeps_the_last_
     assert bits(model) == poison.ends[-1]
 
 
+@pytest.mark.parametrize("call", ["fit", "evaluate"])
+def test_a_bad_image_in_a_later_batch_is_what_is_blamed(call):
+    x, y = data(10)
+    bad = x.copy()
+    bad[9, 0, 0, 0] = np.nan
+    given = {"fit": (x, y, 4), "evaluate": (bad, y, 4)}[call]
+    more = {"validation_data": (bad, y)} if call == "fit" else {}
+    with pytest.raises(FloatingPointError, match="the images hold NaN"):
+        getattr(compiled(), call)(*given, verbose=0, **more)
+
+
 def test_training_that_fails_in_its_first_epoch_leaves_the_first_weights():
     x, y = data(10)
     model = compiled()
@@ -488,7 +499,9 @@ FIT_MISTAKES = {
     "validation_split -0.1": (X, Y, {"validation_split": -0.1}, "validation_split"),
     "validation_split that leaves none": (X, Y, {"validation_split": 0.99}, "validation_split"),
     "validation labels": (X, Y, {"validation_data": (X, Y[:, :2])}, r"(?s)(?=.*3)(?=.*2)"),
-    "validation images": (X, Y, {"validation_data": (X.astype("uint8"), Y)}, "normalize_images"),
+    "validation images": (X, Y, {"validation_data": (X.astype("uint8"), Y)}, r"validation_data: .*x_val = normalize_images"),
+    "a callback's class": (X, Y, {"callbacks": [Callback]}, "parentheses"),
+    "a callback's class alone": (X, Y, {"callbacks": Callback}, "parentheses"),
     "validation_data of one": (X, Y, {"validation_data": (X,)}, "validation_data"),
     "epochs -1": (X, Y, {"epochs": -1}, "epochs"),
     "verbose 7": (X, Y, {"verbose": 7}, "verbose"),
@@ -501,7 +514,7 @@ def test_fit_refuses_a_mistake_before_any_work_and_says_what_mends_it(mistake):
     model, watch = compiled(dtype="float32"), Watch()
     before = bits(model)
     with pytest.raises((TypeError, ValueError), match=words):
-        model.fit(x, y, **({"verbose": 0} | options), callbacks=[watch])
+        model.fit(x, y, **({"verbose": 0, "callbacks": [watch]} | options))
     assert bits(model) == before
     assert watch.batches == []
 

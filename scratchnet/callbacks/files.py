@@ -39,6 +39,7 @@ class ModelCheckpoint(Monitor):
         save_best_only: bool = False,
         save_weights_only: bool = False,
         mode: str = "auto",
+        *,
         initial_value_threshold: float | None = None,
     ):
         super().__init__(monitor, mode)

@@ -6,8 +6,9 @@ The gradient of L = Σ dout · f(x) with respect to one number of x is, by Taylo
 
 Smaller steps have less of the second term and more rounding, about 1e-16 / h of the values; they meet near
 h = (1e-16)^(1/3). We take h = 1e-5, which leaves errors of some 1e-10 where f''' is of the size of f, and demand 1e-6.
-(`torch.autograd.gradcheck` demands a relative 1e-3 with an absolute 1e-5 at h = 1e-6; `jax.test_util.check_grads` about
-1e-5 along one random direction.) The upstream gradient dout is random: all ones would hide whatever cancels in a sum.
+(`torch.autograd.gradcheck` demands a relative 1e-3 with an absolute 1e-5 at h = 1e-6; `jax.test_util.check_grads` 1e-5 in
+float64 and 2e-3 in float32, along one random direction.) The upstream gradient dout is random: all ones would hide whatever
+cancels in a sum.
 
 Differences of f are taken number by number before they are summed with dout, so that the many outputs that a number
 does not touch cancel to exactly 0, and their rounding does not drown the few that it does.

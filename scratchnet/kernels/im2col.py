@@ -1,6 +1,6 @@
 """Images to columns and back: the windows of a convolution laid out as the rows of a matrix.
 
-    x, 3 × 4, one channel      im2col(x, (2, 2))         window at oh, ow
+    x, 3 × 4, one channel      its 2 × 2 windows         window at oh, ow
     ┌──┬──┬──┬──┐              ┌──┬──┬──┬──┐
     │ 0│ 1│ 2│ 3│              │ 0│ 1│ 4│ 5│             0, 0
     ├──┼──┼──┼──┤              │ 1│ 2│ 5│ 6│             0, 1

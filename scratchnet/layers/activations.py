@@ -56,12 +56,12 @@ def softmax_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def linear_forward(x: np.ndarray) -> np.ndarray:
-    """X itself (a copy, so that two layers' results never share memory)."""
+    """Give x itself (a copy, so that two layers' results never share memory)."""
     return x.copy()
 
 
 def linear_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Out = x, so dx = dout (a copy)."""
+    """Give dx = dout (a copy), since out = x."""
     return dout.copy()
 
 

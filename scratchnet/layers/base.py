@@ -57,7 +57,7 @@ def pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
     >>> pair("strides", 2), pair("kernel_size", (3, 5))
     ((2, 2), (3, 5))
     """
-    both = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
+    both = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value, value)
     if len(both) != 2 or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 1 for v in both):
         raise ValueError(f"{name} must be one or two integers of at least 1, such as {name}=(2, 2); got {value!r}")
     return int(both[0]), int(both[1])
@@ -71,8 +71,8 @@ class Layer:
     name : str, optional
         Names the layer's arrays in a saved model; without one the model gives it, such as "conv2d_1".
     implementation : {"loops", "im2col", "direct", "fused"}, optional
-        Which telling of the operation runs; the model's by default, and "fused" for a layer alone. "direct" is "fused"
-        without Winograd's algorithm for convolutions. Layers that have only one ignore it.
+        Which telling of the operation (which of its implementations) runs; the model's by default, and "fused" for a layer
+        alone. "direct" is "fused" without Winograd's algorithm for convolutions. Layers that have only one ignore it.
 
     Attributes
     ----------
@@ -82,6 +82,9 @@ class Layer:
         Without the batch axis; known once the layer is built.
     cache : tuple
         What forward kept for backward. Backward only reads it.
+    tellings : dict of str to (forward, backward)
+        Of the class: its pairs of functions by the name of an implementation, "fused" among them. The chosen pair is
+        `self.forward_function` and `self.backward_function`, which `forward` and `backward` call.
     """
 
     tellings: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
@@ -156,6 +159,11 @@ class Layer:
         -------
         Layer
             The layer itself.
+
+        Raises
+        ------
+        ValueError
+            For a shape that does not suit, another dtype, or an `activation=` argument, which only a model can add.
         """
         if self.activation is not None and self.node is None:
             raise ValueError(
@@ -180,6 +188,11 @@ class Layer:
         self.cache = None
         self.running = choose_implementation(self.implementation or implementation)
         if self.tellings:
+            if "fused" not in self.tellings:
+                raise ValueError(
+                    f"{type(self).__name__}.tellings lacks 'fused', the pair of functions that runs; it has"
+                    f" {', '.join(map(repr, self.tellings))}"
+                )
             self.forward_function, self.backward_function = self.tellings.get(self.running) or self.tellings["fused"]
         self.built = True
         return self

@@ -108,11 +108,11 @@ class Conv2D(Layer):
         kernel_size: int | Sequence[int],
         strides: int | Sequence[int] = (1, 1),
         padding: str = "valid",
+        *,
         activation: str | None = None,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
-        *,
         implementation: str | None = None,
         name: str | None = None,
     ):

@@ -19,7 +19,7 @@ from scratchnet.layers.base import Layer, Shape
 
 
 def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
-    """X @ w + b: (N, D), (D, U), (U,) or None -> (N, U)."""
+    """Give x @ w + b: (N, D), (D, U), (U,) or None -> (N, U)."""
     return x @ w if b is None else x @ w + b        # (N, D) @ (D, U) -> (N, U)
 
 
@@ -55,7 +55,7 @@ class Dense(Layer):
     Raises
     ------
     ValueError
-        For an argument out of its range, an unknown name, or an input that is not one row of numbers a sample.
+        For an argument out of its range, an unknown name, or an input that is not one row of numbers for each sample.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class Dense(Layer):
         """(D,) -> (U,)."""
         (shape,) = input_shapes
         if len(shape) != 1:
-            raise ValueError(f"Dense takes one row of numbers a sample, of shape (D,); got {shape}. Put Flatten() before it")
+            raise ValueError(f"Dense takes one row of numbers for each sample, of shape (D,); got {shape}. Put Flatten() before it")
         return (self.units,)
 
     def make_params(self, rng: np.random.Generator) -> dict[str, np.ndarray]:

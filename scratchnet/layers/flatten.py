@@ -19,7 +19,7 @@ def flatten_forward(x: np.ndarray) -> np.ndarray:
 
 
 def flatten_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
-    """Out is x in another shape, so dx is dout in that of x: (N, H·W·C) -> (N, H, W, C)."""
+    """Give dout in the shape of x, since out is x in another: (N, H·W·C) -> (N, H, W, C)."""
     return dout.reshape(x_shape)
 
 

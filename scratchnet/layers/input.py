@@ -15,7 +15,7 @@ class InputLayer(Layer):
 
     def __init__(self, shape: Sequence[int], *, name: str | None = None):
         super().__init__(name=name)
-        if not shape or not all(isinstance(s, (int, np.integer)) and s >= 1 for s in shape):
+        if not isinstance(shape, (tuple, list)) or not shape or not all(isinstance(s, (int, np.integer)) and s >= 1 for s in shape):
             raise ValueError(
                 f"Input takes the shape of one sample, such as Input(shape=(28, 28, 1)); got shape={shape!r}"
             )

@@ -1,4 +1,4 @@
-"""``scratchnet gradcheck``: every layer, loss and optimizer, and both whole networks, before the three witnesses."""
+"""``scratchnet gradcheck``: layers and losses before the three witnesses, optimizers before their formulas, whole networks."""
 
 from __future__ import annotations
 

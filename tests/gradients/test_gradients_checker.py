@@ -642,6 +642,21 @@ def test_loops_of_ones_own_are_the_definition():
     assert [row.name for row in check_layer(Double(), (3,)).failures] == ["out", "out, ties", "out, large"]
 
 
+def test_loops_that_a_layer_of_ones_own_never_calls_are_no_witness():
+    class Double(Layer):
+        tellings = {"loops": (lambda x: 3 * x, np.copy), "fused": (np.copy, np.copy)}
+
+        def forward(self, x):
+            return 2 * x
+
+        def backward(self, dout, need_dx=True):
+            return 2 * dout
+
+    (failure,) = check_layer(Double(), (3,)).failures
+    assert (failure.witness, failure.name) == ("definition", "loops")
+    assert "forward calls self.forward_function" in failure.note
+
+
 @pytest.mark.parametrize(
     ("case", "count"),
     [((28, 3, 2), (0, 1, 14)), ((27, 3, 2), (1, 1, 14)), ((5, 4, 1), (1, 2, 5)), ((7, 1, 3), (0, 0, 3)), ((3, 5, 1), (2, 2, 3))],

@@ -90,7 +90,7 @@ class SmallNet:
         """
         (x, y), (x_test, y_test) = images()
         model = self.build()
-        model.compile(optimizer(self.optimizer), "categorical_crossentropy", ["accuracy"], fuse=False)
+        model.compile(optimizer(self.optimizer), "categorical_crossentropy", metrics=["accuracy"], fuse=False)
         with nullcontext() if threads else limit(1), np.errstate(all="ignore"):
             try:
                 model.fit(x, y, BATCH_SIZE, EPOCHS, verbose=int(show))
