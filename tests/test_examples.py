@@ -178,12 +178,13 @@ def test_an_example_that_needs_keras_says_what_to_install_where_it_is_not(name, 
 
 
 @pytest.mark.compiled
-def test_keras_gives_the_same_probabilities(run):
+def test_keras_gives_the_same_probabilities_and_steps(run):
     pytest.importorskip("keras", reason="Keras is not installed: pip install keras tensorflow")
     printed = run("compare_with_keras", "--limit", "256")
     differences = [float(number) for number in re.findall(r"largest difference (\S+)", printed)]
-    assert len(differences) == 4
-    assert max(differences) <= 1e-5
+    assert len(differences) == 4 + 3
+    assert max(differences[:4]) <= 1e-5
+    assert max(differences[4:]) <= 1e-3
 
 
 def test_keras_shuffles_for_every_epoch_until_its_seed_is_set(run):
