@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,12 +21,32 @@ def check_images(x: np.ndarray, expected: tuple[int, ...], name: str = "x", what
         mend = f" One sample is a batch of one: {name}[np.newaxis]" if x.shape == expected else mend
         raise ValueError(f"{what}: the model takes images of shape {wanted}; got {x.shape}.{mend}")
     if x.dtype.kind != "f":
-        raise ValueError(
-            f"{what}: the model takes images as floats; got {x.dtype}. Make them with {name} = normalize_images({name})"
-        )
+        mend = f". Make them with {name} = normalize_images({name})" if x.dtype.kind in "ui" else ""
+        raise ValueError(f"{what}: the model takes images as floats; got {x.dtype}{mend}")
     if not len(x):
         raise ValueError(f"{what}: there is no image in it")
     return x
+
+
+def check_update(params: Sequence[np.ndarray], grads: Sequence[np.ndarray], states: Sequence[Sequence[np.ndarray]]) -> None:
+    """Refuse parameters that cannot be moved in place, and gradients or a state that are not theirs."""
+    other = "for another model make another optimizer, or call reset()"
+    if len({len(params), len(grads), len(states)}) > 1:
+        counts = f"{len(params)} parameters, {len(grads)} gradients and the state of {len(states)}"
+        raise ValueError(f"{counts}; give as many of each, or {other}")
+    for p, g, state in zip(params, grads, states, strict=True):
+        if not isinstance(p, np.ndarray) or p.dtype not in (np.float32, np.float64) or not p.flags.writeable:
+            got = getattr(p, "dtype", type(p).__name__)
+            raise ValueError(f"a parameter is moved in place, so it is a writeable array of float32 or float64; got {got}")
+        if len({p.shape, g.shape, *(s.shape for s in state)}) > 1:
+            raise ValueError(f"a parameter of shape {p.shape} met a gradient of {g.shape} and a state of {state[0].shape}; {other}")
+
+
+def check_number(name: str, value: float, lowest: float = 0.0) -> float:
+    """Give a finite number of at least `lowest`."""
+    if not np.isscalar(value) or isinstance(value, str) or not lowest <= float(value) < np.inf:
+        raise ValueError(f"{name} is a finite number of at least {lowest:g}; got {value!r}")
+    return float(value)
 
 
 def check_batch_size(batch_size: int | None) -> int:

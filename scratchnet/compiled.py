@@ -5,8 +5,9 @@ forward -> loss -> backward -> the optimizer moves every parameter
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from scratchnet import losses, optimizers
 from scratchnet.checking import check_images
 from scratchnet.layers.base import Node
 from scratchnet.plan import Plan, is_activation
+
+_moved: WeakKeyDictionary[Any, ReferenceType[Any]] = WeakKeyDictionary()    # by optimizer, the model that it moves
 
 
 class Compiled:
@@ -31,7 +34,7 @@ class Compiled:
     if TYPE_CHECKING:  # what Model has, and is used here
 
         @property
-        def params(self) -> dict[str, np.ndarray]:
+        def params(self) -> Mapping[str, np.ndarray]:
             """See `Model`."""
 
         @property
@@ -73,7 +76,7 @@ class Compiled:
         Raises
         ------
         ValueError
-            For unknown names, and when the loss does not suit the model's last layer.
+            For unknown names, when the loss does not suit the model's last layer, and for the optimizer of another model.
         """
         optimizer, loss = optimizers.get(optimizer), losses.get(loss)
         metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics or ())
@@ -97,6 +100,13 @@ class Compiled:
             raise ValueError(
                 f"the model ends in softmax, so its outputs are no logits: compile(loss={loss.name!r}), or take the softmax away"
             )
+        owner = _moved.get(optimizer)
+        if owner is not None and owner() is not self and (owner() is not None or optimizer.state):
+            raise ValueError(
+                f"this {type(optimizer).__name__} object moves another model, and has its moments; make one for each model:"
+                f" compile(optimizer={optimizer!r})"
+            )
+        _moved[optimizer] = ref(self)
         self.optimizer, self.loss, self.metrics, self.fuse = optimizer, loss, ("accuracy",) if metrics else (), fuse
         self.plan = Plan(self.nodes, fuse)
 

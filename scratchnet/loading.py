@@ -13,14 +13,14 @@ from scratchnet.model import Model
 from scratchnet.serialization import load_arrays
 
 
-def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
+def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type] | None = None) -> Model:
     """Read a saved model: graph, weights, and if it was compiled its loss, metrics and optimizer with its state.
 
     Parameters
     ----------
     path : path
     custom_objects : dict of str to class, optional
-        Layer classes of one's own, by name.
+        Classes of one's own by name: layers, optimizers, losses.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type[L
     ------
     FileNotFoundError
     ValueError
-        When the file is no saved model, is damaged, or has a layer of an unknown class.
+        When the file is no saved model, is damaged, or has a layer, an optimizer or a loss of an unknown class.
     """
     arrays, config = load_arrays(path)
     try:
@@ -39,8 +39,8 @@ def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type[L
         model.set_weights([arrays[name] for name in names])
         if "compile" in config:
             settings = config["compile"]
-            optimizer = optimizers.KNOWN[settings["optimizer"]](**settings["optimizer_config"])
-            loss = losses.KNOWN[settings["loss"]](**settings["loss_config"])
+            optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom_objects)(**settings["optimizer_config"])
+            loss = _find(settings["loss"], losses.KNOWN, custom_objects)(**settings["loss_config"])
             model.compile(optimizer, loss, metrics=settings["metrics"], fuse=settings["fuse"])
             if f"optimizer/{names[0]}/{optimizer.state_names[0]}" in arrays:
                 optimizer.iterations = config["iterations"]
@@ -50,6 +50,16 @@ def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type[L
         what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__} {error}"
         raise ValueError(f"{os.fspath(path)} is no model that this version of scratchnet can load: {what}") from error
     return model
+
+
+def _find(name: str, known: Mapping[str, Any], custom: Mapping[str, type] | None) -> Any:
+    """Find an optimizer or a loss by its name in a file: one's own by its class, in small letters, or by its `name`."""
+    for kind in (custom or {}).values():
+        if name in (kind.__name__.lower(), getattr(kind, "name", None)):
+            return kind
+    if name not in known:
+        raise ValueError(f"{name!r} is none of {', '.join(known)}; give its class to load_model(path, custom_objects={{...}})")
+    return known[name]
 
 
 def _model_from_config(config: Mapping[str, Any], classes: Mapping[str, Any]) -> Model:

@@ -12,7 +12,8 @@ back; how, is in plan.py. How a model meets data is in training.py.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import DTypeLike
 
 from scratchnet.checking import check_images
 from scratchnet.layers import InputLayer, Layer
-from scratchnet.layers.base import Node, check_weights, choose_implementation
+from scratchnet.layers.base import Node, choose_implementation, full_config, set_weights
 from scratchnet.plan import Plan
 from scratchnet.serialization import load_arrays, save_arrays
 from scratchnet.training import Training
@@ -43,7 +44,7 @@ def ordered(output: Node) -> list[Node]:
 
 
 class Model(Training):
-    """A network: forward, backward, training.
+    """A network: forward, backward, training. What forward keeps for backward is the model's own: one thread at a time uses it.
 
     Parameters
     ----------
@@ -156,9 +157,9 @@ class Model(Training):
         return (None, *self.nodes[-1].shape)
 
     @property
-    def params(self) -> dict[str, np.ndarray]:
-        """All parameters, by "layer/parameter", in order: the arrays themselves."""
-        return {f"{layer.name}/{key}": p for layer in self.layers for key, p in layer.params.items()}
+    def params(self) -> Mapping[str, np.ndarray]:
+        """All parameters, by "layer/parameter", in order: the arrays themselves, to be written into."""
+        return MappingProxyType({f"{layer.name}/{key}": p for layer in self.layers for key, p in layer.params.items()})
 
     @property
     def grads(self) -> dict[str, np.ndarray]:
@@ -177,9 +178,7 @@ class Model(Training):
 
     def set_weights(self, weights: Sequence[np.ndarray]) -> None:
         """Copy `weights` into the parameters, in the order of `get_weights`; a ValueError tells what does not fit."""
-        check_weights(list(self.params), list(self.params.values()), weights)
-        for p, value in zip(self.params.values(), weights, strict=True):
-            p[...] = value
+        set_weights(self.params, weights)
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a row a layer (name, kind, output shape, parameters) and the totals."""
@@ -231,11 +230,11 @@ class Model(Training):
 
     def get_config(self) -> dict[str, Any]:
         """Describe the graph as JSON can hold it."""
-        names = {node: layer.name for layer in self.layers if (node := _last_node(layer))}
+        names = {node: layer.name for layer in self.layers for node in self.nodes if node.layer in (layer, layer.activation)}
         described = [
             {
                 "class": type(layer).__name__,
-                "config": layer.get_config(),
+                "config": full_config(layer) | ({"activation": None} if _stops_before_activation(layer, self.nodes) else {}),
                 "inputs": [names[p] for p in layer.node.parents],
             }
             for layer in self.layers
@@ -258,6 +257,11 @@ class Model(Training):
             The very name of the file, whatever its ending.
         include_optimizer : bool
             Whether the optimizer's state goes along, so that training can go on as if it had not stopped.
+
+        Raises
+        ------
+        ValueError
+            When a layer's `get_config` lacks an argument of its class.
         """
         arrays = dict(self.params)
         config = {"format": "scratchnet model 1", "model": self.get_config(), **self._training_config()}
@@ -276,8 +280,8 @@ class Model(Training):
         self.set_weights([arrays[name] for name in self.params])
 
 
-def _last_node(layer: Layer) -> Node | None:
-    return layer.activation.node if layer.activation is not None else layer.node
+def _stops_before_activation(layer: Layer, nodes: Sequence[Node]) -> bool:
+    return layer.activation is not None and layer.activation.node not in nodes
 
 
 def _bytes(count: float) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchnet.checking import check_number, check_update
 from scratchnet.kernels import updates
 from scratchnet.kernels.jit import COMPILED
 from scratchnet.kernels.updates import one_pass
@@ -118,9 +119,7 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        if not np.isscalar(value) or isinstance(value, str) or not 0 <= float(value) < np.inf:
-            raise ValueError(f"learning_rate is a finite number of at least 0; got {value!r}")
-        self._learning_rate = float(value)
+        self._learning_rate = check_number("learning_rate", value)
 
     def reset(self) -> None:
         """Forget all state: the next update is the first."""
@@ -146,14 +145,7 @@ class Optimizer:
         """
         if not self.state:
             self.state = [self.make_state(p) for p in params]
-        if len({len(params), len(grads), len(self.state)}) > 1:
-            counts = f"{len(params)} parameters, {len(grads)} gradients and the state of {len(self.state)}"
-            raise ValueError(f"{counts}; give as many of each, or for another model make another optimizer, or call reset()")
-        for p, g, state in zip(params, grads, self.state, strict=True):
-            shapes = {p.shape, g.shape, *(s.shape for s in state)}
-            if len(shapes) > 1:
-                met = f"a parameter of shape {p.shape} met a gradient of {g.shape} and a state of {state[0].shape}"
-                raise ValueError(f"{met}; for another model make another optimizer, or call reset()")
+        check_update(params, grads, self.state)
         self.iterations += 1
         for p, g, state in zip(params, grads, self.state, strict=True):
             self.step(p, g, state)
@@ -228,9 +220,8 @@ class Adagrad(Optimizer):
 
     def __init__(self, learning_rate: float = 0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7):
         super().__init__(learning_rate)
-        if initial_accumulator_value < 0:
-            raise ValueError(f"Adagrad: initial_accumulator_value is 0 or more; got {initial_accumulator_value!r}")
-        self.initial_accumulator_value, self.epsilon = float(initial_accumulator_value), float(epsilon)
+        self.initial_accumulator_value = check_number("initial_accumulator_value", initial_accumulator_value)
+        self.epsilon = check_number("epsilon", epsilon)
 
     def make_state(self, p: np.ndarray) -> list[np.ndarray]:
         """Start the accumulator."""
@@ -276,7 +267,7 @@ class Adadelta(Optimizer):
 
     def __init__(self, learning_rate: float = 0.001, rho: float = 0.95, epsilon: float = 1e-7):
         super().__init__(learning_rate, rho=rho)
-        self.epsilon = float(epsilon)
+        self.epsilon = check_number("epsilon", epsilon)
 
     def step(self, p: np.ndarray, g: np.ndarray, state: list[np.ndarray]) -> None:
         """Apply `adadelta_update`."""
@@ -312,7 +303,7 @@ class Adam(Optimizer):
 
     def __init__(self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7):
         super().__init__(learning_rate, beta_1=beta_1, beta_2=beta_2)
-        self.epsilon = float(epsilon)
+        self.epsilon = check_number("epsilon", epsilon)
 
     def step(self, p: np.ndarray, g: np.ndarray, state: list[np.ndarray]) -> None:
         """Apply `adam_update`; every parameter is at the same step t."""

@@ -77,10 +77,11 @@ class StepWithReLU(Step):
 
     def backward(self, dout: np.ndarray, need_dx: bool) -> tuple[Any, ...]:
         """Give dx, and fill the layer's gradients."""
-        if self.cache is None:
+        cache = self.cache
+        if cache is None:
             raise ValueError(f"{self.layer}: backward needs a forward before it, with the batch that dout belongs to")
         self.layer.check_gradient(dout)
-        x, out = self.cache
+        x, out = cache
         dx, dw, db = self.run_backward(dout, x, self.layer.params["kernel"], *self.geometry, need_dx, relu_out=out)
         self.layer.grads = {"kernel": dw, "bias": db} if self.layer.use_bias else {"kernel": dw}
         return (dx,)

@@ -205,20 +205,21 @@ def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def softmax_forward(x: np.ndarray) -> np.ndarray:
-    """p[n, k] = exp(x[n, k]) / Σ_j exp(x[n, j]), the exponents lowered by the row's own maximum: (N, K) -> (N, K)."""
+    """p[n, k] = exp(x[n, k]) / Σ_j exp(x[n, j]), the exponents lowered by the row's own maximum: (N, …, K) -> (N, …, K)."""
     p = np.zeros_like(x)
-    for n, k in np.ndindex(x.shape):
+    for n in np.ndindex(x.shape[:-1]):
         highest = x[n].max()
-        p[n, k] = np.exp(x[n, k] - highest) / sum(np.exp(z - highest) for z in x[n])
+        for k in range(x.shape[-1]):
+            p[n][k] = np.exp(x[n][k] - highest) / sum(np.exp(z - highest) for z in x[n])
     return p
 
 
 def softmax_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """dx[n, k] = Σ_j dout[n, j] · ∂p_j/∂x_k with ∂p_j/∂x_k = p_j (1 if j = k else 0) - p_j p_k: (N, K) -> (N, K)."""
+    """dx[n, k] = Σ_j dout[n, j] · ∂p_j/∂x_k with ∂p_j/∂x_k = p_j (1 if j = k else 0) - p_j p_k: (N, …, K) -> (N, …, K)."""
     dx = np.zeros_like(dout)
-    for n, k in np.ndindex(dout.shape):
-        for j in range(dout.shape[1]):
-            dx[n, k] += dout[n, j] * out[n, j] * ((j == k) - out[n, k])
+    for n in np.ndindex(dout.shape[:-1]):
+        for k, j in np.ndindex(dout.shape[-1], dout.shape[-1]):
+            dx[n][k] += dout[n][j] * out[n][j] * ((j == k) - out[n][k])
     return dx
 
 

@@ -211,6 +211,23 @@ def test_what_a_convolution_takes_by_position_means_the_same_in_keras():
         Conv2D(2, 3, 2, "same", "relu")
 
 
+@pytest.mark.parametrize("bias", [["?", "?"], [None, None], [1j, 1j]], ids=["text", "object", "complex"])
+def test_weights_that_are_no_real_numbers_are_refused_before_any_is_copied(bias):
+    layer = Dense(2).build((4,))
+    before = layer.get_weights()
+    with pytest.raises(ValueError, match="real numbers"):
+        layer.set_weights([np.ones((4, 2)), bias])
+    np.testing.assert_array_equal(layer.get_weights()[0], before[0])
+
+
+@pytest.mark.parametrize("kernel", [np.ones((2, 4), "float32"), np.ones((4, 2))], ids=["another shape", "another dtype"])
+def test_a_parameter_that_was_put_in_the_place_of_the_layers_own_is_refused_when_it_does_not_fit(kernel):
+    layer = Dense(2).build((4,))
+    layer.params["kernel"] = kernel  # kernels would read past its end
+    with pytest.raises(ValueError, match=r"params\['kernel'\] is float32 of shape \(4, 2\)"):
+        layer.forward(np.ones((1, 4), "float32"))
+
+
 # -- where a graph begins ----------------------------------------------------------------------------------------------
 
 

@@ -370,6 +370,14 @@ def test_a_batch_gives_what_its_images_give_alone():
     np.testing.assert_allclose(model.forward(x), alone, rtol=1e-12)
 
 
+def test_a_models_parameters_are_written_into_and_not_replaced():
+    model = small_model()
+    with pytest.raises(TypeError):
+        model.params["dense/bias"] = np.ones(4)
+    model.params["dense/bias"][...] = 1
+    assert model.get_layer("dense").params["bias"].all()
+
+
 def test_gradients_before_the_first_backward_are_asked_for_in_vain():
     with pytest.raises(ValueError, match="no gradients yet"):
         small_model().grads  # noqa: B018 - a property that raises

@@ -409,6 +409,27 @@ def test_another_models_parameters_are_refused_and_nothing_moves_or_counts(make)
         assert optimizer.iterations == 1
 
 
+UNMOVABLE = [np.ones(2, int), np.ones(2, "float16"), np.ones(2, ">f8"), np.broadcast_to(1.0, 2), [1.0, 1.0]]
+
+
+@pytest.mark.parametrize("p", UNMOVABLE, ids=["integers", "halves", "another byte order", "read only", "a list"])
+@pytest.mark.parametrize("make", [SGD, Adam])
+def test_a_parameter_that_cannot_be_moved_in_place_is_refused(make, p):
+    optimizer = make()
+    with pytest.raises(ValueError, match="writeable array of float32 or float64"):
+        optimizer.update([p], [np.ones(2)])
+    assert optimizer.iterations == 0
+
+
+@pytest.mark.parametrize("value", [-1, np.nan, np.inf, "1e-7"])
+def test_numbers_of_an_optimizer_are_finite_and_not_negative(value):
+    for make in (Adam, Adadelta, Adagrad):
+        with pytest.raises(ValueError, match="epsilon is a finite number"):
+            make(epsilon=value)
+    with pytest.raises(ValueError, match="initial_accumulator_value is a finite number"):
+        Adagrad(initial_accumulator_value=value)
+
+
 def test_an_optimizer_of_ones_own_without_a_step_is_told_what_it_needs():
     class Lazy(Optimizer):
         pass

@@ -141,6 +141,13 @@ def test_a_channel_without_deviation_becomes_zero():
     assert standardized[..., 1].std() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("value", [0.1, 0.7, 1 / 3, 1e300])
+def test_a_channel_of_one_number_becomes_zero_though_its_mean_is_rounded(value):
+    train, test = standardize(np.full((7, 3, 3, 1), value), np.full((1, 3, 3, 1), value + 1))
+    assert not train.any()
+    assert (test == (value + 1) - value).all()
+
+
 @pytest.mark.parametrize(
     ("splits", "message"),
     [

@@ -27,6 +27,7 @@ from scratchnet import (
     load_model,
     net_2,
 )
+from scratchnet.layers import Layer
 from scratchnet.losses import CategoricalCrossentropy
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
 
@@ -356,6 +357,58 @@ def test_a_layer_of_an_unknown_kind_is_named(tmp_path):
     spoil(path, "an unknown layer", None)
     with pytest.raises(ValueError, match="MedianPooling2D"):
         load_model(path)
+
+
+class MyAdam(Adam):
+    """An optimizer of one's own."""
+
+
+class Scale(Layer):
+    """A layer of one's own, whose argument no file knows of."""
+
+    def __init__(self, factor=2.0, *, name=None):
+        super().__init__(name=name)
+        self.factor = factor
+
+    def forward(self, x):
+        return x * self.dtype.type(self.factor)
+
+
+class WholeScale(Scale):
+    """The same, with its argument."""
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+def test_an_optimizer_of_ones_own_comes_back_when_its_class_is_given(tmp_path):
+    model = Sequential([Input(shape=(3,)), Dense(2, activation="softmax")])
+    model.compile(MyAdam(0.5))
+    model.save(tmp_path / "model.npz")
+    with pytest.raises(ValueError, match=r"'myadam' is none of .*custom_objects"):
+        load_model(tmp_path / "model.npz")
+    loaded = load_model(tmp_path / "model.npz", {"MyAdam": MyAdam})
+    assert type(loaded.optimizer) is MyAdam
+    assert loaded.optimizer.learning_rate == 0.5
+
+
+def test_a_layer_of_ones_own_is_saved_with_all_of_its_arguments_or_not_at_all(tmp_path):
+    path, x = tmp_path / "model.npz", np.ones((1, 3), "float32")
+    with pytest.raises(ValueError, match=r"Scale takes factor, .*'factor': self\.factor"):
+        Sequential([Input(shape=(3,)), Scale(3.0)]).save(path)
+    assert not path.exists()
+    Sequential([Input(shape=(3,)), WholeScale(3.0)]).save(path)
+    np.testing.assert_array_equal(load_model(path, {"WholeScale": WholeScale}).predict(x), 3 * x)
+
+
+def test_a_model_that_ends_before_an_activation_comes_back_without_it(tmp_path):
+    x = np.random.default_rng(0).standard_normal((5, 4)).astype("float32")
+    inputs, dense = Input(shape=(4,)), Dense(5, activation="relu")
+    Model(inputs, Dense(2)(dense(inputs)), seed=0)
+    ends_before = Model(inputs, dense.node)
+    ends_before.save(tmp_path / "model.npz")
+    assert ends_before.predict(x).min() < 0
+    np.testing.assert_array_equal(load_model(tmp_path / "model.npz").predict(x), ends_before.predict(x))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

@@ -1,6 +1,8 @@
 """Sharing tasks out among threads: each task once, whatever their number; errors come through; forks go on."""
 
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchnet.kernels import threads
+from scratchnet.kernels import memory, threads
 from scratchnet.kernels.threads import WORTH_THREADS, pieces, run
 
 
@@ -120,3 +122,32 @@ def test_a_forked_process_gets_threads_of_its_own():
             os._exit(0 if sorted(seen) == list(range(8)) else 1)
         _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="from 3.12 on Python warns of any fork beside threads")
+def test_a_process_forked_while_another_thread_holds_the_memorys_lock_gets_memory():
+    with memory._lock:  # as that thread would: nobody in the forked process would ever let it go
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            os._exit(0 if memory.empty((1 << 20,), "uint8").size else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_a_thread_that_outlives_the_main_one_does_its_work_alone():
+    code = f"""
+import threading, time
+from scratchnet.kernels.threads import limit, run
+def work():
+    threading.main_thread().join()
+    time.sleep(0.2)
+    seen = []
+    with limit(2):
+        run(lambda first, last: seen.extend(range(first, last)), {WORTH_THREADS}, 8)
+    print(sorted(seen), flush=True)
+threading.Thread(target=work).start()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == str(list(range(8))), done.stderr

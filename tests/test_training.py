@@ -559,6 +559,16 @@ def test_training_before_compile_is_refused_and_says_compile(call):
         getattr(untrained(dtype="float32"), call)(X, Y)
 
 
+def test_an_optimizer_that_moves_another_model_is_refused():
+    optimizer, first = Adam(), compiled()
+    first.compile(optimizer)
+    first.compile(optimizer)  # again the same model
+    with pytest.raises(ValueError, match="make one for each model"):
+        compiled().compile(optimizer)
+    del first
+    compiled().compile(optimizer)  # nobody has it, and it has moved nothing
+
+
 def test_predict_needs_no_compile():
     assert untrained(dtype="float32").predict(X).shape == (6, K)
 

@@ -12,6 +12,7 @@ while `empty` is at work: a loan that ends only puts its block on a pile, and wh
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict, deque
 from math import prod
 from threading import Lock
@@ -27,6 +28,18 @@ _free: OrderedDict[int, list[np.ndarray]] = OrderedDict()   # bytes -> blocks; t
 _pooled = 0
 _returned: deque[np.ndarray] = deque()      # append and popleft are atomic
 _lock = Lock()
+
+
+def _begin_anew() -> None:
+    """Forget all blocks, and a lock that another thread may have held when the process forked: that thread is not here."""
+    global _lock, _pooled
+    _lock, _pooled = Lock(), 0
+    _free.clear()
+    _returned.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 class _Loan:

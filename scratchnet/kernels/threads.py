@@ -24,7 +24,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -127,7 +127,9 @@ def run(kernel: Callable[..., None], work: int, tasks: int, *arguments: Any) -> 
                 return
             kernel(first, last, *arguments)
 
-    helpers: list[Future[None]] = [_pool().submit(take) for _ in range(threads - 1)]
+    helpers: list[Future[None]] = []
+    with suppress(RuntimeError):                    # while the interpreter ends no thread starts any more; this one does it all
+        helpers += [_pool().submit(take) for _ in range(threads - 1)]
     try:
         take()
     except BaseException:

@@ -8,8 +8,8 @@ A layer is a pair of functions and what they need to remember:
 
 `dout` comes from above, and the chain rule is the whole of it: dx = doutᵀ · ∂out/∂x, without ever building ∂out/∂x.
 
-A layer of one's own derives from `Layer`, has `forward` and `backward`, and where it needs them `make_params` and
-`compute_output_shape`; see examples/05_your_own_layer.py.
+A layer of one's own derives from `Layer`, has `forward` and `backward`, and where it needs them `make_params`,
+`compute_output_shape` and, if it takes arguments and is to be saved, `get_config`; see examples/05_your_own_layer.py.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from math import prod
 from typing import Any
 
@@ -184,6 +185,7 @@ class Layer:
         self.input_shape = shapes[0]
         self.output_shape = self.compute_output_shape(*shapes)
         self.params = {key: np.ascontiguousarray(value, self.dtype) for key, value in self.make_params(rng).items()}
+        self.param_shapes = {key: p.shape for key, p in self.params.items()}
         self.grads = {}
         self.cache = None
         self.running = choose_implementation(self.implementation or implementation)
@@ -217,9 +219,7 @@ class Layer:
         ValueError
             When their number or a shape differs; nothing is copied then.
         """
-        check_weights(list(self.params), list(self.params.values()), weights)
-        for p, value in zip(self.params.values(), weights, strict=True):
-            p[...] = value
+        set_weights(self.params, weights)
 
     # -- forward and backward ----------------------------------------------------------------------------------------
 
@@ -236,6 +236,12 @@ class Layer:
         if not self.built:
             raise ValueError(f"{self} has no parameters yet: call layer.build(x.shape[1:]) first, or make it part of a Model")
         self._check_batch("x", x, self.input_shape)
+        for key, p in self.params.items():
+            if p.shape != self.param_shapes[key] or p.dtype != self.dtype:
+                raise ValueError(
+                    f"{self}: params[{key!r}] is {self.dtype} of shape {self.param_shapes[key]}; got {p.dtype} of {p.shape}."
+                    " set_weights, or params[...][...] = values, write into it"
+                )
         self.batch = len(x)
 
     def check_gradient(self, dout: np.ndarray) -> None:
@@ -270,12 +276,31 @@ class Layer:
         return config
 
 
-def check_weights(names: Sequence[str], params: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> None:
-    """Refuse a list of weights that does not fit these parameters."""
+def set_weights(params: Mapping[str, np.ndarray], weights: Sequence[np.ndarray]) -> None:
+    """Copy weights into these parameters, in order; when one does not fit, none is copied."""
     if len(weights) != len(params):
         raise ValueError(
-            f"expected {len(params)} arrays ({', '.join(names)}), got {len(weights)}; get_weights() shows their order"
+            f"expected {len(params)} arrays ({', '.join(params)}), got {len(weights)}; get_weights() shows their order"
         )
-    for name, p, value in zip(names, params, weights, strict=True):
-        if np.shape(value) != p.shape:
-            raise ValueError(f"{name} has shape {p.shape}; got {np.shape(value)}. get_weights() shows the layout")
+    values = [np.asarray(value) for value in weights]
+    for (name, p), value in zip(params.items(), values, strict=True):
+        if value.shape != p.shape:
+            raise ValueError(f"{name} has shape {p.shape}; got {value.shape}. get_weights() shows the layout")
+        if value.dtype.kind not in "fiub":
+            raise ValueError(f"{name} takes real numbers; got {value.dtype}")
+    for p, value in zip(params.values(), values, strict=True):
+        p[...] = value
+
+
+def full_config(layer: Layer) -> dict[str, Any]:
+    """Give a layer's `get_config`, and refuse one that lacks an argument: a model that is loaded would have another value."""
+    config, kind = layer.get_config(), type(layer)
+    arguments = [p.name for p in signature(kind).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    lacking = [name for name in arguments if name not in config and name not in ("name", "implementation")]
+    if lacking:
+        more = ", ".join(f"{name!r}: self.{name}" for name in lacking)
+        raise ValueError(
+            f"{kind.__name__} takes {', '.join(lacking)}, which its get_config does not give, so it could not be made again;"
+            f" def get_config(self): return {{**super().get_config(), {more}}}"
+        )
+    return config

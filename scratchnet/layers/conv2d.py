@@ -124,7 +124,7 @@ class Conv2D(Layer):
         self.strides = pair("strides", strides)
         self.padding = padding
         self.activation = activation_layer(activation)
-        self.use_bias = use_bias
+        self.use_bias = bool(use_bias)
         self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
         check_window(self.kernel_size, self.padding)
 

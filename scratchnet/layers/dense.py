@@ -87,7 +87,7 @@ class Dense(Layer):
             raise ValueError(f"units is the number of outputs, an integer of at least 1; got {units!r}")
         self.units = int(units)
         self.activation = activation_layer(activation)
-        self.use_bias = use_bias
+        self.use_bias = bool(use_bias)
         self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:

@@ -15,7 +15,7 @@ from scratchnet.layers.base import Layer, Shape
 
 def flatten_forward(x: np.ndarray) -> np.ndarray:
     """(N, H, W, C) -> (N, H·W·C), the same numbers in the same memory."""
-    return x.reshape(len(x), -1)
+    return x.reshape(len(x), prod(x.shape[1:]))
 
 
 def flatten_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:

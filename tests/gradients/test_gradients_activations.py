@@ -14,9 +14,9 @@ def test_relu_agrees(shape):
     check_layer(ReLU(), shape, raise_on_failure=True)
 
 
-@pytest.mark.parametrize("classes", [1, 2, 7])
-def test_softmax_agrees(classes):
-    check_layer(Softmax(), (classes,), batch=4, raise_on_failure=True)
+@pytest.mark.parametrize("shape", [(1,), (2,), (7,), (2, 1, 3)])
+def test_softmax_agrees(shape):
+    check_layer(Softmax(), shape, batch=4, raise_on_failure=True)
 
 
 def test_a_linear_activation_agrees():
