@@ -199,6 +199,10 @@ def test_dense_weights_are_glorot_uniform_and_biases_zero():
     assert not bias.any()
 
 
+def test_an_empty_batch_is_flattened_too():
+    assert Flatten().build((2, 3, 1)).forward(np.zeros((0, 2, 3, 1), "float32")).shape == (0, 6)
+
+
 def test_dense_refuses_images_and_says_to_flatten_them():
     with pytest.raises(ValueError, match="Flatten"):
         Dense(3).build((4, 4, 1))
