@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections import defaultdict
 from pathlib import Path
 
 from scratchnet.callbacks.base import Callback, Logs
@@ -52,13 +53,13 @@ class ModelCheckpoint(Monitor):
         if self.save_best_only:
             super().on_train_begin(logs)
         self.best = self.initial_value_threshold
-        names = self.params.get("metrics", [])
-        self._path(0, dict.fromkeys(names, 0.0))
+        known = dict.fromkeys([*self.params.get("metrics", []), *(self.more_names or ())], 0.0)
+        self._path(0, known if self.more_names is not None else defaultdict(float, known))
 
     def _path(self, epoch: int, logs: Logs) -> str:
         try:
-            return self.filepath.format(epoch=epoch + 1, **logs)
-        except (KeyError, IndexError, ValueError) as error:
+            return self.filepath.format_map(logs | {"epoch": epoch + 1})
+        except (KeyError, ValueError) as error:
             known = ", ".join(["epoch", *logs])
             raise ValueError(
                 f"filepath={self.filepath!r} cannot be filled in ({error}); known names are {known}"
@@ -68,9 +69,10 @@ class ModelCheckpoint(Monitor):
         """Save, if it is time to."""
         logs = logs or {}
         if self.save_best_only:
-            if not self.better(logs[self.monitor], self.best):
+            value = self.watched(logs)
+            if not self.better(value, self.best):
                 return
-            self.best = logs[self.monitor]
+            self.best = value
         path = self._path(epoch, logs)
         self.model.save(path, include_optimizer=not self.save_weights_only)
         if self.verbose:
