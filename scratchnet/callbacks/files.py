@@ -5,12 +5,34 @@ from __future__ import annotations
 import csv
 import io
 import os
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 
 from scratchnet.callbacks.base import Callback, Logs
 from scratchnet.callbacks.watching import Monitor
 from scratchnet.serialization import write_text
+
+
+def check_writable(path: str | os.PathLike[str], example: str) -> None:
+    """Refuse a file that could not be written at the end of an epoch. The try leaves nothing behind, no folder either.
+
+    Raises
+    ------
+    OSError
+        When `path` is a folder, or no file can be made where it would lie; `example` is a name for the advice.
+    """
+    path = Path(path).absolute()
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path} is a folder; name a file in it, such as {path / example}")
+    try:
+        folder = next(filter(os.path.exists, path.parents), path.parent)  # those below it will be made
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}.", suffix=".part"):  # as when it is written
+            pass
+    except OSError as error:
+        raise type(error)(
+            f"{path} cannot be written: {error.strerror}. Name a file in a folder that you may write to, such as {example}"
+        ) from None
 
 
 class ModelCheckpoint(Monitor):
@@ -49,12 +71,12 @@ class ModelCheckpoint(Monitor):
         self.initial_value_threshold = initial_value_threshold
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Start anew; only a checkpoint that chooses needs its value."""
+        """Start anew, if the file can be written; only a checkpoint that chooses needs its value."""
         if self.save_best_only:
             super().on_train_begin(logs)
         self.best = self.initial_value_threshold
         known = dict.fromkeys([*self.params.get("metrics", []), *(self.more_names or ())], 0.0)
-        self._path(0, known if self.more_names is not None else defaultdict(float, known))
+        check_writable(self._path(0, known if self.more_names is not None else defaultdict(float, known)), "model.npz")
 
     def _path(self, epoch: int, logs: Logs) -> str:
         try:
@@ -86,16 +108,20 @@ class CSVLogger(Callback):
     ----------
     filename : path
     separator : str
+        One character.
     append : bool
         Whether rows go behind those of an existing file.
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
+            raise ValueError(f"separator is one character, such as ',' or ';' or '\\t'; got {separator!r}")
         self.filename, self.separator, self.append = Path(filename), separator, append
         self.text = ""
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Read what is there, when rows are appended."""
+        """Read what is there, when rows are appended; refuse a file that cannot be written."""
+        check_writable(self.filename, "log.csv")
         self.text = self.filename.read_text(encoding="utf-8") if self.append and self.filename.exists() else ""
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
