@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from scratchnet.callbacks.base import Callback, Logs
 from scratchnet.callbacks.watching import Monitor
@@ -110,27 +111,46 @@ class CSVLogger(Callback):
     separator : str
         One character.
     append : bool
-        Whether rows go behind those of an existing file.
+        Whether rows go behind those of an existing file; it has this training's columns, in any order.
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):
         if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
             raise ValueError(f"separator is one character, such as ',' or ';' or '\\t'; got {separator!r}")
         self.filename, self.separator, self.append = Path(filename), separator, append
-        self.text = ""
+        self.columns: list[str] = []
+        self.rows: list[dict[str, Any]] = []
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Read what is there, when rows are appended; refuse a file that cannot be written."""
+        """Read what is there, when rows are appended; refuse a file that cannot be written, or has other columns."""
         check_writable(self.filename, "log.csv")
-        self.text = self.filename.read_text(encoding="utf-8") if self.append and self.filename.exists() else ""
+        self.columns, self.rows = [], []
+        if self.append and self.filename.exists():
+            with self.filename.open(encoding="utf-8", newline="") as file:
+                table = csv.DictReader(file, delimiter=self.separator)
+                self.columns, self.rows = list(table.fieldnames or ()), list(table)
+        if self.columns:
+            self._check_columns()
+
+    def _check_columns(self) -> None:
+        known = ["epoch", *self.params.get("metrics", []), *(self.more_names or ())]
+        # Callbacks that are not ours may add any name: a column that is not known yet may still be theirs.
+        strange = set(self.columns) - set(known) if self.more_names is not None else set()
+        missing = set(known) - set(self.columns)
+        wrong = ""
+        if strange or missing:
+            wrong = f"the columns {', '.join(map(repr, self.columns))}, but training gives {', '.join(map(repr, known))}"
+        elif any(None in row for row in self.rows):
+            wrong = "a row with more values than there are columns"
+        if wrong:
+            raise ValueError(f"{self.filename} has {wrong}. Name another file, or write this one anew with append=False")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Write one more row."""
-        logs = logs or {}
-        rows = io.StringIO()
-        writer = csv.writer(rows, delimiter=self.separator, lineterminator="\n")
-        if not self.text:
-            writer.writerow(["epoch", *logs])
-        writer.writerow([epoch, *logs.values()])
-        self.text += rows.getvalue()
-        write_text(self.filename, self.text)
+        """Write one more row. A name that comes only now becomes one more column, empty in the rows above."""
+        self.rows.append({"epoch": epoch, **(logs or {})})
+        self.columns = list(dict.fromkeys([*self.columns, *self.rows[-1]]))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.columns, delimiter=self.separator, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.filename, text.getvalue())
