@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     SystemExit
         By argparse: code 2 for wrong usage, 0 for ``--help`` and ``--version``.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed with >&- or 2>&-: what is said goes nowhere, and the work goes on
+            setattr(sys, name, io.StringIO())
     args = parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

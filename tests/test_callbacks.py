@@ -262,6 +262,75 @@ def test_a_monitor_that_is_not_there_is_named_beside_those_that_are(tmp_path, ki
         small_model().fit(x, y, validation_data=(x, y), verbose=0, callbacks=[callback])
 
 
+class Adds(Callback):
+    """Puts a value of its own into each epoch's logs, and counts the epochs."""
+
+    def __init__(self, name, value=0.5):
+        super().__init__()
+        self.name, self.value, self.epochs = name, value, 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs += 1
+        logs[self.name] = self.value
+
+
+def watchers_of(name, folder):
+    return {
+        "stop": EarlyStopping(name, patience=1, mode="max", start_from_epoch=1),
+        "rate": ReduceLROnPlateau(name, patience=1, mode="max"),
+        "best": ModelCheckpoint(folder / "m.npz", name, save_best_only=True, mode="max"),
+        "name": ModelCheckpoint(f"{folder}/{{epoch}}-{{{name}:.2f}}.npz"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["stop", "rate", "best", "name"])
+def test_a_value_that_a_callback_of_ones_own_adds_can_be_watched(kind, tmp_path):
+    x, y = data()
+    model, watcher = small_model(rate=0.5), watchers_of("val_f1", tmp_path)[kind]
+    history = model.fit(x, y, epochs=4, verbose=0, callbacks=[Adds("val_f1"), watcher])
+    assert len(history.epoch) == (3 if kind == "stop" else 4)  # patience 1, counted from the second epoch
+    assert model.optimizer.learning_rate == pytest.approx(0.5e-3 if kind == "rate" else 0.5)
+    files = {"best": {"m.npz"}, "name": {f"{epoch}-0.50.npz" for epoch in (1, 2, 3, 4)}}
+    assert {path.name for path in tmp_path.iterdir()} == files.get(kind, set())
+
+
+@pytest.mark.parametrize("kind", ["stop", "rate", "best", "name"])
+def test_a_value_that_might_have_been_added_is_refused_at_the_end_of_the_first_epoch(kind, tmp_path):
+    x, y = data()
+    adds, watcher = Adds("val_f1"), watchers_of("val_f2", tmp_path)[kind]
+    with pytest.raises(ValueError, match=r"(?s)(?=.*val_f2)(?=.*val_f1)"):
+        small_model().fit(x, y, epochs=4, verbose=0, callbacks=[adds, watcher])
+    assert adds.epochs == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["stop", "rate", "best", "name"])
+def test_a_value_that_is_added_too_late_is_refused_before_the_first_epoch(kind, tmp_path):
+    x, y = data()
+    adds, watcher = Adds("val_f1"), watchers_of("val_f1", tmp_path)[kind]
+    with pytest.raises(ValueError, match="val_f1"):
+        small_model().fit(x, y, epochs=4, verbose=0, callbacks=[watcher, adds])
+    assert adds.epochs == 0
+
+
+def test_a_callback_of_ones_own_may_add_what_it_watches_itself():
+    class StopsAtF1(EarlyStopping):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs | {"val_f1": 0.5})
+
+    x, y = data()
+    assert len(small_model().fit(x, y, epochs=4, verbose=0, callbacks=[StopsAtF1("val_f1", mode="max")]).epoch) == 2
+
+
+def test_the_learning_rate_can_name_a_file_once_plateau_has_noted_it(tmp_path):
+    x, y = data()
+    plateau, checkpoint = ReduceLROnPlateau("loss"), ModelCheckpoint(f"{tmp_path}/{{learning_rate:.2f}}.npz")
+    with pytest.raises(ValueError, match="learning_rate"):
+        small_model().fit(x, y, verbose=0, callbacks=[checkpoint, plateau])
+    small_model(rate=0.25).fit(x, y, verbose=0, callbacks=[plateau, checkpoint])
+    assert [path.name for path in tmp_path.iterdir()] == ["0.25.npz"]
+
+
 @pytest.mark.parametrize("make", [EarlyStopping, ReduceLROnPlateau, lambda mode: ModelCheckpoint("m.npz", mode=mode)])
 def test_an_unknown_mode_is_answered_with_the_known_ones(make):
     with pytest.raises((ValueError, UserWarning), match=r"(?s)(?=.*upwards)(?=.*min)(?=.*max)"):

@@ -144,6 +144,26 @@ def test_a_stream_that_lacks_a_letter_shows_a_question_mark(monkeypatch):
     assert out.buffer.getvalue().split() == [b"9?7"]
 
 
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_stream_that_is_closed_from_the_start_is_no_error(closed, monkeypatch, capsys):
+    def run(args):
+        print("found")
+        print("doubted", file=sys.stderr)
+
+    monkeypatch.setitem(sys.modules, "scratchnet.tools.doctor", types.SimpleNamespace(run=run))
+    monkeypatch.setattr(sys, closed, None)  # what Python makes of >&- and 2>&-
+    assert cli.main(["doctor"]) == 0
+    assert capsys.readouterr() == (("", "doubted\n") if closed == "stdout" else ("found\n", ""))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell that can close a stream")
+def test_as_a_process_closed_streams_leave_the_code_as_it_is(tmp_path):
+    for words, code in (("data", 0), (f'evaluate "{tmp_path}"', 1)):
+        command = f'"{sys.executable}" -m scratchnet {words} >&-'
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr.count("\n")) == (code, code)
+
+
 def test_a_closed_pipe_ends_the_command_without_a_word(monkeypatch, tmp_path, capsys):
     def run(args):
         raise BrokenPipeError

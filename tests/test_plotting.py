@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from scratchnet import plotting
+from scratchnet.callbacks import History
 from scratchnet.plotting.canvas import as_picture
 from scratchnet.plotting.curves import epoch_ticks
 
@@ -64,6 +65,15 @@ def test_history_draws_the_very_values_over_epochs_from_1():
             np.testing.assert_array_equal(lines[label].get_xdata(), [1, 2, 3, 4])
             np.testing.assert_array_equal(lines[label].get_ydata(), HISTORY[key])
     assert figure.get_suptitle() == "net_2 on cifar10"
+
+
+def test_what_fit_returns_is_drawn_like_the_dict_it_holds():
+    fitted = History()
+    fitted.history = HISTORY
+    np.testing.assert_array_equal(drawn(plotting.history(fitted)), drawn(plotting.history(HISTORY)))
+    stops = {"net_1": {1: (4, 3)}}
+    given, held = plotting.early_stopping({"net_1": fitted}, stops), plotting.early_stopping({"net_1": HISTORY}, stops)
+    np.testing.assert_array_equal(drawn(given), drawn(held))
 
 
 def test_history_panels_stand_side_by_side():

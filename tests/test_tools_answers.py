@@ -70,6 +70,18 @@ def test_evaluate_refuses_classes_that_the_net_does_not_know(trained, tmp_path, 
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_a_model_without_softmax_is_answered_as_its_twin_that_has_one(command, bars, bar_picture, tmp_path, capsys):
+    words = [str(bar_picture)] if command == "predict" else ["--data", str(bars)]
+    answers = []
+    for end in (None, "softmax"):
+        layers = [scratchnet.Input((9, 7, 1)), scratchnet.Flatten(), scratchnet.Dense(4, activation=end)]
+        scratchnet.Sequential(layers, seed=2).save(tmp_path / "model.npz")
+        assert cli.main([command, str(tmp_path / "model.npz"), *words]) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
 def test_a_run_that_is_none_is_refused(command, tmp_path, capsys):
     words = [tmp_path / "a.png"] if command == "predict" else []
     assert "does not exist" in refused(capsys, 1, command, tmp_path / "nowhere", *words)

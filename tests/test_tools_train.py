@@ -12,6 +12,7 @@ from small_runs import refused, train, write_bars
 import scratchnet
 from scratchnet import cli, datasets, optimizers
 from scratchnet.callbacks import Callback
+from scratchnet.tools import run_folder
 from scratchnet.tools import train as train_tool
 
 pytestmark = pytest.mark.compiled  # training in plain Python would take minutes
@@ -274,6 +275,37 @@ def test_a_loss_that_is_not_finite_fails_in_one_line_and_says_what_is_kept(bars,
     assert "dense went wrong first" in line
     assert f"{folder} holds model and history after epoch 1" in line
     assert json.loads((folder / "settings.json").read_text())["state"] == "failed"
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), MemoryError(), OSError(28, "No space left on device"), TypeError()], ids=repr)
+def test_a_run_that_breaks_off_for_any_reason_is_not_left_running(error, bars, tmp_path, break_off):
+    break_off(1, error)
+    args = cli.parser().parse_args(["train", "--data", str(bars), "--batch-size", "8", "--out", str(tmp_path / "run")])
+    with pytest.raises(type(error)):
+        train_tool.run(args)
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert (settings["state"], settings["epochs"]) == ("failed", 1)
+
+
+def test_a_run_whose_figures_cannot_be_written_has_failed(bars, tmp_path, capsys, monkeypatch):
+    def draw(*args):
+        raise OSError(28, "No space left on device", "history.png")
+
+    monkeypatch.setattr(train_tool, "draw", draw)
+    line = refused(capsys, 1, "train", "--data", bars, "--epochs", 1, "--out", tmp_path / "run")
+    assert line == "scratchnet: history.png: No space left on device\n"
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["state"] == "failed"
+
+
+def test_a_note_that_cannot_be_written_does_not_hide_why_the_run_broke_off(bars, tmp_path, capsys, break_off, monkeypatch):
+    def full(folder, settings):
+        if settings["state"] == "failed":
+            raise OSError("no space for the note")
+
+    monkeypatch.setattr(run_folder, "write_settings", full)
+    break_off(0, MemoryError("614 MB"))
+    line = refused(capsys, 1, "train", "--data", bars, "--batch-size", 8, "--out", tmp_path / "run")
+    assert "614 MB" in line
 
 
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")

@@ -2,8 +2,9 @@
 
 `fit` calls, in this order: on_train_begin; for each epoch on_epoch_begin, for each batch on_train_batch_begin and
 on_train_batch_end, then on_epoch_end; on_train_end. `logs` holds the running means of an epoch's values so far, and at
-its end those of validation as well. Names, defaults and meanings are Keras's; only a `monitor` that training will
-not produce is refused before the first epoch, where Keras warns at the end of each.
+its end those of validation as well. Names, defaults and meanings are Keras's; only a `monitor` that nobody
+gives is refused, where Keras warns at the end of each epoch: before the first, or at the end of the first when a
+callback of your own that comes before might have added it to the logs.
 """
 
 from scratchnet.callbacks.base import Callback, CallbackList, History

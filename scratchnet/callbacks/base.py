@@ -20,10 +20,16 @@ class Callback:
     params : dict
         epochs, steps (batches in an epoch), batch_size, samples, verbose, and metrics: the names that an epoch's
         logs have.
+    adds : tuple of str
+        Names that it puts into an epoch's logs itself.
+    more_names : tuple of str, or None
+        What callbacks up to this one add to those of metrics; None when one is not of this library: it may add any.
     """
 
     model: Model
     params: dict[str, Any]
+    adds: tuple[str, ...] = ()
+    more_names: tuple[str, ...] | None = ()
 
     def set_model(self, model: Model) -> None:
         """Learn which model trains."""
@@ -67,11 +73,15 @@ class CallbackList:
 
     def __init__(self, callbacks: Sequence[Callback]):
         self.callbacks = list(callbacks)
+        added: tuple[str, ...] | None = ()
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(
                     f"callbacks are objects of scratchnet.callbacks.Callback; got {callback!r}. A class needs its parentheses"
                 )
+            ours = type(callback).__module__.startswith(__package__)
+            added = (*added, *callback.adds) if ours and added is not None else None
+            callback.more_names = added
 
     def tell(self, event: str, *arguments: Any) -> None:
         """Call the method `event` of each."""

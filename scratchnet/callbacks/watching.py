@@ -13,7 +13,7 @@ class Monitor(Callback):
     Parameters
     ----------
     monitor : str
-        A name that an epoch's logs have.
+        A name that an epoch's logs have, of training's own or added by a callback that comes before.
     mode : {"auto", "min", "max"}
         What better means; "auto": "max" for an accuracy, "min" for a loss.
     min_delta : float
@@ -31,12 +31,18 @@ class Monitor(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Refuse a value that training will not produce."""
         self.best = None
-        known = self.params.get("metrics", [self.monitor])
-        if self.monitor not in known:
+        if self.more_names is not None:
+            self.watched(dict.fromkeys([*self.params.get("metrics", [self.monitor]), *self.more_names], 0.0))
+
+    def watched(self, logs: Logs | None) -> float:
+        """Give the watched value of an epoch's logs; refuse a name that they have not."""
+        if not logs or self.monitor not in logs:
             raise ValueError(
-                f"{type(self).__name__} watches {self.monitor!r}, but training gives {', '.join(map(repr, known))}."
-                " Values of validation need validation_data or validation_split, and accuracies metrics=['accuracy']"
+                f"{type(self).__name__} watches {self.monitor!r}, but training gives {', '.join(map(repr, logs or ()))}."
+                " Values of validation need validation_data or validation_split, accuracies metrics=['accuracy'], and"
+                " those of a callback of your own that it comes before this one"
             )
+        return logs[self.monitor]
 
     def better(self, value: float, than: float | None) -> bool:
         """Say whether `value` is an improvement; any number improves on None, and NaN on nothing."""
@@ -96,9 +102,9 @@ class EarlyStopping(Monitor):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Look at the value; stop when patience is at its end."""
+        value = self.watched(logs)
         if epoch < self.start_from_epoch:
             return
-        value = (logs or {})[self.monitor]
         self.wait += 1
         if self.better(value, self.best):
             self.best, self.best_epoch = value, epoch
@@ -138,6 +144,8 @@ class ReduceLROnPlateau(Monitor):
     min_lr : float
     """
 
+    adds = ("learning_rate",)
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -171,7 +179,7 @@ class ReduceLROnPlateau(Monitor):
         logs = logs if logs is not None else {}
         optimizer = self.model.optimizer
         logs["learning_rate"] = optimizer.learning_rate
-        value = logs[self.monitor]
+        value = self.watched(logs)
         if self.cooling:
             self.cooling -= 1
             self.wait = 0

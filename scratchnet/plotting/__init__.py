@@ -2,8 +2,8 @@
 
 No function here knows a model, and none touches pyplot: a figure is made with its own canvas, so drawing changes no
 backend, opens no window and keeps nothing alive. matplotlib is imported when the first picture is drawn, not before.
-Each function takes ``path=``: the picture is then also written there (PNG, PDF, SVG: what the ending says), whole or
-not at all.
+A history may be the ``History`` that `fit` returns, or the dict in it. Each function takes ``path=``: the picture is
+then also written there (PNG, PDF, SVG: what the ending says), whole or not at all.
 
 Colours are those of Okabe and Ito (2008), which readers with any form of colour blindness can tell apart; a line also
 has a marker of its own, so that a page printed in grey still reads.

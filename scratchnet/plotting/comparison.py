@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scratchnet.plotting.canvas import QUIET, RIGHT, TRAINING, VALIDATION, PathLike, finish, new_figure
-from scratchnet.plotting.curves import epoch_ticks
+from scratchnet.plotting.curves import epoch_ticks, values_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from scratchnet.callbacks import History
 
 Series = Mapping[str, Sequence[Sequence[float]]]
 
@@ -137,7 +139,7 @@ def over_rates(
 
 
 def early_stopping(
-    histories: Mapping[str, Mapping[str, Sequence[float]]],
+    histories: Mapping[str, History | Mapping[str, Sequence[float]]],
     stops: Mapping[str, Mapping[int, tuple[int, int]]],
     *,
     title: str | None = None,
@@ -147,7 +149,7 @@ def early_stopping(
 
     Parameters
     ----------
-    histories : mapping of str to history
+    histories : mapping of str to History, or to its ``.history``
         A row of two panels each: loss and accuracy, of training and validation.
     stops : mapping of str to (mapping of patience to (stopped, restored))
         Epochs from 1. A line at each restored epoch; a triangle on the validation curve where a patience stops.
@@ -168,7 +170,8 @@ def early_stopping(
     """
     figure = new_figure(10.4, 3.9 * len(histories) + 0.3, title)
     grid = figure.subplots(len(histories), 2, squeeze=False)
-    for row, (name, history) in zip(grid, histories.items(), strict=True):
+    for row, (name, of_name) in zip(grid, histories.items(), strict=True):
+        history = values_of(of_name)
         x = np.arange(1, len(history["loss"]) + 1)
         for axes, panel in zip(row, ("loss", "accuracy"), strict=True):
             axes.plot(x, history[panel], color=TRAINING, marker="o", markersize=3, linewidth=1.4, label="training")

@@ -12,6 +12,8 @@ from scratchnet.plotting.canvas import QUIET, TRAINING, VALIDATION, PathLike, fi
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from scratchnet.callbacks import History
+
 
 def epoch_ticks(epochs: int) -> list[int]:
     """Return whole-number tick places from 1 to `epochs`: all of them up to 16, then round numbers.
@@ -23,8 +25,13 @@ def epoch_ticks(epochs: int) -> list[int]:
     return [1, *range(step if step > 1 else 2, epochs + 1, step)]
 
 
+def values_of(history: History | Mapping[str, Sequence[float]]) -> Mapping[str, Sequence[float]]:
+    """Return the values that a History holds, ours or Keras's, or a mapping as it is."""
+    return history if isinstance(history, Mapping) else history.history
+
+
 def history(
-    history: Mapping[str, Sequence[float]], *, title: str | None = None, path: PathLike | None = None
+    history: History | Mapping[str, Sequence[float]], *, title: str | None = None, path: PathLike | None = None
 ) -> Figure:
     """Draw accuracy and loss for each epoch side by side; the epoch of the lowest validation loss is marked.
 
@@ -33,9 +40,9 @@ def history(
 
     Parameters
     ----------
-    history : mapping of str to sequence of float
-        What ``model.fit(...).history`` holds: one value an epoch under "loss", and as far as present "val_loss",
-        "accuracy" (in [0, 1]) and "val_accuracy". Without an accuracy there is one panel.
+    history : History, or mapping of str to sequence of float
+        What ``model.fit(...)`` returns, or its ``.history``: one value an epoch under "loss", and as far as present
+        "val_loss", "accuracy" (in [0, 1]) and "val_accuracy". Without an accuracy there is one panel.
     title : str, optional
     path : str or path, optional
         Where the picture is written as well.
@@ -55,6 +62,7 @@ def history(
     >>> figure.axes[0].get_title()
     'loss'
     """
+    history = values_of(history)
     if "loss" not in history or not len(history["loss"]):
         raise ValueError(f"a history to draw needs 'loss' with at least one epoch; it has {sorted(history)}")
     epochs = len(history["loss"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet import datasets, load_model, preprocessing
+from scratchnet import datasets, load_model, losses, preprocessing
 from scratchnet.tools import inputs, run_folder
 
 
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     class_names = [*data.class_names, *map(str, range(len(data.class_names), K))]  # the net may know more than these
 
     # The loss is measured in its own way whatever the net was trained with, so that runs can be compared.
-    model.compile(loss="categorical_crossentropy", metrics=["accuracy"])
+    model.compile(loss=losses.CategoricalCrossentropy(from_logits=inputs.gives_logits(model)), metrics=["accuracy"])
     loss, accuracy = model.evaluate(x, preprocessing.one_hot(y, K), batch_size=128, verbose=0)
     said = model.predict(x, batch_size=128).argmax(axis=1)
     print(f"{path}: {model.name}, {model.count_params():,} parameters")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scratchnet import preprocessing
+from scratchnet.plan import is_activation
 
 if TYPE_CHECKING:
     from scratchnet.model import Model
@@ -24,6 +25,11 @@ def form(model: Model) -> tuple[tuple[int, ...], int]:
     """Return the shape of one image that `model` takes, and the number of its classes."""
     shape, K = model.input_shape[1:], model.output_shape[-1]
     return tuple(size for size in shape if size is not None), K or 0
+
+
+def gives_logits(model: Model) -> bool:
+    """Say whether `model` gives logits: it does not end in softmax, so what it gives are no probabilities yet."""
+    return not is_activation(model.nodes[-1], "softmax")
 
 
 def check_fit(model: Model, sample_shape: Sequence[int], K: int, data: str) -> None:

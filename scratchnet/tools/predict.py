@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchnet import load_model, plotting
+from scratchnet import load_model, losses, plotting
 from scratchnet.tools import inputs, run_folder
 from scratchnet.tools.pictures import read_picture, to_net
 
@@ -23,10 +23,12 @@ def run(args: argparse.Namespace) -> int:
         class_names = [str(k) for k in range(K)]
     x = np.stack([prepared(image, shape) for image in args.images])  # (N, H, W, C); all are read before any is asked
 
+    outputs = model.predict(x)  # (N, K)
+    probabilities = losses.softmax(outputs) if inputs.gives_logits(model) else outputs
     folder = Path(args.out) if args.out else path.parent / "predictions"
     folder.mkdir(parents=True, exist_ok=True)
     drawings = drawing_paths(folder, args.images)
-    for image, seen, p, drawing in zip(args.images, x, model.predict(x), drawings, strict=True):
+    for image, seen, p, drawing in zip(args.images, x, probabilities, drawings, strict=True):
         plotting.prediction(seen, p, class_names, title=Path(image).name, path=drawing)
         top = np.argsort(-p, kind="stable")[:3]
         chances = ", ".join(f"{class_names[k]}: {100 * p[k]:.1f} %" for k in top)

@@ -7,7 +7,8 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.net} on {name}: {len(x_train):,} training and {len(x_test):,} test images of {shape}, {K} classes")
     model.summary()
 
+    one_hot = preprocessing.one_hot(y_train, K), preprocessing.one_hot(y_test, K)
     settings = describe(args, model, name, class_names, len(x_train), len(x_test))
     run_folder.start(folder)
     run_folder.write_settings(folder, settings)
@@ -75,45 +77,55 @@ def run(args: argparse.Namespace) -> int:
     callbacks: list[Callback] = [recorder]
     if args.patience is not None:
         callbacks.append(EarlyStopping(monitor="val_loss", patience=args.patience, restore_best_weights=True))
-    one_hot = preprocessing.one_hot(y_train, K), preprocessing.one_hot(y_test, K)
 
     title = f"{args.net} on {name}, {args.optimizer}"
     fit_began = time.perf_counter()
     try:
-        model.fit(
-            x_train,
-            one_hot[0],
-            batch_size=args.batch_size,
-            epochs=args.epochs,
-            validation_data=(x_test, one_hot[1]),
-            callbacks=callbacks,
-        )
+        with end_noted(settings, recorder):
+            model.fit(
+                x_train,
+                one_hot[0],
+                batch_size=args.batch_size,
+                epochs=args.epochs,
+                validation_data=(x_test, one_hot[1]),
+                callbacks=callbacks,
+            )
     except (KeyboardInterrupt, FloatingPointError) as error:
-        interrupted = isinstance(error, KeyboardInterrupt)
-        settings |= {"state": "interrupted" if interrupted else "failed", "epochs": recorder.epochs}
-        run_folder.write_settings(folder, settings)
         kept = f"{folder} holds model and history after epoch {recorder.epochs}"
         if recorder.epochs:
             plotting.history(recorder.history, title=title, path=folder / "history.png")
         else:
             kept = f"no epoch was finished, so {folder} holds no model"
-        if not interrupted:
+        if isinstance(error, FloatingPointError):
             raise FloatingPointError(f"{error}; {kept}") from None
         print(f"scratchnet: interrupted; {kept}", file=sys.stderr)
         return 130
     fit_seconds = time.perf_counter() - fit_began
 
-    model.save(folder / run_folder.MODEL)  # early stopping may have gone back to an earlier epoch's weights
-    loss, accuracy = model.evaluate(x_test, one_hot[1], batch_size=args.batch_size, verbose=0)
-    draw(folder, title, model, recorder.history, x_test, y_test, class_names)
-    seconds = {"training": round(fit_seconds, 3), "all": round(time.perf_counter() - began, 3)}
-    result = {"val_loss": float(loss), "val_accuracy": float(accuracy)}
-    settings |= {"state": "done", "epochs": recorder.epochs, "seconds": seconds, "result": result}
-    run_folder.write_settings(folder, settings)
+    with end_noted(settings, recorder):
+        model.save(folder / run_folder.MODEL)  # early stopping may have gone back to an earlier epoch's weights
+        loss, accuracy = model.evaluate(x_test, one_hot[1], batch_size=args.batch_size, verbose=0)
+        draw(folder, title, model, recorder.history, x_test, y_test, class_names)
+        seconds = {"training": round(fit_seconds, 3), "all": round(time.perf_counter() - began, 3)}
+        result = {"val_loss": float(loss), "val_accuracy": float(accuracy)}
+        done = {"state": "done", "epochs": recorder.epochs, "seconds": seconds, "result": result}
+        run_folder.write_settings(folder, settings | done)
     print(f"trained {recorder.epochs} epoch{'s' * (recorder.epochs > 1)} in {fit_seconds:.1f} s")
     print(f"validation accuracy {accuracy:.4f}, loss {loss:.4f} ({len(x_test):,} test images)")
     print(f"run folder: {folder}")
     return 0
+
+
+@contextmanager
+def end_noted(settings: Mapping[str, Any], recorder: Recorder) -> Iterator[None]:
+    """Have ``settings.json`` tell when what is done here breaks off, whatever the reason, and raise that again."""
+    try:
+        yield
+    except BaseException as error:
+        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        with suppress(OSError):  # a full disk takes no note, and the first error is the one to tell
+            run_folder.write_settings(recorder.folder, {**settings, "state": state, "epochs": recorder.epochs})
+        raise
 
 
 def describe(

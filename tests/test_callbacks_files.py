@@ -1,0 +1,130 @@
+"""Callbacks that write files: a wrong file is refused before work starts, and values stand under their own names."""
+
+import csv
+import os
+
+import pytest
+from test_callbacks import Adds, data, small_model
+
+from scratchnet.callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+
+
+class CountsEpochs(Callback):
+    """Tells how much work was done."""
+
+    begun = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begun += 1
+
+
+def tree(folder):
+    """Everything below a folder: names and bytes."""
+    return {path.relative_to(folder): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+def fit(*callbacks, epochs=2, **options):
+    x, y = data()
+    return small_model().fit(x, y, epochs=epochs, verbose=0, callbacks=list(callbacks), **options)
+
+
+@pytest.mark.parametrize("place", ["notes.txt/log", "notes.txt/deep/er/log", "folder", "x" * 300, "/proc/nope/log"])
+@pytest.mark.parametrize("kind", [CSVLogger, ModelCheckpoint])
+def test_a_file_that_cannot_be_written_is_refused_before_the_first_epoch(kind, place, tmp_path):
+    if place.startswith("/proc") and not os.path.isdir("/proc"):
+        pytest.skip("needs a folder in which nobody can write")
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    before, counts = tree(tmp_path), CountsEpochs()
+    with pytest.raises(OSError, match=r"[nN]ame a file in"):
+        fit(kind(tmp_path / place), counts)
+    assert counts.begun == 0
+    assert tree(tmp_path) == before
+
+
+def test_the_try_makes_no_folder_and_leaves_files_as_they_were(tmp_path):
+    (tmp_path / "log.csv").write_text("epoch,loss\n")
+    (tmp_path / "m.npz").write_text("a model")
+    files = [CSVLogger(tmp_path / "log.csv"), ModelCheckpoint(tmp_path / "m.npz"), ModelCheckpoint(tmp_path / "{loss}" / "m.npz")]
+    before = tree(tmp_path)
+    with pytest.raises(ValueError, match="val_lss"):
+        fit(*files, CSVLogger(tmp_path / "deep" / "er" / "log.csv"), EarlyStopping("val_lss"))
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("separator", ["", "::", "\n", '"', None, 7])
+def test_a_separator_that_is_not_one_character_is_refused_at_once(separator):
+    with pytest.raises(ValueError, match=r"(?s)separator is one character.*got"):
+        CSVLogger("log.csv", separator=separator)
+
+
+def read(path, **options):
+    """The table in a CSV file, which must be a clean one: a row a line, as many values as headings."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file, **options))
+    assert all(None not in row and None not in row.values() for row in rows)
+    return rows
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_appended_values_stand_under_their_own_headings(end, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(f"accuracy;epoch;loss\n0.25;0;9.5{end}", newline="")
+    history = fit(CSVLogger(path, separator=";", append=True)).history
+    first, *rows = read(path, delimiter=";")
+    assert first == {"accuracy": "0.25", "epoch": "0", "loss": "9.5"}
+    assert [row.pop("epoch") for row in rows] == ["0", "1"]
+    assert {name: [float(row[name]) for row in rows] for name in rows[0]} == {name: history[name] for name in rows[0]}
+    assert path.read_text().splitlines()[0] == "accuracy;epoch;loss"
+
+
+@pytest.mark.parametrize("content", ["", "\n", "epoch,loss,accuracy"])
+def test_a_file_without_rows_is_appended_to_like_a_new_one(content, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(content)
+    fit(CSVLogger(path, append=True))
+    assert [list(row) for row in read(path)] == [["epoch", "loss", "accuracy"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("epoch,loss\n0,1\n", "'epoch', 'loss', but training gives 'epoch', 'loss', 'accuracy'"),
+        ("loss,accuracy\n1,1\n", "'loss', 'accuracy', but"),
+        ("epoch,loss,accuracy,val_loss\n0,1,1,1\n", "'val_loss', but"),
+        ("epoch;loss;accuracy\n0;1;1\n", "'epoch;loss;accuracy', but"),
+        ("epoch,loss,accuracy\n0,1,0.51,2,0.75\n", "more values than there are columns"),
+    ],
+)
+def test_a_file_with_other_columns_is_refused_before_the_first_epoch_and_kept(content, told, tmp_path):
+    path, counts = tmp_path / "log.csv", CountsEpochs()
+    path.write_text(content)
+    with pytest.raises(ValueError, match=rf"(?s)log\.csv has .*{told}.*append=False"):
+        fit(CSVLogger(path, append=True), counts)
+    assert counts.begun == 0
+    assert path.read_text() == content
+
+
+def test_what_plateau_notes_is_a_column_that_can_be_appended_to(tmp_path):
+    path = tmp_path / "log.csv"
+    for _ in range(2):
+        fit(ReduceLROnPlateau("loss"), CSVLogger(path, append=True))
+    assert [row["learning_rate"] for row in read(path)] == ["0.1"] * 4
+    with pytest.raises(ValueError, match="learning_rate"):
+        fit(CSVLogger(path, append=True))
+
+
+def test_what_a_callback_of_ones_own_adds_gets_a_column_whenever_it_comes(tmp_path):
+    class AddsLater(Adds):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch:
+                super().on_epoch_end(epoch, logs)
+
+    path = tmp_path / "log.csv"
+    fit(CSVLogger(path))
+    fit(AddsLater("val_f1"), CSVLogger(path, append=True))
+    fit(Adds("val_f2", 0.75), CSVLogger(path, append=True))
+    rows = read(path)
+    assert [row["val_f1"] for row in rows] == ["", "", "", "0.5", "", ""]
+    assert [row["val_f2"] for row in rows] == ["", "", "", "", "0.75", "0.75"]
+    assert [row["epoch"] for row in rows] == ["0", "1"] * 3
