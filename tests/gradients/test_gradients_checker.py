@@ -384,6 +384,12 @@ def test_a_function_of_several_arrays_is_checked_in_each_and_none_means_not_comp
     assert [(row.name, row.passed) for row in report.rows] == [("inputs", True), ("a", True), ("b", False)]
 
 
+def test_a_list_of_gradients_is_taken_as_a_tuple_is():
+    arrays = [np.random.default_rng(k).standard_normal((2, 3)) for k in range(2)]
+    report = check_function(lambda a, b: a * b, lambda dout, a, b: [dout * b, dout * (a + 1)], arrays)
+    assert [(row.name, row.passed) for row in report.rows] == [("inputs", True), ("argument 0", True), ("argument 1", False)]
+
+
 def test_a_forward_that_writes_into_its_argument_is_found_though_it_writes_the_same_twice():
     def relu(x):
         x[x <= 0] = 0
