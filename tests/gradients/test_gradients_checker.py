@@ -302,6 +302,18 @@ def test_one_difference_in_twenty_may_be_given_up(skipped, passes):
     assert ("kinks" in row.note) == (not passes)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_forward_that_gives_no_number_is_told_so_and_not_of_kinks(value):
+    x = np.linspace(0.1, 1, 40)
+    place = np.arange(40) == 3                     # one in forty is fewer than may be given up at kinks
+    report = check_function(lambda x: np.where(place, value, x), lambda dout, x: np.where(place, 0, dout), [x])
+    (failure,) = report.failures
+    assert failure.note == "forward gives NaN or infinity"
+    (failure,) = check_function(lambda x: value * x, lambda dout, x: dout, [x]).failures
+    assert "NaN" in failure.note
+    assert "kinks" not in failure.note
+
+
 # -- differences -------------------------------------------------------------------------------------------------------
 
 
