@@ -31,8 +31,9 @@ REPEATS = 5  # calls that must give the same bits
 
 def fresh(layer: Layer, shapes: Sequence[Shape], dtype: str, seed: int) -> Layer:
     """Copy a layer and build it, with random weights and non-zero biases (on zero biases much would hide)."""
-    twin = copy.deepcopy(layer)
-    twin.node, twin.activation = None, None
+    twin = copy.copy(layer)
+    twin.node, twin.activation = None, None  # before the deep copy, which would take along the whole graph above
+    twin = copy.deepcopy(twin)
     twin.build_for(list(shapes), np.random.default_rng(seed), dtype, twin.implementation or "fused")
     rng = np.random.default_rng(seed + 1)
     for p in twin.params.values():

@@ -724,3 +724,11 @@ def test_a_layer_in_a_model_is_checked_with_its_activation_left_out():
     check_layer(layer, (4, 5, 2), raise_on_failure=True)
     assert layer.node is not None
     assert layer.activation is not None
+
+
+def test_a_layer_is_checked_without_the_graph_above_it_however_deep_that_is():
+    x = Input(shape=(2,))
+    for _ in range(1000):
+        x = Dense(2)(x)
+    check_layer(x.layer, (2,), raise_on_failure=True)
+    assert x.layer.node is x
