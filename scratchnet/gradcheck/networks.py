@@ -39,8 +39,8 @@ def check_model(
     x : ndarray (N, …)
         Images; one or two are enough.
     y : ndarray, optional
-        One-hot labels (N, K): L is then the loss, through the joined softmax and cross-entropy. Without them L is a
-        random combination of the outputs.
+        Labels as the model's loss takes them, one-hot (N, K) for a model that is not compiled: L is then the loss, through
+        the joined softmax and cross-entropy. Without them L is a random combination of the outputs.
     directions : int
         For each array.
     seed : int
@@ -52,12 +52,15 @@ def check_model(
 
     Raises
     ------
+    ValueError
+        For labels of another kind or number.
     GradientCheckError
         When it failed and `raise_on_failure` is set.
     """
     rng = np.random.default_rng(seed)
     model = in_float64(model, rng)
     x = np.array(x, dtype=np.float64)
+    y = None if y is None else _one_hot(model, np.asarray(y), len(x))
     target = model.nodes[-1] if y is None else model.plan.logits
     dout = rng.standard_normal((len(x), *model.nodes[-1].shape))
     plain = Plan(model.nodes, fuse=False)  # its layers keep what tells their choices
@@ -85,6 +88,17 @@ def check_model(
             analytic.append(float(np.sum(gradients[name] * v)))
         report.rows.append(compare("gradient", name, np.array(analytic), numeric.gradient, DIRECTION_TOLERANCE, numeric))
     return report.raise_if_failed() if raise_on_failure else report
+
+
+def _one_hot(model: Any, y: np.ndarray, N: int) -> np.ndarray:
+    """Give labels as rows, or refuse them: (N,) or (N, K) -> (N, K); NumPy would spread another shape over the batch."""
+    K = model.nodes[-1].shape[-1]
+    if y.shape[:1] != (N,) or (model.loss is None and y.shape != (N, K)):
+        raise ValueError(
+            f"y is one-hot, {(N, K)}, or {N} labels as the loss takes them that the model is compiled with;"
+            f" got {y.dtype} {y.shape}. For integer labels: y = preprocessing.one_hot(y, {K})"
+        )
+    return np.asarray((model.loss or losses.CategoricalCrossentropy()).one_hot(y, K))
 
 
 def _along(array: np.ndarray, v: np.ndarray, value: Callable[[], Any], centre: list[np.ndarray], numeric: Numeric) -> float | None:

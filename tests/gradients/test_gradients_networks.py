@@ -142,6 +142,28 @@ def test_images_in_float32_are_checked_in_float64():
     check_model(dense_net(), DENSE_X.astype("float32"), DENSE_Y, raise_on_failure=True)
 
 
+def test_integer_labels_are_taken_when_the_models_loss_takes_them():
+    model = dense_net()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    labels = check_model(model, DENSE_X, DENSE_Y.argmax(axis=1), raise_on_failure=True)
+    assert str(labels) == str(check_model(dense_net(), DENSE_X, DENSE_Y))
+
+
+@pytest.mark.parametrize("y", [[0, 2, 1], [[0], [2], [1]], DENSE_Y[:1], DENSE_Y[:, :1], 1], ids=str)
+@pytest.mark.parametrize("compiled", [True, False])
+def test_labels_that_would_be_spread_over_the_batch_are_refused_with_the_line_that_mends_them(compiled, y):
+    model = dense_net()
+    if compiled:
+        model.compile("adam", "categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"one_hot\(y, 3\)"):
+        check_model(model, DENSE_X, y)
+
+
+def test_rows_that_are_no_distribution_are_refused():
+    with pytest.raises(ValueError, match="sum 1"):
+        check_model(dense_net(), DENSE_X, 2 * DENSE_Y)
+
+
 def test_a_direction_that_crosses_a_kink_is_walked_in_shorter_steps_and_that_is_counted():
     """With a ReLU of 2,000 numbers spread over 1e-5 around 0 some always switch at the first step."""
     x = Input(shape=(2000,))
