@@ -59,11 +59,14 @@ class Numeric:
         NaN where a difference was given up.
     retried, skipped : int
         Differences taken again with a smaller step, and given up.
+    rounding : float
+        Along directions: how far rounding alone may have moved a number of `gradient`.
     """
 
     gradient: np.ndarray
     retried: int = 0
     skipped: int = 0
+    rounding: float = 0.0
 
 
 def same_pattern(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> bool:
