@@ -3,10 +3,11 @@
 L is a sum of n terms, and each is rounded to eps/2 of its size, or of 1 where it is smaller: -log p near 0 comes out of a
 sum near 1. In L(a + hv) - L(a - hv) these 2n errors add up to some √(2n)·eps/2, which 2h divides. We allow
 
-    eps · √n · max(1, |term|) / h
+    2 · eps · √n · max(1, |term|) / h
 
-nearly three times as much. A net that is sure of its labels has gradients that small: an error counts only above it, and
-where the whole derivative is no larger, so that a gradient of zeros would pass too, the row says that nothing was compared.
+some six times as much, since a term is rounded more than once on its way. A net that is sure of its labels has gradients
+that small: an error counts only above it, and where the whole derivative is no larger, so that a gradient of zeros would
+pass too, the row says that nothing was compared.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from scratchnet.gradcheck.numeric import DIRECTION_TOLERANCE, DRAWS, HALVINGS, S
 from scratchnet.gradcheck.patterns import pattern
 from scratchnet.gradcheck.report import Report, Row
 from scratchnet.plan import Plan
+
+EPS = float(np.finfo(np.float64).eps)
 
 
 def check_model(
@@ -133,7 +136,7 @@ def _along(array: np.ndarray, v: np.ndarray, value: Callable[[], Any], centre: l
             below, pattern_below = value()
             if same_pattern(pattern_above, centre) and same_pattern(pattern_below, centre):
                 sized = max(1.0, float(np.abs(above).max()))
-                numeric.rounding = max(numeric.rounding, np.finfo(np.float64).eps * np.sqrt(above.size) * sized / h)
+                numeric.rounding = max(numeric.rounding, 2 * EPS * np.sqrt(above.size) * sized / h)
                 return float(np.sum(above - below) / (2 * h))
             numeric.retried += 1
             h /= 2

@@ -269,4 +269,4 @@ def test_the_rounding_allowed_follows_the_terms_and_the_shortest_step(terms, siz
         _along(np.zeros(25), np.ones(25), lambda: (np.array(terms), [np.array(next(steps))]), [np.array(True)], numeric)
     assert next(steps, None) is None
     assert numeric.retried == 1
-    assert numeric.rounding == pytest.approx(2.0**-52 * 2 * size / (1e-5 / 5 / 2))
+    assert numeric.rounding == pytest.approx(2 * 2.0**-52 * 2 * size / (1e-5 / 5 / 2))
