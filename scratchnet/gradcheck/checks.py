@@ -83,7 +83,7 @@ def check_function(
     dout = np.random.default_rng(seed).standard_normal(out.shape)
     upstream = dout.copy()
     gradients = backward(upstream, *given)
-    gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+    gradients = gradients if isinstance(gradients, (tuple, list)) else (gradients,)
     unchanged = [a.tobytes() for a in (*given, upstream)] == [a.tobytes() for a in (*arrays, dout)]
     note = "" if unchanged else "forward or backward wrote into dout or an argument"
 

@@ -59,11 +59,14 @@ class Numeric:
         NaN where a difference was given up.
     retried, skipped : int
         Differences taken again with a smaller step, and given up.
+    rounding : float
+        Along directions: how far rounding alone may have moved a number of `gradient`.
     """
 
     gradient: np.ndarray
     retried: int = 0
     skipped: int = 0
+    rounding: float = 0.0
 
 
 def same_pattern(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> bool:
@@ -129,7 +132,8 @@ def differences(
             steady = steady and (not kinks or same_pattern(kinks(), centre))
             x[index] = kept
             if steady:
-                result.gradient[index] = np.sum(dout * (above - below)) / (high - low)
+                with np.errstate(invalid="ignore"):  # infinity less infinity is NaN, which `compare` reports
+                    result.gradient[index] = np.sum(dout * (above - below)) / (high - low)
                 break
             result.retried += 1
             h /= 2
@@ -207,16 +211,10 @@ def compare(
     errors = relative_errors(got, expected, smallest)
     known = errors[~np.isnan(errors)]
     retried, skipped = (numeric.retried, numeric.skipped) if numeric else (0, 0)
-    if not known.size or skipped > SKIPPED_MOST * errors.size:
-        return Row(
-            witness,
-            name,
-            False,
-            compared=known.size,
-            retried=retried,
-            skipped=skipped,
-            note="too few differences are free of kinks",
-        )
+    lost = numeric is not None and int((~np.isfinite(expected)).sum()) > skipped  # those given up are NaN too
+    if lost or not known.size or skipped > SKIPPED_MOST * errors.size:
+        note = "forward gives NaN or infinity" if lost else "too few differences are free of kinks"
+        return Row(witness, name, False, compared=known.size, retried=retried, skipped=skipped, note=note)
     where = np.unravel_index(int(np.nanargmax(errors)), errors.shape)
     largest = float(errors[where])
     return Row(

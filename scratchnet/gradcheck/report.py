@@ -18,6 +18,7 @@ class Row:
     name : str
         What was compared, such as "kernel" or "x".
     passed : bool
+        Also of a row that could not be compared, whose note says so; it prints - for a verdict.
     largest, median : float, optional
         Relative errors: |a - b| / max(|a|, |b|, floor), see `relative_errors`.
     where : tuple of int, optional
@@ -53,7 +54,7 @@ class Row:
 
         where = "" if self.where is None else str(list(map(int, self.where))).replace(" ", "")
         kinks = f"{self.retried}" + (f"+{self.skipped}" if self.skipped else "") if self.retried or self.skipped else ""
-        verdict = "ok" if self.passed else "WRONG"
+        verdict = "WRONG" if not self.passed else "-" if self.note else "ok"
         values = "" if self.passed or self.analytic is None else f"got {self.analytic:.6g}, expected {self.numeric:.6g}"
         return (
             self.witness,

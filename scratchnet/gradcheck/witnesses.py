@@ -6,12 +6,14 @@ definition   forward and backward against the plain loops of `reference.py`, on 
              and zeros, and on very large ones; padding against a count of windows. Blind to what the loops' own telling shares.
 contract     what surrounds the mathematics: nothing that is read is written, the same call gives the same bits, nothing
              is left from an earlier batch, results of the parameter's shape and dtype, any memory layout, a batch of
-             one, float32. Blind to wrong numbers that are wrong every time.
+             one, float32, the same gradients of the parameters when dx is not asked for. Blind to wrong numbers that
+             are wrong every time.
 """
 
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -31,8 +33,9 @@ REPEATS = 5  # calls that must give the same bits
 
 def fresh(layer: Layer, shapes: Sequence[Shape], dtype: str, seed: int) -> Layer:
     """Copy a layer and build it, with random weights and non-zero biases (on zero biases much would hide)."""
-    twin = copy.deepcopy(layer)
-    twin.node, twin.activation = None, None
+    twin = copy.copy(layer)
+    twin.node, twin.activation = None, None  # before the deep copy, which would take along the whole graph above
+    twin = copy.deepcopy(twin)
     twin.build_for(list(shapes), np.random.default_rng(seed), dtype, twin.implementation or "fused")
     rng = np.random.default_rng(seed + 1)
     for p in twin.params.values():
@@ -130,6 +133,21 @@ def padding_rows(layer: Layer) -> list[Row]:
     return [compare("definition", "padding", np.array(got), np.array(expected), 0.0)]
 
 
+def need_dx_row(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray, expected: dict[str, np.ndarray]) -> Row:
+    """Call backward as `fit` does for the first layer, whose dx nobody reads: the parameters' gradients stay the same."""
+    try:
+        inspect.signature(layer.backward).bind(dout, False)
+    except TypeError:
+        note = "fit calls backward(dout, need_dx): its signature is backward(self, dout, need_dx=True)"
+        return Row("contract", "need_dx=False", False, note=note)
+    layer.forward(*xs)
+    layer.grads = {}  # those of the call before would be right
+    layer.backward(dout, False)
+    same = {k: g.tobytes() for k, g in layer.grads.items()} == {k: expected[f"d{k}"].tobytes() for k in layer.params}
+    note = "" if same else "the parameters' gradients are others than with need_dx=True"
+    return Row("contract", "need_dx=False", same, note=note)
+
+
 def contract_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray, seed: int) -> list[Row]:
     """Hold what surrounds the mathematics; each row says what it holds."""
     rows: list[Row] = []
@@ -163,6 +181,8 @@ def contract_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray, seed
     again = [run(layer, xs, dout) for _ in range(REPEATS)]
     same = all(frozen(other.values()) == frozen(first.values()) for other in again)
     holds("bits", same, f"the same call gave other bits within {REPEATS} repeats, or gradients were added to those before")
+
+    rows.append(need_dx_row(layer, xs, dout, first))
 
     other_xs = [np.roll(x, 1, axis=0) * 0.5 + 0.25 for x in xs]
     layer.forward(*other_xs)

@@ -141,7 +141,11 @@ class Wrong(Layer):
             grad = grad * (1 + 1e-12 * self.calls)
         if self.fault == "single image":
             dout = dout if len(dout) > 1 else 0 * dout
-        self.grads = {"scale": grad}
+        grads_before, self.grads = self.grads, {"scale": grad}
+        if self.fault == "without dx half" and not need_dx:
+            self.grads = {"scale": grad / 2}
+        if self.fault == "without dx nothing" and not need_dx:
+            self.grads = grads_before
         if self.fault == "no gradient":
             self.grads = {}
         if self.fault == "one gradient too many":
@@ -166,6 +170,8 @@ class Wrong(Layer):
         ("stale", {"contract stale state"}),
         ("reads memory", {"contract memory layout"}),
         ("single image", {"contract batch of one"}),
+        ("without dx half", {"contract need_dx=False"}),
+        ("without dx nothing", {"contract need_dx=False"}),
         ("float64 gradient", {"contract float32"}),
         ("float32 gradient", {"contract shapes"}),
         ("float32 dx", {"contract shapes"}),
@@ -179,6 +185,34 @@ class Wrong(Layer):
 def test_each_kind_of_fault_in_a_layer_of_ones_own_is_found_by_the_row_that_is_there_for_it(fault, found):
     report = check_layer(Wrong(fault), (3, 2))
     assert found <= {f"{row.witness} {row.name}" for row in report.failures}
+
+
+@pytest.mark.parametrize("parameters", [True, False])
+def test_a_backward_that_fit_cannot_call_is_told_the_signature(parameters):
+    class Twice(Layer):
+        def make_params(self, rng):
+            return {"shift": np.ones(self.input_shape)} if parameters else {}
+
+        def forward(self, x):
+            return 2 * x + self.params.get("shift", 0)
+
+        def backward(self, dout):
+            self.grads = {"shift": dout.sum(axis=0)} if parameters else {}
+            return 2 * dout
+
+    (failure,) = check_layer(Twice(), (3,)).failures
+    assert failure.name == "need_dx=False"
+    assert "backward(self, dout, need_dx=True)" in failure.note
+
+
+def test_a_layer_may_give_anything_for_a_dx_that_is_not_asked_for():
+    class Frugal(Wrong):
+        def backward(self, dout, need_dx=True):
+            dx = super().backward(dout)
+            return dx if need_dx else None
+
+    report = check_layer(Frugal(None), (3, 2), raise_on_failure=True)
+    assert [row.name for row in report.rows].count("need_dx=False") == 1
 
 
 def test_a_layer_that_forgets_a_gradient_is_told_which():
@@ -302,6 +336,18 @@ def test_one_difference_in_twenty_may_be_given_up(skipped, passes):
     assert ("kinks" in row.note) == (not passes)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_forward_that_gives_no_number_is_told_so_and_not_of_kinks(value):
+    x = np.linspace(0.1, 1, 40)
+    place = np.arange(40) == 3                     # one in forty is fewer than may be given up at kinks
+    report = check_function(lambda x: np.where(place, value, x), lambda dout, x: np.where(place, 0, dout), [x])
+    (failure,) = report.failures
+    assert failure.note == "forward gives NaN or infinity"
+    (failure,) = check_function(lambda x: value * x, lambda dout, x: dout, [x]).failures
+    assert "NaN" in failure.note
+    assert "kinks" not in failure.note
+
+
 # -- differences -------------------------------------------------------------------------------------------------------
 
 
@@ -382,6 +428,12 @@ def test_a_function_of_several_arrays_is_checked_in_each_and_none_means_not_comp
 
     report = check_function(lambda a, b, c: a * b + c, backward, arrays, names=["a", "b", "c"])
     assert [(row.name, row.passed) for row in report.rows] == [("inputs", True), ("a", True), ("b", False)]
+
+
+def test_a_list_of_gradients_is_taken_as_a_tuple_is():
+    arrays = [np.random.default_rng(k).standard_normal((2, 3)) for k in range(2)]
+    report = check_function(lambda a, b: a * b, lambda dout, a, b: [dout * b, dout * (a + 1)], arrays)
+    assert [(row.name, row.passed) for row in report.rows] == [("inputs", True), ("argument 0", True), ("argument 1", False)]
 
 
 def test_a_forward_that_writes_into_its_argument_is_found_though_it_writes_the_same_twice():
@@ -706,3 +758,11 @@ def test_a_layer_in_a_model_is_checked_with_its_activation_left_out():
     check_layer(layer, (4, 5, 2), raise_on_failure=True)
     assert layer.node is not None
     assert layer.activation is not None
+
+
+def test_a_layer_is_checked_without_the_graph_above_it_however_deep_that_is():
+    x = Input(shape=(2,))
+    for _ in range(1000):
+        x = Dense(2)(x)
+    check_layer(x.layer, (2,), raise_on_failure=True)
+    assert x.layer.node is x

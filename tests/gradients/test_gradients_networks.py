@@ -5,9 +5,11 @@ import pytest
 
 from scratchnet import Activation, Conv2D, Dense, Flatten, Input, MaxPooling2D, Model, net_1, net_2
 from scratchnet.gradcheck import GradientCheckError, check_model
-from scratchnet.gradcheck.networks import in_float64
+from scratchnet.gradcheck.networks import _along, in_float64
+from scratchnet.gradcheck.numeric import Numeric
 from scratchnet.kernels import winograd
 from scratchnet.layers import activations, dense
+from scratchnet.optimizers import Adam
 
 
 @pytest.mark.compiled
@@ -142,6 +144,28 @@ def test_images_in_float32_are_checked_in_float64():
     check_model(dense_net(), DENSE_X.astype("float32"), DENSE_Y, raise_on_failure=True)
 
 
+def test_integer_labels_are_taken_when_the_models_loss_takes_them():
+    model = dense_net()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    labels = check_model(model, DENSE_X, DENSE_Y.argmax(axis=1), raise_on_failure=True)
+    assert str(labels) == str(check_model(dense_net(), DENSE_X, DENSE_Y))
+
+
+@pytest.mark.parametrize("y", [[0, 2, 1], [[0], [2], [1]], DENSE_Y[:1], DENSE_Y[:, :1], 1], ids=str)
+@pytest.mark.parametrize("compiled", [True, False])
+def test_labels_that_would_be_spread_over_the_batch_are_refused_with_the_line_that_mends_them(compiled, y):
+    model = dense_net()
+    if compiled:
+        model.compile("adam", "categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"one_hot\(y, 3\)"):
+        check_model(model, DENSE_X, y)
+
+
+def test_rows_that_are_no_distribution_are_refused():
+    with pytest.raises(ValueError, match="sum 1"):
+        check_model(dense_net(), DENSE_X, 2 * DENSE_Y)
+
+
 def test_a_direction_that_crosses_a_kink_is_walked_in_shorter_steps_and_that_is_counted():
     """With a ReLU of 2,000 numbers spread over 1e-5 around 0 some always switch at the first step."""
     x = Input(shape=(2000,))
@@ -170,3 +194,79 @@ def test_a_joined_model_is_checked_with_its_joined_steps(monkeypatch):
     model.compile("adam", "categorical_crossentropy")
     assert check_model(model, DENSE_X, DENSE_Y).passed
     assert not check_model(model, DENSE_X).passed
+
+
+# -- gradients as small as rounding ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sure():
+    """A net that has learned its twelve images by heart, to a loss of some 1e-5, and these images."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((12, 6, 5, 1)).astype("float32"), np.eye(3, dtype="float32")[rng.integers(0, 3, 12)]
+    x = Input(shape=(6, 5, 1))
+    y = Dense(3, activation="softmax")(Flatten()(Conv2D(4, 3)(x)))
+    model = Model(x, y, seed=0, implementation="im2col")
+    model.compile(Adam(0.05), "categorical_crossentropy")
+    model.fit(images, labels, batch_size=12, epochs=400, verbose=0)
+    assert model.evaluate(images, labels, verbose=0) < 1e-4
+    return model, images, labels
+
+
+def scale_one(monkeypatch, name, factor):
+    """Let every model give this array's gradient times `factor`."""
+    right = Model.grads.fget
+    wrong = property(lambda self: {key: g * factor if key == name else g for key, g in right(self).items()})
+    monkeypatch.setattr(Model, "grads", wrong)
+
+
+@pytest.mark.parametrize("image", range(12))
+def test_a_net_that_is_sure_of_its_labels_is_not_accused(sure, image):
+    model, images, labels = sure
+    one = slice(image, image + 1)
+    report = check_model(model, images[one], labels[one], seed=image, raise_on_failure=True)
+    assert {row.compared for row in report.rows} == {2}
+
+
+@pytest.mark.parametrize("name", ["conv2d/kernel", "conv2d/bias", "dense/kernel", "dense/bias"])
+def test_a_gradient_of_zeros_is_found_in_a_net_that_is_sure_of_its_labels(sure, name, monkeypatch):
+    model, images, labels = sure
+    scale_one(monkeypatch, name, 0)
+    assert [row.name for row in check_model(model, images[:1], labels[:1]).failures] == [name]
+
+
+def test_where_a_gradient_of_zeros_would_pass_the_row_says_that_it_was_not_compared(sure, monkeypatch):
+    model, images, labels = sure
+    surer = in_float64(model, np.random.default_rng(0))
+    surer.set_weights([4 * w for w in model.get_weights()])
+    for factor in (1, 0):
+        with monkeypatch.context() as patched:
+            scale_one(patched, "dense/kernel", factor)
+            report = check_model(surer, images[:1], labels[:1], raise_on_failure=True)
+        row = next(row for row in report.rows if row.name == "dense/kernel")
+        assert (row.compared, row.largest) == (0, None)
+        assert "not compared" in row.note
+        assert row.cells()[6] == "-"
+    scale_one(monkeypatch, "dense/kernel", 0)
+    assert not check_model(surer, images[:1], np.roll(labels[:1], 1)).passed       # labels that it does not expect
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize("place", range(8))
+def test_a_thousandth_too_much_in_one_array_of_a_fresh_net_is_found(pooled, place, monkeypatch):
+    model = small("im2col", pooled)
+    name = list(model.params)[place]
+    scale_one(monkeypatch, name, 1.001)
+    report = check_model(model, np.random.default_rng(12).random((2, 5, 4, 2)), np.eye(3)[[0, 2]])
+    assert [row.name for row in report.failures] == [name]
+
+
+@pytest.mark.parametrize(("terms", "size"), [([0.5, -0.1, 0.2, 0.3], 1), ([0.5, -8.0, 0.2, 0.3], 8)])
+def test_the_rounding_allowed_follows_the_terms_and_the_shortest_step(terms, size):
+    steps = iter([False, True, True, True, True, True])
+    numeric = Numeric(np.zeros(2))
+    for _ in range(2):                             # the first direction meets a kink once, the second none
+        _along(np.zeros(25), np.ones(25), lambda: (np.array(terms), [np.array(next(steps))]), [np.array(True)], numeric)
+    assert next(steps, None) is None
+    assert numeric.retried == 1
+    assert numeric.rounding == pytest.approx(2 * 2.0**-52 * 2 * size / (1e-5 / 5 / 2))
