@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from scratchnet.gradcheck import check_layer, check_loss, check_optimizer
+from scratchnet.kernels import memory
 from scratchnet.kernels.threads import limit
 from scratchnet.layers import (
     Activation,
@@ -48,6 +49,14 @@ def broken_report(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_witness_that_must_catch_it_does(name):
     assert find(name).witness in {row.witness for row in broken_report(name).failures}
+
+
+@pytest.mark.parametrize("left", [np.nan, 1e30, 0.0, 3.0])
+def test_memory_that_nobody_cleared_is_found_whatever_was_left_there(left):
+    used = memory.empty((8, 34, 34, 2), "float32")
+    used[...] = left
+    del used
+    assert not find("col2im-uninitialised").report().passed
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -21,6 +21,7 @@ from scratchnet.padding import window_output_shape
 from scratchnet.tools.saboteurs.entry import beside, saboteur, telling, together
 
 REPEATS = 100  # calls on the same arrays that must give the same bits
+ORDINARY = 1e6  # above all results of these inputs: what was left in memory may be NaN, or too large for a sum to change it
 RACERS = 1 << 16  # images that two threads sum: enough for each to be still at work when the other begins
 
 
@@ -30,7 +31,11 @@ def check_repeats(layer: Layer, input_shape: tuple[int, ...], batch: int, repeat
     rng = np.random.default_rng(0)
     x = rng.standard_normal((batch, *input_shape), dtype=np.float32)
     dout = rng.standard_normal((batch, *layer.output_shape), dtype=np.float32)
-    first = {name: a.tobytes() for name, a in run(layer, [x], dout).items()}
+    results = run(layer, [x], dout)
+    first = {name: a.tobytes() for name, a in results.items()}
+    strange = [name for name, a in results.items() if not np.abs(a).max() < ORDINARY]
+    if strange:
+        return Report(f"{layer} on {x.shape}", [Row("contract", "finite", False, note=f"huge or NaN: {', '.join(strange)}")])
     note = ""
     for repeat in range(1, repeats + 1):
         again = {name: a.tobytes() for name, a in run(layer, [x], dout).items()}
