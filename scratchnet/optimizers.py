@@ -143,9 +143,9 @@ class Optimizer:
         ValueError
             When shapes do not match each other or the state; nothing is moved then.
         """
-        if not self.state:
-            self.state = [self.make_state(p) for p in params]
-        check_update(params, grads, self.state)
+        states = self.state or [self.make_state(p) for p in params]
+        check_update(params, grads, states)
+        self.state = states
         self.iterations += 1
         for p, g, state in zip(params, grads, self.state, strict=True):
             self.step(p, g, state)
@@ -291,7 +291,7 @@ class Adam(Optimizer):
     Examples
     --------
     >>> p = np.array([1.0])
-    >>> Adam(learning_rate=0.1).update([p], [np.array([0.2])])         # the first step is about the rate, for any gradient
+    >>> Adam(learning_rate=0.1).update([p], [np.array([0.2])])         # the first step: the rate, for gradients far above ε
     >>> p.round(4)
     array([0.9])
     """

@@ -189,7 +189,7 @@ def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, .
             raise ValueError(f"a split of shape {x.shape} beside x_train of {train.shape}: they may differ in N only")
     C = 1 if train.ndim == 3 else train.shape[-1]
     sums = sum(rows.sum(axis=0) for rows in _rows(train))                             # (D,), D numbers an image
-    lowest, highest = (pick([pick(rows.reshape(-1, C), axis=0) for rows in _rows(train)], axis=0) for pick in (np.min, np.max))
+    lowest, highest = (pick(train.reshape(-1, C), axis=0) for pick in (np.min, np.max))
     constant = np.resize(lowest == highest, sums.size)      # of equal numbers a sum has rounding, and a mean is not quite them
     mean = np.where(constant, np.resize(lowest, sums.size), _per_channel(sums, C) / len(train))
     squares = sum(((rows - mean) ** 2).sum(axis=0) for rows in _rows(train))
