@@ -3,10 +3,11 @@
     pip install keras tensorflow
     python examples/08_the_order_of_images.py
     python examples/08_the_order_of_images.py --epochs 6        # trains as well: minutes
+    python examples/08_the_order_of_images.py --epochs 16 --optimizer adagrad --seed 1
 
 First the orders of three epochs, as a model sees them, before and after `keras.utils.set_random_seed`. Then, with --epochs,
 net_2 on CIFAR-10 in Keras, twice from the same weights: seeded fit as it is, and a fit for each epoch with images that are
-shuffled anew.
+shuffled anew. The weights are those that our net_2 begins with, given that seed; so a training of ours can stand beside both.
 """
 
 import argparse
@@ -41,7 +42,7 @@ def orders(images=12, epochs=3):
     return np.reshape(seen, (epochs, images))
 
 
-def compiled_net_2(weights):
+def compiled_net_2(weights, optimizer):
     """Tell net_2 in Keras's words, with weights of ours."""
     model = keras.Sequential(
         [
@@ -54,11 +55,11 @@ def compiled_net_2(weights):
         ]
     )
     model.set_weights(weights)
-    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
-def train(epochs, seed):
+def train(epochs, optimizer, seed):
     """Train net_2 both ways and print the validation accuracy of each epoch."""
     data = datasets.load("cifar10")
     x, x_test = normalize_images(data.x_train), normalize_images(data.x_test)
@@ -67,17 +68,17 @@ def train(epochs, seed):
     settings = {"batch_size": 128, "validation_data": (x_test, y_test), "verbose": 0}
 
     keras.utils.set_random_seed(seed)
-    once = compiled_net_2(weights).fit(x, y, epochs=epochs, **settings).history["val_accuracy"]
+    once = compiled_net_2(weights, optimizer).fit(x, y, epochs=epochs, **settings).history["val_accuracy"]
     print("seeded fit:               ", *(f"{value:.4f}" for value in once), flush=True)
 
-    rng, model, anew = np.random.default_rng(seed), compiled_net_2(weights), []
+    rng, model, anew = np.random.default_rng(seed), compiled_net_2(weights, optimizer), []
     for _ in range(epochs):
         order = rng.permutation(len(x))
         anew += model.fit(x[order], y[order], shuffle=False, **settings).history["val_accuracy"]
     print("shuffled for every epoch: ", *(f"{value:.4f}" for value in anew), flush=True)
 
 
-def main(epochs, seed):
+def main(epochs, optimizer, seed):
     print(f"Keras {keras.__version__} on {keras.backend.backend()}\n\nthe order of 12 images in three epochs of fit")
     for seeded in (False, True):
         if seeded:
@@ -86,12 +87,13 @@ def main(epochs, seed):
         print(f"\n{'after' if seeded else 'without'} keras.utils.set_random_seed:", *found, sep="\n    ")
         print("the same in every epoch" if (found == found[0]).all() else "another in every epoch")
     if epochs:
-        print(f"\nnet_2 on CIFAR-10, validation accuracy of {epochs} epochs")
-        train(epochs, seed)
+        print(f"\nnet_2 on CIFAR-10, {optimizer}, seed {seed}, validation accuracy of {epochs} epochs")
+        train(epochs, optimizer, seed)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Look at the order of images in Keras's fit.")
     parser.add_argument("--epochs", type=int, default=0, help="epochs to train net_2 for, both ways (%(default)s)")
+    parser.add_argument("--optimizer", default="adam", help="that trains it, at its default rate (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the weights and of the orders (%(default)s)")
     main(**vars(parser.parse_args()))

@@ -5,7 +5,9 @@ They are the only numbers in a report that were not computed by `scratchnet repr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,19 @@ KERAS = {
     "net_2-cifar10-adagrad": Published(0.4561, 16, 0.4561, 0.4536, 1.5666, 16, 1.5666),
 }
 TOLERANCE = {"mnist": 0.002, "cifar10": 0.015}  # of the best validation accuracy
+
+
+def beside_keras(name: str, data: str, best: Sequence[float]) -> tuple[float, bool]:
+    """Hold an experiment's best validation accuracies, one a seed, against Keras's: difference of the mean, and whether allowed.
+
+    Examples
+    --------
+    >>> beside_keras("net_1-mnist-adam", "mnist", [0.9900, 0.9906])[1], beside_keras("net_1-mnist-adam", "mnist", [0.9700])[1]
+    (True, False)
+    """
+    off = fmean(best) - (KERAS[name].best or 0.0)
+    return off, abs(off) <= TOLERANCE[data]
+
 
 # What the study itself prints. It names neither seeds nor versions.
 STUDY = {

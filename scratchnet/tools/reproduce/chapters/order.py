@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from scratchnet import plotting
 from scratchnet.tools.reproduce.experiments import Experiment
 from scratchnet.tools.reproduce.numbers import mean_spread, values
 from scratchnet.tools.reproduce.page import Page, difference, epochs_of, missing, spoken, table
-from scratchnet.tools.reproduce.published import KERAS, KERAS_VERSION, TOLERANCE
+from scratchnet.tools.reproduce.published import KERAS, KERAS_VERSION, beside_keras
 
 ABOUT = """`fit` draws a new order of the training images for every epoch. Here the same is trained with images that were
 shuffled once, with the seed, and never again; all else is equal, the weights at the start too."""
@@ -48,7 +46,7 @@ def effect(page: Page, pairs: list[tuple[Experiment, Experiment]], epochs: int) 
                 *(f"{mean_spread(best[s])} ({epochs_of(r.best_epoch for r in found)})" for s, found in rows.items()),
                 difference(best["every epoch"], best["once"]),
                 difference(values(rows["every epoch"], "low_loss"), values(rows["once"], "low_loss")),
-                *beside_keras(page, studied, best["once"]),
+                *keras(page, studied, best["once"]),
             ]
         )
     head = ["", "best validation accuracy (epoch), shuffled for every epoch", "shuffled once", "difference"]
@@ -56,17 +54,13 @@ def effect(page: Page, pairs: list[tuple[Experiment, Experiment]], epochs: int) 
     return table(head if page.plan.quick else [*head, "Keras's best", "once - Keras's", "verdict"], lines)
 
 
-def beside_keras(page: Page, studied: Experiment, once: list[float]) -> list[str]:
+def keras(page: Page, studied: Experiment, once: list[float]) -> list[str]:
     """Hold the trainings in one order against Keras's figure."""
     if page.plan.quick or not once:
         return []
     theirs = KERAS[studied.name]
-    off = float(np.mean(once)) - (theirs.best or 0.0)
-    return [
-        f"{theirs.best:.4f} ({theirs.best_epoch})",
-        f"{off:+.4f}",
-        "agrees" if abs(off) <= TOLERANCE[studied.data] else "**differs**",
-    ]
+    off, agrees = beside_keras(studied.name, studied.data, once)
+    return [f"{theirs.best:.4f} ({theirs.best_epoch})", f"{off:+.4f}", "agrees" if agrees else "**differs**"]
 
 
 def picture(page: Page, pairs: list[tuple[Experiment, Experiment]], epochs: int) -> str:

@@ -12,7 +12,7 @@ from scratchnet import plotting
 from scratchnet.tools.reproduce.experiments import NET_1, Experiment, Net
 from scratchnet.tools.reproduce.numbers import compare, mean_spread, values
 from scratchnet.tools.reproduce.page import Page, difference, epochs_of, missing, spoken, table
-from scratchnet.tools.reproduce.published import KERAS, KERAS_VERSION, STUDY, STUDY_CEILING, TOLERANCE
+from scratchnet.tools.reproduce.published import KERAS, KERAS_VERSION, STUDY, STUDY_CEILING, TOLERANCE, beside_keras
 
 
 def study(page: Page) -> str:
@@ -60,19 +60,17 @@ def keras(page: Page) -> str:
         theirs, rows = KERAS[e.name], page.rows(e)
         if not rows:
             continue  # its loss was not finite in any seed; the table above shows that
-        allowed = TOLERANCE[e.data]
-        off = float(np.mean(values(rows, "best"))) - (theirs.best or 0.0)
-        agrees = abs(off) <= allowed
+        off, agrees = beside_keras(e.name, e.data, values(rows, "best"))
         far += [] if agrees else [f"`{e.name}`"]
         once = values(page.rows(replace(e, epochs=page.plan.short["order"], shuffled="once")), "best")
-        explained = bool(once) and abs(float(np.mean(once)) - (theirs.best or 0.0)) <= allowed
+        explained = bool(once) and beside_keras(e.name, e.data, once)[1]
         lines.append(
             [
                 f"`{e.name}`",
                 mean_spread(values(rows, "best")),
                 f"{theirs.best:.4f} ({theirs.best_epoch})",
                 f"{off:+.4f}",
-                f"{allowed:g}",
+                f"{TOLERANCE[e.data]:g}",
                 _says(agrees, "agrees", "**differs**" + "; agrees when images keep their order, see 5" * explained),
                 f"{mean_spread(values(rows, 'low_loss'))} / {theirs.low_loss:.4f} ({theirs.low_epoch})",
                 f"{mean_spread(values(rows, 'last_train'))} / {theirs.last_train:.4f}",
