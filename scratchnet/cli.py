@@ -10,7 +10,9 @@ import importlib
 import io
 import math
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from scratchnet._version import __version__
@@ -42,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(sys, name) is None:  # closed with >&- or 2>&-: what is said goes nowhere, and the work goes on
             setattr(sys, name, io.StringIO())
     args = parser().parse_args(argv)
+    in_charge = threading.current_thread() is threading.main_thread()  # Python lets no other thread choose
+    if in_charge and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # 'kill' and 'timeout' interrupt as Ctrl-C does
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal or pipe without × shows ?, and the work goes on

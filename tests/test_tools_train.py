@@ -4,6 +4,9 @@ import json
 import os
 import platform
 import re
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -259,6 +262,27 @@ def test_an_interrupted_run_keeps_the_epochs_it_had(bars, tmp_path, capsys, brea
         "settings.json",
         "history.png",
     }
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
+def test_a_run_that_is_terminated_says_so_in_its_folder(bars, tmp_path):
+    folder = tmp_path / "run"
+    words = ["train", "--data", bars, "--batch-size", 8, "--epochs", 1_000_000, "--out", folder]
+    command = [sys.executable, "-m", "scratchnet", *map(str, words)]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not (folder / "model.npz").exists():
+            assert run.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        run.terminate()
+        line = run.communicate(timeout=60)[1].splitlines()[-1]
+    finally:
+        run.kill()
+    assert run.returncode == 130
+    assert f"interrupted; {folder} holds model and history after epoch" in line
+    assert json.loads((folder / "settings.json").read_text())["state"] == "interrupted"
 
 
 def test_a_run_interrupted_in_its_first_epoch_says_that_there_is_no_model(bars, tmp_path, capsys, break_off):
