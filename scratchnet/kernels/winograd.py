@@ -265,8 +265,8 @@ def _tiling(algorithm: Algorithm, OH: int, OW: int) -> tuple[int, ...]:
 
 
 def _together(algorithm: Algorithm, C: int, F: int) -> int:
-    """Count the tiles in work together: full register tiles of rows."""
-    return max(1, TOGETHER // (len(algorithm.Bt) ** 2 * (C + F)) // ROWS) * ROWS
+    """Count the tiles in work together: full register tiles, and not few, since dU is read and written once for all of them."""
+    return max(3, TOGETHER // (len(algorithm.Bt) ** 2 * (C + F)) // ROWS) * ROWS
 
 
 def conv2d_forward(
