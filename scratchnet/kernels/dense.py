@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratchnet.kernels.gemm import multiply
+from scratchnet.kernels.gemm import ROWS, multiply
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain
 from scratchnet.kernels.threads import run
@@ -18,7 +18,7 @@ from scratchnet.kernels.threads import run
 SLICES = 16         # of the inputs in forward, at most, each with a sum of its own
 SLICE = 1024        # inputs in a slice, at least
 DEPTH = 256         # inputs multiplied before the next block of outputs: that much of w stays in the second cache
-BLOCK = 64          # inputs in a task of backward: whole tiles across
+BLOCK = 16 * ROWS   # inputs in a task of backward: whole tiles down for dw
 
 
 @jit
