@@ -180,7 +180,7 @@ class Model(Training):
         """Copy `weights` into the parameters, in the order of `get_weights`; a ValueError tells what does not fit."""
         set_weights(self.params, weights)
 
-    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+    def summary(self, *, print_fn: Callable[[str], Any] = print) -> None:
         """Print a row a layer (name, kind, output shape, parameters) and the totals."""
         rows = [
             (f"{layer.name} ({type(layer).__name__})", str((None, *layer.output_shape)), f"{layer.count_params():,}")
@@ -248,7 +248,7 @@ class Model(Training):
             "layers": described,
         }
 
-    def save(self, path: str | os.PathLike[str], include_optimizer: bool = True) -> None:
+    def save(self, path: str | os.PathLike[str], *, include_optimizer: bool = True) -> None:
         """Write graph, weights and how it was compiled into one `.npz`, whole or not at all.
 
         Parameters

@@ -5,7 +5,7 @@ Each rule is stated below in NumPy, line by line with its paper's symbols, and c
 Keras's; where a paper has another default, its class says so.
 
 Sources: Kingma & Ba, *Adam: a method for stochastic optimization* (2015), algorithm 1 and the end of section 2; Duchi,
-Hazan & Singer, *Adaptive subgradient methods* (2011), section 1.2; Zeiler, *ADADELTA: an adaptive learning rate method*
+Hazan & Singer, *Adaptive subgradient methods* (2011), section 1; Zeiler, *ADADELTA: an adaptive learning rate method*
 (2012), algorithm 1; Sutskever et al., *On the importance of initialization and momentum in deep learning* (2013),
 equations 1 to 4.
 """

@@ -28,7 +28,8 @@ class Row:
     compared : int
         How many numbers, or directions.
     retried, skipped : int
-        Differences that met a kink and were taken again with a smaller step or another direction; and those given up.
+        How often a difference that met a kink was taken again, with a smaller step or another direction; and how many
+        were given up.
     note : str
         What a contract says, or what went wrong.
     """

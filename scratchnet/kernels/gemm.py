@@ -35,7 +35,8 @@ columns of im2col are never built. S is where accumulators start: a bias (ss = 0
 Reading the emitted code: in a process that compiled it itself (numba shows nothing of what came from its cache: set
 NUMBA_CACHE_DIR to an empty folder), `scratchnet.kernels.dense._forward.inspect_asm()` holds the functions of this page. In
 `scratchnet_tile_6x2_f32` the inner loop is a run of `vbroadcastss` and `vfmadd231ps ymm`; a `vmovups` of a ymm register to
-the stack inside that loop means that the tile is too large. (With AVX-512 it is 6x4, and zmm.)
+the stack inside that loop means that the tile is too large. (With AVX-512 it is 6x4, and zmm;
+LLVM takes two steps of k at a time there, and what it keeps for a last odd one may lie on the stack.)
 
 On this page alone A, B, C and S are matrices, and M and N their sizes. Columns that do not fill a vector are loaded and
 stored under a mask; rows that do not fill a tile are given to smaller tiles. Every number is summed over k in the same order

@@ -24,7 +24,7 @@ Larger tiles save more: toom_cook.py tells where the matrices come from, also th
 cheapest for a layer's size. Products that share a filter are one matrix product with more rows.
 
 Backward needs no new algebra. Every step is linear in x and linear in w, so its transpose carries the gradient back:
-from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B, from dU to dw by G:
+from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B, from dU to dw by Gᵀ:
 
     dM = A dy Aᵀ        dU[p] = V[p]ᵀ @ dM[p]       dw = Gᵀ dU G
                         dV[p] = dM[p] @ U[p]ᵀ       dx = B dV Bᵀ, added up where tiles overlap

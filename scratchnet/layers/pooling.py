@@ -10,7 +10,7 @@ win in a window of negative numbers.) Some real cell is in every window.
 Below is the im2col telling. A column of `cells` is one tap of the window over the whole image, so that taps are numbered
 in row-major order and `argmax` finds the first of equal maxima.
 
-Source: LeCun et al. (1998), section II.B, for the average; Ranzato et al., *Unsupervised learning of invariant feature
+Source: LeCun et al. (1998), section II.A, for the average; Ranzato et al., *Unsupervised learning of invariant feature
 hierarchies* (2007), for the maximum; padding as in `tf.nn.max_pool2d` and `tf.nn.avg_pool2d`.
 """
 

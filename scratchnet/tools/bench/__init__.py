@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("NUMBA_DISABLE_JIT is set, so there are no kernels to measure: unset it")
     found = peers.installed()
     if args.peers and len(found) == 1:
-        raise ValueError("no framework is installed to compare with: pip install 'scratchnet[bench]', or one of keras, torch, jax")
+        raise ValueError("no framework is installed to compare with: pip install tensorflow keras, or torch, or jax")
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     rounds = 5 if args.quick else 15
