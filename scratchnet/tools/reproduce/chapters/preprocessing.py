@@ -24,21 +24,21 @@ def scaling(page: Page, epochs: int) -> str:
     lines, said = [], []
     panels: dict[str, dict[str, list[list[float]]]] = {}
     for data in (page.plan.digits, page.plan.photographs):
-        best = {}
+        found = {}
         for prepared, words in NAMES.items():
             e = Experiment(NET_2, data, preprocessing=prepared)
             rows = page.rows(e, epochs)
-            best[prepared] = values(rows, "best")
+            found[prepared] = rows
             if rows:
                 first, gap = mean_spread(values(rows, "first")), mean_spread(values(rows, "gap"))
-                at = f"{mean_spread(best[prepared])} ({epochs_of(r.best_epoch for r in rows)})"
+                at = f"{mean_spread(values(rows, 'best'))} ({epochs_of(r.best_epoch for r in rows)})"
                 low = f"{mean_spread(values(rows, 'low_loss'))} ({epochs_of(r.low_epoch for r in rows)})"
                 lines.append([spoken(data), words, len(rows), first, at, low, gap])
                 panels.setdefault(data, {})[words] = page.series(e, "val_accuracy", epochs)
-        said.append(
-            f"- {spoken(data)}, best validation accuracy in {epochs} epochs: "
-            f"{verdict(NAMES['standardize'], best['standardize'], NAMES['scale'], best['scale'])}."
-        )
+        for when, field in (("after epoch 1", "first"), (f"at its best in {epochs} epochs", "best")):
+            scale, standardize = (values(found[prepared], field) for prepared in ("scale", "standardize"))
+            higher = verdict(NAMES["standardize"], standardize, NAMES["scale"], scale)
+            said.append(f"- {spoken(data)}, validation accuracy {when}: {higher}.")
     head = ["data", "pixels", "seeds", "validation accuracy, epoch 1", "best (epoch)", "lowest validation loss (epoch)"]
     parts = [f"net_2 with Adam, the first {epochs} epochs.", table([*head, "training - validation, last"], lines), "\n".join(said)]
     if any(map(any, (runs for lines in panels.values() for runs in lines.values()))):
