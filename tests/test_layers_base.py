@@ -254,3 +254,22 @@ def test_a_pair_is_one_or_two_whole_numbers_from_one_on(value):
         base.pair("strides", value)
     assert base.pair("strides", (1, np.int64(2))) == (1, 2)
     assert base.pair("strides", np.int64(3)) == (3, 3)
+
+
+def test_a_layer_whose_settings_lack_an_argument_is_refused_before_it_is_saved_without_it():
+    class Scale(Layer):
+        def __init__(self, factor, *, name=None):
+            super().__init__(name=name)
+            self.factor = factor
+
+    with pytest.raises(ValueError, match=r"Scale takes factor, (?s:.*)'factor': self\.factor"):
+        base.full_config(Scale(2.0))
+
+
+def test_a_layer_of_several_inputs_knows_all_their_shapes_and_calls_the_first_its_own():
+    class Outer(Layer):
+        def compute_output_shape(self, first, second):
+            return (*first, *second)
+
+    layer = Outer().build([(3,), (2, 4)])
+    assert (layer.input_shape, layer.input_shapes, layer.output_shape) == ((3,), ((3,), (2, 4)), (3, 2, 4))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchnet.kernels.im2col import col2im, im2col
-from scratchnet.padding import output_size, same_pads
+from scratchnet.padding import check_window, output_size, same_pads
 
 SIZES = [(n, k, s) for n in range(1, 13) for k in range(1, 10) for s in range(1, 6)]
 
@@ -157,3 +157,11 @@ def test_im2col_and_col2im_leave_their_arguments_alone_and_share_nothing():
     assert not np.shares_memory(cols, back)
     np.testing.assert_array_equal(x, kept_x)
     np.testing.assert_array_equal(cols, kept_cols)
+
+
+def test_a_valid_window_may_be_as_large_as_the_image_and_no_larger():
+    check_window((4, 5), "valid", (4, 5, 3))
+    for larger in ((5, 5), (4, 6)):
+        with pytest.raises(ValueError, match="does not fit"):
+            check_window(larger, "valid", (4, 5, 3))
+        check_window(larger, "same", (4, 5, 3))

@@ -164,8 +164,7 @@ def complex_step_gradient(f: Callable[..., np.ndarray], arrays: Sequence[np.ndar
     >>> complex_step_gradient(lambda x: np.exp(x), [np.array([0.0, 1.0])], 0, np.ones(2))
     array([1.        , 2.71828183])
     """
-    inputs = [np.asarray(a, np.complex128) if i == k else a for i, a in enumerate(arrays)]
-    inputs[k] = inputs[k].copy()
+    inputs = [np.array(a, np.complex128) if i == k else a for i, a in enumerate(arrays)]
     gradient = np.empty(arrays[k].shape)
     for index in np.ndindex(gradient.shape):
         inputs[k][index] += 1j * COMPLEX_STEP

@@ -14,6 +14,7 @@ from scratchnet.gradcheck import (
     numerical_gradient,
 )
 from scratchnet.gradcheck.numeric import Numeric, compare, differences, relative_errors
+from scratchnet.gradcheck.patterns import layer_pattern
 from scratchnet.gradcheck.report import Report, Row, table
 from scratchnet.gradcheck.witnesses import counted_windows, fresh
 from scratchnet.layers import Layer
@@ -115,6 +116,11 @@ class Wrong(Layer):
             x += 1e-3
         if self.fault == "half precise" and x.dtype == np.float32:
             return (self.out.astype("float16") * 1.01).astype("float32")
+        if self.fault == "other bits in one buffer":
+            self.buffers = getattr(self, "buffers", {})
+            buffer = self.buffers.setdefault((x.shape, x.dtype), np.empty_like(self.out))
+            buffer[...] = self.out * (1 + 1e-12 * self.calls)
+            return buffer
         return self.out.astype("float64") if self.fault == "float64 out" else self.out
 
     def backward(self, dout, need_dx=True):
@@ -167,6 +173,7 @@ class Wrong(Layer):
         ("writes into out", {"contract cache"}),
         ("accumulates", {"contract bits"}),
         ("other bits", {"contract bits"}),
+        ("other bits in one buffer", {"contract bits"}),
         ("stale", {"contract stale state"}),
         ("reads memory", {"contract memory layout"}),
         ("single image", {"contract batch of one"}),
@@ -185,6 +192,20 @@ class Wrong(Layer):
 def test_each_kind_of_fault_in_a_layer_of_ones_own_is_found_by_the_row_that_is_there_for_it(fault, found):
     report = check_layer(Wrong(fault), (3, 2))
     assert found <= {f"{row.witness} {row.name}" for row in report.failures}
+    assert all(bool(row.note) != row.passed for row in report.rows if row.witness == "contract")
+
+
+def test_the_choices_of_a_pooling_layer_are_the_taps_of_its_real_cells():
+    x = np.array([[-1, -5, -2, -9], [-3, -4, -8, -1]], float).reshape(1, 2, 4, 1)
+    for kind, expected in ((MaxPooling2D, [0, 3]), (MinPooling2D, [1, 1])):
+        layer = kind(2).build((2, 4, 1), dtype="float64")
+        layer.forward(x)
+        (chosen,) = layer_pattern(layer)
+        np.testing.assert_array_equal(chosen, np.reshape(expected, (1, 2, 1)))
+    layer = MaxPooling2D(2, strides=1, padding="same").build((2, 4, 1), dtype="float64")
+    layer.forward(x)
+    (chosen,) = layer_pattern(layer)
+    np.testing.assert_array_equal(chosen.ravel(), [0, 1, 3, 2, 0, 0, 1, 0])
 
 
 @pytest.mark.parametrize("parameters", [True, False])
@@ -278,6 +299,14 @@ def test_an_epsilon_in_the_wrong_place_is_found():
     Inside.__name__ = "Adam"
     report = check_optimizer(Inside())
     assert "gradients of 1e-8" in {row.name for row in report.failures}
+    assert {row.name: row.largest > 0.1 for row in report.rows if row.witness == "update rule"} == {
+        "matrix": False,
+        "vector": False,
+        "gradients of 1e-8": True,
+        "matrix, NumPy": False,
+        "vector, NumPy": False,
+        "gradients of 1e-8, NumPy": True,
+    }
 
 
 # -- how errors are measured -------------------------------------------------------------------------------------------
@@ -317,6 +346,11 @@ def test_a_row_tells_the_largest_error_its_place_both_values_and_the_median():
     assert row.median == 0
     assert compare("gradient", "x", got, expected, 0.75).passed
     assert not compare("gradient", "x", got, expected, 0.7499).passed
+
+
+def test_a_row_without_differences_met_no_kinks():
+    row = compare("definition", "x", np.ones(3), np.ones(3), 1.0)
+    assert (row.passed, row.retried, row.skipped) == (True, 0, 0)
 
 
 def test_a_gradient_of_another_shape_is_wrong_and_both_shapes_are_named():
@@ -423,10 +457,10 @@ def test_complex_steps_find_an_error_that_differences_cannot():
 def test_a_function_of_several_arrays_is_checked_in_each_and_none_means_not_compared():
     arrays = [np.random.default_rng(k).standard_normal((2, 3)) for k in range(3)]
 
-    def backward(dout, a, b, c):
-        return dout * b, dout * (a + 1), None
+    def backward(dout, c, a, b):
+        return None, dout * b, dout * (a + 1)
 
-    report = check_function(lambda a, b, c: a * b + c, backward, arrays, names=["a", "b", "c"])
+    report = check_function(lambda c, a, b: a * b + c, backward, arrays, names=["c", "a", "b"])
     assert [(row.name, row.passed) for row in report.rows] == [("inputs", True), ("a", True), ("b", False)]
 
 
