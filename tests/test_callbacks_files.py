@@ -3,6 +3,7 @@
 import csv
 import os
 
+import numpy as np
 import pytest
 from test_callbacks import Adds, data, small_model
 
@@ -128,3 +129,20 @@ def test_what_a_callback_of_ones_own_adds_gets_a_column_whenever_it_comes(tmp_pa
     assert [row["val_f1"] for row in rows] == ["", "", "", "0.5", "", ""]
     assert [row["val_f2"] for row in rows] == ["", "", "", "", "0.75", "0.75"]
     assert [row["epoch"] for row in rows] == ["0", "1"] * 3
+
+
+@pytest.mark.parametrize("weights_only", [False, True])
+def test_a_checkpoint_of_weights_only_leaves_the_optimizers_state_out(weights_only, tmp_path):
+    fit(ModelCheckpoint(tmp_path / "model.npz", save_weights_only=weights_only))
+    with np.load(tmp_path / "model.npz") as file:
+        assert any(name.startswith("optimizer/") for name in file.files) == (not weights_only)
+
+
+@pytest.mark.parametrize(("threshold", "saved"), [(0.4, False), (0.6, True)])
+def test_the_first_save_must_better_the_initial_threshold(threshold, saved, tmp_path):
+    checkpoint = ModelCheckpoint(tmp_path / "model.npz", save_best_only=True, initial_value_threshold=threshold)
+    checkpoint.set_model(small_model())
+    checkpoint.set_params({"metrics": ["loss", "val_loss"]})
+    checkpoint.on_train_begin()
+    checkpoint.on_epoch_end(0, {"loss": 1.0, "val_loss": 0.5})
+    assert (tmp_path / "model.npz").exists() == saved

@@ -257,6 +257,17 @@ def test_memory_does_not_grow_as_shapes_change():
     assert sum(size * len(blocks) for size, blocks in memory._free.items()) == memory._pooled <= memory.LARGEST_POOL
 
 
+def test_memory_that_is_kept_for_later_is_bounded_and_aligned(monkeypatch):
+    from scratchnet.kernels import memory
+
+    monkeypatch.setattr(memory, "LARGEST_POOL", 1 << 20)
+    arrays = [memory.empty((memory.SMALLEST + 1000 * k,), "uint8") for k in range(40)]
+    assert all(a.ctypes.data % memory.ALIGNMENT == 0 for a in arrays)
+    del arrays
+    memory.empty((memory.SMALLEST,), "uint8")
+    assert sum(size * len(blocks) for size, blocks in memory._free.items()) == memory._pooled <= 1 << 20
+
+
 def test_blocks_that_end_in_many_threads_at_once_are_lent_to_one_array_each():
     from scratchnet.kernels import memory
 

@@ -167,3 +167,8 @@ def test_networks_reach_the_studys_accuracy_on_real_images(real_data, make, data
         x_train, y_train, batch_size=128, epochs=epochs, validation_data=(x_test, y_test), verbose=0
     )
     assert history.history["val_accuracy"][-1] >= goal
+
+
+def test_one_seed_shuffles_alike_whatever_weights_the_net_has():
+    one, two = (make((6, 5, 1), 3, seed=4).shuffle_rng.permutation(50).tolist() for make in (net_1, net_2))
+    assert one == two

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scratchnet import Dense, Input, Sequential, optimizers
+from scratchnet.kernels.threads import WORTH_THREADS, limit
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam, Optimizer, get
 
 SHAPES = [(3,), (2, 5), (3, 2, 1, 4), (1,), (129,)]
@@ -461,3 +462,27 @@ def test_the_kernel_runs_where_it_is_wanted_and_can(contiguous, monkeypatch):
         assert (len(ran) == 1) == (wanted and contiguous)
         ran.clear()
     assert Adam().in_one_pass == optimizers.COMPILED
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("rule", RULES)
+def test_two_threads_take_the_very_step_that_one_takes(rule):
+    make, _, options = RULES[rule]
+    (start,), gradients = random_walk(7, [(WORTH_THREADS + 17,)], 3, "float32")
+    ends = []
+    for threads in (1, 2):
+        optimizer, p = make(**options), start.copy()
+        with limit(threads):
+            for grads in gradients:
+                optimizer.update([p], grads)
+        ends.append([a.tobytes() for a in (p, *optimizer.state[0])])
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("make", [SGD, Adagrad, Adadelta, Adam])
+def test_a_refused_first_step_leaves_no_state_behind(make):
+    optimizer = make()
+    with pytest.raises(ValueError, match="shape"):
+        optimizer.update([np.ones(3)], [np.ones(4)])
+    assert (optimizer.iterations, optimizer.state) == (0, [])
+    optimizer.update([np.ones(2)], [np.ones(2)])

@@ -321,3 +321,53 @@ def test_labels_that_gave_different_bits_are_told(tmp_path, page, undrawn):
     results.write(other, {**json.loads(other.read_text()), "history": first["history"]})
     text = report.write(plan, tmp_path).read_text(encoding="utf-8")
     assert "MNIST, 1 epoch on 60,000 images: the same bits" in text
+
+
+# -- the words and the cells against histories made for them ----------------------------------------------------------
+
+
+def change(out, name, **histories):
+    """Put other curves into an experiment's three histories."""
+    for seed in range(3):
+        file = results.path(out, name, seed)
+        result = json.loads(file.read_text())
+        result["history"] |= histories
+        results.write(file, result)
+
+
+def cells(text, start):
+    """Give the cells of the lines that begin so."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith(start)]
+
+
+def test_claims_that_the_numbers_are_against_are_not_found(tmp_path, undrawn):
+    plan = write_all(tmp_path, net_2_cifar10_adam=0.5, net_2_cifar10_adadelta=0.55, net_2_cifar10_adagrad=0.56)
+    change(tmp_path, "net_1-cifar10-adam", val_loss=np.linspace(2, 1, 16).tolist())  # it falls to the end
+    text = report.write(plan, tmp_path).read_text(encoding="utf-8")
+    for claim in ("there the validation loss is lowest", "and then rises", "Adadelta and Adagrad stay", "Adam wins"):
+        ((_, _, verdict),) = cells(text, f"| {claim}")
+        assert verdict.startswith("not found"), claim
+
+
+def test_the_tables_hold_the_numbers_of_the_histories(tmp_path, undrawn):
+    best = {"net_2_cifar10_adam": 0.6, "net_2_cifar10_adam_shuffled_once": 0.5, "net_2_cifar10_adam_standardize": 0.7}
+    plan = write_all(tmp_path, **best, net_1_mnist_adam=0.99, stride1_none_mnist_adam=0.97)
+    change(
+        tmp_path,
+        "net_1-cifar10-adam",
+        val_loss=[2.0, 1.5, 1.0, 1.25, 1.5, *[2.0] * 11],
+        val_accuracy=[0.1, 0.2, 0.4, 0.3, *[0.25] * 12],
+        accuracy=(0.5 + np.arange(16) / 100).tolist(),
+    )
+    text = report.write(plan, tmp_path).read_text(encoding="utf-8")
+    ours = cells(text, "| `net_1-cifar10-adam` | 3 |")[0]
+    assert ours[2:5] == ["0.4000 ± 0.0000 (3, 3, 3)", "0.2500 ± 0.0000", "0.6500 ± 0.0000"]
+    assert ours[5:7] == ["1.0000 ± 0.0000 (3, 3, 3)", "2.0000 ± 0.0000"]
+    stops = [row for row in cells(text, "| `net_1-cifar10-adam` | ") if len(row) == 8]
+    assert stops[1][1:] == ["2", "5, 5, 5", "3, 3, 3", "0.4000 ± 0.0000", "+0.1500", "-1.0000", "69%"]
+    (once,) = cells(text, "| net_2 on CIFAR-10 |")
+    assert float(once[1][:6]) > float(once[2][:6])
+    assert once[3].startswith("**+")
+    assert "standardized 0.7001 ± 0.0001, / 255" in text
+    (max_none,) = cells(text, "| pooling, stride 1: max - none |")
+    assert max_none[4].startswith(("**+", "+"))

@@ -179,6 +179,10 @@ def test_patience_stops_early_and_goes_back_to_the_best_weights(tmp_path, withou
     assert settings["epochs"] == len(val_loss)
     assert settings["result"]["val_loss"] == pytest.approx(min(val_loss), rel=1e-4)
     assert min(val_loss) < val_loss[-1]
+    images, model = datasets.load(str(wrong)), scratchnet.load_model(tmp_path / "run" / "model.npz")
+    x = (images.x_test / 255).astype("float32")[..., None]
+    found = model.evaluate(x, np.eye(4)[images.y_test], batch_size=16, verbose=0)
+    assert found == pytest.approx([settings["result"]["val_loss"], settings["result"]["val_accuracy"]], rel=1e-6)
 
 
 def test_a_folder_that_is_not_empty_is_refused_before_any_work(bars, tmp_path, capsys, monkeypatch):

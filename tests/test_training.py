@@ -25,6 +25,7 @@ from scratchnet.callbacks import Callback
 from scratchnet.kernels.threads import limit
 from scratchnet.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
+from scratchnet.plan import StepWithReLU
 
 K = 3
 
@@ -603,3 +604,53 @@ def test_a_loss_of_thousands_is_still_finite_and_learned_from():
     assert loss > 100
     model.train_on_batch(x, y)
     assert model.test_on_batch(x, y)[0] < loss
+
+
+class SpoilsTheLastStep(Poison):
+    """Spoils a parameter where no later batch of the epoch sees it."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(0 if batch == self.params["steps"] - 1 else -1)
+
+
+def test_weights_that_an_epochs_last_step_spoils_are_not_kept():
+    x, y = data(8)
+    model, poison = compiled(), SpoilsTheLastStep(1, "dense/kernel")
+    with pytest.raises(FloatingPointError, match="dense"):
+        model.fit(x, y, batch_size=4, epochs=2, verbose=0, callbacks=[poison])  # and no validation that would see it
+    assert bits(model) == poison.ends[-1]
+
+
+def test_after_a_loss_that_was_not_finite_the_optimizer_starts_anew():
+    x, y = data(10)
+    model = compiled(Adam(0.01))
+    with pytest.raises(FloatingPointError):
+        model.fit(x, y, batch_size=4, epochs=3, verbose=0, callbacks=[Poison(1, "dense/kernel")])
+    assert (model.optimizer.iterations, model.optimizer.state) == (0, [])
+
+
+def test_train_on_batch_refuses_a_loss_that_is_not_finite_and_moves_nothing():
+    x, y = data(6)
+    model = compiled(Adam())
+    x[3] = np.nan
+    before = bits(model)
+    with pytest.raises(FloatingPointError, match="NaN"):
+        model.train_on_batch(x, y)
+    assert (bits(model), model.optimizer.iterations) == (before, 0)
+
+
+def test_beside_validation_data_a_split_takes_no_image_away():
+    x, y = data(12)
+    model, watch = compiled(SGD(0.0)), Watch()
+    options = {"validation_split": 0.5, "validation_data": data(5, seed=9)}
+    model.fit(x, y, batch_size=1, verbose=0, callbacks=[watch], **options)
+    assert sorted(order_of_samples(model, x, y, watch, 0)) == list(range(12))
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("fuse", [True, False])
+def test_fuse_says_whether_neighbours_run_as_one_step_and_comes_back(fuse, tmp_path):
+    model = compiled(dtype="float32", fuse=fuse)
+    model.save(tmp_path / "model.npz")
+    for found in (model, load_model(tmp_path / "model.npz")):
+        assert any(isinstance(step, StepWithReLU) for step in found.plan.steps) == fuse

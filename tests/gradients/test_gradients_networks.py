@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchnet import Activation, Conv2D, Dense, Flatten, Input, MaxPooling2D, Model, net_1, net_2
+from scratchnet import Activation, Add, Conv2D, Dense, Flatten, Input, MaxPooling2D, Model, net_1, net_2
 from scratchnet.gradcheck import GradientCheckError, check_model
 from scratchnet.gradcheck.networks import _along, in_float64
 from scratchnet.gradcheck.numeric import Numeric
@@ -270,3 +270,22 @@ def test_the_rounding_allowed_follows_the_terms_and_the_shortest_step(terms, siz
     assert next(steps, None) is None
     assert numeric.retried == 1
     assert numeric.rounding == pytest.approx(2 * 2.0**-52 * 2 * size / (1e-5 / 5 / 2))
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_fused_step_writes_into_no_gradient_that_another_way_reads(order):
+    x, dout = (np.random.default_rng(k).standard_normal((2, 5, 4, 1)) for k in (0, 1))
+    grads = []
+    for fuse in (True, False):
+        image = Input((5, 4, 1))
+        skip = Conv2D(1, 2, padding="same")(image)
+        way = Conv2D(1, 3, padding="same", activation="relu")(image)
+        model = Model(image, Add()([way, skip][::order]), seed=0, dtype="float64")
+        model.plan = type(model.plan)(model.nodes, fuse)
+        model.forward(x)
+        upstream = dout.copy()
+        model.backward(upstream)
+        np.testing.assert_array_equal(upstream, dout)
+        grads.append(np.concatenate([g.ravel() for g in model.grads.values()]))
+    np.testing.assert_allclose(grads[0], grads[1], rtol=1e-12)

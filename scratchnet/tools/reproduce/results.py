@@ -33,7 +33,8 @@ Result = dict[str, Any]
 
 NUMBERS_COME_FROM = (
     *("kernels", "layers", "losses", "optimizers", "initializers", "padding"),
-    *("networks", "model", "training", "compiled", "plan", "preprocessing"),
+    *("networks", "model", "training", "compiled", "plan", "checking", "loading", "preprocessing"),
+    *("datasets", "tools/inputs", "tools/reproduce/experiments", "tools/reproduce/trial"),
 )
 
 
