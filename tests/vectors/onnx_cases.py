@@ -24,7 +24,7 @@ def has_vectors() -> bool:
 
 
 needs_onnx = pytest.mark.skipif(
-    not has_vectors(), reason="needs the vectors of the onnx package, 1.22 or later: pip install 'scratchnet[vectors]'"
+    not has_vectors(), reason="needs the vectors of the onnx package, 1.22 or later: pip install '.[vectors]'"
 )
 
 # Modules of the package, without underscores; the loss's was renamed.
