@@ -43,9 +43,8 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any])
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)
         os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    finally:
+        Path(name).unlink(missing_ok=True)      # it has moved, unless something failed or was interrupted
     return path
 
 

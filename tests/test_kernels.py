@@ -254,7 +254,9 @@ def test_memory_does_not_grow_as_shapes_change():
     model.compile()
     for size in [*range(30, 90, 7)] * 3:
         model.train_on_batch(rng.random((size, 12, 12, 3)), np.eye(4)[rng.integers(0, 4, size)])
-    assert sum(size * len(blocks) for size, blocks in memory._free.items()) == memory._pooled <= memory.LARGEST_POOL
+    kept = [block for blocks in memory._free.values() for block in blocks]
+    assert kept
+    assert sum(block.nbytes for block in kept) <= memory.LARGEST_POOL
 
 
 def test_memory_that_is_kept_for_later_is_bounded_and_aligned(monkeypatch):
@@ -265,7 +267,9 @@ def test_memory_that_is_kept_for_later_is_bounded_and_aligned(monkeypatch):
     assert all(a.ctypes.data % memory.ALIGNMENT == 0 for a in arrays)
     del arrays
     memory.empty((memory.SMALLEST,), "uint8")
-    assert sum(size * len(blocks) for size, blocks in memory._free.items()) == memory._pooled <= 1 << 20
+    kept = [block for blocks in memory._free.values() for block in blocks]
+    assert kept
+    assert sum(block.nbytes for block in kept) <= 1 << 20
 
 
 def test_blocks_that_end_in_many_threads_at_once_are_lent_to_one_array_each():
@@ -289,7 +293,21 @@ def test_blocks_that_end_in_many_threads_at_once_are_lent_to_one_array_each():
     [t.join(60) for t in workers]
     assert not faults
     memory.empty((1 << 16,), "float32")
-    assert sum(size * len(blocks) for size, blocks in memory._free.items()) == memory._pooled
+    assert all(block.nbytes == size for size, blocks in memory._free.items() for block in blocks)
+
+
+def test_the_end_of_a_loan_runs_no_line_of_python_where_an_interrupt_could_be_lost():
+    from scratchnet.kernels import memory
+
+    lines = []
+    array = memory.empty((memory.SMALLEST,), "uint8")
+    address = array.ctypes.data
+    before = sys.gettrace()
+    sys.settrace(lambda frame, event, arg: lines.append(frame.f_code.co_name))
+    del array
+    sys.settrace(before)
+    assert not lines
+    assert memory.empty((memory.SMALLEST,), "uint8").ctypes.data == address     # and yet the block came back
 
 
 def test_winograd_is_what_the_default_runs_where_it_suits(monkeypatch):

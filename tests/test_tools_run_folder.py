@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import signal
+import threading
 from datetime import datetime
 from pathlib import Path
 
@@ -80,6 +82,48 @@ def test_a_history_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypat
         run_folder.write_history(tmp_path, {"loss": [2.0, 1.0]})
     assert json.loads((tmp_path / "history.json").read_text()) == {"loss": [2.0]}
     assert {path.name for path in tmp_path.iterdir()} == {"history.json", "history.csv"}
+
+
+def test_an_interrupt_just_after_a_file_has_taken_its_place_is_told_as_such(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def interrupted_replace(source, target):
+        replace(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted_replace)
+    with pytest.raises(KeyboardInterrupt):
+        run_folder.write_settings(tmp_path, {"state": "done"})
+    assert run_folder.read_settings(tmp_path / "model.npz") == {"state": "done"}
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
+
+
+def test_an_interrupt_waits_for_the_end_of_a_block_and_the_handlers_are_as_before():
+    handler = signal.getsignal(signal.SIGINT)
+    done = []
+
+    def write():
+        with run_folder.uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            done.append("written")
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert done == ["written"]
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_block_in_another_thread_runs_as_it_is():
+    done = []
+
+    def work():
+        with run_folder.uninterrupted():
+            done.append("written")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(60)
+    assert done == ["written"]
 
 
 def test_the_model_is_found_by_its_folder_and_by_itself(tmp_path):

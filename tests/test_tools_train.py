@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -273,20 +274,39 @@ def test_a_run_that_is_terminated_says_so_in_its_folder(bars, tmp_path):
     folder = tmp_path / "run"
     words = ["train", "--data", bars, "--batch-size", 8, "--epochs", 1_000_000, "--out", folder]
     command = [sys.executable, "-m", "scratchnet", *map(str, words)]
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        deadline = time.monotonic() + 120
-        while not (folder / "model.npz").exists():
-            assert run.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        run.terminate()
-        line = run.communicate(timeout=60)[1].splitlines()[-1]
-    finally:
-        run.kill()
-    assert run.returncode == 130
-    assert f"interrupted; {folder} holds model and history after epoch" in line
+    env = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")}  # its lock can stay held
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            deadline = time.monotonic() + 120
+            while not (folder / "model.npz").exists():
+                assert run.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            run.terminate()
+            said = run.communicate(timeout=60)[1]
+        finally:
+            run.kill()
+    assert run.returncode == 130, said
+    assert f"interrupted; {folder} holds model and history after epoch" in said.splitlines()[-1]
     assert json.loads((folder / "settings.json").read_text())["state"] == "interrupted"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_waits_until_model_and_history_of_an_epoch_are_written(number, bars, tmp_path, capsys, monkeypatch):
+    write_history = run_folder.write_history
+
+    def interrupted_write(folder, history):
+        if len(history["loss"]) == 2:
+            signal.raise_signal(number)
+        write_history(folder, history)
+
+    monkeypatch.setattr(run_folder, "write_history", interrupted_write)
+    folder = tmp_path / "run"
+    line = refused(capsys, 130, "train", "--data", bars, "--batch-size", 8, "--out", folder)
+    assert f"interrupted; {folder} holds model and history after epoch 2" in line
+    assert len(json.loads((folder / "history.json").read_text())["loss"]) == 2
+    steps = -(-len(datasets.load(str(bars)).x_train) // 8)
+    assert scratchnet.load_model(folder / "model.npz").optimizer.iterations == 2 * steps
 
 
 def test_a_run_interrupted_in_its_first_epoch_says_that_there_is_no_model(bars, tmp_path, capsys, break_off):

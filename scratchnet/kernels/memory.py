@@ -7,7 +7,11 @@ two arrays alive never share a block.
 
 NumPy keeps the owner of an array's memory alive as its `base`, through any chain of views. So the owner of a lent array
 is a small `_Loan`, and the end of the loan is the end of that object. That may come in any thread and at any moment, even
-while `empty` is at work: a loan that ends only puts its block on a pile, and whoever holds the lock sorts the pile in.
+while `empty` is at work: a loan that ends only puts its block on a pile, and the next call of `empty` sorts the pile in.
+
+It must do so without one line of Python. Ctrl-C becomes a KeyboardInterrupt where Python's next line begins, and were that
+a line of `__del__`, Python would print the exception and go on: the training would not stop. So a weak reference watches
+the loan, and what it calls at the end is `append` itself.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import os
 from collections import OrderedDict, deque
 from math import prod
 from threading import Lock
+from weakref import ref
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -25,15 +30,14 @@ LARGEST_POOL = 1 << 29      # bytes kept for later use, in total
 ALIGNMENT = 64              # bytes: a cache line, and the widest vector
 
 _free: OrderedDict[int, list[np.ndarray]] = OrderedDict()   # bytes -> blocks; the sizes used last stand last
-_pooled = 0
-_returned: deque[np.ndarray] = deque()      # append and popleft are atomic
+_returned: deque[_Watch] = deque()      # append and popleft are atomic
 _lock = Lock()
 
 
 def _begin_anew() -> None:
     """Forget all blocks, and a lock that another thread may have held when the process forked: that thread is not here."""
-    global _lock, _pooled
-    _lock, _pooled = Lock(), 0
+    global _lock
+    _lock = Lock()
     _free.clear()
     _returned.clear()
 
@@ -48,31 +52,33 @@ class _Loan:
     def __init__(self, block: np.ndarray, shape: tuple[int, ...], dtype: np.dtype):
         address = block.ctypes.data
         aligned = address + -address % ALIGNMENT
-        self._block = block
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (aligned, False)}
+        self._watch = _Watch(self, _returned.append)
+        self._watch.block = block
 
-    def __del__(self) -> None:
-        _returned.append(self._block)
-        if _lock.acquire(blocking=False):       # to wait here could be to wait for oneself
-            try:
-                _sort_in()
-            finally:
-                _lock.release()
+
+class _Watch(ref[_Loan]):
+    """Lie on the pile when the loan has ended, with its block."""
+
+    block: np.ndarray
+
+
+def _pooled() -> int:
+    """Say how many bytes the free blocks have together."""
+    return sum(size * len(blocks) for size, blocks in _free.items())
 
 
 def _sort_in() -> None:
     """Put what came back among the free blocks, and let go of the oldest sizes when there is too much; under the lock."""
-    global _pooled
     while _returned:
-        block = _returned.popleft()
+        block = _returned.popleft().block
         _free.setdefault(block.nbytes, []).append(block)
         _free.move_to_end(block.nbytes)
-        _pooled += block.nbytes
-    while _pooled > LARGEST_POOL:
+    while _pooled() > LARGEST_POOL:
         size, blocks = next(iter(_free.items()))
-        blocks.pop()
-        _pooled -= size
-        if not blocks:
+        if blocks:
+            blocks.pop()
+        else:
             del _free[size]
 
 
@@ -96,7 +102,6 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     >>> empty((128, 256), "float32").ctypes.data == address
     True
     """
-    global _pooled
     dtype = np.dtype(dtype)
     size = prod(shape) * dtype.itemsize
     if size < SMALLEST:
@@ -108,7 +113,6 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
         blocks = _free.get(size)
         if blocks:
             block = blocks.pop()
-            _pooled -= size
             if not blocks:
                 del _free[size]
     return np.asarray(_Loan(np.empty(size, np.uint8) if block is None else block, shape, dtype))

@@ -39,10 +39,11 @@ class Recorder(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Append the epoch's values and write."""
-        for key, value in (logs or {}).items():
-            self.history.setdefault(key, []).append(float(value))
-        run_folder.write_history(self.folder, self.history)
-        self.model.save(self.folder / run_folder.MODEL)
+        with run_folder.uninterrupted():
+            for key, value in (logs or {}).items():
+                self.history.setdefault(key, []).append(float(value))
+            run_folder.write_history(self.folder, self.history)
+            self.model.save(self.folder / run_folder.MODEL)
 
     @property
     def epochs(self) -> int:
@@ -123,7 +124,7 @@ def end_noted(settings: Mapping[str, Any], recorder: Recorder) -> Iterator[None]
         yield
     except BaseException as error:
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        with suppress(OSError):  # a full disk takes no note, and the first error is the one to tell
+        with suppress(OSError), run_folder.uninterrupted():  # a full disk takes no note; the first error is the one to tell
             run_folder.write_settings(recorder.folder, {**settings, "state": state, "epochs": recorder.epochs})
         raise
 
