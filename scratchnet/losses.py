@@ -165,7 +165,7 @@ class CategoricalCrossentropy(_Crossentropy):
                 f"categorical_crossentropy takes one-hot labels of shape (N, {K}); got {y.dtype} {y.shape}."
                 f" For integer labels: y = one_hot(y, {K}), or loss='sparse_categorical_crossentropy'"
             )
-        if y.dtype.kind not in "fiub" or not np.allclose(y.sum(axis=1), 1, atol=1e-4) or (y < 0).any():
+        if y.dtype.kind not in "fiub" or not (np.abs(y.sum(axis=1) - 1) <= 1e-4).all() or (y < 0).any():
             raise ValueError(
                 f"categorical_crossentropy takes rows of non-negative numbers of sum 1; make them with one_hot(labels, {K})"
             )

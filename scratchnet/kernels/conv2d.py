@@ -7,9 +7,9 @@ NHWC, the runs one image row apart. `gemm.multiply` takes just such strides. One
 scratch array small enough to stay in the processor's cache; images are shared out among threads.
 
 Backward walks groups of images. Each group sums its own dw, and the groups' sums are then added in order: how many
-groups there are depends on the batch and never on the number of threads, so neither do the bits of the result. For dw,
-the columns of a few rows of windows at a time are built after all: a layer of one or three channels has rows of windows
-too short for the kernel. A 1 at the end of each column makes db the last row of dw.
+groups there are depends on the batch and never on the number of threads, so neither do the bits of the result. For dw the image
+is read the other way round: row i of the kernel is a product of its KW·C numbers, one by one, with the gradients of a few
+rows of windows, whose pixels are now what is summed over. db is such a product with a single 1, and the last row of dw.
 
 dx is a convolution of dout with the kernel turned round. At stride S the pixels of x fall into S × S phases by what
 taps of the kernel can reach them: at stride 2 with a 3 × 3 kernel, even pixels are met by taps 0 and 2, odd ones by tap
@@ -28,7 +28,7 @@ from scratchnet.kernels.memory import empty, plain
 from scratchnet.kernels.threads import groups_of, run
 from scratchnet.padding import Pads, window_output_shape
 
-STRIP = 1 << 14            # numbers of a strip's columns: they stay in the cache
+STRIP = 1 << 15            # numbers of the gradients that dw reads at a time, row of the kernel after row: they stay in the cache
 
 
 @jit
@@ -48,19 +48,6 @@ def _forward(first, last, x, w, b, out, SH, SW, top, left, Hp, Wp, OH, OW, floor
 
 
 @jit
-def _columns(image, top, pixels, width, OW, SH, SW, Wp, C, KH, KW, cols):
-    """Lay the windows of some pixels out as im2col does, each row with a 1 at its end: -> (pixels, KH·KW·C + 1)."""
-    for k in range(pixels):
-        start = ((top + k // OW) * SH * Wp + k % OW * SW) * C
-        row = cols[k * width : (k + 1) * width]
-        for i in range(KH):
-            source, part = image[start + i * Wp * C : start + (i * Wp + KW) * C], row[i * KW * C : (i + 1) * KW * C]
-            for j in range(KW * C):
-                part[j] = source[j]
-        row[width - 1] = 1
-
-
-@jit
 def _backward(
     first, last, dout, out, masked, x, w_phases, phases, dx, need_dx, dws, KH, KW, SH, SW, top, left, Hp, Wp, Hd, Wd, none
 ):
@@ -68,23 +55,29 @@ def _backward(
     N, H, C = len(x), x.shape[1], (width - 1) // (KH * KW)
     W, OH, OW = x.shape[2] // C, dout.shape[1], dout.shape[2] // F
     PT, PL = (KH - 1) // SH, (KW - 1) // SW
-    strip = min(OH, max(1, STRIP // (width * OW)))
-    zeros = np.zeros(C, x.dtype)
+    strip = max(1, STRIP // (OW * F))
+    zeros, one = np.zeros(C, x.dtype), np.ones(1, x.dtype)
     image, d = np.zeros(Hp * Wp * C, x.dtype), np.zeros(Hd * Wd * F, x.dtype)
-    cols = np.empty(strip * OW * width, x.dtype)
     for g in range(first, last):
         for n in range(g * N // G, (g + 1) * N // G):
             place(x, n, image, (top * Wp + left) * C, Wp * C)
             place_gradient(dout, out, masked, n, d, (PT * Wd + PL) * F, Wd * F)
             for oh in range(0, OH, strip):
-                rows = min(strip, OH - oh)
-                _columns(image, oh, rows * OW, width, OW, SH, SW, Wp, C, KH, KW, cols)
+                rows, start = min(strip, OH - oh), ((PT + oh) * Wd + PL) * F
+                for i in range(KH):
+                    multiply(
+                        image, (oh * SH + i) * Wp * C, 1, SH * Wp * C, SW * C,
+                        d, start, Wd * F, F,
+                        dws, (g * width + i * KW * C) * F, F,
+                        dws, (g * width + i * KW * C) * F, F,
+                        KW * C, F, rows, OW, none,
+                    )  # fmt: skip
                 multiply(
-                    cols, 0, 1, OW * width, width,
-                    d, ((PT + oh) * Wd + PL) * F, Wd * F, F,
-                    dws, g * width * F, F,
-                    dws, g * width * F, F,
-                    width, F, rows, OW, none,
+                    one, 0, 0, 0, 0,
+                    d, start, Wd * F, F,
+                    dws, (g * width + width - 1) * F, F,
+                    dws, (g * width + width - 1) * F, F,
+                    1, F, rows, OW, none,
                 )  # fmt: skip
             if need_dx:
                 for h in range(H):

@@ -119,8 +119,8 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
 
 
 def plain(array: np.ndarray) -> np.ndarray:
-    """Give `array` itself when it is C-contiguous and writeable, else a copy that is: what kernels are compiled for.
+    """Give `array` itself when it is C-contiguous, aligned and writeable, else a copy that is: what kernels are compiled for.
 
     numba compiles a kernel anew for every other layout, and the vector kernel counts on this one.
     """
-    return np.require(array, requirements=["C", "W"])
+    return array if array.flags.carray else np.array(array, order="C")

@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import pairwise
@@ -137,6 +137,6 @@ def run(kernel: Callable[..., None], work: int, tasks: int, *arguments: Any) -> 
         raise
     finally:
         working = [helper for helper in helpers if not helper.cancel()]     # nothing is left for one that has not begun
-        wait(working)                               # nobody writes once we have returned
-    for helper in working:
-        helper.result()                             # raises what was raised there
+        failures = [helper.exception() for helper in working]               # waits: nobody writes once we have returned
+    for failure in filter(None, failures):
+        raise failure

@@ -38,6 +38,8 @@ Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016)
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from scratchnet.kernels.dense import dense_forward
@@ -247,15 +249,20 @@ def suits(w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
     return square and w_shape[2] % WHOLE == 0 and w_shape[3] % WHOLE == 0
 
 
+@cache
+def _on_all_taps(algorithm: Algorithm, dtype: np.dtype) -> np.ndarray:
+    """Make one matrix of G on rows and G on columns, for all nine taps: -> (R, 9)."""
+    return np.kron(algorithm.G, algorithm.G).astype(dtype)
+
+
 def _turn(algorithm: Algorithm, w: np.ndarray) -> np.ndarray:
-    """U = G w Gᵀ: (3, 3, C, F) -> (R, C, F). G on rows and G on columns are one matrix, (R, 9), on all nine taps."""
-    return dense_forward(np.kron(algorithm.G, algorithm.G).astype(w.dtype), w.reshape(9, -1), None).reshape(-1, *w.shape[2:])
+    """U = G w Gᵀ: (3, 3, C, F) -> (R, C, F)."""
+    return dense_forward(_on_all_taps(algorithm, w.dtype), w.reshape(9, -1), None).reshape(-1, *w.shape[2:])
 
 
 def _turn_back(algorithm: Algorithm, du: np.ndarray) -> np.ndarray:
     """Give dw = Gᵀ dU G, the transpose of `_turn`: (R, C, F) -> (3, 3, C, F)."""
-    matrix = np.kron(algorithm.G, algorithm.G).T.astype(du.dtype)
-    return dense_forward(matrix, du.reshape(len(du), -1), None).reshape(3, 3, *du.shape[1:])
+    return dense_forward(_on_all_taps(algorithm, du.dtype).T, du.reshape(len(du), -1), None).reshape(3, 3, *du.shape[1:])
 
 
 def _tiling(algorithm: Algorithm, OH: int, OW: int) -> tuple[int, ...]:

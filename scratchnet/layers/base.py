@@ -251,13 +251,14 @@ class Layer:
             raise ValueError(f"{self}: dout belongs to a batch of {len(dout)}, but the last forward had {self.batch}")
 
     def _check_batch(self, what: str, array: np.ndarray, shape: Shape) -> None:
+        if isinstance(array, np.ndarray) and array.shape[1:] == shape and array.dtype == self.dtype:
+            return
         expected = f"{self.dtype} of shape (N, {', '.join(map(str, shape))})"
         if not isinstance(array, np.ndarray):
             raise ValueError(f"{self}: {what} is a NumPy array, {expected}; got {type(array).__name__}")
         if array.shape[1:] != shape:
             raise ValueError(f"{self}: {what} is {expected}; got {array.shape}. For images of another shape build it anew")
-        if array.dtype != self.dtype:
-            raise ValueError(f"{self}: {what} is {expected}; got {array.dtype}. Convert with {what}.astype({str(self.dtype)!r})")
+        raise ValueError(f"{self}: {what} is {expected}; got {array.dtype}. Convert with {what}.astype({str(self.dtype)!r})")
 
     def cached(self, dout: np.ndarray) -> tuple[Any, ...]:
         """Give what forward kept, or say that forward comes first, or that dout is not of its output."""
