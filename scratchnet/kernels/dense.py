@@ -71,7 +71,7 @@ def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: b
     partial = empty((max(1, min(SLICES, D // SLICE)), N, U), x.dtype)
     partial.fill(0)
     run(_forward, N * D * U, len(partial), plain(x), plain(w), partial, x.dtype.type(-np.inf))
-    out = partial.sum(axis=0)
+    out = partial.sum(axis=0) if len(partial) > 1 else partial[0]
     if b is not None:
         out += b
     return np.maximum(out, 0, out=out) if relu else out

@@ -194,15 +194,17 @@ def _sum(dout, out, masked, start, pixels, F, db):
 
 
 @jit
-def _backward(first, last, which, dout, out, masked, x, ut, runs, dx, need_dx, dus, dbs, N, sizes, tiling, together, none):
+def _backward(first, last, which, dout, out, masked, x, ut, runs, gt, dx, need_dx, dws, dbs, N, sizes, tiling, together, none):
     H, W, C, OH, OW, F, _, _ = sizes
     m, L, K, TH, TW, _ = tiling
-    G, D = len(dbs), len(ut)
+    G, R = len(dbs), len(ut)
     v, dv = np.empty(K * K * together * C, x.dtype), np.empty(K * K * together * C, x.dtype)
-    dm = np.empty(K * K * together * F, x.dtype)
+    dm, du = np.empty(K * K * together * F, x.dtype), np.empty(R * C * F, x.dtype)
     patch = np.empty(max(L * L * C, m * m * F), x.dtype)
-    zeros = np.zeros(C, x.dtype)
+    zeros = np.zeros(C * F, x.dtype)
     for g in range(first, last):
+        for k in range(len(du)):
+            du[k] = 0
         begun = g * N // G          # images before this one are in work
         end = (g + 1) * N // G * TH * TW
         for q in range(begun * TH * TW, end, together):
@@ -221,8 +223,8 @@ def _backward(first, last, which, dout, out, masked, x, ut, runs, dx, need_dx, d
                 multiply(
                     v, p * tiles * C, 1, 0, C,
                     dm, p * tiles * F, 0, F,
-                    dus, (g * D + shared) * C * F, F,
-                    dus, (g * D + shared) * C * F, F,
+                    du, shared * C * F, F,
+                    du, shared * C * F, F,
                     C, F, 1, count * tiles, none,
                 )  # fmt: skip
                 if need_dx:
@@ -235,6 +237,7 @@ def _backward(first, last, which, dout, out, masked, x, ut, runs, dx, need_dx, d
                     )  # fmt: skip
             if need_dx:
                 _put_together(which, dv, dx, sizes, tiling, q, tiles, patch, none)
+        multiply(gt, 0, R, 0, 1, du, 0, 0, C * F, zeros, 0, 0, dws, g * 9 * C * F, C * F, 9, C * F, 1, R, none)
 
 
 def suits(w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
@@ -258,11 +261,6 @@ def _on_all_taps(algorithm: Algorithm, dtype: np.dtype) -> np.ndarray:
 def _turn(algorithm: Algorithm, w: np.ndarray) -> np.ndarray:
     """U = G w Gᵀ: (3, 3, C, F) -> (R, C, F)."""
     return dense_forward(_on_all_taps(algorithm, w.dtype), w.reshape(9, -1), None).reshape(-1, *w.shape[2:])
-
-
-def _turn_back(algorithm: Algorithm, du: np.ndarray) -> np.ndarray:
-    """Give dw = Gᵀ dU G, the transpose of `_turn`: (R, C, F) -> (3, 3, C, F)."""
-    return dense_forward(_on_all_taps(algorithm, du.dtype).T, du.reshape(len(du), -1), None).reshape(3, 3, *du.shape[1:])
 
 
 def _tiling(algorithm: Algorithm, OH: int, OW: int) -> tuple[int, ...]:
@@ -310,16 +308,16 @@ def conv2d_backward(
     which = choose(strides[0], OH, OW)
     algorithm = ALGORITHMS[which]
     ut = np.ascontiguousarray(_turn(algorithm, w).swapaxes(1, 2))           # (R, C, F) -> (R, F, C)
-    groups = groups_of(N, ut.size)
-    dus, dbs = empty((groups, len(ut), C, F), dtype), np.zeros((groups, F), dtype)
-    dus.fill(0)
+    gt = np.ascontiguousarray(_on_all_taps(algorithm, dtype).T)
+    groups = groups_of(N, w.size)
+    dws, dbs = empty((groups, *w.shape), dtype), np.zeros((groups, F), dtype)
     dx = empty(x.shape if need_dx else (0,), dtype)
     sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(algorithm, OH, OW)
     dout = plain(dout)
     out = dout if relu_out is None else plain(relu_out)
     run(
         _backward, 2 * dout.size * w[..., 0].size, groups,
-        (0,) * which, dout.reshape(-1), out.reshape(-1), relu_out is not None, plain(x).reshape(-1), ut, runs_of(which),
-        dx.reshape(-1), need_dx, dus, dbs, N, sizes, tiling, _together(algorithm, C, F), dtype.type(-np.inf),
+        (0,) * which, dout.reshape(-1), out.reshape(-1), relu_out is not None, plain(x).reshape(-1), ut, runs_of(which), gt,
+        dx.reshape(-1), need_dx, dws, dbs, N, sizes, tiling, _together(algorithm, C, F), dtype.type(-np.inf),
     )  # fmt: skip
-    return dx if need_dx else None, _turn_back(algorithm, dus.sum(axis=0)), dbs.sum(axis=0)
+    return dx if need_dx else None, dws.sum(axis=0), dbs.sum(axis=0)
