@@ -69,6 +69,22 @@ def ones(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 KNOWN: dict[str, Initializer] = {f.__name__: f for f in (glorot_uniform, he_uniform, zeros, ones)}
 
 
+def get(initializer: Any) -> Initializer:
+    """Find an initializer by name, or take a function of (shape, rng) as it is.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name; it lists the known ones. For what is neither.
+    """
+    if callable(initializer):
+        return initializer
+    if not isinstance(initializer, str) or initializer not in KNOWN:
+        known = ", ".join(map(repr, KNOWN))
+        raise ValueError(f"unknown initializer {initializer!r}; known are {known}, or give a function of (shape, rng)")
+    return KNOWN[initializer]
+
+
 def initialize(initializer: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Make an array of `shape` with an initializer given by name or as a function of (shape, rng).
 
@@ -77,11 +93,7 @@ def initialize(initializer: Any, shape: tuple[int, ...], rng: np.random.Generato
     ValueError
         For an unknown name, or a function that gives another shape.
     """
-    if isinstance(initializer, str):
-        if initializer not in KNOWN:
-            raise ValueError(f"unknown initializer {initializer!r}; known are {', '.join(map(repr, KNOWN))}")
-        initializer = KNOWN[initializer]
-    values = np.asarray(initializer(shape, rng))
+    values = np.asarray(get(initializer)(shape, rng))
     if values.shape != shape:
         raise ValueError(f"the initializer gave {values.shape} for a parameter of shape {shape}")
     return values

@@ -17,6 +17,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from scratchnet.interrupts import uninterrupted
+
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any]) -> Path:
     """Let `write` fill a file that then takes its place at `path` in one step; on any failure `path` stays as it was.
@@ -33,18 +35,19 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any])
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)      # it has moved, unless something failed or was interrupted
+    with uninterrupted():
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(name, 0o666 & ~umask)
+            os.replace(name, path)
+        finally:
+            Path(name).unlink(missing_ok=True)      # it has moved, unless something failed
     return path
 
 

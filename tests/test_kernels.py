@@ -272,6 +272,18 @@ def test_memory_that_is_kept_for_later_is_bounded_and_aligned(monkeypatch):
     assert sum(block.nbytes for block in kept) <= 1 << 20
 
 
+def test_a_block_too_large_to_be_kept_goes_back_to_the_system_and_pushes_no_other_out(monkeypatch):
+    from scratchnet.kernels import memory
+
+    monkeypatch.setattr(memory, "LARGEST", memory.SMALLEST + memory.ALIGNMENT)
+    small, large = memory.empty((memory.SMALLEST,), "uint8"), memory.empty((3 * memory.SMALLEST,), "uint8")
+    assert large.ctypes.data % memory.ALIGNMENT == 0
+    address = small.ctypes.data
+    del small, large
+    assert all(watch.block.nbytes <= memory.LARGEST for watch in memory._returned)
+    assert memory.empty((memory.SMALLEST,), "uint8").ctypes.data == address
+
+
 def test_blocks_that_end_in_many_threads_at_once_are_lent_to_one_array_each():
     from scratchnet.kernels import memory
 

@@ -3,8 +3,6 @@
 import csv
 import json
 import os
-import signal
-import threading
 from datetime import datetime
 from pathlib import Path
 
@@ -96,34 +94,6 @@ def test_an_interrupt_just_after_a_file_has_taken_its_place_is_told_as_such(tmp_
         run_folder.write_settings(tmp_path, {"state": "done"})
     assert run_folder.read_settings(tmp_path / "model.npz") == {"state": "done"}
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
-
-
-def test_an_interrupt_waits_for_the_end_of_a_block_and_the_handlers_are_as_before():
-    handler = signal.getsignal(signal.SIGINT)
-    done = []
-
-    def write():
-        with run_folder.uninterrupted():
-            signal.raise_signal(signal.SIGINT)
-            done.append("written")
-
-    with pytest.raises(KeyboardInterrupt):
-        write()
-    assert done == ["written"]
-    assert signal.getsignal(signal.SIGINT) is handler
-
-
-def test_a_block_in_another_thread_runs_as_it_is():
-    done = []
-
-    def work():
-        with run_folder.uninterrupted():
-            done.append("written")
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join(60)
-    assert done == ["written"]
 
 
 def test_the_model_is_found_by_its_folder_and_by_itself(tmp_path):

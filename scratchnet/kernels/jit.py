@@ -20,6 +20,8 @@ import numba
 import platformdirs
 from numba.core import event
 
+from scratchnet.interrupts import uninterrupted
+
 config: Any = numba.config        # numba makes its settings attributes at run time
 COMPILED = not config.DISABLE_JIT
 
@@ -51,9 +53,18 @@ def jit(function: Callable) -> Any:
     before = config.CACHE_DIR
     config.CACHE_DIR = str(CACHE) if CACHED else before
     try:
-        return numba.njit(cache=CACHED, nogil=True, error_model="numpy")(function)
+        kernel: Any = numba.njit(cache=CACHED, nogil=True, error_model="numpy")(function)
     finally:
         config.CACHE_DIR = before
+    if COMPILED:
+        compile_or_load = kernel.compile
+
+        def undisturbed(signature: Any) -> Any:
+            with uninterrupted():       # what LLVM calls meanwhile would lose an interrupt, and leave half a kernel
+                return compile_or_load(signature)
+
+        kernel.compile = undisturbed
+    return kernel
 
 
 class _Announcement(event.Listener):

@@ -27,6 +27,7 @@ from numpy.typing import DTypeLike
 
 SMALLEST = 1 << 16          # bytes; below this the system's allocator is as quick
 LARGEST_POOL = 1 << 29      # bytes kept for later use, in total
+LARGEST = LARGEST_POOL // 4 # bytes of a block that is kept; a larger one would push all others out
 ALIGNMENT = 64              # bytes: a cache line, and the widest vector
 
 _free: OrderedDict[int, list[np.ndarray]] = OrderedDict()   # bytes -> blocks; the sizes used last stand last
@@ -53,8 +54,10 @@ class _Loan:
         address = block.ctypes.data
         aligned = address + -address % ALIGNMENT
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (aligned, False)}
-        self._watch = _Watch(self, _returned.append)
-        self._watch.block = block
+        self._block = block
+        if block.nbytes <= LARGEST:
+            self._watch = _Watch(self, _returned.append)
+            self._watch.block = block
 
 
 class _Watch(ref[_Loan]):

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet import reference
+from scratchnet import initializers, reference
 from scratchnet.initializers import config_name, initialize
 from scratchnet.kernels import conv2d as fused
 from scratchnet.kernels.im2col import col2im, im2col
@@ -125,7 +125,8 @@ class Conv2D(Layer):
         self.padding = padding
         self.activation = activation_layer(activation)
         self.use_bias = bool(use_bias)
-        self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
         check_window(self.kernel_size, self.padding)
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet import reference
+from scratchnet import initializers, reference
 from scratchnet.initializers import config_name, initialize
 from scratchnet.kernels import dense as fused
 from scratchnet.layers.activations import activation_layer
@@ -88,7 +88,8 @@ class Dense(Layer):
         self.units = int(units)
         self.activation = activation_layer(activation)
         self.use_bias = bool(use_bias)
-        self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
         """(D,) -> (U,)."""

@@ -17,10 +17,7 @@ import csv
 import io
 import json
 import re
-import signal
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -58,27 +55,6 @@ def start(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in (MODEL, HISTORY_JSON, HISTORY_CSV, SETTINGS, *FIGURES):
         (folder / name).unlink(missing_ok=True)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let the block come to its end first when Ctrl-C or ``kill`` arrives: files that belong together stay together."""
-    if threading.current_thread() is not threading.main_thread():   # the only one that is interrupted, or may arrange it
-        yield
-        return
-    arrived: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number, handler in handlers.items():
-        if callable(handler):
-            signal.signal(number, lambda number, frame: arrived.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            if callable(handler):
-                signal.signal(number, handler)
-        if arrived:
-            signal.raise_signal(arrived[0])
 
 
 def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from scratchnet import datasets, networks, optimizers, plotting, preprocessing
 from scratchnet._version import __version__
 from scratchnet.callbacks import Callback, EarlyStopping
+from scratchnet.interrupts import uninterrupted
 from scratchnet.model import Model
 from scratchnet.tools import inputs, run_folder
 
@@ -39,7 +40,7 @@ class Recorder(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Append the epoch's values and write."""
-        with run_folder.uninterrupted():
+        with uninterrupted():
             for key, value in (logs or {}).items():
                 self.history.setdefault(key, []).append(float(value))
             run_folder.write_history(self.folder, self.history)
@@ -124,7 +125,7 @@ def end_noted(settings: Mapping[str, Any], recorder: Recorder) -> Iterator[None]
         yield
     except BaseException as error:
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        with suppress(OSError), run_folder.uninterrupted():  # a full disk takes no note; the first error is the one to tell
+        with suppress(OSError), uninterrupted():  # a full disk takes no note; the first error is the one to tell
             run_folder.write_settings(recorder.folder, {**settings, "state": state, "epochs": recorder.epochs})
         raise
 

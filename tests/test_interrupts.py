@@ -1,0 +1,127 @@
+"""An interrupt comes where it does no harm, and is never lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+
+import pytest
+
+from scratchnet.interrupts import uninterrupted
+from scratchnet.serialization import write_text
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+def test_an_interrupt_waits_for_the_end_of_a_block_and_the_handlers_are_as_before():
+    handler = signal.getsignal(signal.SIGINT)
+    done = []
+
+    def write():
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            done.append("written")
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert done == ["written"]
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_block_in_another_thread_runs_as_it_is():
+    done = []
+
+    def work():
+        with uninterrupted():
+            done.append("written")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(60)
+    assert done == ["written"]
+
+
+def test_an_interrupt_within_a_block_within_a_block_waits_for_the_outer_one():
+    done = []
+
+    def write():
+        with uninterrupted():
+            with uninterrupted():
+                signal.raise_signal(signal.SIGINT)
+            done.append("written")
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert done == ["written"]
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 4])
+def test_an_interrupt_between_two_handlers_leaves_none_behind(call, monkeypatch):
+    choose, calls = signal.signal, []
+    choose(signal.SIGTERM, signal.default_int_handler)
+    handlers = [signal.getsignal(number) for number in SIGNALS]
+
+    def interrupted_choice(number, handler):
+        choose(number, handler)
+        calls.append(number)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(signal, "signal", interrupted_choice)
+    try:
+        with pytest.raises(KeyboardInterrupt), uninterrupted():
+            pass
+        assert [signal.getsignal(number) for number in SIGNALS] == handlers
+    finally:
+        choose(signal.SIGTERM, signal.SIG_DFL)
+
+
+def test_an_interrupt_while_a_file_is_begun_leaves_no_part_of_it(tmp_path, monkeypatch):
+    begin = tempfile.mkstemp
+
+    def interrupted_begin(**words):
+        signal.raise_signal(signal.SIGINT)
+        return begin(**words)
+
+    monkeypatch.setattr(tempfile, "mkstemp", interrupted_begin)
+    with pytest.raises(KeyboardInterrupt):
+        write_text(tmp_path / "letter.txt", "all of it")
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+COMPILES = """
+import json, signal
+import numpy as np
+from numba.core import codegen
+hook, calls = codegen.CPUCodeLibrary._object_compiled_hook, []
+
+def interrupted_hook(*args):        # LLVM calls this one, and drops what it raises
+    calls.append(1)
+    if len(calls) == 1:
+        signal.raise_signal(signal.SIGINT)
+    return hook(*args)
+
+codegen.CPUCodeLibrary._object_compiled_hook = interrupted_hook
+from scratchnet.kernels import updates
+said = []
+for _ in range(2):
+    p, g = np.ones(8), np.ones(8)
+    try:
+        updates.one_pass(updates.sgd, p, g, [np.zeros(8)], 0.5, 0.0, False)
+        said.append(p[0])
+    except KeyboardInterrupt:
+        said.append("interrupted")
+print(json.dumps([len(calls) > 0, *said]))
+"""
+
+
+@pytest.mark.compiled
+def test_an_interrupt_while_a_kernel_is_compiled_is_not_lost_and_the_kernel_is_whole(tmp_path):
+    env = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")}
+    env["NUMBA_CACHE_DIR"] = str(tmp_path)
+    done = subprocess.run([sys.executable, "-c", COMPILES], env=env, capture_output=True, text=True, timeout=120, check=True)
+    assert json.loads(done.stdout) == [True, "interrupted", 0.5]
+    assert "ignored" not in done.stderr
