@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 SMALLEST = 1 << 16          # bytes; below this the system's allocator is as quick
-LARGEST_POOL = 1 << 29      # bytes kept for later use, in total
+LARGEST_POOL = 1 << 29      # bytes kept for later use, in total; what came back since the last call lies beside them
 LARGEST = LARGEST_POOL // 4 # bytes of a block that is kept; a larger one would push all others out
 ALIGNMENT = 64              # bytes: a cache line, and the widest vector
 
