@@ -24,7 +24,7 @@ from scratchnet.kernels import winograd
 from scratchnet.kernels.gemm import multiply
 from scratchnet.kernels.images import place, place_gradient
 from scratchnet.kernels.jit import jit
-from scratchnet.kernels.memory import empty, plain
+from scratchnet.kernels.memory import empty, plain, scratch
 from scratchnet.kernels.threads import groups_of, run
 from scratchnet.padding import Pads, window_output_shape
 
@@ -34,7 +34,8 @@ STRIP = 1 << 15            # numbers of the gradients that dw reads at a time, r
 @jit
 def _forward(first, last, x, w, b, out, SH, SW, top, left, Hp, Wp, OH, OW, floor):
     KH, KW, C, F = w.shape
-    image = np.zeros(Hp * Wp * C, x.dtype)
+    image = scratch(Hp * Wp * C, x)
+    image[:] = 0
     for n in range(first, last):
         place(x, n, image, (top * Wp + left) * C, Wp * C)
         for oh in range(OH):
@@ -57,7 +58,8 @@ def _backward(
     PT, PL = (KH - 1) // SH, (KW - 1) // SW
     strip = max(1, STRIP // (OW * F))
     zeros, one = np.zeros(C, x.dtype), np.ones(1, x.dtype)
-    image, d = np.zeros(Hp * Wp * C, x.dtype), np.zeros(Hd * Wd * F, x.dtype)
+    image, d = scratch(Hp * Wp * C, x), scratch(Hd * Wd * F, x)
+    image[:], d[:] = 0, 0
     for g in range(first, last):
         for n in range(g * N // G, (g + 1) * N // G):
             place(x, n, image, (top * Wp + left) * C, Wp * C)

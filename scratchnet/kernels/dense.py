@@ -12,7 +12,7 @@ import numpy as np
 
 from scratchnet.kernels.gemm import ROWS, multiply
 from scratchnet.kernels.jit import jit
-from scratchnet.kernels.memory import empty, plain
+from scratchnet.kernels.memory import empty, plain, scratch
 from scratchnet.kernels.threads import run
 
 SLICES = 16         # of the inputs in forward, at most, each with a sum of its own
@@ -41,7 +41,7 @@ def _forward(first, last, x, w, partial, lowest):
 def _backward(first, last, dout, x, w, dw, dx, need_dx, zeros, lowest):
     N, D = x.shape
     U = dout.shape[1]
-    turned = np.empty((U, BLOCK), w.dtype)
+    turned = scratch(U * BLOCK, w).reshape(U, BLOCK)
     for task in range(first, last):
         d = task * BLOCK
         m = min(BLOCK, D - d)

@@ -25,6 +25,8 @@ from weakref import ref
 import numpy as np
 from numpy.typing import DTypeLike
 
+from scratchnet.kernels.jit import jit
+
 SMALLEST = 1 << 16          # bytes; below this the system's allocator is as quick
 LARGEST_POOL = 1 << 29      # bytes kept for later use, in total; what came back since the last call lies beside them
 LARGEST = LARGEST_POOL // 4 # bytes of a block that is kept; a larger one would push all others out
@@ -127,3 +129,11 @@ def plain(array: np.ndarray) -> np.ndarray:
     numba compiles a kernel anew for every other layout, and the vector kernel counts on this one.
     """
     return array if array.flags.carray else np.array(array, order="C")
+
+
+@jit
+def scratch(size, like):
+    """Make a kernel's own memory of `size` numbers, which begins where a cache line does, so that no vector lies in two."""
+    block = np.empty(size + ALIGNMENT // like.itemsize, like.dtype)
+    skip = -block.ctypes.data % ALIGNMENT // like.itemsize
+    return block[skip : skip + size]

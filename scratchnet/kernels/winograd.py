@@ -44,8 +44,9 @@ import numpy as np
 
 from scratchnet.kernels.dense import dense_forward
 from scratchnet.kernels.gemm import ROWS, make_sandwich, multiply
+from scratchnet.kernels.images import fetch
 from scratchnet.kernels.jit import jit
-from scratchnet.kernels.memory import empty, plain
+from scratchnet.kernels.memory import empty, plain, scratch
 from scratchnet.kernels.threads import groups_of, run
 from scratchnet.kernels.toom_cook import ALGORITHMS, Algorithm, choose, runs_of, transposed
 from scratchnet.padding import Pads, window_output_shape
@@ -105,13 +106,17 @@ def _take_apart(which, x, sizes, tiling, first, tiles, v, patch, none):
 
 @jit
 def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, floor, none):
-    _, _, C, OH, OW, F, _, _ = sizes
+    H, W, C, OH, OW, F, _, _ = sizes
     m, L, K, TH, TW, _ = tiling
-    v, mm = np.empty(K * K * together * C, x.dtype), np.empty(K * K * together * F, x.dtype)
-    patch = np.empty(max(L * L * C, m * m * F), x.dtype)
+    v, mm = scratch(K * K * together * C, x), scratch(K * K * together * F, x)
+    patch = scratch(max(L * L * C, m * m * F), x)
     zeros = np.zeros(F, x.dtype)
+    begun = first                   # images before this one are in work
     for q in range(first * TH * TW, last * TH * TW, together):
         tiles = min(together, last * TH * TW - q)
+        while begun * TH * TW < q + tiles:
+            patch[0] = fetch(x, begun * H * W * C, (begun + 1) * H * W * C)
+            begun += 1
         _take_apart(which, x, sizes, tiling, q, tiles, v, patch, none)
         for r in range(len(runs)):
             p, count, shared = runs[r]
@@ -198,9 +203,9 @@ def _backward(first, last, which, dout, out, masked, x, ut, runs, gt, dx, need_d
     H, W, C, OH, OW, F, _, _ = sizes
     m, L, K, TH, TW, _ = tiling
     G, R = len(dbs), len(ut)
-    v, dv = np.empty(K * K * together * C, x.dtype), np.empty(K * K * together * C, x.dtype)
-    dm, du = np.empty(K * K * together * F, x.dtype), np.empty(R * C * F, x.dtype)
-    patch = np.empty(max(L * L * C, m * m * F), x.dtype)
+    v, dv = scratch(K * K * together * C, x), scratch(K * K * together * C, x)
+    dm, du = scratch(K * K * together * F, x), scratch(R * C * F, x)
+    patch = scratch(max(L * L * C, m * m * F), x)
     zeros = np.zeros(C * F, x.dtype)
     for g in range(first, last):
         for k in range(len(du)):
@@ -210,6 +215,7 @@ def _backward(first, last, which, dout, out, masked, x, ut, runs, gt, dx, need_d
         for q in range(begun * TH * TW, end, together):
             tiles = min(together, end - q)
             while begun * TH * TW < q + tiles:
+                patch[0] = fetch(x, begun * H * W * C, (begun + 1) * H * W * C)
                 _sum(dout, out, masked, begun * OH * OW * F, OH * OW, F, dbs[g])
                 if need_dx:
                     image = dx[begun * H * W * C : (begun + 1) * H * W * C]
