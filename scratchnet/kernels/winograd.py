@@ -203,7 +203,7 @@ def _backward(first, last, which, dout, out, masked, x, ut, runs, gt, dx, need_d
     H, W, C, OH, OW, F, _, _ = sizes
     m, L, K, TH, TW, _ = tiling
     G, R = len(dbs), len(ut)
-    v, dv = scratch(K * K * together * C, x), scratch(K * K * together * C, x)
+    v = scratch(K * K * together * C, x)        # and dV, which takes its place product by product
     dm, du = scratch(K * K * together * F, x), scratch(R * C * F, x)
     patch = scratch(max(L * L * C, m * m * F), x)
     zeros = np.zeros(C * F, x.dtype)
@@ -238,11 +238,11 @@ def _backward(first, last, which, dout, out, masked, x, ut, runs, gt, dx, need_d
                         dm, p * tiles * F, F, 0, 1,
                         ut, shared * F * C, 0, C,
                         zeros, 0, 0,
-                        dv, p * tiles * C, C,
+                        v, p * tiles * C, C,
                         count * tiles, C, 1, F, none,
                     )  # fmt: skip
             if need_dx:
-                _put_together(which, dv, dx, sizes, tiling, q, tiles, patch, none)
+                _put_together(which, v, dx, sizes, tiling, q, tiles, patch, none)
         multiply(gt, 0, R, 0, 1, du, 0, 0, C * F, zeros, 0, 0, dws, g * 9 * C * F, C * F, 9, C * F, 1, R, none)
 
 
