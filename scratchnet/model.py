@@ -90,7 +90,8 @@ class Model(Training):
     ):
         for what, node in (("inputs", inputs), ("outputs", outputs)):
             if not isinstance(node, Node):
-                raise TypeError(f"{what} is what Input(shape=...) or a connected layer gave; got {type(node).__name__}")
+                gave = "a list; a model has one of each" if isinstance(node, (list, tuple)) else type(node).__name__
+                raise TypeError(f"{what} is what Input(shape=...) or a connected layer gave; got {gave}")
         self.name = name or "model"
         self.nodes = ordered(outputs)
         sources = [node for node in self.nodes if not node.parents]
@@ -314,7 +315,7 @@ class Sequential(Model):
     (None, 2)
     """
 
-    def __init__(self, layers: Sequence[Any], **settings: Any):
+    def __init__(self, layers: Sequence[Any] = (), **settings: Any):
         if len(layers) < 2 or not isinstance(layers[0], Node):
             raise ValueError("Sequential takes a list that begins with Input(shape=...), then at least one layer")
         node = layers[0]

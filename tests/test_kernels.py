@@ -13,7 +13,7 @@ import pytest
 
 import scratchnet
 from scratchnet import net_1, net_2
-from scratchnet.kernels import conv2d, dense, gemm, pooling, probe, winograd
+from scratchnet.kernels import conv2d, dense, gemm, images, memory, pooling, probe, winograd
 from scratchnet.kernels.jit import sources_hash
 from scratchnet.layers import conv2d as page
 from scratchnet.padding import window_pads
@@ -247,7 +247,6 @@ def test_a_model_may_be_used_for_two_batch_sizes_in_turn_and_forgets_neither():
 
 
 def test_memory_does_not_grow_as_shapes_change():
-    from scratchnet.kernels import memory
 
     rng = np.random.default_rng(8)
     model = net_2((12, 12, 3), 4, seed=1)
@@ -260,7 +259,6 @@ def test_memory_does_not_grow_as_shapes_change():
 
 
 def test_memory_that_is_kept_for_later_is_bounded_and_aligned(monkeypatch):
-    from scratchnet.kernels import memory
 
     monkeypatch.setattr(memory, "LARGEST_POOL", 1 << 20)
     arrays = [memory.empty((memory.SMALLEST + 1000 * k,), "uint8") for k in range(40)]
@@ -272,8 +270,27 @@ def test_memory_that_is_kept_for_later_is_bounded_and_aligned(monkeypatch):
     assert sum(block.nbytes for block in kept) <= 1 << 20
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_kernels_own_memory_begins_at_a_cache_line_and_has_the_size_asked_for(dtype):
+    like = np.zeros(1, dtype)
+    for size in (1, 2, 15, 16, 17, 1000, 100_003):
+        own = memory.scratch(size, like)
+        assert (own.size, own.dtype, own.ctypes.data % memory.ALIGNMENT) == (size, like.dtype, 0)
+        own[:] = 1                  # all of it is its own
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_walk_through_an_image_reads_one_number_of_each_cache_line_and_none_beyond(dtype):
+    line = memory.ALIGNMENT // np.dtype(dtype).itemsize
+    x = np.zeros(10 * line, dtype)
+    x[2 * line : 9 * line : line] = 1
+    assert images.fetch(x, 2 * line, 9 * line) == 7
+    assert images.fetch(x, 2 * line, 8 * line + 1) == 7
+    assert images.fetch(x, 2 * line, 8 * line) == 6
+    assert images.fetch(x, 0, 0) == 0
+
+
 def test_a_block_too_large_to_be_kept_goes_back_to_the_system_and_pushes_no_other_out(monkeypatch):
-    from scratchnet.kernels import memory
 
     monkeypatch.setattr(memory, "LARGEST", memory.SMALLEST + memory.ALIGNMENT)
     small, large = memory.empty((memory.SMALLEST,), "uint8"), memory.empty((3 * memory.SMALLEST,), "uint8")
@@ -285,7 +302,6 @@ def test_a_block_too_large_to_be_kept_goes_back_to_the_system_and_pushes_no_othe
 
 
 def test_blocks_that_end_in_many_threads_at_once_are_lent_to_one_array_each():
-    from scratchnet.kernels import memory
 
     def lend_and_drop(seed, faults):
         rng = np.random.default_rng(seed)
@@ -309,7 +325,6 @@ def test_blocks_that_end_in_many_threads_at_once_are_lent_to_one_array_each():
 
 
 def test_the_end_of_a_loan_runs_no_line_of_python_where_an_interrupt_could_be_lost():
-    from scratchnet.kernels import memory
 
     lines = []
     array = memory.empty((memory.SMALLEST,), "uint8")

@@ -447,6 +447,19 @@ def test_sequential_without_an_input_and_a_layer_is_refused(layers):
         Sequential(layers)
 
 
+def test_a_stack_to_add_layers_to_later_is_refused_with_what_to_give_instead():
+    with pytest.raises(ValueError, match=r"a list that begins with Input"):
+        Sequential()
+
+
+def test_lists_of_inputs_or_outputs_are_refused_and_told_that_a_model_has_one_of_each():
+    x = Input(shape=(3,))
+    y = Dense(2)(x)
+    for inputs, outputs, which in (([x], y, "inputs"), (x, [y], "outputs")):
+        with pytest.raises(TypeError, match=rf"{which} .*list; a model has one of each"):
+            Model(inputs, outputs)
+
+
 @pytest.mark.parametrize("call", ["forward", "predict"])
 @pytest.mark.parametrize(
     ("x", "words"),
