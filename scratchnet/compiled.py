@@ -13,7 +13,7 @@ import numpy as np
 
 from scratchnet import losses, optimizers
 from scratchnet.checking import check_images
-from scratchnet.layers.base import Node
+from scratchnet.layers.base import Node, full_config
 from scratchnet.plan import Plan, is_activation
 
 _moved: WeakKeyDictionary[Any, ReferenceType[Any]] = WeakKeyDictionary()    # by optimizer, the model that it moves
@@ -82,7 +82,7 @@ class Compiled:
         metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics or ())
         if not self.params:
             raise ValueError("the model has no parameter to train; it needs a layer such as Dense or Conv2D")
-        if any(metric not in ("accuracy", "acc") for metric in metrics) or len(metrics) > 1:
+        if metrics not in ((), ("accuracy",)):
             raise ValueError(f"metrics is ['accuracy'] or None; got {list(metrics)!r}")
         if len(self.nodes[-1].shape) != 1:
             raise ValueError(
@@ -107,7 +107,7 @@ class Compiled:
                 f" compile(optimizer={optimizer!r})"
             )
         _moved[optimizer] = ref(self)
-        self.optimizer, self.loss, self.metrics, self.fuse = optimizer, loss, ("accuracy",) if metrics else (), fuse
+        self.optimizer, self.loss, self.metrics, self.fuse = optimizer, loss, metrics, fuse
         self.plan = Plan(self.nodes, fuse)
 
     def _training_config(self) -> dict[str, Any]:
@@ -115,9 +115,9 @@ class Compiled:
             return {}
         settings = {
             "optimizer": type(self.optimizer).__name__.lower(),
-            "optimizer_config": self.optimizer.get_config(),
-            "loss": self.loss.name,
-            "loss_config": self.loss.get_config(),
+            "optimizer_config": full_config(self.optimizer),
+            "loss": self.loss.name if type(self.loss) in losses.KNOWN.values() else type(self.loss).__name__.lower(),
+            "loss_config": full_config(self.loss),
             "metrics": list(self.metrics),
             "fuse": self.fuse,
         }
@@ -144,7 +144,8 @@ class Compiled:
     def _what_went_wrong(self, x: np.ndarray, loss: float) -> str:
         """Name the first layer whose output is not finite."""
         if not np.isfinite(x).all():
-            return f"the loss is {loss}: the images hold NaN or infinity; np.argwhere(~np.isfinite(x)) tells where"
+            where = f"np.argwhere(~np.isfinite(x.astype({str(self.dtype)!r}))) tells where"
+            return f"the loss is {loss}: the images hold NaN or infinity; {where}"
         for name, value in self.layer_outputs(x).items():
             if not np.isfinite(value).all():
                 where = f"layer {name!r} is the first whose output is not finite"

@@ -42,7 +42,7 @@ def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type] 
             optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom_objects)(**settings["optimizer_config"])
             loss = _find(settings["loss"], losses.KNOWN, custom_objects)(**settings["loss_config"])
             model.compile(optimizer, loss, metrics=settings["metrics"], fuse=settings["fuse"])
-            if f"optimizer/{names[0]}/{optimizer.state_names[0]}" in arrays:
+            if config.get("iterations"):
                 optimizer.iterations = config["iterations"]
                 optimizer.state = [[arrays[f"optimizer/{name}/{key}"] for key in optimizer.state_names] for name in names]
             model.shuffle_rng.bit_generator.state = config["shuffle_state"]

@@ -202,7 +202,7 @@ class SparseCategoricalCrossentropy(_Crossentropy):
                 f"sparse_categorical_crossentropy takes integer labels of shape (N,) or (N, 1); got {y.dtype} {y.shape}."
                 " For one-hot labels: y = y.argmax(axis=1), or loss='categorical_crossentropy'"
             )
-        labels = y.reshape(-1)
+        labels = y.reshape(-1).astype(np.uint8 if y.dtype.kind == "b" else y.dtype, copy=False)
         if labels.dtype.kind not in "fiu" or (labels != np.floor(labels)).any():
             raise ValueError(f"sparse_categorical_crossentropy takes whole numbers from 0 to {K - 1}; got {y.dtype} labels")
         if len(labels) and (labels.min() < 0 or labels.max() >= K):
@@ -222,7 +222,7 @@ def get(loss: Any) -> _Crossentropy:
     Raises
     ------
     ValueError
-        For an unknown name; it lists the known ones.
+        For an unknown name; it lists the known ones. For one of another formula, which training would never call.
 
     Examples
     --------
@@ -230,6 +230,11 @@ def get(loss: Any) -> _Crossentropy:
     CategoricalCrossentropy(from_logits=False)
     """
     if isinstance(loss, _Crossentropy):
+        if type(loss).__call__ is not _Crossentropy.__call__:
+            raise ValueError(
+                f"{type(loss).__name__}.__call__ would not be called: training takes the cross-entropy of logits and the rows of"
+                " one_hot, so a loss of your own overrides one_hot(self, y, K)"
+            )
         return loss
     if not isinstance(loss, str) or loss not in KNOWN:
         raise ValueError(f"unknown loss {loss!r}; known are {', '.join(map(repr, KNOWN))}, or an object of scratchnet.losses")

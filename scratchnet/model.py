@@ -116,7 +116,7 @@ class Model(Training):
         self.plan = Plan(self.nodes, fuse=False)
 
     def _name_layers(self) -> None:
-        taken = [layer.name for layer in self.layers if layer.name]
+        taken = [layer.name for layer in self.layers if layer.name is not None]
         if len(set(taken)) < len(taken):
             raise ValueError(
                 f"two layers have one name: {', '.join(sorted({n for n in taken if taken.count(n) > 1}))}; give each its own"
@@ -165,8 +165,15 @@ class Model(Training):
     @property
     def grads(self) -> dict[str, np.ndarray]:
         """The gradient of each of `params`, from the last backward; a ValueError before the first."""
-        if any(layer.params and not layer.grads for layer in self.layers):
-            raise ValueError("there are no gradients yet; model.backward(dout) or model.train_on_batch(x, y) makes them")
+        for layer in self.layers:
+            if layer.params and not layer.grads:
+                mend = "model.backward(dout) or model.train_on_batch(x, y) makes them"
+                raise ValueError(f"there are no gradients of {layer.name!r} yet; {mend}, or its own backward leaves out self.grads")
+            if not layer.params.keys() <= layer.grads.keys():
+                raise ValueError(
+                    f"the backward of {layer.name!r} left gradients of {sorted(layer.grads)} in self.grads;"
+                    f" its parameters are {sorted(layer.params)}"
+                )
         return {f"{layer.name}/{key}": layer.grads[key] for layer in self.layers for key in layer.params}
 
     def count_params(self) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from scratchnet.kernels import conv2d as fused_conv2d
 from scratchnet.kernels import dense as fused_dense
-from scratchnet.layers import Activation, Conv2D, Dense, InputLayer
+from scratchnet.layers import Activation, Conv2D, Dense, InputLayer, ReLU, Softmax
 from scratchnet.layers.base import Node
 
 
@@ -92,8 +92,9 @@ class StepWithReLU(Step):
 
 
 def is_activation(node: Node, name: str) -> bool:
-    """Say whether a node is this activation."""
-    return isinstance(node.layer, Activation) and node.layer.function == name
+    """Say whether a node is this very activation; a class derived from one has a forward of its own."""
+    layer = node.layer
+    return type(layer) in (Activation, ReLU, Softmax) and getattr(layer, "function", None) == name
 
 
 class Plan:
@@ -134,6 +135,11 @@ class Plan:
         readers = dict(self.readers)
         for step in self.steps:
             value = step.forward(*(values[parent] for parent in step.parents))
+            if value.shape != (len(x), *step.node.shape):
+                raise ValueError(
+                    f"{step.node.layer} gave an output of {value.shape}, where its compute_output_shape says"
+                    f" {(len(x), *step.node.shape)}: def compute_output_shape(self, input_shape) gives it without the batch axis"
+                )
             if not keep:
                 step.forget()
             if step.node is to:

@@ -32,8 +32,15 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any])
     Returns
     -------
     Path
+
+    Raises
+    ------
+    IsADirectoryError
+        When `path` is a folder.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     with uninterrupted():
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -82,7 +89,7 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
 
     Raises
     ------
-    FileNotFoundError
+    FileNotFoundError, IsADirectoryError
     ValueError
         When the file is not such a file, or damaged.
     """
@@ -95,7 +102,9 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
             raise TypeError("config is no dict")
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {path}") from None
-    except (PermissionError, IsADirectoryError):
+    except IsADirectoryError:
+        raise IsADirectoryError(f"{path} is a folder; a run's model is in it: {path / 'model.npz'}") from None
+    except PermissionError:
         raise
     except Exception as error:  # damaged bytes make zip, zlib, numpy and JSON raise whatever they like
         raise ValueError(f"{path} is not a model that scratchnet saved, or it is damaged ({error})") from error

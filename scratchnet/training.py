@@ -84,6 +84,8 @@ class Training(Compiled):
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
                 raise ValueError("validation_data is a pair: validation_data=(x_test, y_test)")
             x_val, labels_val = self._check(*validation_data, what="validation_data", name="x_val")
+            if not (np.isfinite(x_val.min()) and np.isfinite(x_val.max())):     # an epoch would be lost before they are met
+                raise ValueError("validation_data: the images hold NaN or infinity; np.argwhere(~np.isfinite(x_val)) tells where")
         elif validation_split:
             at = int(len(x) * (1 - validation_split))
             if at == 0 or at == len(x):
@@ -159,6 +161,8 @@ class Training(Compiled):
             total, right, seen = total + batch_loss * len(rows), right + batch_right, seen + len(rows)
             logs = self._values(total / seen, right, seen)
             told.tell("on_train_batch_end", number, logs)
+            if self.stop_training:
+                break
         return logs
 
     def _mean_values(self, x: np.ndarray, labels: np.ndarray, batch_size: int, show: bool) -> dict[str, float]:

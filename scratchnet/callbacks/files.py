@@ -12,6 +12,7 @@ from typing import Any
 
 from scratchnet.callbacks.base import Callback, Logs
 from scratchnet.callbacks.watching import Monitor
+from scratchnet.layers.base import full_config
 from scratchnet.serialization import write_text
 
 
@@ -72,7 +73,10 @@ class ModelCheckpoint(Monitor):
         self.initial_value_threshold = initial_value_threshold
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Start anew, if the file can be written; only a checkpoint that chooses needs its value."""
+        """Start anew, if the model can be saved and the file written; only a checkpoint that chooses needs its value."""
+        self.model.get_config()             # refuses a layer that could not be made again from the file,
+        for part in (self.model.loss, self.model.optimizer):
+            full_config(part)               # and these do
         if self.save_best_only:
             super().on_train_begin(logs)
         self.best = self.initial_value_threshold

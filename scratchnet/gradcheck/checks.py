@@ -136,6 +136,10 @@ def check_layer(layer: Layer, input_shape: Any, *, batch: int = 3, seed: int = 0
     >>> check_layer(Dense(3), (4,)).passed
     True
     """
+    if not isinstance(layer, Layer):
+        raise TypeError(f"layer is a Layer object, such as Dense(3); got {layer!r}. A class needs its parentheses")
+    if not isinstance(input_shape, (tuple, list)) or not input_shape:
+        raise TypeError(f"input_shape is a tuple without the batch axis, such as (6, 6, 2) or (4,); got {input_shape!r}")
     shapes: list[Shape] = [tuple(s) for s in input_shape] if isinstance(input_shape[0], (tuple, list)) else [tuple(input_shape)]
     layer = fresh(layer, shapes, "float64", seed)
     rng = np.random.default_rng(seed)

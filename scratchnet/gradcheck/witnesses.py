@@ -47,12 +47,16 @@ def fresh(layer: Layer, shapes: Sequence[Shape], dtype: str, seed: int) -> Layer
 def run(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) -> dict[str, np.ndarray]:
     """Run forward and backward, and give copies of all results by name."""
     out = layer.forward(*xs)
+    if out.shape != (len(xs[0]), *layer.output_shape):
+        raise ValueError(f"forward gave {out.shape}; compute_output_shape says {(len(xs[0]), *layer.output_shape)}")
     dxs = layer.backward(dout)
     if set(layer.grads) != set(layer.params):
         raise ValueError(
             f"backward left gradients of {sorted(layer.grads)} in self.grads; the parameters are {sorted(layer.params)}"
         )
     dxs = dxs if isinstance(dxs, tuple) else (dxs,)
+    if any(dx is None for dx in dxs):
+        raise ValueError("backward(dout) gave None as dx; it may leave dx out only when it is called with need_dx=False")
     names = ["x"] if len(xs) == 1 else [f"x{i}" for i in range(len(xs))]
     results = {"out": out, **{f"d{name}": dx for name, dx in zip(names, dxs, strict=True)}}
     return {name: np.array(a, copy=True) for name, a in {**results, **{f"d{k}": g for k, g in layer.grads.items()}}.items()}

@@ -103,6 +103,16 @@ class Layer:
         self.built = False
         self.batch = 0
 
+    @property
+    def trainable(self) -> bool:
+        """True: every parameter of a model is trained."""
+        return True
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if not value:
+            raise ValueError("a layer cannot be frozen: every parameter of a model is trained, and set_weights puts old ones back")
+
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items() if value is not None)
         return f"{type(self).__name__}({settings})"
@@ -130,6 +140,12 @@ class Layer:
             raise TypeError(
                 f"{self} is connected to the result of Input(shape=...) or of another layer; got {type(inputs).__name__}."
                 " For numbers, build it alone: layer.build(x.shape[1:]); layer.forward(x)"
+            )
+        if "node" not in vars(self):
+            raise TypeError(f"{type(self).__name__}.__init__ begins with super().__init__(), which makes what every layer has")
+        if isinstance(self.activation, str):
+            raise TypeError(
+                f"{type(self).__name__}.activation is a layer, connected behind this one: self.activation = Activation('relu')"
             )
         if self.node is not None:
             raise ValueError(
@@ -293,9 +309,9 @@ def set_weights(params: Mapping[str, np.ndarray], weights: Sequence[np.ndarray])
         p[...] = value
 
 
-def full_config(layer: Layer) -> dict[str, Any]:
-    """Give a layer's `get_config`, and refuse one that lacks an argument: a model that is loaded would have another value."""
-    config, kind = layer.get_config(), type(layer)
+def full_config(thing: Any) -> dict[str, Any]:
+    """Give the `get_config` of a layer, a loss or an optimizer, and refuse one from which it could not be made again."""
+    config, kind = thing.get_config(), type(thing)
     arguments = [p.name for p in signature(kind).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     lacking = [name for name in arguments if name not in config and name not in ("name", "implementation")]
     if lacking:
@@ -303,5 +319,11 @@ def full_config(layer: Layer) -> dict[str, Any]:
         raise ValueError(
             f"{kind.__name__} takes {', '.join(lacking)}, which its get_config does not give, so it could not be made again;"
             f" def get_config(self): return {{**super().get_config(), {more}}}"
+        )
+    unknown = [name for name in config if name not in arguments]
+    if unknown and all(p.kind is not p.VAR_KEYWORD for p in signature(kind).parameters.values()):
+        raise ValueError(
+            f"{kind.__name__}'s get_config gives {', '.join(unknown)}, which it does not take, so it could not be made again;"
+            f" def __init__(self, ..., {unknown[0]}=None) takes it, and hands a layer's name on: super().__init__(name=name)"
         )
     return config

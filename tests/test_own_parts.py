@@ -1,0 +1,272 @@
+"""Layers, losses and optimizers of a user's own: they run as they are, and one that does not fit is refused with the remedy."""
+
+import numpy as np
+import pytest
+
+from scratchnet import Dense, Input, ReLU, Sequential, Softmax, load_model
+from scratchnet.callbacks import Callback, ModelCheckpoint
+from scratchnet.gradcheck import check_layer
+from scratchnet.layers import Layer
+from scratchnet.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
+from scratchnet.optimizers import Optimizer
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((12, 4)).astype("float32")
+Y = np.eye(3, dtype="float32")[np.arange(12) % 3]
+
+
+def model_of(*layers, optimizer="adam", loss="categorical_crossentropy"):
+    model = Sequential([Input(shape=(4,)), *layers, Dense(3, activation="softmax")], seed=1)
+    model.compile(optimizer, loss, metrics=["accuracy"])
+    return model
+
+
+# -- layers -----------------------------------------------------------------------------------------------------------
+
+
+class Leaky(ReLU):
+    def forward(self, x):
+        self.check_input(x)
+        self.cache = (x,)
+        return np.where(x > 0, x, x * x.dtype.type(0.1))
+
+    def backward(self, dout, need_dx=True):
+        (x,) = self.cached(dout)
+        return np.where(x > 0, dout, dout * x.dtype.type(0.1))
+
+
+class Cooler(Softmax):
+    def forward(self, x):
+        return super().forward(x / x.dtype.type(5))
+
+
+def test_a_layer_derived_from_relu_runs_its_own_forward_when_the_model_is_compiled():
+    model = Sequential([Input(shape=(4,)), Dense(8), Leaky(), Dense(3, activation="softmax")], seed=1)
+    before = model.predict(X, verbose=0)
+    model.compile()
+    np.testing.assert_array_equal(model.predict(X, verbose=0), before)
+
+
+def test_a_layer_derived_from_softmax_is_not_the_softmax_that_the_loss_takes_along():
+    model = Sequential([Input(shape=(4,)), Dense(3), Cooler()], seed=1)
+    with pytest.raises(ValueError, match="does not end in softmax"):
+        model.compile()
+
+
+class RowSum(Layer):
+    """Says nothing of the shape that it gives."""
+
+    def forward(self, x):
+        self.check_input(x)
+        self.cache = (x.shape,)
+        return x.sum(axis=1, keepdims=True)
+
+    def backward(self, dout, need_dx=True):
+        return np.broadcast_to(dout.sum(axis=1, keepdims=True), self.cache[0]).copy()
+
+
+def test_an_output_of_another_shape_than_was_announced_is_refused_and_not_spread_over_the_right_one():
+    model = Sequential([Input(shape=(4,)), RowSum()])
+    for call in (model.forward, model.predict):
+        with pytest.raises(ValueError, match=r"RowSum.*\(12, 1\).*compute_output_shape.*\(12, 4\)"):
+            call(X)
+    report = check_layer(RowSum(), (4,))
+    assert not report.passed
+    assert "compute_output_shape" in str(report)
+
+
+class Times(Layer):
+    def __init__(self, factor, name=None):
+        super().__init__(name=name)
+        self.factor = factor
+
+    def forward(self, x):
+        self.check_input(x)
+        self.cache = ()
+        return x * x.dtype.type(self.factor)
+
+    def backward(self, dout, need_dx=True):
+        return dout * dout.dtype.type(self.factor)
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+class TimesWithoutName(Times):
+    def __init__(self, factor):
+        super().__init__(factor)
+
+
+def test_a_layer_with_an_argument_comes_back_and_one_that_could_not_is_refused_when_it_is_saved(tmp_path):
+    model_of(Times(3)).save(tmp_path / "model.npz")
+    assert load_model(tmp_path / "model.npz", custom_objects={"Times": Times}).layers[1].factor == 3
+    with pytest.raises(ValueError, match=r"TimesWithoutName.* gives name, which it does not take.*name=None"):
+        model_of(TimesWithoutName(3)).save(tmp_path / "other.npz")
+    assert not (tmp_path / "other.npz").exists()
+
+
+class NoSuper(Layer):
+    def __init__(self):
+        self.factor = 2
+
+
+class TextActivation(Layer):
+    def __init__(self):
+        super().__init__()
+        self.activation = "relu"
+
+
+@pytest.mark.parametrize(("layer", "words"), [(NoSuper, r"super\(\).__init__\(\)"), (TextActivation, r"Activation\('relu'\)")])
+def test_a_layer_that_is_not_made_as_the_base_class_needs_it_says_so_when_it_is_connected(layer, words):
+    with pytest.raises(TypeError, match=words):
+        Sequential([Input(shape=(4,)), layer(), Dense(2)])
+
+
+@pytest.mark.parametrize("grads", [{}, {"weights": 1}], ids=["none", "others"])
+def test_a_backward_that_leaves_no_gradient_of_a_parameter_is_named_in_fit(grads):
+    class Forgetful(Dense):
+        def backward(self, dout, need_dx=True):
+            dx = super().backward(dout, need_dx)
+            self.grads = grads
+            return dx
+
+    with pytest.raises(ValueError, match=r"'forgetful'.*self\.grads"):
+        model_of(Forgetful(5)).fit(X, Y, verbose=0)
+
+
+def test_a_layer_cannot_be_frozen_and_says_so():
+    layer = Dense(3)
+    layer.trainable = True
+    with pytest.raises(ValueError, match="cannot be frozen"):
+        layer.trainable = False
+    assert layer.trainable
+
+
+def test_two_layers_of_the_empty_name_are_two_layers_of_one_name():
+    with pytest.raises(ValueError, match="one name"):
+        model_of(Dense(5, name=""), Dense(4, name=""))
+
+
+@pytest.mark.parametrize(("layer", "shape"), [(Dense, (4,)), (Dense(2), 4), (Dense(2), ())], ids=["class", "number", "empty"])
+def test_the_checker_refuses_what_is_no_layer_or_no_shape(layer, shape):
+    with pytest.raises(TypeError, match=r"parentheses|without the batch axis"):
+        check_layer(layer, shape)
+
+
+class NoDx(Times):
+    def backward(self, dout, need_dx=True):
+        return None
+
+
+def test_the_checker_says_when_backward_gives_no_dx():
+    assert "None as dx" in str(check_layer(NoDx(2), (4,)))
+
+
+# -- losses and optimizers --------------------------------------------------------------------------------------------
+
+
+class Smooth(CategoricalCrossentropy):
+    def __init__(self, eps=0.1, from_logits=False):
+        super().__init__(from_logits)
+        self.eps = eps
+
+    def one_hot(self, y, K):
+        return super().one_hot(y, K) * (1 - self.eps) + self.eps / K
+
+
+class SmoothToo(Smooth):
+    def get_config(self):
+        return {**super().get_config(), "eps": self.eps}
+
+
+class Decaying(Optimizer):
+    """No state, and one argument that its settings leave out."""
+
+    def __init__(self, learning_rate=0.01, decay=0.0):
+        super().__init__(learning_rate)
+        self.decay = decay
+
+    def step(self, p, g, state):
+        p -= self.learning_rate * (g + self.decay * p)
+
+
+class DecayingToo(Decaying):
+    settings = ("decay",)
+
+
+def test_a_loss_of_ones_own_is_saved_by_its_own_name_and_comes_back_with_its_argument(tmp_path):
+    path = tmp_path / "model.npz"
+    model = model_of(loss=SmoothToo(0.5))
+    model.save(path)
+    with pytest.raises(ValueError, match=r"'smoothtoo' is none of .*custom_objects"):
+        load_model(path)
+    again = load_model(path, custom_objects={"SmoothToo": SmoothToo})
+    assert again.loss.eps == 0.5
+    assert again.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+
+
+def test_an_optimizer_without_state_comes_back_with_its_steps_and_its_argument(tmp_path):
+    model = model_of(optimizer=DecayingToo(0.1, 0.5))
+    model.fit(X, Y, batch_size=4, verbose=0)
+    model.save(tmp_path / "model.npz")
+    again = load_model(tmp_path / "model.npz", custom_objects={"DecayingToo": DecayingToo}).optimizer
+    assert (again.iterations, again.learning_rate, again.decay) == (3, 0.1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [({"loss": Smooth()}, "Smooth takes eps"), ({"optimizer": Decaying()}, "Decaying takes decay")],
+    ids=["loss", "optimizer"],
+)
+def test_a_part_whose_argument_would_be_lost_is_refused_by_save_and_before_a_training_that_saves(tmp_path, parts, words):
+    model = model_of(**parts)
+    with pytest.raises(ValueError, match=words):
+        model.save(tmp_path / "model.npz")
+    with pytest.raises(ValueError, match=words):
+        model.fit(X, Y, verbose=0, callbacks=[ModelCheckpoint(tmp_path / "model.npz")])
+    assert model.optimizer.iterations == 0
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_loss_with_a_formula_of_its_own_is_refused_since_training_would_not_use_it():
+    class Shifted(SparseCategoricalCrossentropy):
+        def __call__(self, y_true, y_pred):
+            return 1000 + super().__call__(y_true, y_pred)
+
+    with pytest.raises(ValueError, match=r"__call__ would not be called.*one_hot"):
+        model_of(loss=Shifted())
+
+
+def test_labels_may_be_truth_values():
+    p = np.array([[0.25, 0.75], [0.5, 0.5]])
+    loss = SparseCategoricalCrossentropy()
+    assert loss(np.array([True, False]), p) == loss(np.array([1, 0]), p)
+
+
+# -- names and places -------------------------------------------------------------------------------------------------
+
+
+def test_the_short_name_of_accuracy_is_refused_since_no_history_would_have_it():
+    with pytest.raises(ValueError, match=r"\['accuracy'\].*\['acc'\]"):
+        model_of().compile(metrics=["acc"])
+
+
+def test_a_callback_that_stops_the_training_in_a_batch_stops_it_there():
+    class Stop(Callback):
+        batches = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.batches += 1
+            self.model.stop_training = batch == 1
+
+    stop, model = Stop(), model_of()
+    history = model.fit(X, Y, batch_size=2, epochs=3, verbose=0, callbacks=[stop])
+    assert (stop.batches, model.optimizer.iterations, history.epoch) == (2, 2, [0])
+
+
+def test_a_folder_is_no_model_and_no_file_to_write_and_the_message_names_one(tmp_path):
+    with pytest.raises(IsADirectoryError, match=r"a run's model is in it: .*model\.npz"):
+        load_model(tmp_path)
+    with pytest.raises(IsADirectoryError, match="give the name of a file"):
+        model_of().save(tmp_path)
+    assert not any(tmp_path.iterdir())
