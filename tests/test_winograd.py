@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scratchnet import Conv2D, Input, Model
 from scratchnet.gradcheck import check_layer
-from scratchnet.kernels import conv2d, toom_cook, winograd
+from scratchnet.kernels import conv2d, memory, toom_cook, winograd
 from scratchnet.layers import conv2d as page
 from scratchnet.padding import window_pads
 
@@ -157,3 +157,14 @@ def test_direct_runs_without_winograd_and_fused_with_it():
         np.testing.assert_array_equal(outs[name], alone)
     assert (outs["direct"] != outs["fused"]).any()
     np.testing.assert_allclose(outs["direct"], outs["fused"], atol=1e-5)
+
+
+def test_an_image_without_any_output_has_a_gradient_of_0():
+    x, w = np.ones((2, 2, 600, 16), "float32"), np.ones((3, 3, 16, 16), "float32")
+    used = memory.empty(x.shape, "float32")
+    used.fill(np.nan)
+    del used                        # its block is lent to dx
+    dx, dw, db = winograd.conv2d_backward(np.zeros((2, 0, 598, 16), "float32"), x, w, (1, 1), ((0, 0), (0, 0)))
+    assert not dx.any()
+    assert not dw.any()
+    assert not db.any()

@@ -7,9 +7,10 @@ NHWC, the runs one image row apart. `gemm.multiply` takes just such strides. One
 scratch array small enough to stay in the processor's cache; images are shared out among threads.
 
 Backward walks groups of images. Each group sums its own dw, and the groups' sums are then added in order: how many
-groups there are depends on the batch and never on the number of threads, so neither do the bits of the result. For dw the image
-is read the other way round: row i of the kernel is a product of its KW·C numbers, one by one, with the gradients of a few
-rows of windows, whose pixels are now what is summed over. db is such a product with a single 1, and the last row of dw.
+groups there are depends on the batch and on the kernel's size and never on the number of threads, so neither do the bits of
+the result. For dw the image is read the other way round: row i of the kernel is a product of its KW·C numbers, one by one,
+with the gradients of a few rows of windows, whose pixels are now what is summed over. db is such a product with a single 1,
+and the last row of dw.
 
 dx is a convolution of dout with the kernel turned round. At stride S the pixels of x fall into S × S phases by what
 taps of the kernel can reach them: at stride 2 with a 3 × 3 kernel, even pixels are met by taps 0 and 2, odd ones by tap

@@ -33,7 +33,7 @@ columns of im2col are never built. S is where accumulators start: a bias (ss = 0
 `floor` is 0 for a ReLU and -inf for none; a NaN passes either.
 
 Reading the emitted code: in a process that compiled it itself (numba shows nothing of what came from its cache: set
-NUMBA_CACHE_DIR to an empty folder), `scratchnet.kernels.dense._forward.inspect_asm()` holds the functions of this page. In
+NUMBA_CACHE_DIR to an empty folder), `scratchnet.kernels.dense._forward.inspect_asm()` holds the product's functions. In
 `scratchnet_tile_6x2_f32` the inner loop is a run of `vbroadcastss` and `vfmadd231ps ymm`; a `vmovups` of a ymm register to
 the stack inside that loop means that the tile is too large. (With AVX-512 it is 6x4, and zmm;
 LLVM takes two steps of k at a time there, and what it keeps for a last odd one may lie on the stack.)
@@ -45,8 +45,8 @@ in every tile, so a result does not depend on how its matrix was cut.
 Small matrices on both sides
 ----------------------------
 Winograd's convolution (winograd.py) needs one thing more at vector speed: y = L·x·Lᵀ where x and y are small grids of
-pixels and each channel is on its own. `make_sandwich` writes that as additions of whole vectors of channels, with the
-numbers of L as constants, and leaves out those that are 0.
+pixels and each channel is on its own. `make_sandwich` writes that as sums of whole vectors of channels, with the numbers of
+L as constants: additions for 1 and -1, multiply-adds for others, and nothing for 0.
 
 Source of the idea of the tile: Goto & van de Geijn, *Anatomy of high-performance matrix multiplication* (2008), sections 4-6.
 """

@@ -1,6 +1,6 @@
 """Single images, brought into the processor's cache: as they lie, or into the middle of padded ones.
 
-The padded image is a flat array of rows `Wp` pixels wide; its margin was filled before and is left alone.
+The padded image is a flat array; its margin was filled before and is left alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ def fetch(x, first, last):
     """Read one number of every cache line of x[first:last], and give their sum so that the compiler leaves the reads in.
 
     The processor foresees a walk through memory and has the next lines ready. It does not foresee the short rows of one
-    patch after another, and waits for each; so they are better taken out of an image that has been walked through before.
+    tile after another, and waits for each; so they are better taken out of an image that has been walked through before.
     """
     total = x.dtype.type(0)
     for k in range(first, last, ALIGNMENT // x.itemsize):

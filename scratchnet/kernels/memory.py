@@ -1,7 +1,7 @@
 """Arrays in memory that has been used before.
 
 A training step makes the same large arrays again and again. The system hands out fresh memory page by page, zeroing
-each at first touch: filling a fresh 25 MB array takes about five times as long as filling a used one. `empty` therefore
+each at first touch: filling a fresh 25 MB array takes several times as long as filling a used one. `empty` therefore
 lends a block, and takes it back when the last view of the array is gone; nobody has to give anything back by hand, and
 two arrays alive never share a block.
 
@@ -29,7 +29,7 @@ from scratchnet.kernels.jit import jit
 
 SMALLEST = 1 << 16          # bytes; below this the system's allocator is as quick
 LARGEST_POOL = 1 << 29      # bytes kept for later use, in total; what came back since the last call lies beside them
-LARGEST = LARGEST_POOL // 4 # bytes of a block that is kept; a larger one would push all others out
+LARGEST = LARGEST_POOL // 4 # bytes of a block that is kept: one never pushes all others out
 ALIGNMENT = 64              # bytes: a cache line, and the widest vector
 
 _free: OrderedDict[int, list[np.ndarray]] = OrderedDict()   # bytes -> blocks; the sizes used last stand last
@@ -133,7 +133,7 @@ def plain(array: np.ndarray) -> np.ndarray:
 
 @jit
 def scratch(size, like):
-    """Make a kernel's own memory of `size` numbers, which begins where a cache line does, so that no vector lies in two."""
+    """Make a kernel's own memory of `size` numbers, from the start of a cache line: in rows of whole vectors none lies in two."""
     block = np.empty(size + ALIGNMENT // like.itemsize, like.dtype)
     skip = -block.ctypes.data % ALIGNMENT // like.itemsize
     return block[skip : skip + size]

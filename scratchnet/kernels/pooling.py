@@ -1,9 +1,10 @@
-"""The fused telling of pooling: one walk over the images, a row of outputs at a time.
+"""The fused telling of pooling: max and min take a row of outputs at a time, an average one window.
 
 For one tap of the window, a row of outputs meets a row of the image, all channels of all pixels side by side: long
 stretches of memory (one stretch at stride 1), over which the compiler makes vector code, since the loops choose rather
-than branch. Min-pooling is max-pooling of the negated numbers: `sign` is -1 then. A window's gradient goes to cells of
-its own image only, so images are shared out among threads.
+than branch. Backward walks them twice: for the largest number of each window, and for its place. Min-pooling is max-pooling
+of the negated numbers: `sign` is -1 then. A window's gradient goes to cells of its own image only, so images are shared
+out among threads.
 """
 
 from __future__ import annotations

@@ -30,8 +30,9 @@ from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B,
                         dV[p] = dM[p] @ U[p]ᵀ       dx = B dV Bᵀ, added up where tiles overlap
 
 Three things are not as in the direct kernels. Rounding errors are larger (toom_cook.py). A NaN or an infinity in one pixel
-reaches all outputs of its tile, not only the windows that hold it. And where an image is constant, outputs that are equal in
-exact arithmetic may differ in their last bits: a maximum over them is then no tie.
+may reach outputs of its tile whose windows do not hold it. And numbers that do not belong to a window cancel only up to
+rounding: where an image is constant or 0, outputs that are equal in exact arithmetic may differ in their last bits, so that
+a maximum over them is no tie; and dx may be a little off 0 where no gradient arrives.
 
 Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016), sections 4.1 and 5.
 """
@@ -52,7 +53,7 @@ from scratchnet.kernels.toom_cook import ALGORITHMS, Algorithm, choose, runs_of,
 from scratchnet.padding import Pads, window_output_shape
 
 WHOLE = 16                  # channels come in multiples of this, the lanes of the widest vector
-TOGETHER = 1 << 17          # numbers of tiles in work together, about: they stay in the second cache
+TOGETHER = 1 << 17          # numbers in V and M of the tiles that are in work at one time, about: they stay in the second cache
 
 _x_to_v = make_sandwich([a.Bt for a in ALGORITHMS])
 _m_to_y = make_sandwich([a.At for a in ALGORITHMS], "finish")
@@ -115,7 +116,7 @@ def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, fl
     for q in range(first * TH * TW, last * TH * TW, together):
         tiles = min(together, last * TH * TW - q)
         while begun * TH * TW < q + tiles:
-            patch[0] = fetch(x, begun * H * W * C, (begun + 1) * H * W * C)
+            patch[0] = fetch(x, begun * H * W * C, (begun + 1) * H * W * C)     # nobody reads that number
             begun += 1
         _take_apart(which, x, sizes, tiling, q, tiles, v, patch, none)
         for r in range(len(runs)):
@@ -203,7 +204,7 @@ def _backward(first, last, which, dout, out, masked, x, ut, runs, gt, dx, need_d
     H, W, C, OH, OW, F, _, _ = sizes
     m, L, K, TH, TW, _ = tiling
     G, R = len(dbs), len(ut)
-    v = scratch(K * K * together * C, x)        # and dV, which takes its place product by product
+    v = scratch(K * K * together * C, x)        # and dV, which takes the place of what dU has read
     dm, du = scratch(K * K * together * F, x), scratch(R * C * F, x)
     patch = scratch(max(L * L * C, m * m * F), x)
     zeros = np.zeros(C * F, x.dtype)
@@ -215,7 +216,7 @@ def _backward(first, last, which, dout, out, masked, x, ut, runs, gt, dx, need_d
         for q in range(begun * TH * TW, end, together):
             tiles = min(together, end - q)
             while begun * TH * TW < q + tiles:
-                patch[0] = fetch(x, begun * H * W * C, (begun + 1) * H * W * C)
+                patch[0] = fetch(x, begun * H * W * C, (begun + 1) * H * W * C)     # nobody reads that number
                 _sum(dout, out, masked, begun * OH * OW * F, OH * OW, F, dbs[g])
                 if need_dx:
                     image = dx[begun * H * W * C : (begun + 1) * H * W * C]
@@ -276,7 +277,7 @@ def _tiling(algorithm: Algorithm, OH: int, OW: int) -> tuple[int, ...]:
 
 
 def _together(algorithm: Algorithm, C: int, F: int) -> int:
-    """Count the tiles in work together: full register tiles, and not few, since dU is read and written once for all of them."""
+    """Count the tiles in work at one time: full register tiles, and not few, since dU is read and written once for all of them."""
     return max(3, TOGETHER // (len(algorithm.Bt) ** 2 * (C + F)) // ROWS) * ROWS
 
 
@@ -317,7 +318,7 @@ def conv2d_backward(
     gt = np.ascontiguousarray(_on_all_taps(algorithm, dtype).T)
     groups = groups_of(N, w.size)
     dws, dbs = empty((groups, *w.shape), dtype), np.zeros((groups, F), dtype)
-    dx = empty(x.shape if need_dx else (0,), dtype)
+    dx = (empty if dout.size else np.zeros)(x.shape if need_dx else (0,), dtype)       # no tile clears it when there is none
     sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(algorithm, OH, OW)
     dout = plain(dout)
     out = dout if relu_out is None else plain(relu_out)
