@@ -9,7 +9,8 @@ A layer is a pair of functions and what they need to remember:
 `dout` comes from above, and the chain rule is the whole of it: dx = doutᵀ · ∂out/∂x, without ever building ∂out/∂x.
 
 A layer of one's own derives from `Layer`, has `forward` and `backward`, and where it needs them `make_params`,
-`compute_output_shape` and, if it takes arguments and is to be saved, `get_config`; see examples/05_your_own_layer.py.
+`compute_output_shape` and, if it takes arguments and is to be saved, `get_config`, with `name` among the arguments; see
+examples/05_your_own_layer.py.
 """
 
 from __future__ import annotations
