@@ -38,7 +38,10 @@ def ladder(rungs: Sequence[Mapping[str, Any]], peaks: Mapping[str, float], *, pa
     values = [rung["gflops"] for rung in rungs]
     axes.barh(range(len(rungs)), values, color=[VALIDATION if value < 1 else TRAINING for value in values], height=0.62)
     for k, value in enumerate(values):
-        axes.annotate(f"{value:.3g}", (value, k), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
+        axes.annotate(
+            f"{value:.3g}", (value, k), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},          # the peak's line goes behind it
+        )  # fmt: skip
     for (name, value), style in zip(peaks.items(), ("--", "-", ":"), strict=False):
         axes.axvline(value, color=QUIET, linestyle=style, linewidth=1.2, label=f"{name}: {value:.0f}")
     axes.set_xscale("log")
