@@ -13,8 +13,9 @@ import numpy as np
 
 from scratchnet import losses, optimizers
 from scratchnet.checking import check_images
-from scratchnet.layers.base import Node, full_config
+from scratchnet.layers.base import Node
 from scratchnet.plan import Plan, is_activation
+from scratchnet.serialization import full_config
 
 _moved: WeakKeyDictionary[Any, ReferenceType[Any]] = WeakKeyDictionary()    # by optimizer, the model that it moves
 

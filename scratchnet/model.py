@@ -21,9 +21,9 @@ from numpy.typing import DTypeLike
 
 from scratchnet.checking import check_images
 from scratchnet.layers import InputLayer, Layer
-from scratchnet.layers.base import Node, choose_implementation, full_config, set_weights
+from scratchnet.layers.base import Node, choose_implementation, set_weights
 from scratchnet.plan import Plan
-from scratchnet.serialization import load_arrays, save_arrays
+from scratchnet.serialization import full_config, load_arrays, save_arrays
 from scratchnet.training import Training
 
 

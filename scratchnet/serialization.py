@@ -1,4 +1,4 @@
-"""Arrays and JSON to one file and back; this file knows no layer.
+"""Arrays and JSON to one file and back, and what can be made again from JSON; this file knows no layer.
 
 The file is a plain `.npz`: a zip of arrays that `numpy.load(path, allow_pickle=False)` opens anywhere, and one string
 named `config` with the JSON. It appears whole or not at all: it is written beside its place under another name, and
@@ -12,6 +12,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import IO, Any
 
@@ -109,3 +110,23 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
     except Exception as error:  # damaged bytes make zip, zlib, numpy and JSON raise whatever they like
         raise ValueError(f"{path} is not a model that scratchnet saved, or it is damaged ({error})") from error
     return arrays, config
+
+
+def full_config(thing: Any) -> dict[str, Any]:
+    """Give the `get_config` of a layer, a loss or an optimizer, and refuse one from which it could not be made again."""
+    config, kind = thing.get_config(), type(thing)
+    arguments = [p.name for p in signature(kind).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    lacking = [name for name in arguments if name not in config and name not in ("name", "implementation")]
+    if lacking:
+        more = ", ".join(f"{name!r}: self.{name}" for name in lacking)
+        raise ValueError(
+            f"{kind.__name__} takes {', '.join(lacking)}, which its get_config does not give, so it could not be made again;"
+            f" def get_config(self): return {{**super().get_config(), {more}}}"
+        )
+    unknown = [name for name in config if name not in arguments]
+    if unknown and all(p.kind is not p.VAR_KEYWORD for p in signature(kind).parameters.values()):
+        raise ValueError(
+            f"{kind.__name__}'s get_config gives {', '.join(unknown)}, which it does not take, so it could not be made again;"
+            f" def __init__(self, ..., {unknown[0]}=None) takes it, and hands a layer's name on: super().__init__(name=name)"
+        )
+    return config

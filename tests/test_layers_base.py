@@ -21,6 +21,7 @@ from scratchnet import (
     Softmax,
 )
 from scratchnet.layers import InputLayer, Layer, base
+from scratchnet.serialization import full_config
 
 EVERY_KIND = [
     Conv2D(3, (3, 2), strides=(1, 2), padding="same", activation="relu", use_bias=False, name="first"),
@@ -263,7 +264,7 @@ def test_a_layer_whose_settings_lack_an_argument_is_refused_before_it_is_saved_w
             self.factor = factor
 
     with pytest.raises(ValueError, match=r"Scale takes factor, (?s:.*)'factor': self\.factor"):
-        base.full_config(Scale(2.0))
+        full_config(Scale(2.0))
 
 
 def test_a_layer_of_several_inputs_knows_all_their_shapes_and_calls_the_first_its_own():

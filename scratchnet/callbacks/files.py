@@ -12,8 +12,7 @@ from typing import Any
 
 from scratchnet.callbacks.base import Callback, Logs
 from scratchnet.callbacks.watching import Monitor
-from scratchnet.layers.base import full_config
-from scratchnet.serialization import write_text
+from scratchnet.serialization import full_config, write_text
 
 
 def check_writable(path: str | os.PathLike[str], example: str) -> None:
@@ -74,9 +73,9 @@ class ModelCheckpoint(Monitor):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Start anew, if the model can be saved and the file written; only a checkpoint that chooses needs its value."""
-        self.model.get_config()             # refuses a layer that could not be made again from the file,
-        for part in (self.model.loss, self.model.optimizer):
-            full_config(part)               # and these do
+        self.model.get_config()                                     # what `save` would refuse after an epoch is refused now:
+        for part in (self.model.loss, self.model.optimizer):        # layers by the line above, these by their own
+            full_config(part)
         if self.save_best_only:
             super().on_train_begin(logs)
         self.best = self.initial_value_threshold

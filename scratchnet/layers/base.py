@@ -18,7 +18,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from inspect import signature
 from math import prod
 from typing import Any
 
@@ -308,23 +307,3 @@ def set_weights(params: Mapping[str, np.ndarray], weights: Sequence[np.ndarray])
             raise ValueError(f"{name} takes real numbers; got {value.dtype}")
     for p, value in zip(params.values(), values, strict=True):
         p[...] = value
-
-
-def full_config(thing: Any) -> dict[str, Any]:
-    """Give the `get_config` of a layer, a loss or an optimizer, and refuse one from which it could not be made again."""
-    config, kind = thing.get_config(), type(thing)
-    arguments = [p.name for p in signature(kind).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    lacking = [name for name in arguments if name not in config and name not in ("name", "implementation")]
-    if lacking:
-        more = ", ".join(f"{name!r}: self.{name}" for name in lacking)
-        raise ValueError(
-            f"{kind.__name__} takes {', '.join(lacking)}, which its get_config does not give, so it could not be made again;"
-            f" def get_config(self): return {{**super().get_config(), {more}}}"
-        )
-    unknown = [name for name in config if name not in arguments]
-    if unknown and all(p.kind is not p.VAR_KEYWORD for p in signature(kind).parameters.values()):
-        raise ValueError(
-            f"{kind.__name__}'s get_config gives {', '.join(unknown)}, which it does not take, so it could not be made again;"
-            f" def __init__(self, ..., {unknown[0]}=None) takes it, and hands a layer's name on: super().__init__(name=name)"
-        )
-    return config
