@@ -1,8 +1,10 @@
 """The plan: in which steps a graph runs. `compile` makes one; layers know nothing of it.
 
-A step is a node run by its layer, or two neighbours run as one: a Conv2D or a Dense and the ReLU behind it. The fused
-kernels take the maximum with 0 as they store an output, and leave out the gradients of outputs that are 0 as they read
-them, which saves four walks over the largest arrays of the network.
+A step is a node run by its layer, or a Conv2D or a Dense that takes the ReLUs on both of its sides along, which saves walks
+over the largest arrays of the network. Forward, it is the ReLU behind: the maximum with 0 is taken as an output is stored.
+Backward, it is the ReLU in front: its values are the x that the kernels hold, so dx is made 0 where x is not positive, and
+is then the gradient in front of that ReLU. It may reach there through layers that hand numbers on as they are, Flatten and
+the pooling for a largest or smallest number: what would arrive at a 0 in front of those comes from a 0 behind them.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import numpy as np
 
 from scratchnet.kernels import conv2d as fused_conv2d
 from scratchnet.kernels import dense as fused_dense
-from scratchnet.layers import Activation, Conv2D, Dense, InputLayer, ReLU, Softmax
+from scratchnet.kernels.relu import relu_backward
+from scratchnet.layers import Activation, Conv2D, Dense, Flatten, InputLayer, MaxPooling2D, MinPooling2D, ReLU, Softmax
 from scratchnet.layers.base import Node
 
 
@@ -47,28 +50,40 @@ class Step:
         self.node.layer.cache = None
 
 
-WITH_RELU: dict[tuple[type, str], tuple[Any, Any]] = {        # the pairs that can take a ReLU along
+TAKES_RELU: dict[tuple[type, str], tuple[Any, Any]] = {         # layers whose kernels can take ReLUs along
     (Conv2D, "direct"): (fused_conv2d.direct_forward, fused_conv2d.direct_backward),
     (Conv2D, "fused"): (fused_conv2d.conv2d_forward, fused_conv2d.conv2d_backward),
     (Dense, "direct"): (fused_dense.dense_forward, fused_dense.dense_backward),
     (Dense, "fused"): (fused_dense.dense_forward, fused_dense.dense_backward),
 }
+HANDS_ON = (Flatten, MaxPooling2D, MinPooling2D)                # layers whose outputs are numbers of their input
 
 
-class StepWithReLU(Step):
-    """A Conv2D or Dense node and the ReLU node behind it, in one pass each way."""
+class FusedStep(Step):
+    """A Conv2D or Dense node with the ReLUs at its sides.
 
-    def __init__(self, node: Node, relu: Node):
-        super().__init__(relu)
+    Attributes
+    ----------
+    relu : bool
+        Whether it gives the value of the ReLU behind it.
+    relu_x : bool
+        Whether it gives the gradient in front of the ReLU that x came from.
+    masked : bool
+        Whether the gradient that it gets is one in front of its own ReLU: a later step's `relu_x` saw to that.
+    """
+
+    def __init__(self, node: Node, relu: Node | None):
+        super().__init__(relu or node)
         self.parents = node.parents
+        self.relu, self.relu_x, self.masked = relu is not None, False, False
         self.layer: Any = node.layer
         self.geometry = (self.layer.strides, self.layer.pads) if isinstance(self.layer, Conv2D) else ()
-        run_forward, self.run_backward = WITH_RELU[type(self.layer), self.layer.running]
-        self.run_forward = partial(run_forward, relu=True)
+        run_forward, self.run_backward = TAKES_RELU[type(self.layer), self.layer.running]
+        self.run_forward = partial(run_forward, relu=self.relu)
         self.cache: tuple[np.ndarray, np.ndarray] | None = None
 
     def forward(self, *xs: np.ndarray) -> np.ndarray:
-        """Give max(0, x·w + b)."""
+        """Give x·w + b, or max(0, x·w + b)."""
         (x,) = xs
         self.layer.check_input(x)
         out = self.run_forward(x, self.layer.params["kernel"], self.layer.params.get("bias"), *self.geometry)
@@ -82,7 +97,9 @@ class StepWithReLU(Step):
             raise ValueError(f"{self.layer}: backward needs a forward before it, with the batch that dout belongs to")
         self.layer.check_gradient(dout)
         x, out = cache
-        dx, dw, db = self.run_backward(dout, x, self.layer.params["kernel"], *self.geometry, need_dx, relu_out=out)
+        if self.relu and not self.masked:
+            dout = relu_backward(dout, out)
+        dx, dw, db = self.run_backward(dout, x, self.layer.params["kernel"], *self.geometry, need_dx, relu_x=self.relu_x)
         self.layer.grads = {"kernel": dw, "bias": db} if self.layer.use_bias else {"kernel": dw}
         return (dx,)
 
@@ -118,16 +135,26 @@ class Plan:
         for node in nodes:
             if node in joined or isinstance(node.layer, InputLayer):
                 continue
-            after = next((other for other in nodes if node in other.parents), None)
-            if fuse and after and self._joins(node, after):
-                self.steps.append(StepWithReLU(node, after))
-                joined.add(after)
-            else:
+            if not fuse or (type(node.layer), node.layer.running) not in TAKES_RELU:
                 self.steps.append(Step(node))
+                continue
+            after = next((other for other in nodes if node in other.parents), None)
+            relu = after if after and is_activation(after, "relu") and self.readers[node] == 1 else None
+            self.steps.append(FusedStep(node, relu))
+            if relu:
+                joined.add(relu)
+        for step in self.steps:
+            reader = self._reader(step)
+            if isinstance(step, FusedStep) and step.relu and isinstance(reader, FusedStep):
+                step.masked = reader.relu_x = True
 
-    def _joins(self, node: Node, after: Node) -> bool:
-        suited = (type(node.layer), node.layer.running) in WITH_RELU
-        return suited and is_activation(after, "relu") and self.readers[node] == 1
+    def _reader(self, step: Step) -> Step | None:
+        """Find the one step that works with a step's numbers, behind those that only hand them on; None if there are several."""
+        while self.readers[step.node] == 1:
+            step = next(other for other in self.steps if step.node in other.parents)
+            if type(step.node.layer) not in HANDS_ON:
+                return step
+        return None
 
     def forward(self, x: np.ndarray, to: Node, *, keep: bool = True) -> np.ndarray:
         """Run the steps from the input to the node `to`; `keep` what backward will need."""
@@ -152,7 +179,7 @@ class Plan:
         return values[to]
 
     def backward(self, dout: np.ndarray, start: Node, need_dx: bool) -> np.ndarray | None:
-        """Run the steps back from the node `start`, whose gradient is `dout`, and give the input's gradient when asked for."""
+        """Run the steps back from `start`, the output or the logits, whose gradient is `dout`; give the input's when asked for."""
         gradients: dict[Node, Any] = {start: dout}
         for step in reversed(self.steps):
             if step.node not in gradients:

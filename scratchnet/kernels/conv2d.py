@@ -23,9 +23,10 @@ import numpy as np
 
 from scratchnet.kernels import winograd
 from scratchnet.kernels.gemm import multiply
-from scratchnet.kernels.images import place, place_gradient
+from scratchnet.kernels.images import place
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain, scratch
+from scratchnet.kernels.relu import gate
 from scratchnet.kernels.threads import groups_of, run
 from scratchnet.padding import Pads, window_output_shape
 
@@ -51,7 +52,7 @@ def _forward(first, last, x, w, b, out, SH, SW, top, left, Hp, Wp, OH, OW, floor
 
 @jit
 def _backward(
-    first, last, dout, out, masked, x, w_phases, phases, dx, need_dx, dws, KH, KW, SH, SW, top, left, Hp, Wp, Hd, Wd, none
+    first, last, dout, x, w_phases, phases, dx, need_dx, gated, dws, KH, KW, SH, SW, top, left, Hp, Wp, Hd, Wd, none
 ):
     G, width, F = dws.shape
     N, H, C = len(x), x.shape[1], (width - 1) // (KH * KW)
@@ -64,25 +65,25 @@ def _backward(
     for g in range(first, last):
         for n in range(g * N // G, (g + 1) * N // G):
             place(x, n, image, (top * Wp + left) * C, Wp * C)
-            place_gradient(dout, out, masked, n, d, (PT * Wd + PL) * F, Wd * F)
             for oh in range(0, OH, strip):
-                rows, start = min(strip, OH - oh), ((PT + oh) * Wd + PL) * F
+                rows, start = min(strip, OH - oh), (n * OH + oh) * OW * F
                 for i in range(KH):
                     multiply(
                         image, (oh * SH + i) * Wp * C, 1, SH * Wp * C, SW * C,
-                        d, start, Wd * F, F,
+                        dout, start, OW * F, F,
                         dws, (g * width + i * KW * C) * F, F,
                         dws, (g * width + i * KW * C) * F, F,
                         KW * C, F, rows, OW, none,
                     )  # fmt: skip
                 multiply(
                     one, 0, 0, 0, 0,
-                    d, start, Wd * F, F,
+                    dout, start, OW * F, F,
                     dws, (g * width + width - 1) * F, F,
                     dws, (g * width + width - 1) * F, F,
                     1, F, rows, OW, none,
                 )  # fmt: skip
             if need_dx:
+                place(dout, n, d, (PT * Wd + PL) * F, Wd * F)
                 for h in range(H):
                     u, r = (h + top) // SH, (h + top) % SH
                     for q in range(SW):
@@ -96,6 +97,8 @@ def _backward(
                             dx, ((n * H + h) * W + w0) * C, SW * C,
                             (W - w0 + SW - 1) // SW, C, TH, TW * F, none,
                         )  # fmt: skip
+                    if gated:
+                        gate(dx[(n * H + h) * W * C : (n * H + h + 1) * W * C], x[n, h])
 
 
 def _kernel_phases(w: np.ndarray, strides: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +141,7 @@ def direct_backward(
     pads: Pads,
     need_dx: bool = True,
     *,
-    relu_out: np.ndarray | None = None,
+    relu_x: bool = False,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Give dx, dw, db by products of shifted images; see `conv2d_backward`."""
     N, H, W, C = x.shape
@@ -151,13 +154,10 @@ def direct_backward(
     dx = empty(x.shape if need_dx else (0,), x.dtype)
     Hd = (KH - 1) // SH + max(OH, (H - 1 + top) // SH + 1)
     Wd = (KW - 1) // SW + max(OW, (W - 1 + left) // SW + 1)
-    dout = plain(dout)
-    out = dout if relu_out is None else plain(relu_out)
     run(
         _backward, 2 * dout.size * w[..., 0].size, G,
-        dout.reshape(N, OH, OW * F), out.reshape(N, OH, OW * F), relu_out is not None, plain(x).reshape(N, H, W * C),
-        *_kernel_phases(w, strides), dx.reshape(-1), need_dx, dws, KH, KW, SH, SW, top, left,
-        H + top + bottom, W + left + right, Hd, Wd, x.dtype.type(-np.inf),
+        plain(dout).reshape(N, OH, OW * F), plain(x).reshape(N, H, W * C), *_kernel_phases(w, strides), dx.reshape(-1), need_dx,
+        relu_x, dws, KH, KW, SH, SW, top, left, H + top + bottom, W + left + right, Hd, Wd, x.dtype.type(-np.inf),
     )  # fmt: skip
     dw = dws.sum(axis=0)
     return dx if need_dx else None, dw[:-1].reshape(w.shape), dw[-1].copy()
@@ -193,7 +193,7 @@ def conv2d_backward(
     pads: Pads,
     need_dx: bool = True,
     *,
-    relu_out: np.ndarray | None = None,
+    relu_x: bool = False,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Give dx, dw, db as `layers.conv2d.conv2d_backward` does.
 
@@ -203,8 +203,8 @@ def conv2d_backward(
     x, w, strides, pads : as for `conv2d_forward`
     need_dx : bool
         False leaves dx out (None): nobody asks for the gradient of the images.
-    relu_out : ndarray (N, OH, OW, F), optional
-        The result of `conv2d_forward(..., relu=True)`; dout then counts only where it is positive.
+    relu_x : bool
+        Whether x came from a ReLU; dx is then the gradient in front of that, 0 where x is not positive.
 
     Returns
     -------
@@ -213,4 +213,4 @@ def conv2d_backward(
     db : ndarray (F,)
     """
     suited = winograd.suits(w.shape, strides)
-    return (winograd.conv2d_backward if suited else direct_backward)(dout, x, w, strides, pads, need_dx, relu_out=relu_out)
+    return (winograd.conv2d_backward if suited else direct_backward)(dout, x, w, strides, pads, need_dx, relu_x=relu_x)

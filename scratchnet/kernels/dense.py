@@ -13,6 +13,7 @@ import numpy as np
 from scratchnet.kernels.gemm import ROWS, multiply
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain, scratch
+from scratchnet.kernels.relu import gate
 from scratchnet.kernels.threads import run
 
 SLICES = 16         # of the inputs in forward, at most, each with a sum of its own
@@ -38,7 +39,7 @@ def _forward(first, last, x, w, partial, lowest):
 
 
 @jit
-def _backward(first, last, dout, x, w, dw, dx, need_dx, zeros, lowest):
+def _backward(first, last, dout, x, w, dw, dx, need_dx, gated, zeros, lowest):
     N, D = x.shape
     U = dout.shape[1]
     turned = scratch(U * BLOCK, w).reshape(U, BLOCK)
@@ -51,6 +52,9 @@ def _backward(first, last, dout, x, w, dw, dx, need_dx, zeros, lowest):
                 for u in range(U):
                     turned[u, i] = w[d + i, u]
             multiply(dout, 0, U, 0, 1, turned, 0, 0, BLOCK, zeros, 0, 0, dx, d, D, N, m, 1, U, lowest)
+            if gated:
+                for n in range(N):
+                    gate(dx[n, d : d + m], x[n, d : d + m])
 
 
 def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: bool = False) -> np.ndarray:
@@ -78,7 +82,7 @@ def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: b
 
 
 def dense_backward(
-    dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True, *, relu_out: np.ndarray | None = None
+    dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True, *, relu_x: bool = False
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Give dx, dw, db as `layers.dense.dense_backward` does.
 
@@ -88,8 +92,8 @@ def dense_backward(
     x, w : as for `dense_forward`
     need_dx : bool
         False leaves dx out (None).
-    relu_out : ndarray (N, U), optional
-        The result of `dense_forward(..., relu=True)`; dout then counts only where it is positive.
+    relu_x : bool
+        Whether x came from a ReLU; dx is then the gradient in front of that, 0 where x is not positive.
 
     Returns
     -------
@@ -98,8 +102,8 @@ def dense_backward(
     db : ndarray (U,)
     """
     D, U = w.shape
-    dout = plain(dout if relu_out is None else np.where(relu_out > 0, dout, x.dtype.type(0)))
+    dout = plain(dout)
     dw, dx = empty(w.shape, x.dtype), empty(x.shape if need_dx else (0, 0), x.dtype)
     zeros, lowest = np.zeros(max(BLOCK, U), x.dtype), x.dtype.type(-np.inf)
-    run(_backward, 2 * len(x) * w.size, -(-D // BLOCK), dout, plain(x), plain(w), dw, dx, need_dx, zeros, lowest)
+    run(_backward, 2 * len(x) * w.size, -(-D // BLOCK), dout, plain(x), plain(w), dw, dx, need_dx, relu_x, zeros, lowest)
     return dx if need_dx else None, dw, dout.sum(axis=0)

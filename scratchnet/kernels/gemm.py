@@ -357,18 +357,14 @@ def _build_sandwich(module: ir.Module, matrix: Sequence[Sequence[float]], way: s
     w = _Writer(module, name, itemsize, lambda p, n: [p, WORD, WORD, p, WORD, WORD, p, n, WORD])
     x, x_down, x_across, y, y_down, y_across, other, floor, channels = w.function.args
     builder = w.builder
-    zero = ir.Constant(w.vector, [0.0] * w.lanes)
     with cgutils.for_range(builder, builder.sdiv(channels, ir.Constant(WORD, w.lanes))) as loop:
         channel = w.times(loop.index, w.lanes)
-        half = []                                                   # columns of L·x
+        half, total = [], None                                      # columns of L·x; the sum of x
         for b in range(q):
             column = []
             for a in range(q):
-                steps = channel, w.times(x_down, a), w.times(x_across, b)
-                value = w.load(w.step(x, *steps))
-                if way == "gate":
-                    value = builder.select(builder.fcmp_ordered(">", w.load(w.step(other, *steps)), zero), value, zero)
-                column.append(value)
+                column.append(w.load(w.step(x, channel, w.times(x_down, a), w.times(x_across, b))))
+                total = builder.fadd(total, column[-1]) if total else column[-1]
             half.append([_combine(w, row, column) for row in matrix])
         for i in range(p):
             for j in range(p):
@@ -379,6 +375,9 @@ def _build_sandwich(module: ir.Module, matrix: Sequence[Sequence[float]], way: s
                 if way == "finish":
                     value = w.at_least(w.splat(floor), builder.fadd(value, w.load(w.step(other, channel))))
                 w.store(value, target)
+        if way == "sum":
+            target = w.step(other, channel)
+            w.store(builder.fadd(w.load(target), total), target)
     builder.ret_void()
     return w.function
 
@@ -393,9 +392,9 @@ def make_sandwich(matrices: Sequence[Sequence[Sequence[float]]], way: str = "sto
     matrices : several of p rows of q numbers
         L is `matrices[len(which)]`: `which` is a tuple, since a tuple's length is known while a kernel is compiled. x is
         q × q pixels and y is p × p; `down` and `across` are the strides of their rows and columns, in numbers.
-    way : {"store", "add", "gate", "finish"}
-        "store" makes y the result, "add" adds it to y. "gate" takes x for 0 where `other`, which lies as x does, is not
-        positive. "finish" makes y = max(floor, result + other), one number of `other` a channel.
+    way : {"store", "add", "sum", "finish"}
+        "store" makes y the result, "add" adds it to y. "finish" makes y = max(floor, result + other), one number of `other`
+        a channel. "sum" makes y the result and adds the pixels of x to those numbers of `other`.
 
     Notes
     -----

@@ -30,15 +30,3 @@ def place(x, n, image, start, width):
         row = image[start + h * width : start + h * width + length]
         for k in range(length):
             row[k] = x[n, h, k]
-
-
-@jit
-def place_gradient(dout, out, masked, n, image, start, width):
-    """Copy image n of dout, (N, OH, OW·F), row by row from `start` on; 0 where `out` is not positive, if `masked`."""
-    _, rows, length = dout.shape
-    zero = image.dtype.type(0)
-    for h in range(rows):
-        row = image[start + h * width : start + h * width + length]
-        for k in range(length):
-            value = dout[n, h, k]
-            row[k] = value if not masked or out[n, h, k] > 0 else zero

@@ -48,6 +48,7 @@ from scratchnet.kernels.gemm import ROWS, make_sandwich, multiply
 from scratchnet.kernels.images import fetch
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain, scratch
+from scratchnet.kernels.relu import gate
 from scratchnet.kernels.threads import groups_of, run
 from scratchnet.kernels.toom_cook import ALGORITHMS, Algorithm, choose, runs_of, transposed
 from scratchnet.padding import Pads, window_output_shape
@@ -57,8 +58,7 @@ TOGETHER = 1 << 17          # numbers in V and M of the tiles that are in work a
 
 _x_to_v = make_sandwich([a.Bt for a in ALGORITHMS])
 _m_to_y = make_sandwich([a.At for a in ALGORITHMS], "finish")
-_dy_to_dm = make_sandwich([transposed(a.At) for a in ALGORITHMS])
-_open_dy_to_dm = make_sandwich([transposed(a.At) for a in ALGORITHMS], "gate")
+_dy_to_dm = make_sandwich([transposed(a.At) for a in ALGORITHMS], "sum")
 _dv_to_dx = make_sandwich([transposed(a.Bt) for a in ALGORITHMS], "add")
 
 
@@ -142,8 +142,8 @@ def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, fl
 
 
 @jit
-def _take_gradient_apart(which, dout, out, masked, sizes, tiling, first, tiles, dm, patch, none):
-    """Give dM = A dy Aᵀ for some tiles: -> (products, tiles, F). A masked dy is 0 where `out` is not positive."""
+def _take_gradient_apart(which, dout, sizes, tiling, first, tiles, dm, db, patch, none):
+    """Give dM = A dy Aᵀ for some tiles, -> (products, tiles, F), and add their dy to db."""
     _, _, _, OH, OW, F, _, _ = sizes
     m, _, K, TH, TW, _ = tiling
     down, across = K * tiles * F, tiles * F
@@ -152,18 +152,14 @@ def _take_gradient_apart(which, dout, out, masked, sizes, tiling, first, tiles, 
         oh, ow = tile // TW * m, tile % TW * m
         start = ((n * OH + oh) * OW + ow) * F
         if oh + m <= OH and ow + m <= OW:
-            if masked:
-                _open_dy_to_dm(which, dout, start, OW * F, F, dm, t * F, down, across, out, start, none, F)
-            else:
-                _dy_to_dm(which, dout, start, OW * F, F, dm, t * F, down, across, out, 0, none, F)
+            _dy_to_dm(which, dout, start, OW * F, F, dm, t * F, down, across, db, 0, none, F)
         else:                       # outputs behind the edge have no gradient
             for k in range(m * m * F):
                 patch[k] = 0
             for i in range(min(m, OH - oh)):
                 for k in range(min(m, OW - ow) * F):
-                    if not masked or out[start + i * OW * F + k] > 0:
-                        patch[i * m * F + k] = dout[start + i * OW * F + k]
-            _dy_to_dm(which, patch, 0, m * F, F, dm, t * F, down, across, out, 0, none, F)
+                    patch[i * m * F + k] = dout[start + i * OW * F + k]
+            _dy_to_dm(which, patch, 0, m * F, F, dm, t * F, down, across, db, 0, none, F)
 
 
 @jit
@@ -185,22 +181,7 @@ def _put_together(which, dv, dx, sizes, tiling, first, tiles, patch, none):
 
 
 @jit
-def _sum(dout, out, masked, start, pixels, F, db):
-    """Add the gradients of some pixels to db, those left out whose `out` is not positive, if masked."""
-    zero = db.dtype.type(0)
-    for n in range(pixels):
-        gradient, value = dout[start + n * F : start + (n + 1) * F], out[start + n * F : start + (n + 1) * F]
-        if masked:
-            for f in range(F):
-                share = gradient[f]
-                db[f] += share if value[f] > 0 else zero
-        else:
-            for f in range(F):
-                db[f] += gradient[f]
-
-
-@jit
-def _backward(first, last, which, dout, out, masked, x, ut, runs, gt, dx, need_dx, dws, dbs, N, sizes, tiling, together, none):
+def _backward(first, last, which, dout, x, ut, runs, gt, dx, need_dx, gated, dws, dbs, N, sizes, tiling, together, none):
     H, W, C, OH, OW, F, _, _ = sizes
     m, L, K, TH, TW, _ = tiling
     G, R = len(dbs), len(ut)
@@ -211,20 +192,20 @@ def _backward(first, last, which, dout, out, masked, x, ut, runs, gt, dx, need_d
     for g in range(first, last):
         for k in range(len(du)):
             du[k] = 0
-        begun = g * N // G          # images before this one are in work
+        begun = done = g * N // G   # images before `begun` are in work, those before `done` have their dx
         end = (g + 1) * N // G * TH * TW
         for q in range(begun * TH * TW, end, together):
             tiles = min(together, end - q)
             while begun * TH * TW < q + tiles:
                 patch[0] = fetch(x, begun * H * W * C, (begun + 1) * H * W * C)     # nobody reads that number
-                _sum(dout, out, masked, begun * OH * OW * F, OH * OW, F, dbs[g])
+                patch[0] = fetch(dout, begun * OH * OW * F, (begun + 1) * OH * OW * F)
                 if need_dx:
                     image = dx[begun * H * W * C : (begun + 1) * H * W * C]
                     for k in range(len(image)):
                         image[k] = 0
                 begun += 1
             _take_apart(which, x, sizes, tiling, q, tiles, v, patch, none)
-            _take_gradient_apart(which, dout, out, masked, sizes, tiling, q, tiles, dm, patch, none)
+            _take_gradient_apart(which, dout, sizes, tiling, q, tiles, dm, dbs[g], patch, none)
             for r in range(len(runs)):
                 p, count, shared = runs[r]
                 multiply(
@@ -244,6 +225,9 @@ def _backward(first, last, which, dout, out, masked, x, ut, runs, gt, dx, need_d
                     )  # fmt: skip
             if need_dx:
                 _put_together(which, v, dx, sizes, tiling, q, tiles, patch, none)
+            while gated and (done + 1) * TH * TW <= q + tiles:
+                gate(dx[done * H * W * C : (done + 1) * H * W * C], x[done * H * W * C : (done + 1) * H * W * C])
+                done += 1
         multiply(gt, 0, R, 0, 1, du, 0, 0, C * F, zeros, 0, 0, dws, g * 9 * C * F, C * F, 9, C * F, 1, R, none)
 
 
@@ -308,7 +292,7 @@ def conv2d_backward(
     pads: Pads,
     need_dx: bool = True,
     *,
-    relu_out: np.ndarray | None = None,
+    relu_x: bool = False,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Give dx, dw, db as `kernels.conv2d.conv2d_backward` does, where `suits` says yes."""
     (N, H, W, C), (OH, OW, F), dtype = x.shape, dout.shape[1:], x.dtype
@@ -320,11 +304,9 @@ def conv2d_backward(
     dws, dbs = empty((groups, *w.shape), dtype), np.zeros((groups, F), dtype)
     dx = (empty if dout.size else np.zeros)(x.shape if need_dx else (0,), dtype)       # no tile clears it when there is none
     sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(algorithm, OH, OW)
-    dout = plain(dout)
-    out = dout if relu_out is None else plain(relu_out)
     run(
         _backward, 2 * dout.size * w[..., 0].size, groups,
-        (0,) * which, dout.reshape(-1), out.reshape(-1), relu_out is not None, plain(x).reshape(-1), ut, runs_of(which), gt,
-        dx.reshape(-1), need_dx, dws, dbs, N, sizes, tiling, _together(algorithm, C, F), dtype.type(-np.inf),
+        (0,) * which, plain(dout).reshape(-1), plain(x).reshape(-1), ut, runs_of(which), gt, dx.reshape(-1), need_dx,
+        need_dx and relu_x, dws, dbs, N, sizes, tiling, _together(algorithm, C, F), dtype.type(-np.inf),
     )  # fmt: skip
     return dx if need_dx else None, dws.sum(axis=0), dbs.sum(axis=0)
