@@ -2,8 +2,9 @@
 
 Forward sums over the many inputs of a layer (50,176 in net_1). They are cut into slices, each with sums of its own,
 which are then added in order; x and w are so read once. The cut depends on the shape only, and so do the bits.
-Backward takes blocks of inputs: for dw a block of columns of x is read as it lies, and for dx a block of rows of w is
-turned into a small transposed copy first, so that the kernel's reads are contiguous.
+Backward takes blocks of inputs. A block of columns of x is copied first, since rows of x lie so far apart, and often a power
+of two, that their pieces would drive each other out of the cache; dx goes the same way back. For dx a block of rows of w is
+turned into a small transposed copy, so that the kernel's reads are contiguous.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from scratchnet.kernels.threads import run
 SLICES = 16         # of the inputs in forward, at most, each with a sum of its own
 SLICE = 1024        # inputs in a slice, at least
 DEPTH = 256         # inputs multiplied before the next block of outputs: that much of w stays in the second cache
-BLOCK = 16 * ROWS   # inputs in a task of backward: whole tiles down for dw
+BLOCK = 32 * ROWS   # inputs in a task of backward: whole tiles down for dw
 
 
 @jit
@@ -43,18 +44,26 @@ def _backward(first, last, dout, x, w, dw, dx, need_dx, gated, zeros, lowest):
     N, D = x.shape
     U = dout.shape[1]
     turned = scratch(U * BLOCK, w).reshape(U, BLOCK)
+    columns, gradients = scratch(N * BLOCK, x), scratch(N * BLOCK, x)       # of x and of dx
     for task in range(first, last):
         d = task * BLOCK
         m = min(BLOCK, D - d)
-        multiply(x, d, 1, 0, D, dout, 0, 0, U, zeros, 0, 0, dw, d * U, U, m, U, 1, N, lowest)
+        for n in range(N):
+            source, target = x[n, d : d + m], columns[n * BLOCK : n * BLOCK + m]
+            for i in range(m):
+                target[i] = source[i]
+        multiply(columns, 0, 1, 0, BLOCK, dout, 0, 0, U, zeros, 0, 0, dw, d * U, U, m, U, 1, N, lowest)
         if need_dx:
             for i in range(m):
                 for u in range(U):
                     turned[u, i] = w[d + i, u]
-            multiply(dout, 0, U, 0, 1, turned, 0, 0, BLOCK, zeros, 0, 0, dx, d, D, N, m, 1, U, lowest)
+            multiply(dout, 0, U, 0, 1, turned, 0, 0, BLOCK, zeros, 0, 0, gradients, 0, BLOCK, N, m, 1, U, lowest)
             if gated:
-                for n in range(N):
-                    gate(dx[n, d : d + m], x[n, d : d + m])
+                gate(gradients, columns)
+            for n in range(N):
+                source, target = gradients[n * BLOCK : n * BLOCK + m], dx[n, d : d + m]
+                for i in range(m):
+                    target[i] = source[i]
 
 
 def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: bool = False) -> np.ndarray:

@@ -44,7 +44,7 @@ from functools import cache
 import numpy as np
 
 from scratchnet.kernels.dense import dense_forward
-from scratchnet.kernels.gemm import ROWS, make_sandwich, multiply
+from scratchnet.kernels.gemm import make_sandwich, multiply
 from scratchnet.kernels.images import fetch
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain, scratch
@@ -54,7 +54,7 @@ from scratchnet.kernels.toom_cook import ALGORITHMS, Algorithm, choose, runs_of,
 from scratchnet.padding import Pads, window_output_shape
 
 WHOLE = 16                  # channels come in multiples of this, the lanes of the widest vector
-TOGETHER = 1 << 17          # numbers in V and M of the tiles that are in work at one time, about: they stay in the second cache
+TOGETHER = 180_000          # numbers in V and M of the tiles that are in work at one time, about: they stay in the second cache
 
 _x_to_v = make_sandwich([a.Bt for a in ALGORITHMS])
 _m_to_y = make_sandwich([a.At for a in ALGORITHMS], "finish")
@@ -260,9 +260,14 @@ def _tiling(algorithm: Algorithm, OH: int, OW: int) -> tuple[int, ...]:
     return m, len(algorithm.Bt[0]), len(algorithm.Bt), -(-OH // m), -(-OW // m), m * algorithm.stride
 
 
-def _together(algorithm: Algorithm, C: int, F: int) -> int:
-    """Count the tiles in work at one time: full register tiles, and not few, since dU is read and written once for all of them."""
-    return max(3, TOGETHER // (len(algorithm.Bt) ** 2 * (C + F)) // ROWS) * ROWS
+def _together(tiling: tuple[int, ...], C: int, F: int) -> int:
+    """Count the tiles in work at one time: those of whole images if possible, not few, since dU is read and written once for
+    all of them, and an odd number: products of V lie so many rows apart, and those at a multiple of a large power of two would
+    share few sets of the cache.
+    """
+    _, _, K, TH, TW, _ = tiling
+    most = max(16, TOGETHER // (K * K * (C + F)))
+    return (most // (TH * TW) * TH * TW or most // 8 * 8) | 1
 
 
 def conv2d_forward(
@@ -279,7 +284,7 @@ def conv2d_forward(
     run(
         _forward, out.size * w[..., 0].size, N,
         (0,) * which, plain(x).reshape(-1), u, runs_of(which), b, out.reshape(-1), sizes, tiling,
-        _together(ALGORITHMS[which], C, F), dtype.type(0 if relu else -np.inf), dtype.type(-np.inf),
+        _together(tiling, C, F), dtype.type(0 if relu else -np.inf), dtype.type(-np.inf),
     )  # fmt: skip
     return out
 
@@ -307,6 +312,6 @@ def conv2d_backward(
     run(
         _backward, 2 * dout.size * w[..., 0].size, groups,
         (0,) * which, plain(dout).reshape(-1), plain(x).reshape(-1), ut, runs_of(which), gt, dx.reshape(-1), need_dx,
-        need_dx and relu_x, dws, dbs, N, sizes, tiling, _together(algorithm, C, F), dtype.type(-np.inf),
+        need_dx and relu_x, dws, dbs, N, sizes, tiling, _together(tiling, C, F), dtype.type(-np.inf),
     )  # fmt: skip
     return dx if need_dx else None, dws.sum(axis=0), dbs.sum(axis=0)
