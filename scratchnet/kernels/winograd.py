@@ -266,8 +266,8 @@ def _together(tiling: tuple[int, ...], C: int, F: int) -> int:
     share few sets of the cache.
     """
     _, _, K, TH, TW, _ = tiling
-    most = max(16, TOGETHER // (K * K * (C + F)))
-    return (most // (TH * TW) * TH * TW or most // 8 * 8) | 1
+    most, image = max(16, TOGETHER // (K * K * (C + F))), max(1, TH * TW)
+    return (most // image * image or most // 8 * 8) | 1
 
 
 def conv2d_forward(
