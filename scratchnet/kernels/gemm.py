@@ -221,7 +221,7 @@ def _build_strip(module: ir.Module, rows: int, vectors: int, masked: bool, items
     if name in module.globals:
         return module.globals[name]
 
-    tiles = {height: _build_tile(module, height, vectors, masked, itemsize) for height in (rows, 2, 1)}
+    tiles = {height: _build_tile(module, height, vectors, masked, itemsize) for height in (rows, 3, 2, 1)}
     w = _Writer(module, name, itemsize, lambda *_: [*tiles[1].function_type.args, WORD])
     a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, KO, KI, floor, live, M = w.function.args
     builder = w.builder
