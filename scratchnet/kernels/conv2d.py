@@ -63,6 +63,7 @@ def _backward(
     image, d = scratch(Hp * Wp * C, x), scratch(Hd * Wd * F, x)
     image[:], d[:] = 0, 0
     for g in range(first, last):
+        dws[g] = 0
         for n in range(g * N // G, (g + 1) * N // G):
             place(x, n, image, (top * Wp + left) * C, Wp * C)
             for oh in range(0, OH, strip):
@@ -150,7 +151,6 @@ def direct_backward(
     OH, OW = dout.shape[1:3]
     G = groups_of(N, w.size)
     dws = empty((G, KH * KW * C + 1, F), x.dtype)
-    dws.fill(0)
     dx = empty(x.shape if need_dx else (0,), x.dtype)
     Hd = (KH - 1) // SH + max(OH, (H - 1 + top) // SH + 1)
     Wd = (KW - 1) // SW + max(OW, (W - 1 + left) // SW + 1)

@@ -28,6 +28,7 @@ def _forward(first, last, x, w, partial, lowest):
     N, D = x.shape
     S, _, U = partial.shape
     for s in range(first, last):
+        partial[s] = 0
         end = (s + 1) * D // S
         for k in range(s * D // S, end, DEPTH):
             multiply(
@@ -82,7 +83,6 @@ def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: b
     """
     (N, D), U = x.shape, w.shape[1]
     partial = empty((max(1, min(SLICES, D // SLICE)), N, U), x.dtype)
-    partial.fill(0)
     run(_forward, N * D * U, len(partial), plain(x), plain(w), partial, x.dtype.type(-np.inf))
     out = partial.sum(axis=0) if len(partial) > 1 else partial[0]
     if b is not None:

@@ -250,7 +250,7 @@ def _on_all_taps(algorithm: Algorithm, dtype: np.dtype) -> np.ndarray:
 
 
 def _turn(algorithm: Algorithm, w: np.ndarray) -> np.ndarray:
-    """U = G w Gᵀ: (3, 3, C, F) -> (R, C, F)."""
+    """U = G w Gᵀ: (3, 3, C, F) -> (R, C, F), and (3, 3, F, C) -> (R, F, C)."""
     return dense_forward(_on_all_taps(algorithm, w.dtype), w.reshape(9, -1), None).reshape(-1, *w.shape[2:])
 
 
@@ -303,7 +303,7 @@ def conv2d_backward(
     (N, H, W, C), (OH, OW, F), dtype = x.shape, dout.shape[1:], x.dtype
     which = choose(strides[0], OH, OW)
     algorithm = ALGORITHMS[which]
-    ut = np.ascontiguousarray(_turn(algorithm, w).swapaxes(1, 2))           # (R, C, F) -> (R, F, C)
+    ut = _turn(algorithm, np.ascontiguousarray(w.swapaxes(2, 3)))           # (R, F, C)
     gt = np.ascontiguousarray(_on_all_taps(algorithm, dtype).T)
     groups = groups_of(N, w.size)
     dws, dbs = empty((groups, *w.shape), dtype), np.zeros((groups, F), dtype)
