@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         measured["ladder"] = ladder.rungs(32 if args.quick else 128, rounds)
         print_ladder(measured["ladder"], measured["peak"])
-        measured["steps"] = ladder.steps(32 if args.quick else 128, max(3, rounds // 3))
+        measured["steps"] = ladder.steps(32 if args.quick else 128, rounds)
         print_steps(measured["steps"])
         if not args.quick:
             measured["shapes"] = ladder.shapes(32, rounds)
@@ -68,7 +68,8 @@ def print_ladder(rows: Sequence[Mapping[str, Any]], peaks: Mapping[str, float]) 
     """Print the rungs of the convolution, each beside the peak of as many threads."""
     print("\nconvolution 3 × 3, 32 to 64 maps of 28 × 28, forward and backward; all give the same numbers")
     table = [
-        [row["rung"], "–" if row["ms"] is None else f"{row['ms']:.1f}", f"{row['gflops']:.3g}",
+        [row["rung"], "–" if row["ms"] is None else f"{row['ms']:.1f}",
+         f"{row['gflops']:{'.3g' if row['gflops'] < 1000 else '.0f'}}",
          f"{row['gflops'] / peaks[str(row['threads'])]:.1%}"] for row in rows
     ]  # fmt: skip
     lines(["rung", "ms", "GFLOP/s", "of the threads' peak"], table)

@@ -25,6 +25,7 @@ from scratchnet.padding import window_pads
 Array = np.ndarray
 PADS = ((1, 1), (1, 1))
 NETS, SIZES = ("net_1", "net_2"), ((28, 28, 1), (32, 32, 3))
+SETTLING = 0.2              # seconds from one side's last call to the other's first that counts
 
 
 # -- what a step does, without numba ----------------------------------------------------------------------------------
@@ -59,14 +60,18 @@ def numpy_backward(dout: Array, x: Array, w: Array, strides: Any, pads: Any) -> 
 
 
 def seconds_in_turns(calls: Mapping[str, Callable[[], Any]], rounds: int, title: str) -> dict[str, float]:
-    """Call each twice in its turn, `rounds` times, and give the median seconds of each one's second calls.
+    """Call each in its turn, `rounds` times, and give the median seconds of each one's last calls.
 
-    A first call finds another's numbers in the caches and another's blocks in the recycled memory, which no training does.
+    A first call finds another's numbers in the caches and another's blocks in the recycled memory, which no training does,
+    and the threads of NumPy's BLAS look out for more work for a while after the last, on cores that others could use.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in tqdm(range(rounds), desc=title, disable=None, leave=False):
         for name, call in calls.items():
+            settled = time.perf_counter() + SETTLING
             call()
+            while time.perf_counter() < settled:
+                call()
             began = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - began)
