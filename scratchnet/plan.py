@@ -80,14 +80,14 @@ class FusedStep(Step):
         self.geometry = (self.layer.strides, self.layer.pads) if isinstance(self.layer, Conv2D) else ()
         run_forward, self.run_backward = TAKES_RELU[type(self.layer), self.layer.running]
         self.run_forward = partial(run_forward, relu=self.relu)
-        self.cache: tuple[np.ndarray, np.ndarray] | None = None
+        self.cache: tuple[np.ndarray, np.ndarray | None] | None = None
 
     def forward(self, *xs: np.ndarray) -> np.ndarray:
         """Give x·w + b, or max(0, x·w + b)."""
         (x,) = xs
         self.layer.check_input(x)
         out = self.run_forward(x, self.layer.params["kernel"], self.layer.params.get("bias"), *self.geometry)
-        self.cache = (x, out)
+        self.cache = (x, out if self.relu else None)
         return out
 
     def backward(self, dout: np.ndarray, need_dx: bool) -> tuple[Any, ...]:
@@ -97,7 +97,7 @@ class FusedStep(Step):
             raise ValueError(f"{self.layer}: backward needs a forward before it, with the batch that dout belongs to")
         self.layer.check_gradient(dout)
         x, out = cache
-        if self.relu and not self.masked:
+        if out is not None and not self.masked:
             dout = relu_backward(dout, out)
         dx, dw, db = self.run_backward(dout, x, self.layer.params["kernel"], *self.geometry, need_dx, relu_x=self.relu_x)
         self.layer.grads = {"kernel": dw, "bias": db} if self.layer.use_bias else {"kernel": dw}
