@@ -72,7 +72,7 @@ class Compiled:
         metrics : list of str, optional
             ["accuracy"], or nothing.
         fuse : bool
-            Whether neighbours (a layer and its ReLU) run as one step.
+            Whether convolution and dense layers do the work of the ReLUs beside them.
 
         Raises
         ------

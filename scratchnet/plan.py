@@ -1,10 +1,13 @@
 """The plan: in which steps a graph runs. `compile` makes one; layers know nothing of it.
 
-A step is a node run by its layer, or a Conv2D or a Dense that takes the ReLUs on both of its sides along, which saves walks
-over the largest arrays of the network. Forward, it is the ReLU behind: the maximum with 0 is taken as an output is stored.
-Backward, it is the ReLU in front: its values are the x that the kernels hold, so dx is made 0 where x is not positive, and
-is then the gradient in front of that ReLU. It may reach there through layers that hand numbers on as they are, Flatten and
-the pooling for a largest or smallest number: what would arrive at a 0 in front of those comes from a 0 behind them.
+A step is a node run by its layer, or a Conv2D or a Dense that does the work of ReLUs, which saves walks over the largest arrays:
+
+    forward     out = max(0, x·w + b)             the ReLU behind it, as out is stored
+    backward    dx = 0 where x is not positive    the ReLU that x comes from: x is its output, so its mask is at hand
+
+The second needs a ReLU that a step has taken along and nobody else reads. Flatten, max- and min-pooling may stand between: each
+of their outputs is one of their inputs, and its gradient goes to that one alone, so a mask applied behind them is the mask
+in front. Elsewhere a step masks its own dout (`relu_backward`).
 """
 
 from __future__ import annotations
@@ -56,26 +59,26 @@ TAKES_RELU: dict[tuple[type, str], tuple[Any, Any]] = {         # layers whose k
     (Dense, "direct"): (fused_dense.dense_forward, fused_dense.dense_backward),
     (Dense, "fused"): (fused_dense.dense_forward, fused_dense.dense_backward),
 }
-HANDS_ON = (Flatten, MaxPooling2D, MinPooling2D)                # layers whose outputs are numbers of their input
+HANDS_ON = (Flatten, MaxPooling2D, MinPooling2D)                # each output is one of the inputs, and gets its gradient alone
 
 
 class FusedStep(Step):
-    """A Conv2D or Dense node with the ReLUs at its sides.
+    """A Conv2D or Dense node, run by its kernels, with the work of the ReLUs beside it.
 
     Attributes
     ----------
     relu : bool
         Whether it gives the value of the ReLU behind it.
     relu_x : bool
-        Whether it gives the gradient in front of the ReLU that x came from.
-    masked : bool
-        Whether the gradient that it gets is one in front of its own ReLU: a later step's `relu_x` saw to that.
+        Whether it makes dx 0 where x is not positive, for the ReLU that x came from.
+    dout_masked : bool
+        Whether dout comes with the mask of its own ReLU applied, by the step that has `relu_x`.
     """
 
     def __init__(self, node: Node, relu: Node | None):
         super().__init__(relu or node)
         self.parents = node.parents
-        self.relu, self.relu_x, self.masked = relu is not None, False, False
+        self.relu, self.relu_x, self.dout_masked = relu is not None, False, False
         self.layer: Any = node.layer
         self.geometry = (self.layer.strides, self.layer.pads) if isinstance(self.layer, Conv2D) else ()
         run_forward, self.run_backward = TAKES_RELU[type(self.layer), self.layer.running]
@@ -87,7 +90,7 @@ class FusedStep(Step):
         (x,) = xs
         self.layer.check_input(x)
         out = self.run_forward(x, self.layer.params["kernel"], self.layer.params.get("bias"), *self.geometry)
-        self.cache = (x, out if self.relu else None)
+        self.cache = (x, out if self.relu and not self.dout_masked else None)
         return out
 
     def backward(self, dout: np.ndarray, need_dx: bool) -> tuple[Any, ...]:
@@ -97,7 +100,7 @@ class FusedStep(Step):
             raise ValueError(f"{self.layer}: backward needs a forward before it, with the batch that dout belongs to")
         self.layer.check_gradient(dout)
         x, out = cache
-        if out is not None and not self.masked:
+        if out is not None:
             dout = relu_backward(dout, out)
         dx, dw, db = self.run_backward(dout, x, self.layer.params["kernel"], *self.geometry, need_dx, relu_x=self.relu_x)
         self.layer.grads = {"kernel": dw, "bias": db} if self.layer.use_bias else {"kernel": dw}
@@ -122,7 +125,7 @@ class Plan:
     nodes : sequence of Node
         In an order in which every node stands behind those that it reads; the first is the input, the last the output.
     fuse : bool
-        Whether neighbours are joined.
+        Whether Conv2D and Dense layers do the work of the ReLUs beside them.
     """
 
     def __init__(self, nodes: Sequence[Node], fuse: bool):
@@ -144,12 +147,11 @@ class Plan:
             if relu:
                 joined.add(relu)
         for step in self.steps:
-            reader = self._reader(step)
-            if isinstance(step, FusedStep) and step.relu and isinstance(reader, FusedStep):
-                step.masked = reader.relu_x = True
+            if isinstance(step, FusedStep) and step.relu and isinstance(reader := self._reader(step), FusedStep):
+                step.dout_masked = reader.relu_x = True
 
     def _reader(self, step: Step) -> Step | None:
-        """Find the one step that works with a step's numbers, behind those that only hand them on; None if there are several."""
+        """Find the only step that reads a step's output, past layers in HANDS_ON; None where nobody or several do."""
         while self.readers[step.node] == 1:
             step = next(other for other in self.steps if step.node in other.parents)
             if type(step.node.layer) not in HANDS_ON:
@@ -179,7 +181,10 @@ class Plan:
         return values[to]
 
     def backward(self, dout: np.ndarray, start: Node, need_dx: bool) -> np.ndarray | None:
-        """Run the steps back from `start`, the output or the logits, whose gradient is `dout`; give the input's when asked for."""
+        """Run the steps back from `start`, the output or the logits, whose gradient is `dout`; give the input's when asked for.
+
+        From a node between, a mask might be missing: a ReLU may count on the step behind it.
+        """
         gradients: dict[Node, Any] = {start: dout}
         for step in reversed(self.steps):
             if step.node not in gradients:

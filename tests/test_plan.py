@@ -17,7 +17,7 @@ from scratchnet import (
     Softmax,
 )
 from scratchnet.kernels import conv2d, dense
-from scratchnet.kernels.relu import gate, relu_backward
+from scratchnet.kernels.relu import mask, relu_backward
 from scratchnet.layers import activations
 from scratchnet.layers import conv2d as conv2d_page
 from scratchnet.layers import dense as dense_page
@@ -45,7 +45,7 @@ def twice_the_same(image):
     return dense_end(Add()([first, first]))
 
 
-class Double(Flatten):
+class MinusOne(Flatten):
     """Flatten by name only: its output holds none of its input's numbers."""
 
     def forward(self, x):
@@ -64,7 +64,7 @@ GRAPHS = {
     "one reader twice": (twice_the_same, False),
     "another activation": (lambda image: Flatten()(Conv2D(3, 2)(ReLU()(conv(4)(image)))), False),
     "nothing": (lambda image: conv(4)(image), False),
-    "a layer of one's own": (lambda image: Dense(5)(Double()(conv(4)(image))), False),
+    "a layer of one's own": (lambda image: Dense(5)(MinusOne()(conv(4)(image))), False),
 }
 
 
@@ -84,7 +84,7 @@ def test_gradients_are_those_of_layers_run_one_by_one(name):
         first = plan.steps[0]
         assert isinstance(first, FusedStep) == fuse
         if fuse:
-            assert first.masked == masked
+            assert first.dout_masked == masked
     assert all(np.any(value) for value in results[1])
     for value, right in zip(*results, strict=True):
         np.testing.assert_allclose(value, right, rtol=0, atol=1e-12 * max(1, abs(right).max()))
@@ -95,7 +95,7 @@ def test_a_chain_passes_every_mask_on():
     x = MaxPooling2D(2, strides=1, padding="same")(conv(32)(conv(16)(image)))
     model = Model(image, Softmax()(dense_end(x)), dtype="float64")
     steps = [step for step in Plan(model.nodes, fuse=True).steps if isinstance(step, FusedStep)]
-    assert [(step.relu, step.masked, step.relu_x) for step in steps] == [
+    assert [(step.relu, step.dout_masked, step.relu_x) for step in steps] == [
         (True, True, False),  # conv 16: its x is the image
         (True, True, True),  # conv 32
         (True, True, True),  # dense 7, behind the pooling and Flatten
@@ -103,18 +103,16 @@ def test_a_chain_passes_every_mask_on():
     ]
 
 
-def spoilt(shape, dtype):
-    """Give what a ReLU hands on: numbers, and many a 0."""
-    x = np.maximum(RNG.standard_normal(shape), 0).astype(dtype)
-    x.flat[:: x.size // 7] = 0
-    return x
+def relu_output(shape, dtype):
+    """Give what a ReLU hands on: half of it is 0."""
+    return np.maximum(RNG.standard_normal(shape), 0).astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("strides", [(1, 1), (2, 2), (2, 3)])
 @pytest.mark.parametrize("name", ["direct_backward", "conv2d_backward"])
 def test_a_convolution_gives_the_gradient_in_front_of_the_relu_before_it(name, strides, dtype):
-    x, w = spoilt((5, 9, 8, 16), dtype), RNG.standard_normal((3, 3, 16, 16)).astype(dtype)
+    x, w = relu_output((5, 9, 8, 16), dtype), RNG.standard_normal((3, 3, 16, 16)).astype(dtype)
     pads = ((1, 1), (1, 1))
     dout = RNG.standard_normal(conv2d_page.conv2d_forward(x, w, None, strides, pads).shape).astype(dtype)
     dx, dw, db = conv2d_page.conv2d_backward(dout, x, w, strides, pads)
@@ -131,7 +129,7 @@ def test_a_convolution_gives_the_gradient_in_front_of_the_relu_before_it(name, s
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("D", [1, 5, dense.BLOCK - 1, dense.BLOCK, 2 * dense.BLOCK + 1])
 def test_a_dense_layer_gives_the_gradient_in_front_of_the_relu_before_it(D, dtype):
-    x, w, dout = spoilt((9, D), dtype), RNG.standard_normal((D, 6)).astype(dtype), RNG.standard_normal((9, 6)).astype(dtype)
+    x, w, dout = relu_output((9, D), dtype), RNG.standard_normal((D, 6)).astype(dtype), RNG.standard_normal((9, 6)).astype(dtype)
     dx, dw, db = dense_page.dense_backward(dout, x, w)
     got = dense.dense_backward(dout, x, w, relu_x=True)
     for value, right in zip(got, (np.where(x > 0, dx, 0), dw, db), strict=True):
@@ -146,7 +144,7 @@ def test_relu_s_own_pass_and_the_one_in_place_are_its_rule(dtype):
     right = activations.relu_backward(dout, out)
     np.testing.assert_array_equal(relu_backward(dout, out), right, strict=True)
     given = dout.copy()
-    gate(given, out)
+    mask(given, out)
     np.testing.assert_array_equal(given, right, strict=True)
     large = RNG.standard_normal((700, 801)).astype(dtype)
     np.testing.assert_array_equal(relu_backward(large.T, large.T), activations.relu_backward(large.T, large.T))

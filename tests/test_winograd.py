@@ -70,10 +70,19 @@ def test_both_passes_equal_those_of_the_page_in_float64(seed, N, size, channels,
         winograd.conv2d_forward(x, w, b, strides, pads, relu=True), np.maximum(out, 0), rtol=0, atol=1e-12 * abs(out).max()
     )
     dx, dw, db = page.conv2d_backward(dout, x, w, strides, pads)
-    expected = np.where(x > 0, dx, 0) if relu_x else dx, dw, db
+    expected = (np.where(x > 0, dx, 0) if relu_x else dx), dw, db
     got = winograd.conv2d_backward(dout, x, w, strides, pads, relu_x=relu_x)
     for value, right in zip(got, expected, strict=True):
         np.testing.assert_allclose(value, right, rtol=0, atol=1e-12 * max(1, abs(right).max()))
+
+
+@pytest.mark.parametrize("shape", [(33, 16, 16, 48, 64), (2, 32, 32, 32, 64)])      # several images a group; one in two blocks
+def test_an_image_is_masked_when_all_of_its_tiles_have_been_added(shape):
+    x, w, _, strides, pads, dout = case(5, *shape, 1, "same", "float64")
+    dx, dw, db = page.conv2d_backward(dout, x, w, strides, pads)
+    got = winograd.conv2d_backward(dout, x, w, strides, pads, relu_x=True)
+    for value, right in zip(got, (np.where(x > 0, dx, 0), dw, db), strict=True):
+        np.testing.assert_allclose(value, right, rtol=0, atol=1e-11 * abs(right).max())
 
 
 def error(value, right):

@@ -26,7 +26,7 @@ from scratchnet.kernels.gemm import multiply
 from scratchnet.kernels.images import place
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain, scratch
-from scratchnet.kernels.relu import gate
+from scratchnet.kernels.relu import mask
 from scratchnet.kernels.threads import groups_of, run
 from scratchnet.padding import Pads, window_output_shape
 
@@ -52,7 +52,7 @@ def _forward(first, last, x, w, b, out, SH, SW, top, left, Hp, Wp, OH, OW, floor
 
 @jit
 def _backward(
-    first, last, dout, x, w_phases, phases, dx, need_dx, gated, dws, KH, KW, SH, SW, top, left, Hp, Wp, Hd, Wd, none
+    first, last, dout, x, w_phases, phases, dx, need_dx, relu_x, dws, KH, KW, SH, SW, top, left, Hp, Wp, Hd, Wd, none
 ):
     G, width, F = dws.shape
     N, H, C = len(x), x.shape[1], (width - 1) // (KH * KW)
@@ -60,7 +60,7 @@ def _backward(
     PT, PL = (KH - 1) // SH, (KW - 1) // SW
     strip = max(1, STRIP // (OW * F))
     zeros, one = np.zeros(C, x.dtype), np.ones(1, x.dtype)
-    image, d = scratch(Hp * Wp * C, x), scratch(Hd * Wd * F, x)
+    image, d = scratch(Hp * Wp * C, x), scratch(Hd * Wd * F if need_dx else 0, x)
     image[:], d[:] = 0, 0
     for g in range(first, last):
         dws[g] = 0
@@ -98,8 +98,8 @@ def _backward(
                             dx, ((n * H + h) * W + w0) * C, SW * C,
                             (W - w0 + SW - 1) // SW, C, TH, TW * F, none,
                         )  # fmt: skip
-                    if gated:
-                        gate(dx[(n * H + h) * W * C : (n * H + h + 1) * W * C], x[n, h])
+                    if relu_x:
+                        mask(dx[(n * H + h) * W * C : (n * H + h + 1) * W * C], x[n, h])
 
 
 def _kernel_phases(w: np.ndarray, strides: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -204,7 +204,7 @@ def conv2d_backward(
     need_dx : bool
         False leaves dx out (None): nobody asks for the gradient of the images.
     relu_x : bool
-        Whether x came from a ReLU; dx is then the gradient in front of that, 0 where x is not positive.
+        Whether x came from a ReLU; dx is then 0 where x is not positive, which is that ReLU's backward.
 
     Returns
     -------

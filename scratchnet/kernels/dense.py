@@ -2,9 +2,9 @@
 
 Forward sums over the many inputs of a layer (50,176 in net_1). They are cut into slices, each with sums of its own,
 which are then added in order; x and w are so read once. The cut depends on the shape only, and so do the bits.
-Backward takes blocks of inputs. A block of columns of x is copied first, since rows of x lie so far apart, and often a power
-of two, that their pieces would drive each other out of the cache; dx goes the same way back. For dx a block of rows of w is
-turned into a small transposed copy, so that the kernel's reads are contiguous.
+Backward takes blocks of inputs. A block of columns of x is copied first: rows of x lie far apart, often by a multiple of a
+large power of two, and their pieces would drive each other out of the cache. dx is written into such a copy too, and from there
+to its place. For dx a block of rows of w is turned into a small transposed copy, so that the kernel's reads are contiguous.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from scratchnet.kernels.gemm import ROWS, multiply
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain, scratch
-from scratchnet.kernels.relu import gate
+from scratchnet.kernels.relu import mask
 from scratchnet.kernels.threads import run
 
 SLICES = 16         # of the inputs in forward, at most, each with a sum of its own
@@ -41,11 +41,11 @@ def _forward(first, last, x, w, partial, lowest):
 
 
 @jit
-def _backward(first, last, dout, x, w, dw, dx, need_dx, gated, zeros, lowest):
+def _backward(first, last, dout, x, w, dw, dx, need_dx, relu_x, zeros, lowest):
     N, D = x.shape
     U = dout.shape[1]
-    turned = scratch(U * BLOCK, w).reshape(U, BLOCK)
-    columns, gradients = scratch(N * BLOCK, x), scratch(N * BLOCK, x)       # of x and of dx
+    turned = scratch(U * BLOCK if need_dx else 0, w).reshape(-1, BLOCK)
+    columns, gradients = scratch(N * BLOCK, x), scratch(N * BLOCK if need_dx else 0, x)     # of x and of dx
     for task in range(first, last):
         d = task * BLOCK
         m = min(BLOCK, D - d)
@@ -59,10 +59,10 @@ def _backward(first, last, dout, x, w, dw, dx, need_dx, gated, zeros, lowest):
                 for u in range(U):
                     turned[u, i] = w[d + i, u]
             multiply(dout, 0, U, 0, 1, turned, 0, 0, BLOCK, zeros, 0, 0, gradients, 0, BLOCK, N, m, 1, U, lowest)
-            if gated:
-                gate(gradients, columns)
             for n in range(N):
                 source, target = gradients[n * BLOCK : n * BLOCK + m], dx[n, d : d + m]
+                if relu_x:
+                    mask(source, columns[n * BLOCK : n * BLOCK + m])
                 for i in range(m):
                     target[i] = source[i]
 
@@ -102,7 +102,7 @@ def dense_backward(
     need_dx : bool
         False leaves dx out (None).
     relu_x : bool
-        Whether x came from a ReLU; dx is then the gradient in front of that, 0 where x is not positive.
+        Whether x came from a ReLU; dx is then 0 where x is not positive, which is that ReLU's backward.
 
     Returns
     -------

@@ -221,7 +221,8 @@ def _build_strip(module: ir.Module, rows: int, vectors: int, masked: bool, items
     if name in module.globals:
         return module.globals[name]
 
-    tiles = {height: _build_tile(module, height, vectors, masked, itemsize) for height in (rows, 3, 2, 1)}
+    heights = rows, 3, 2, 1         # three: dw of a layer with one channel has so many
+    tiles = {height: _build_tile(module, height, vectors, masked, itemsize) for height in heights}
     w = _Writer(module, name, itemsize, lambda *_: [*tiles[1].function_type.args, WORD])
     a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, KO, KI, floor, live, M = w.function.args
     builder = w.builder
@@ -359,12 +360,12 @@ def _build_sandwich(module: ir.Module, matrix: Sequence[Sequence[float]], way: s
     builder = w.builder
     with cgutils.for_range(builder, builder.sdiv(channels, ir.Constant(WORD, w.lanes))) as loop:
         channel = w.times(loop.index, w.lanes)
-        half, total = [], None                                      # columns of L·x; the sum of x
+        half, total = [], ir.Constant(w.vector, [0.0] * w.lanes)    # columns of L·x; the sum of x
         for b in range(q):
             column = []
             for a in range(q):
                 column.append(w.load(w.step(x, channel, w.times(x_down, a), w.times(x_across, b))))
-                total = builder.fadd(total, column[-1]) if total else column[-1]
+                total = builder.fadd(total, column[-1]) if way == "sum" else total
             half.append([_combine(w, row, column) for row in matrix])
         for i in range(p):
             for j in range(p):
@@ -393,8 +394,8 @@ def make_sandwich(matrices: Sequence[Sequence[Sequence[float]]], way: str = "sto
         L is `matrices[len(which)]`: `which` is a tuple, since a tuple's length is known while a kernel is compiled. x is
         q × q pixels and y is p × p; `down` and `across` are the strides of their rows and columns, in numbers.
     way : {"store", "add", "sum", "finish"}
-        "store" makes y the result, "add" adds it to y. "finish" makes y = max(floor, result + other), one number of `other`
-        a channel. "sum" makes y the result and adds the pixels of x to those numbers of `other`.
+        "store" makes y the result, "add" adds it to y. "sum" makes y the result and adds the sum of x's pixels to `other`, one
+        number a channel. "finish" makes y = max(floor, result + other), one number a channel.
 
     Notes
     -----

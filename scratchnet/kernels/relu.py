@@ -1,4 +1,4 @@
-"""ReLU's gradient: in place, for kernels that have just written it, and as a pass of its own."""
+"""ReLU's gradient: in place, for kernels that have just written one, and as a pass of its own."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from scratchnet.kernels.threads import run
 
 
 @jit
-def gate(gradients, values):
-    """Make gradients 0 where a ReLU's values are not positive: those are then the gradients in front of it."""
-    zero = gradients.dtype.type(0)
-    for k in range(len(gradients)):
-        gradient = gradients[k]
-        gradients[k] = gradient if values[k] > 0 else zero
+def mask(dx, out):
+    """Make dx 0, in place, where a ReLU's output `out` is not positive: two arrays on one axis."""
+    zero = dx.dtype.type(0)
+    for k in range(len(dx)):
+        gradient = dx[k]
+        dx[k] = gradient if out[k] > 0 else zero
 
 
+# A loop of its own: one for both, given the same array twice, is no vector code.
 @jit
 def _backward(first, last, dout, out, dx):
     gradients, values, given = dx[first:last], out[first:last], dout[first:last]

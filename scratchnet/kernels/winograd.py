@@ -27,7 +27,7 @@ Backward needs no new algebra. Every step is linear in x and linear in w, so its
 from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B, from dU to dw by Gᵀ:
 
     dM = A dy Aᵀ        dU[p] = V[p]ᵀ @ dM[p]       dw = Gᵀ dU G
-                        dV[p] = dM[p] @ U[p]ᵀ       dx = B dV Bᵀ, added up where tiles overlap
+    db = Σ dy           dV[p] = dM[p] @ U[p]ᵀ       dx = B dV Bᵀ, added up where tiles overlap
 
 Three things are not as in the direct kernels. Rounding errors are larger (toom_cook.py). A NaN or an infinity in one pixel
 may reach outputs of its tile whose windows do not hold it. And numbers that do not belong to a window cancel only up to
@@ -48,7 +48,7 @@ from scratchnet.kernels.gemm import make_sandwich, multiply
 from scratchnet.kernels.images import fetch
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain, scratch
-from scratchnet.kernels.relu import gate
+from scratchnet.kernels.relu import mask
 from scratchnet.kernels.threads import groups_of, run
 from scratchnet.kernels.toom_cook import ALGORITHMS, Algorithm, choose, runs_of, transposed
 from scratchnet.padding import Pads, window_output_shape
@@ -181,7 +181,7 @@ def _put_together(which, dv, dx, sizes, tiling, first, tiles, patch, none):
 
 
 @jit
-def _backward(first, last, which, dout, x, ut, runs, gt, dx, need_dx, gated, dws, dbs, N, sizes, tiling, together, none):
+def _backward(first, last, which, dout, x, ut, runs, gt, dx, need_dx, relu_x, dws, dbs, N, sizes, tiling, together, none):
     H, W, C, OH, OW, F, _, _ = sizes
     m, L, K, TH, TW, _ = tiling
     G, R = len(dbs), len(ut)
@@ -225,9 +225,9 @@ def _backward(first, last, which, dout, x, ut, runs, gt, dx, need_dx, gated, dws
                     )  # fmt: skip
             if need_dx:
                 _put_together(which, v, dx, sizes, tiling, q, tiles, patch, none)
-            while gated and (done + 1) * TH * TW <= q + tiles:
-                gate(dx[done * H * W * C : (done + 1) * H * W * C], x[done * H * W * C : (done + 1) * H * W * C])
-                done += 1
+                while relu_x and (done + 1) * TH * TW <= q + tiles:
+                    mask(dx[done * H * W * C : (done + 1) * H * W * C], x[done * H * W * C : (done + 1) * H * W * C])
+                    done += 1
         multiply(gt, 0, R, 0, 1, du, 0, 0, C * F, zeros, 0, 0, dws, g * 9 * C * F, C * F, 9, C * F, 1, R, none)
 
 
@@ -261,9 +261,14 @@ def _tiling(algorithm: Algorithm, OH: int, OW: int) -> tuple[int, ...]:
 
 
 def _together(tiling: tuple[int, ...], C: int, F: int) -> int:
-    """Count the tiles in work at one time: those of whole images if possible, not few, since dU is read and written once for
-    all of them, and an odd number: products of V lie so many rows apart, and those at a multiple of a large power of two would
-    share few sets of the cache.
+    """Count the tiles in work at one time: those of whole images if some fit, else a multiple of eight, for full register tiles.
+    Not few, since dU is read and written once for all of them; and one more when the number is even: V's K·K matrices lie
+    tiles·C numbers apart, and at a multiple of a large power of two they would share few sets of the cache.
+
+    Examples
+    --------
+    >>> [_together(_tiling(ALGORITHMS[1], size, size), 32, 64) for size in (7, 28, 32)]
+    [53, 49, 49]
     """
     _, _, K, TH, TW, _ = tiling
     most, image = max(16, TOGETHER // (K * K * (C + F))), max(1, TH * TW)
@@ -312,6 +317,6 @@ def conv2d_backward(
     run(
         _backward, 2 * dout.size * w[..., 0].size, groups,
         (0,) * which, plain(dout).reshape(-1), plain(x).reshape(-1), ut, runs_of(which), gt, dx.reshape(-1), need_dx,
-        need_dx and relu_x, dws, dbs, N, sizes, tiling, _together(tiling, C, F), dtype.type(-np.inf),
+        relu_x, dws, dbs, N, sizes, tiling, _together(tiling, C, F), dtype.type(-np.inf),
     )  # fmt: skip
     return dx if need_dx else None, dws.sum(axis=0), dbs.sum(axis=0)

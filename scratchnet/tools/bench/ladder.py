@@ -62,8 +62,9 @@ def numpy_backward(dout: Array, x: Array, w: Array, strides: Any, pads: Any) -> 
 def seconds_in_turns(calls: Mapping[str, Callable[[], Any]], rounds: int, title: str) -> dict[str, float]:
     """Call each in its turn, `rounds` times, and give the median seconds of each one's last calls.
 
-    A first call finds another's numbers in the caches and another's blocks in the recycled memory, which no training does,
-    and the threads of NumPy's BLAS look out for more work for a while after the last, on cores that others could use.
+    The calls before the last let things settle: the first finds another's numbers in the caches and another's blocks in the
+    recycled memory, which no training does, and the threads of NumPy's BLAS wait busily for more work after their last
+    call, on cores that others could use.
     """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in tqdm(range(rounds), desc=title, disable=None, leave=False):
