@@ -21,11 +21,11 @@ from scratchnet.kernels.jit import jit
 from scratchnet.layers import conv2d as page
 from scratchnet.model import Model
 from scratchnet.padding import window_pads
+from scratchnet.tools.bench.sides import SETTLING
 
 Array = np.ndarray
 PADS = ((1, 1), (1, 1))
 NETS, SIZES = ("net_1", "net_2"), ((28, 28, 1), (32, 32, 3))
-SETTLING = 0.2              # seconds from one side's last call to the other's first that counts
 
 
 # -- what a step does, without numba ----------------------------------------------------------------------------------

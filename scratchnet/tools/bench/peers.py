@@ -22,7 +22,6 @@ from scratchnet.tools.bench.sides import SIDES, versions
 from scratchnet.tools.bench.worker import MARK
 
 Times = dict[str, list[float]]
-WARM_UP = 1         # steps of a turn that are not counted: the caches are still another side's
 
 
 class Worker:
@@ -107,7 +106,7 @@ def in_turns(sides: Iterable[str], net: str, data: str, commands: Mapping[str, i
                         results[side] = {"failed": f"{side} ended while it was at work"}
                         workers.pop(side).close()
                         continue
-                    results[side]["seconds"][command] += seconds[WARM_UP:] if len(seconds) > WARM_UP else seconds
+                    results[side]["seconds"][command] += seconds
         for side, worker in workers.items():
             results[side]["bytes"] = worker.ask("memory")["bytes"]
     finally:

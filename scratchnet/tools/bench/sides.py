@@ -19,6 +19,7 @@ from scratchnet._version import __version__
 Array = np.ndarray
 Shape = tuple[int, int, int]
 BATCH = 128
+SETTLING = 0.2      # seconds in which a turn's steps do not count: another's numbers are in the caches, its threads still at work
 
 
 class Side(NamedTuple):

@@ -3,7 +3,7 @@
 It reads commands from its standard input, a line each, does what they say while the other sides wait, and answers with
 a line of JSON behind a mark (frameworks print lines of their own):
 
-    step N       N training steps on one batch: the seconds of each
+    step N       N training steps on one batch, after some that let things settle: the seconds of each
     predict N    the probabilities of N test images: the seconds
     epoch        a whole epoch on the training images, validation included: the seconds and the validation accuracy
     memory       the largest size that the process has had, in bytes
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet import datasets, preprocessing
-from scratchnet.tools.bench.sides import BATCH, SIDES
+from scratchnet.tools.bench.sides import BATCH, SETTLING, SIDES
 
 MARK = "scratchnet bench: "
 SHAPES = {"mnist": ((28, 28, 1), 60_000), "cifar10": ((32, 32, 3), 50_000)}
@@ -67,6 +67,9 @@ def main(side_name: str, net: str, data_name: str) -> None:
         began = time.perf_counter()
         if command == "step":
             seconds = []
+            side.step(x[:BATCH], y[:BATCH])
+            while time.perf_counter() < began + SETTLING:
+                side.step(x[:BATCH], y[:BATCH])
             for _ in range(int(rest[0])):
                 began = time.perf_counter()
                 side.step(x[:BATCH], y[:BATCH])
