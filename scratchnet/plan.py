@@ -90,7 +90,7 @@ class FusedStep(Step):
         (x,) = xs
         self.layer.check_input(x)
         out = self.run_forward(x, self.layer.params["kernel"], self.layer.params.get("bias"), *self.geometry)
-        self.cache = (x, out if self.relu and not self.dout_masked else None)
+        self.cache = (x, out if self.relu else None)
         return out
 
     def backward(self, dout: np.ndarray, need_dx: bool) -> tuple[Any, ...]:
@@ -100,7 +100,7 @@ class FusedStep(Step):
             raise ValueError(f"{self.layer}: backward needs a forward before it, with the batch that dout belongs to")
         self.layer.check_gradient(dout)
         x, out = cache
-        if out is not None:
+        if out is not None and not self.dout_masked:
             dout = relu_backward(dout, out)
         dx, dw, db = self.run_backward(dout, x, self.layer.params["kernel"], *self.geometry, need_dx, relu_x=self.relu_x)
         self.layer.grads = {"kernel": dw, "bias": db} if self.layer.use_bias else {"kernel": dw}

@@ -11,6 +11,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def short(value: float) -> str:
+    """Write a number with three digits, or all of a larger one's.
+
+    Examples
+    --------
+    >>> short(0.012345), short(12.345), short(1234.5)
+    ('0.0123', '12.3', '1234')
+    """
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
 def ladder(rungs: Sequence[Mapping[str, Any]], peaks: Mapping[str, float], *, path: PathLike | None = None) -> Figure:
     """Draw the GFLOP/s of each rung, on a logarithmic axis, and a line for each peak.
 
@@ -39,7 +50,7 @@ def ladder(rungs: Sequence[Mapping[str, Any]], peaks: Mapping[str, float], *, pa
     axes.barh(range(len(rungs)), values, color=[VALIDATION if value < 1 else TRAINING for value in values], height=0.62)
     for k, value in enumerate(values):
         axes.annotate(
-            f"{value:.3g}", (value, k), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9,
+            short(value), (value, k), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},          # the peak's line goes behind it
         )  # fmt: skip
     for (name, value), style in zip(peaks.items(), ("--", "-", ":"), strict=False):
@@ -86,7 +97,7 @@ def sides(times: Mapping[str, Mapping[str, float]], *, title: str = "", path: Pa
         values = [panel[name] for name in names]
         axes.barh(range(len(names)), values, color=[RIGHT if name == "scratchnet" else TRAINING for name in names], height=0.62)
         for k, value in enumerate(values):
-            axes.annotate(f"{value:.3g}", (value, k), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
+            axes.annotate(short(value), (value, k), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
         axes.set_xlim(0, max(values) * 1.18)

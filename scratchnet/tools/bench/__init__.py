@@ -13,6 +13,7 @@ import numpy as np
 from scratchnet import plotting
 from scratchnet.kernels import threads
 from scratchnet.kernels.jit import COMPILED
+from scratchnet.plotting.speed import short
 from scratchnet.serialization import write_text
 from scratchnet.tools.bench import ladder, peers
 from scratchnet.tools.bench.sides import BATCH
@@ -68,8 +69,7 @@ def print_ladder(rows: Sequence[Mapping[str, Any]], peaks: Mapping[str, float]) 
     """Print the rungs of the convolution, each beside the peak of as many threads."""
     print("\nconvolution 3 × 3, 32 to 64 maps of 28 × 28, forward and backward; all give the same numbers")
     table = [
-        [row["rung"], "–" if row["ms"] is None else f"{row['ms']:.1f}",
-         f"{row['gflops']:{'.3g' if row['gflops'] < 1000 else '.0f'}}",
+        [row["rung"], "–" if row["ms"] is None else f"{row['ms']:.1f}", short(row["gflops"]),
          f"{row['gflops'] / peaks[str(row['threads'])]:.1%}"] for row in rows
     ]  # fmt: skip
     lines(["rung", "ms", "GFLOP/s", "of the threads' peak"], table)
