@@ -43,6 +43,7 @@ from functools import cache
 
 import numpy as np
 
+from scratchnet.kernels.dense import dense_forward
 from scratchnet.kernels.gemm import make_sandwich, multiply
 from scratchnet.kernels.images import fetch
 from scratchnet.kernels.jit import jit
@@ -105,19 +106,9 @@ def _take_apart(which, x, sizes, tiling, first, tiles, v, patch, none):
 
 
 @jit
-def _turn(g, w, none):
-    """U = G w Gᵀ as one product: (R, 9) @ (9, C·F) -> R·C·F numbers. Every thread makes its own, which is quicker than waiting."""
-    (R, taps), numbers = g.shape, w.shape[1]
-    u, zeros = scratch(R * numbers, w), np.zeros(numbers, w.dtype)
-    multiply(g, 0, taps, 0, 1, w, 0, 0, numbers, zeros, 0, 0, u, 0, numbers, R, numbers, 1, taps, none)
-    return u
-
-
-@jit
-def _forward(first, last, which, x, g, w, runs, b, out, sizes, tiling, together, floor, none):
+def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, floor, none):
     H, W, C, OH, OW, F, _, _ = sizes
     m, L, K, TH, TW, _ = tiling
-    u = _turn(g, w, none)
     v, mm = scratch(K * K * together * C, x), scratch(K * K * together * F, x)
     patch = scratch(max(L * L * C, m * m * F), x)
     zeros = np.zeros(F, x.dtype)
@@ -190,20 +181,19 @@ def _put_together(which, dv, dx, sizes, tiling, first, tiles, patch, none):
 
 
 @jit
-def _backward(first, last, which, dout, x, g, gt, wt, runs, dx, need_dx, relu_x, dws, dbs, N, sizes, tiling, together, none):
+def _backward(first, last, which, dout, x, ut, runs, gt, dx, need_dx, relu_x, dws, dbs, N, sizes, tiling, together, none):
     H, W, C, OH, OW, F, _, _ = sizes
     m, L, K, TH, TW, _ = tiling
-    groups, R = len(dbs), len(g)
-    ut = _turn(g, wt, none)
+    G, R = len(dbs), len(ut)
     v = scratch(K * K * together * C, x)        # and dV, which takes the place of what dU has read
     dm, du = scratch(K * K * together * F, x), scratch(R * C * F, x)
     patch = scratch(max(L * L * C, m * m * F), x)
     zeros = np.zeros(C * F, x.dtype)
-    for group in range(first, last):
+    for g in range(first, last):
         for k in range(len(du)):
             du[k] = 0
-        begun = done = group * N // groups      # images before `begun` are in work, those before `done` have their dx
-        end = (group + 1) * N // groups * TH * TW
+        begun = done = g * N // G   # images before `begun` are in work, those before `done` have their dx
+        end = (g + 1) * N // G * TH * TW
         for q in range(begun * TH * TW, end, together):
             tiles = min(together, end - q)
             while begun * TH * TW < q + tiles:
@@ -215,7 +205,7 @@ def _backward(first, last, which, dout, x, g, gt, wt, runs, dx, need_dx, relu_x,
                         image[k] = 0
                 begun += 1
             _take_apart(which, x, sizes, tiling, q, tiles, v, patch, none)
-            _take_gradient_apart(which, dout, sizes, tiling, q, tiles, dm, dbs[group], patch, none)
+            _take_gradient_apart(which, dout, sizes, tiling, q, tiles, dm, dbs[g], patch, none)
             for r in range(len(runs)):
                 p, count, shared = runs[r]
                 multiply(
@@ -238,7 +228,7 @@ def _backward(first, last, which, dout, x, g, gt, wt, runs, dx, need_dx, relu_x,
                 while relu_x and (done + 1) * TH * TW <= q + tiles:
                     mask(dx[done * H * W * C : (done + 1) * H * W * C], x[done * H * W * C : (done + 1) * H * W * C])
                     done += 1
-        multiply(gt, 0, R, 0, 1, du, 0, 0, C * F, zeros, 0, 0, dws, group * 9 * C * F, C * F, 9, C * F, 1, R, none)
+        multiply(gt, 0, R, 0, 1, du, 0, 0, C * F, zeros, 0, 0, dws, g * 9 * C * F, C * F, 9, C * F, 1, R, none)
 
 
 def suits(w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
@@ -257,6 +247,11 @@ def suits(w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
 def _on_all_taps(algorithm: Algorithm, dtype: np.dtype) -> np.ndarray:
     """Make one matrix of G on rows and G on columns, for all nine taps: -> (R, 9)."""
     return np.kron(algorithm.G, algorithm.G).astype(dtype)
+
+
+def _turn(algorithm: Algorithm, w: np.ndarray) -> np.ndarray:
+    """U = G w Gᵀ: (3, 3, C, F) -> (R, C, F), and (3, 3, F, C) -> (R, F, C)."""
+    return dense_forward(_on_all_taps(algorithm, w.dtype), w.reshape(9, -1), None).reshape(-1, *w.shape[2:])
 
 
 def _tiling(algorithm: Algorithm, OH: int, OW: int) -> tuple[int, ...]:
@@ -287,13 +282,13 @@ def conv2d_forward(
     (N, H, W, C), F, dtype = x.shape, w.shape[3], x.dtype
     OH, OW = window_output_shape(x.shape, (3, 3), strides, pads)
     which = choose(strides[0], OH, OW)
-    g = _on_all_taps(ALGORITHMS[which], dtype)
+    u = _turn(ALGORITHMS[which], w)
     out = empty((N, OH, OW, F), dtype)
     b = np.zeros(F, dtype) if b is None else plain(b)
     sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(ALGORITHMS[which], OH, OW)
     run(
         _forward, out.size * w[..., 0].size, N,
-        (0,) * which, plain(x).reshape(-1), g, plain(w).reshape(9, -1), runs_of(which), b, out.reshape(-1), sizes, tiling,
+        (0,) * which, plain(x).reshape(-1), u, runs_of(which), b, out.reshape(-1), sizes, tiling,
         _together(tiling, C, F), dtype.type(0 if relu else -np.inf), dtype.type(-np.inf),
     )  # fmt: skip
     return out
@@ -313,14 +308,15 @@ def conv2d_backward(
     (N, H, W, C), (OH, OW, F), dtype = x.shape, dout.shape[1:], x.dtype
     which = choose(strides[0], OH, OW)
     algorithm = ALGORITHMS[which]
-    g, wt = _on_all_taps(algorithm, dtype), np.ascontiguousarray(w.swapaxes(2, 3)).reshape(9, -1)       # (R, 9), (9, F·C)
+    ut = _turn(algorithm, np.ascontiguousarray(w.swapaxes(2, 3)))           # (R, F, C)
+    gt = np.ascontiguousarray(_on_all_taps(algorithm, dtype).T)
     groups = groups_of(N, w.size)
     dws, dbs = empty((groups, *w.shape), dtype), np.zeros((groups, F), dtype)
     dx = (empty if dout.size else np.zeros)(x.shape if need_dx else (0,), dtype)       # no tile clears it when there is none
     sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(algorithm, OH, OW)
     run(
         _backward, 2 * dout.size * w[..., 0].size, groups,
-        (0,) * which, plain(dout).reshape(-1), plain(x).reshape(-1), g, plain(g.T), wt, runs_of(which), dx.reshape(-1), need_dx,
+        (0,) * which, plain(dout).reshape(-1), plain(x).reshape(-1), ut, runs_of(which), gt, dx.reshape(-1), need_dx,
         relu_x, dws, dbs, N, sizes, tiling, _together(tiling, C, F), dtype.type(-np.inf),
     )  # fmt: skip
     return dx if need_dx else None, dws.sum(axis=0), dbs.sum(axis=0)
