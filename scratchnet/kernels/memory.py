@@ -75,8 +75,6 @@ def _pooled() -> int:
 
 def _sort_in() -> None:
     """Put what came back among the free blocks, and let go of the oldest sizes when there is too much; under the lock."""
-    if not _returned:
-        return
     while _returned:
         block = _returned.popleft().block
         _free.setdefault(block.nbytes, []).append(block)

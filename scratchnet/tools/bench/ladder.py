@@ -21,7 +21,7 @@ from scratchnet.kernels.jit import jit
 from scratchnet.layers import conv2d as page
 from scratchnet.model import Model
 from scratchnet.padding import window_pads
-from scratchnet.tools.bench.sides import SETTLING
+from scratchnet.tools.bench.sides import settle
 
 Array = np.ndarray
 PADS = ((1, 1), (1, 1))
@@ -60,19 +60,11 @@ def numpy_backward(dout: Array, x: Array, w: Array, strides: Any, pads: Any) -> 
 
 
 def seconds_in_turns(calls: Mapping[str, Callable[[], Any]], rounds: int, title: str) -> dict[str, float]:
-    """Call each in its turn, `rounds` times, and give the median seconds of each one's last calls.
-
-    The calls before the last let things settle: the first finds another's numbers in the caches and another's blocks in the
-    recycled memory, which no training does, and the threads of NumPy's BLAS wait busily for more work after their last
-    call, on cores that others could use.
-    """
+    """Let each settle in its turn and then call it once more, `rounds` times; give the median seconds of each one's last calls."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in tqdm(range(rounds), desc=title, disable=None, leave=False):
         for name, call in calls.items():
-            settled = time.perf_counter() + SETTLING
-            call()
-            while time.perf_counter() < settled:
-                call()
+            settle(call)
             began = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - began)

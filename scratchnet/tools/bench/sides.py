@@ -8,6 +8,7 @@ done, not when it is queued.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -19,7 +20,19 @@ from scratchnet._version import __version__
 Array = np.ndarray
 Shape = tuple[int, int, int]
 BATCH = 128
-SETTLING = 0.2      # seconds in which a turn's steps do not count: another's numbers are in the caches, its threads still at work
+SETTLING = 0.2      # seconds
+
+
+def settle(call: Callable[[], Any]) -> None:
+    """Begin a turn with calls that do not count, for SETTLING seconds and at least one.
+
+    Another side's numbers are in the caches, its blocks in the recycled memory, which no training meets; and its threads wait
+    busily for more work for a while after their last (those of NumPy's BLAS do), on cores that this one could use.
+    """
+    settled = time.perf_counter() + SETTLING
+    call()
+    while time.perf_counter() < settled:
+        call()
 
 
 class Side(NamedTuple):

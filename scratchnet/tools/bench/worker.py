@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet import datasets, preprocessing
-from scratchnet.tools.bench.sides import BATCH, SETTLING, SIDES
+from scratchnet.tools.bench.sides import BATCH, SIDES, settle
 
 MARK = "scratchnet bench: "
 SHAPES = {"mnist": ((28, 28, 1), 60_000), "cifar10": ((32, 32, 3), 50_000)}
@@ -67,9 +67,7 @@ def main(side_name: str, net: str, data_name: str) -> None:
         began = time.perf_counter()
         if command == "step":
             seconds = []
-            side.step(x[:BATCH], y[:BATCH])
-            while time.perf_counter() < began + SETTLING:
-                side.step(x[:BATCH], y[:BATCH])
+            settle(lambda: side.step(x[:BATCH], y[:BATCH]))
             for _ in range(int(rest[0])):
                 began = time.perf_counter()
                 side.step(x[:BATCH], y[:BATCH])
