@@ -1,11 +1,13 @@
 """The compiled kernels as a whole: their cache, other processors' vectors, memory, and what they fall back to."""
 
+import gc
 import json
 import os
 import shutil
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -299,6 +301,21 @@ def test_a_block_too_large_to_be_kept_goes_back_to_the_system_and_pushes_no_othe
     del small, large
     assert all(watch.block.nbytes <= memory.LARGEST for watch in memory._returned)
     assert memory.empty((memory.SMALLEST,), "uint8").ctypes.data == address
+
+
+def test_a_block_that_the_pool_lets_go_is_gone_without_the_garbage_collector(monkeypatch):
+
+    monkeypatch.setattr(memory, "LARGEST_POOL", 0)
+    array = memory.empty((memory.SMALLEST,), "uint8")
+    block = weakref.ref(array.base.base)
+    assert block().nbytes >= memory.SMALLEST
+    gc.disable()
+    try:
+        del array
+        memory.empty((memory.SMALLEST,), "uint8")
+        assert block() is None
+    finally:
+        gc.enable()
 
 
 def test_blocks_that_end_in_many_threads_at_once_are_lent_to_one_array_each():

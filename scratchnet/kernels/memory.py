@@ -6,8 +6,9 @@ lends a block, and takes it back when the last view of the array is gone; nobody
 two arrays alive never share a block.
 
 NumPy keeps the owner of an array's memory alive as its `base`, through any chain of views. So the owner of a lent array
-is a small `_Loan`, and the end of the loan is the end of that object. That may come in any thread and at any moment, even
-while `empty` is at work: a loan that ends only puts its block on a pile, and the next call of `empty` sorts the pile in.
+is a view of the block, made for this one loan, and the end of the loan is the end of that view. That may come in any thread
+and at any moment, even while `empty` is at work: a loan that ends only puts its block on a pile, and the next call of `empty`
+sorts the pile in.
 
 It must do so without one line of Python. Ctrl-C becomes a KeyboardInterrupt where Python's next line begins, and were that
 a line of `__del__`, Python would print the exception and go on: the training would not stop. So a weak reference watches
@@ -20,6 +21,7 @@ import os
 from collections import OrderedDict, deque
 from math import prod
 from threading import Lock
+from typing import cast
 from weakref import ref
 
 import numpy as np
@@ -32,7 +34,7 @@ LARGEST_POOL = 1 << 29      # bytes kept for later use, in total; what came back
 LARGEST = LARGEST_POOL // 4 # bytes of a block that is kept: one never pushes all others out
 ALIGNMENT = 64              # bytes: a cache line, and the widest vector
 
-_free: OrderedDict[int, list[np.ndarray]] = OrderedDict()   # bytes -> blocks; the sizes used last stand last
+_free: OrderedDict[int, list[_Block]] = OrderedDict()   # bytes -> blocks; the sizes used last stand last
 _returned: deque[_Watch] = deque()      # append and popleft are atomic
 _lock = Lock()
 
@@ -49,23 +51,36 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_anew)
 
 
-class _Loan:
-    """Own a block for as long as any array over it lives."""
+class _Block(np.ndarray):
+    """Bytes to lend, and each loan of them.
 
-    def __init__(self, block: np.ndarray, shape: tuple[int, ...], dtype: np.dtype):
-        address = block.ctypes.data
-        aligned = address + -address % ALIGNMENT
-        self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (aligned, False)}
-        self._block = block
-        if block.nbytes <= LARGEST:
-            self._watch = _Watch(self, _returned.append)
-            self._watch.block = block
+    A class of its own, since of plain arrays NumPy skips the views: an array over a loan would have the block as its base.
+    """
+
+    start: int              # of the bytes that are lent
+    watch: _Watch           # over the loan
 
 
-class _Watch(ref[_Loan]):
+class _Watch(ref[_Block]):
     """Lie on the pile when the loan has ended, with its block."""
 
-    block: np.ndarray
+    block: _Block
+
+
+def _make(size: int) -> _Block:
+    """Make a block in which `size` bytes follow an aligned one."""
+    block = _Block(size + ALIGNMENT, np.uint8)
+    block.start = -block.ctypes.data % ALIGNMENT
+    return block
+
+
+def _lend(block: _Block) -> _Block:
+    """Make the owner of an array over `block`, and watch it if the block is to come back."""
+    loan = cast(_Block, block[block.start :])
+    if block.nbytes <= LARGEST:
+        block.watch = _Watch(loan, _returned.append)
+        block.watch.block = block
+    return loan
 
 
 def _pooled() -> int:
@@ -77,6 +92,7 @@ def _sort_in() -> None:
     """Put what came back among the free blocks, and let go of the oldest sizes when there is too much; under the lock."""
     while _returned:
         block = _returned.popleft().block
+        del block.watch         # each knew the other
         _free.setdefault(block.nbytes, []).append(block)
         _free.move_to_end(block.nbytes)
     while _pooled() > LARGEST_POOL:
@@ -111,16 +127,15 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     size = prod(shape) * dtype.itemsize
     if size < SMALLEST:
         return np.empty(shape, dtype)
-    size += ALIGNMENT
     block = None
     with _lock:
         _sort_in()
-        blocks = _free.get(size)
+        blocks = _free.get(size + ALIGNMENT)
         if blocks:
             block = blocks.pop()
             if not blocks:
-                del _free[size]
-    return np.asarray(_Loan(np.empty(size, np.uint8) if block is None else block, shape, dtype))
+                del _free[size + ALIGNMENT]
+    return np.ndarray(shape, dtype, _lend(_make(size) if block is None else block))
 
 
 def plain(array: np.ndarray) -> np.ndarray:
