@@ -3,8 +3,8 @@
 Forward sums over the many inputs of a layer (50,176 in net_1). They are cut into slices, each with sums of its own,
 which are then added in order; x and w are so read once. The cut depends on the shape only, and so do the bits.
 Backward takes blocks of inputs. A block of columns of x is copied first: rows of x lie far apart, often by a multiple of a
-large power of two, and their pieces would drive each other out of the cache. dx is written into such a copy too, and from there
-to its place. For dx a block of rows of w is turned into a small transposed copy, so that the kernel's reads are contiguous.
+large power of two, and their pieces would drive each other out of the cache. For dx the product is the turned one,
+dxᵀ = w·doutᵀ: it reads w as it lies, and its block is turned back on its way to dx.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 from scratchnet.kernels.gemm import ROWS, multiply
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain, scratch
-from scratchnet.kernels.relu import mask
 from scratchnet.kernels.threads import run
 
 SLICES = 16         # of the inputs in forward, at most, each with a sum of its own
@@ -41,11 +40,12 @@ def _forward(first, last, x, w, partial, lowest):
 
 
 @jit
-def _backward(first, last, dout, x, w, dw, dx, need_dx, relu_x, zeros, lowest):
+def _backward(first, last, dout, dout_t, x, w, dw, dx, need_dx, relu_x, zeros, lowest):
     N, D = x.shape
     U = dout.shape[1]
-    turned = scratch(U * BLOCK if need_dx else 0, w).reshape(-1, BLOCK)
-    columns, gradients = scratch(N * BLOCK, x), scratch(N * BLOCK if need_dx else 0, x)     # of x and of dx
+    apart = N | 1                       # numbers from row to row of dx's block, turned; never a power of two
+    columns, turned = scratch(N * BLOCK, x), scratch(apart * BLOCK if need_dx else 0, x)
+    zero = x.dtype.type(0)
     for task in range(first, last):
         d = task * BLOCK
         m = min(BLOCK, D - d)
@@ -55,16 +55,12 @@ def _backward(first, last, dout, x, w, dw, dx, need_dx, relu_x, zeros, lowest):
                 target[i] = source[i]
         multiply(columns, 0, 1, 0, BLOCK, dout, 0, 0, U, zeros, 0, 0, dw, d * U, U, m, U, 1, N, lowest)
         if need_dx:
-            for i in range(m):
-                for u in range(U):
-                    turned[u, i] = w[d + i, u]
-            multiply(dout, 0, U, 0, 1, turned, 0, 0, BLOCK, zeros, 0, 0, gradients, 0, BLOCK, N, m, 1, U, lowest)
+            multiply(w, d * U, U, 0, 1, dout_t, 0, 0, N, zeros, 0, 0, turned, 0, apart, m, N, 1, U, lowest)
             for n in range(N):
-                source, target = gradients[n * BLOCK : n * BLOCK + m], dx[n, d : d + m]
-                if relu_x:
-                    mask(source, columns[n * BLOCK : n * BLOCK + m])
+                values, gradients, target = columns[n * BLOCK : n * BLOCK + m], turned[n:], dx[n, d : d + m]
                 for i in range(m):
-                    target[i] = source[i]
+                    gradient = gradients[i * apart]
+                    target[i] = gradient if (values[i] > 0) | (not relu_x) else zero
 
 
 def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: bool = False) -> np.ndarray:
@@ -111,8 +107,8 @@ def dense_backward(
     db : ndarray (U,)
     """
     D, U = w.shape
-    dout = plain(dout)
+    dout, dout_t = plain(dout), np.ascontiguousarray(dout.T)
     dw, dx = empty(w.shape, x.dtype), empty(x.shape if need_dx else (0, 0), x.dtype)
-    zeros, lowest = np.zeros(max(BLOCK, U), x.dtype), x.dtype.type(-np.inf)
-    run(_backward, 2 * len(x) * w.size, -(-D // BLOCK), dout, plain(x), plain(w), dw, dx, need_dx, relu_x, zeros, lowest)
+    zeros, lowest = np.zeros(max(len(x), U), x.dtype), x.dtype.type(-np.inf)
+    run(_backward, 2 * len(x) * w.size, -(-D // BLOCK), dout, dout_t, plain(x), plain(w), dw, dx, need_dx, relu_x, zeros, lowest)
     return dx if need_dx else None, dw, dout.sum(axis=0)
