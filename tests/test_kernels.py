@@ -292,6 +292,27 @@ def test_the_walk_through_an_image_reads_one_number_of_each_cache_line_and_none_
     assert images.fetch(x, 0, 0) == 0
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("filters", [1, 3, 16, 17, 32, 48, 64, 100, 128])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_what_is_stored_past_the_cache_is_the_same_to_the_last_bit(monkeypatch, stride, filters, dtype):
+    rng = np.random.default_rng(9)
+    x, w, b = (rng.standard_normal(s).astype(dtype) for s in ((3, 9, 10, 16), (3, 3, 16, filters), filters))
+    monkeypatch.setattr(memory, "SMALLEST", 0)          # small arrays begin a line, too
+    forwards = [conv2d.direct_forward, *([winograd.conv2d_forward] if filters % winograd.WHOLE == 0 else [])]
+    for forward in forwards:
+        for relu in (False, True):
+            outs = []
+            for least in (sys.maxsize, 0):
+                monkeypatch.setattr(memory, "BEYOND_CACHE", least)
+                outs.append(forward(x, w, b, (stride, stride), ((1, 1), (1, 1)), relu=relu))
+                used = memory.empty(outs[0].shape, dtype)
+                assert memory.passes_cache(used) is (least == 0)
+                used.fill(np.nan)
+                del used            # its block is lent to the next
+            np.testing.assert_array_equal(*outs)
+
+
 def test_a_block_too_large_to_be_kept_goes_back_to_the_system_and_pushes_no_other_out(monkeypatch):
 
     monkeypatch.setattr(memory, "LARGEST", memory.SMALLEST + memory.ALIGNMENT)

@@ -25,7 +25,7 @@ from scratchnet.kernels import winograd
 from scratchnet.kernels.gemm import multiply
 from scratchnet.kernels.images import place
 from scratchnet.kernels.jit import jit
-from scratchnet.kernels.memory import empty, plain, scratch
+from scratchnet.kernels.memory import empty, passes_cache, plain, scratch
 from scratchnet.kernels.relu import mask
 from scratchnet.kernels.threads import groups_of, run
 from scratchnet.padding import Pads, window_output_shape
@@ -34,7 +34,7 @@ STRIP = 1 << 15            # numbers of the gradients that dw reads at a time, r
 
 
 @jit
-def _forward(first, last, x, w, b, out, SH, SW, top, left, Hp, Wp, OH, OW, floor):
+def _forward(first, last, x, w, b, out, SH, SW, top, left, Hp, Wp, OH, OW, floor, past):
     KH, KW, C, F = w.shape
     image = scratch(Hp * Wp * C, x)
     image[:] = 0
@@ -46,7 +46,7 @@ def _forward(first, last, x, w, b, out, SH, SW, top, left, Hp, Wp, OH, OW, floor
                 w, 0, KW * C * F, F,
                 b, 0, 0,
                 out, (n * OH + oh) * OW * F, F,
-                OW, F, KH, KW * C, floor,
+                OW, F, KH, KW * C, floor, past,
             )  # fmt: skip
 
 
@@ -74,14 +74,14 @@ def _backward(
                         dout, start, OW * F, F,
                         dws, (g * width + i * KW * C) * F, F,
                         dws, (g * width + i * KW * C) * F, F,
-                        KW * C, F, rows, OW, none,
+                        KW * C, F, rows, OW, none, False,
                     )  # fmt: skip
                 multiply(
                     one, 0, 0, 0, 0,
                     dout, start, OW * F, F,
                     dws, (g * width + width - 1) * F, F,
                     dws, (g * width + width - 1) * F, F,
-                    1, F, rows, OW, none,
+                    1, F, rows, OW, none, False,
                 )  # fmt: skip
             if need_dx:
                 place(dout, n, d, (PT * Wd + PL) * F, Wd * F)
@@ -96,7 +96,7 @@ def _backward(
                             w_phases, start, TW * F * C, C,
                             zeros, 0, 0,
                             dx, ((n * H + h) * W + w0) * C, SW * C,
-                            (W - w0 + SW - 1) // SW, C, TH, TW * F, none,
+                            (W - w0 + SW - 1) // SW, C, TH, TW * F, none, False,
                         )  # fmt: skip
                     if relu_x:
                         mask(dx[(n * H + h) * W * C : (n * H + h + 1) * W * C], x[n, h])
@@ -130,7 +130,10 @@ def direct_forward(
     OH, OW = out.shape[1:3]
     Hp, Wp = H + top + bottom, W + left + right
     x, out_numbers = plain(x).reshape(N, H, W * x.shape[3]), out.reshape(-1)
-    run(_forward, work, N, x, plain(w), plain(b), out_numbers, *strides, top, left, Hp, Wp, OH, OW, floor)
+    run(
+        _forward, work, N,
+        x, plain(w), plain(b), out_numbers, *strides, top, left, Hp, Wp, OH, OW, floor, passes_cache(out),
+    )  # fmt: skip
     return out
 
 

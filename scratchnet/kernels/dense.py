@@ -35,7 +35,7 @@ def _forward(first, last, x, w, partial, lowest):
                 w, k * U, 0, U,
                 partial, s * N * U, U,
                 partial, s * N * U, U,
-                N, U, 1, min(DEPTH, end - k), lowest,
+                N, U, 1, min(DEPTH, end - k), lowest, False,
             )  # fmt: skip
 
 
@@ -53,9 +53,9 @@ def _backward(first, last, dout, dout_t, x, w, dw, dx, need_dx, relu_x, zeros, l
             source, target = x[n, d : d + m], columns[n * BLOCK : n * BLOCK + m]
             for i in range(m):
                 target[i] = source[i]
-        multiply(columns, 0, 1, 0, BLOCK, dout, 0, 0, U, zeros, 0, 0, dw, d * U, U, m, U, 1, N, lowest)
+        multiply(columns, 0, 1, 0, BLOCK, dout, 0, 0, U, zeros, 0, 0, dw, d * U, U, m, U, 1, N, lowest, False)
         if need_dx:
-            multiply(w, d * U, U, 0, 1, dout_t, 0, 0, N, zeros, 0, 0, turned, 0, apart, m, N, 1, U, lowest)
+            multiply(w, d * U, U, 0, 1, dout_t, 0, 0, N, zeros, 0, 0, turned, 0, apart, m, N, 1, U, lowest, False)
             for n in range(N):
                 values, gradients, target = columns[n * BLOCK : n * BLOCK + m], turned[n:], dx[n, d : d + m]
                 for i in range(m):

@@ -32,6 +32,13 @@ so that the one kernel serves matrices, transposed matrices and *images*: for a 
 columns of im2col are never built. S is where accumulators start: a bias (ss = 0), C itself (to add to it), or zeros.
 `floor` is 0 for a ReLU and -inf for none; a NaN passes either.
 
+Past the cache
+--------------
+A store writes into the cache, for which the processor first reads the whole line from memory. With `past`, tiles whose rows
+are whole lines store them as LLVM's *nontemporal*: nothing is read, and the line goes to memory. That pays for a result so
+large that the cache would not hold it until it is read (`memory.passes_cache`). Such stores may overtake each other, so another
+thread must not look before a lock has changed hands: Python's own does when a kernel ends.
+
 Reading the emitted code: in a process that compiled it itself (numba shows nothing of what came from its cache: set
 NUMBA_CACHE_DIR to an empty folder), `scratchnet.kernels.dense._forward.inspect_asm()` holds the product's functions. In
 `scratchnet_tile_6x2_f32` the inner loop is a run of `vbroadcastss` and `vfmadd231ps ymm`; a `vmovups` of a ymm register to
@@ -65,8 +72,9 @@ from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 from scratchnet.kernels.jit import config
+from scratchnet.kernels.memory import ALIGNMENT
 
-WORD, INT = ir.IntType(64), ir.IntType(32)
+WORD, INT, BIT = ir.IntType(64), ir.IntType(32), ir.IntType(1)
 
 
 def host_features() -> set[str]:
@@ -146,9 +154,18 @@ class _Writer:
         """Load a vector from any place that a number can have."""
         return self.builder.load(self.place(start), align=self.itemsize)
 
-    def store(self, value: ir.Value, start: ir.Value) -> None:
-        """Store a vector to any place that a number can have."""
-        self.builder.store(value, self.place(start), align=self.itemsize)
+    def store(self, value: ir.Value, start: ir.Value, past: bool = False) -> None:
+        """Store a vector to any place that a number can have; past the cache to one that is a vector's."""
+        stored = self.builder.store(value, self.place(start), align=VECTOR_BYTES if past else self.itemsize)
+        if past:
+            stored.set_metadata("nontemporal", self.module.add_metadata([ir.Constant(INT, 1)]))
+
+    def either(self, condition: ir.Value, write: Callable[[bool], None]) -> None:
+        """Write both branches of a condition."""
+        with self.builder.if_else(condition) as branches:
+            for truth, branch in zip((True, False), branches, strict=True):
+                with branch:
+                    write(truth)
 
     def at_least(self, floor: ir.Value, value: ir.Value) -> ir.Value:
         """Give max(floor, value); a NaN stays."""
@@ -165,10 +182,10 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
     if name in module.globals:
         return module.globals[name]
 
-    w = _Writer(module, name, itemsize, lambda p, n: [p, WORD, WORD, WORD, p, WORD, WORD, p, WORD, p, WORD, WORD, WORD, n, WORD])
+    w = _Writer(module, name, itemsize, lambda p, n: [p, WORD, WORD, WORD, p, WORD, WORD, p, WORD, p, *[WORD] * 3, n, BIT, WORD])
     builder, vector, lanes = w.builder, w.vector, w.lanes
-    a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, KO, KI, floor, live = w.function.args
-    words, bits = ir.VectorType(WORD, lanes), ir.VectorType(ir.IntType(1), lanes)
+    a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, KO, KI, floor, past, live = w.function.args
+    words, bits = ir.VectorType(WORD, lanes), ir.VectorType(BIT, lanes)
     mask = builder.icmp_signed("<", ir.Constant(words, list(range(lanes))), w.splat(live, words))
     masked_load = w.declare("masked.load", vector, [vector.as_pointer(), INT, bits, vector])
     masked_store = w.declare("masked.store", ir.VoidType(), [vector, vector.as_pointer(), INT, bits])
@@ -180,12 +197,12 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
             return builder.call(masked_load, [w.place(start), align, mask, ir.Constant(vector, [0.0] * lanes)])
         return w.load(start)
 
-    def store(value: ir.Value, start: ir.Value, j: int) -> None:
+    def store(value: ir.Value, start: ir.Value, j: int, past: bool) -> None:
         start = w.step(start, ir.Constant(WORD, j * lanes))
         if masked and j == vectors - 1:
             builder.call(masked_store, [value, w.place(start), align, mask])
         else:
-            w.store(value, start)
+            w.store(value, start, past)
 
     # LLVM makes registers of these.
     accumulators = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
@@ -204,13 +221,20 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
                 for j in range(vectors):
                     builder.store(w.fma(value, bs[j], builder.load(accumulators[m][j])), accumulators[m][j])
     lowest = w.splat(floor)
-    with builder.if_else(builder.fcmp_ordered(">", floor, ir.Constant(w.number, float("-inf")))) as branches:
-        for floored, branch in zip((True, False), branches, strict=True):
-            with branch:
-                for m in range(rows):
-                    for j in range(vectors):
-                        total = builder.load(accumulators[m][j])
-                        store(w.at_least(lowest, total) if floored else total, w.step(c, w.times(sc, m)), j)
+
+    def finish(floored: bool, past: bool) -> None:
+        for m in range(rows):
+            for j in range(vectors):
+                total = builder.load(accumulators[m][j])
+                store(w.at_least(lowest, total) if floored else total, w.step(c, w.times(sc, m)), j, past)
+
+    has_floor = builder.fcmp_ordered(">", floor, ir.Constant(w.number, float("-inf")))
+    if masked or vectors * VECTOR_BYTES % ALIGNMENT:
+        w.either(has_floor, lambda floored: finish(floored, False))
+    else:
+        odd = builder.and_(builder.or_(builder.ptrtoint(c, WORD), w.times(sc, itemsize)), ir.Constant(WORD, ALIGNMENT - 1))
+        lines = builder.and_(past, builder.icmp_signed("==", odd, ir.Constant(WORD, 0)))
+        w.either(lines, lambda past: w.either(has_floor, lambda floored: finish(floored, past)))
     builder.ret_void()
     return w.function
 
@@ -224,7 +248,7 @@ def _build_strip(module: ir.Module, rows: int, vectors: int, masked: bool, items
     heights = rows, 3, 2, 1         # three: dw of a layer with one channel has so many
     tiles = {height: _build_tile(module, height, vectors, masked, itemsize) for height in heights}
     w = _Writer(module, name, itemsize, lambda *_: [*tiles[1].function_type.args, WORD])
-    a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, KO, KI, floor, live, M = w.function.args
+    a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, KO, KI, floor, past, live, M = w.function.args
     builder = w.builder
     done = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))
     for height, tile in tiles.items():
@@ -232,7 +256,7 @@ def _build_strip(module: ir.Module, rows: int, vectors: int, masked: bool, items
         with cgutils.for_range(builder, count):
             m = builder.load(done)
             places = [w.step(start, builder.mul(stride, m)) for start, stride in ((a, sm), (s, ss), (c, sc))]
-            builder.call(tile, [places[0], sm, sao, sak, b, sbo, sbk, places[1], ss, places[2], sc, KO, KI, floor, live])
+            builder.call(tile, [places[0], sm, sao, sak, b, sbo, sbk, places[1], ss, places[2], sc, KO, KI, floor, past, live])
             builder.store(builder.add(m, ir.Constant(WORD, height)), done)
     builder.ret_void()
     return w.function
@@ -247,8 +271,8 @@ def _build_multiply(module: ir.Module, itemsize: int) -> ir.Function:
     lanes = VECTOR_BYTES // itemsize
     shapes = [(ROWS, VECTORS, False), (NARROW_ROWS, VECTORS // 2, False), (NARROW_ROWS, 1, True)]
     strips = [_build_strip(module, *shape, itemsize) for shape in shapes]
-    w = _Writer(module, name, itemsize, lambda p, n: [p, WORD, WORD, WORD, p, WORD, WORD, p, WORD, p, WORD, *[WORD] * 4, n])
-    a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, M, N, KO, KI, floor = w.function.args
+    w = _Writer(module, name, itemsize, lambda p, n: [p, WORD, WORD, WORD, p, WORD, WORD, p, WORD, p, WORD, *[WORD] * 4, n, BIT])
+    a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, M, N, KO, KI, floor, past = w.function.args
     builder = w.builder
     done = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))
     for strip, (_, vectors, masked) in zip(strips, shapes, strict=True):
@@ -259,7 +283,7 @@ def _build_multiply(module: ir.Module, itemsize: int) -> ir.Function:
             n = builder.load(done)
             live = builder.sub(N, n)        # a mask lets no more through than there are lanes
             places = [w.step(start, n) for start in (b, s, c)]
-            builder.call(strip, [a, sm, sao, sak, places[0], sbo, sbk, places[1], ss, places[2], sc, KO, KI, floor, live, M])
+            builder.call(strip, [a, sm, sao, sak, places[0], sbo, sbk, places[1], ss, places[2], sc, KO, KI, floor, past, live, M])
             builder.store(builder.add(n, width), done)
     builder.ret_void()
     return w.function
@@ -292,14 +316,14 @@ def _for_kernels(typed: Callable[..., Any]) -> Any:
 
 
 @_for_kernels
-def multiply(typing, a, a0, sm, sao, sak, b, b0, sbo, sbk, s, s0, ss, c, c0, sc, M, N, KO, KI, floor):
+def multiply(typing, a, a0, sm, sao, sak, b, b0, sbo, sbk, s, s0, ss, c, c0, sc, M, N, KO, KI, floor, past):
     """Compute C = max(floor, S + A·B) for a block of M × N; the module's page tells the strides.
 
     a, b, s, c are arrays, C-contiguous and of one floating dtype; a0, b0, s0, c0 the places of the first number in each,
     counted in numbers as all strides are.
     """
     i = types.intp
-    return types.void(a, i, i, i, i, b, i, i, i, s, i, i, c, i, i, i, i, i, i, a.dtype), _call(_build_multiply)
+    return types.void(a, i, i, i, i, b, i, i, i, s, i, i, c, i, i, i, i, i, i, a.dtype, types.boolean), _call(_build_multiply)
 
 
 def _build_spin(module: ir.Module, itemsize: int) -> ir.Function:
@@ -373,9 +397,9 @@ def _build_sandwich(module: ir.Module, matrix: Sequence[Sequence[float]], way: s
                 target = w.step(y, channel, w.times(y_down, i), w.times(y_across, j))
                 if way == "add":
                     value = builder.fadd(w.load(target), value)
-                if way == "finish":
+                if way.startswith("finish"):
                     value = w.at_least(w.splat(floor), builder.fadd(value, w.load(w.step(other, channel))))
-                w.store(value, target)
+                w.store(value, target, past=way == "finish_past" and VECTOR_BYTES == ALIGNMENT)
         if way == "sum":
             target = w.step(other, channel)
             w.store(builder.fadd(w.load(target), total), target)
@@ -393,9 +417,10 @@ def make_sandwich(matrices: Sequence[Sequence[Sequence[float]]], way: str = "sto
     matrices : several of p rows of q numbers
         L is `matrices[len(which)]`: `which` is a tuple, since a tuple's length is known while a kernel is compiled. x is
         q × q pixels and y is p × p; `down` and `across` are the strides of their rows and columns, in numbers.
-    way : {"store", "add", "sum", "finish"}
+    way : {"store", "add", "sum", "finish", "finish_past"}
         "store" makes y the result, "add" adds it to y. "sum" makes y the result and adds the sum of x's pixels to `other`, one
-        number a channel. "finish" makes y = max(floor, result + other), one number a channel.
+        number a channel. "finish" makes y = max(floor, result + other), one number a channel; "finish_past" the same, past the
+        cache where a vector is a whole line: y and its strides begin lines then.
 
     Notes
     -----

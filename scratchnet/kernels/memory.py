@@ -33,6 +33,7 @@ SMALLEST = 1 << 16          # bytes; below this the system's allocator is as qui
 LARGEST_POOL = 1 << 29      # bytes kept for later use, in total; what came back since the last call lies beside them
 LARGEST = LARGEST_POOL // 4 # bytes of a block that is kept: one never pushes all others out
 ALIGNMENT = 64              # bytes: a cache line, and the widest vector
+BEYOND_CACHE = 1 << 22      # bytes of an array that goes past the cache, at least
 
 _free: OrderedDict[int, list[_Block]] = OrderedDict()   # bytes -> blocks; the sizes used last stand last
 _returned: deque[_Watch] = deque()      # append and popleft are atomic
@@ -136,6 +137,13 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
             if not blocks:
                 del _free[size + ALIGNMENT]
     return np.ndarray(shape, dtype, _lend(_make(size) if block is None else block))
+
+
+def passes_cache(array: np.ndarray) -> bool:
+    """Say whether a kernel does well to write `array` past the cache, which will not hold it until it is read (and may: whole
+    lines only).
+    """
+    return array.nbytes >= BEYOND_CACHE and array.ctypes.data % ALIGNMENT == 0
 
 
 def plain(array: np.ndarray) -> np.ndarray:

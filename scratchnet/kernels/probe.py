@@ -12,7 +12,7 @@ from scratchnet.kernels.jit import COMPILED, jit
 
 @jit
 def _two_by_two(a, b, zeros, c):
-    multiply(a, 0, 2, 0, 1, b, 0, 0, 2, zeros, 0, 0, c, 0, 2, 2, 2, 1, 2, a.dtype.type(-np.inf))
+    multiply(a, 0, 2, 0, 1, b, 0, 0, 2, zeros, 0, 0, c, 0, 2, 2, 2, 1, 2, a.dtype.type(-np.inf), False)
 
 
 @cache

@@ -47,7 +47,7 @@ from scratchnet.kernels.dense import dense_forward
 from scratchnet.kernels.gemm import make_sandwich, multiply
 from scratchnet.kernels.images import fetch
 from scratchnet.kernels.jit import jit
-from scratchnet.kernels.memory import empty, plain, scratch
+from scratchnet.kernels.memory import empty, passes_cache, plain, scratch
 from scratchnet.kernels.relu import mask
 from scratchnet.kernels.threads import groups_of, run
 from scratchnet.kernels.toom_cook import ALGORITHMS, Algorithm, choose, runs_of, transposed
@@ -58,6 +58,7 @@ TOGETHER = 180_000          # numbers in V and M of the tiles that are in work a
 
 _x_to_v = make_sandwich([a.Bt for a in ALGORITHMS])
 _m_to_y = make_sandwich([a.At for a in ALGORITHMS], "finish")
+_m_to_y_past = make_sandwich([a.At for a in ALGORITHMS], "finish_past")
 _dy_to_dm = make_sandwich([transposed(a.At) for a in ALGORITHMS], "sum")
 _dv_to_dx = make_sandwich([transposed(a.Bt) for a in ALGORITHMS], "add")
 
@@ -106,7 +107,7 @@ def _take_apart(which, x, sizes, tiling, first, tiles, v, patch, none):
 
 
 @jit
-def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, floor, none):
+def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, floor, past, none):
     H, W, C, OH, OW, F, _, _ = sizes
     m, L, K, TH, TW, _ = tiling
     v, mm = scratch(K * K * together * C, x), scratch(K * K * together * F, x)
@@ -126,13 +127,15 @@ def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, fl
                 u, shared * C * F, 0, F,
                 zeros, 0, 0,
                 mm, p * tiles * F, F,
-                count * tiles, F, 1, C, none,
+                count * tiles, F, 1, C, none, False,
             )  # fmt: skip
         for t in range(tiles):
             n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
             oh, ow = tile // TW * m, tile % TW * m
             start = ((n * OH + oh) * OW + ow) * F
-            if oh + m <= OH and ow + m <= OW:
+            if past and oh + m <= OH and ow + m <= OW:
+                _m_to_y_past(which, mm, t * F, K * tiles * F, tiles * F, out, start, OW * F, F, b, 0, floor, F)
+            elif oh + m <= OH and ow + m <= OW:
                 _m_to_y(which, mm, t * F, K * tiles * F, tiles * F, out, start, OW * F, F, b, 0, floor, F)
             else:                   # of a tile that reaches over the edge only the inner outputs are kept
                 _m_to_y(which, mm, t * F, K * tiles * F, tiles * F, patch, 0, m * F, F, b, 0, floor, F)
@@ -213,7 +216,7 @@ def _backward(first, last, which, dout, x, ut, runs, gt, dx, need_dx, relu_x, dw
                     dm, p * tiles * F, 0, F,
                     du, shared * C * F, F,
                     du, shared * C * F, F,
-                    C, F, 1, count * tiles, none,
+                    C, F, 1, count * tiles, none, False,
                 )  # fmt: skip
                 if need_dx:
                     multiply(
@@ -221,14 +224,14 @@ def _backward(first, last, which, dout, x, ut, runs, gt, dx, need_dx, relu_x, dw
                         ut, shared * F * C, 0, C,
                         zeros, 0, 0,
                         v, p * tiles * C, C,
-                        count * tiles, C, 1, F, none,
+                        count * tiles, C, 1, F, none, False,
                     )  # fmt: skip
             if need_dx:
                 _put_together(which, v, dx, sizes, tiling, q, tiles, patch, none)
                 while relu_x and (done + 1) * TH * TW <= q + tiles:
                     mask(dx[done * H * W * C : (done + 1) * H * W * C], x[done * H * W * C : (done + 1) * H * W * C])
                     done += 1
-        multiply(gt, 0, R, 0, 1, du, 0, 0, C * F, zeros, 0, 0, dws, g * 9 * C * F, C * F, 9, C * F, 1, R, none)
+        multiply(gt, 0, R, 0, 1, du, 0, 0, C * F, zeros, 0, 0, dws, g * 9 * C * F, C * F, 9, C * F, 1, R, none, False)
 
 
 def suits(w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
@@ -289,7 +292,7 @@ def conv2d_forward(
     run(
         _forward, out.size * w[..., 0].size, N,
         (0,) * which, plain(x).reshape(-1), u, runs_of(which), b, out.reshape(-1), sizes, tiling,
-        _together(tiling, C, F), dtype.type(0 if relu else -np.inf), dtype.type(-np.inf),
+        _together(tiling, C, F), dtype.type(0 if relu else -np.inf), passes_cache(out), dtype.type(-np.inf),
     )  # fmt: skip
     return out
 
