@@ -112,6 +112,7 @@ ALGORITHMS = (
 )
 
 
+@cache
 def choose(S: int, OH: int, OW: int) -> int:
     """Choose the algorithm with the fewest products an output, those for outputs behind the edge included."""
 

@@ -39,11 +39,8 @@ Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016)
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
-from scratchnet.kernels.dense import dense_forward
 from scratchnet.kernels.gemm import make_sandwich, multiply
 from scratchnet.kernels.images import fetch
 from scratchnet.kernels.jit import jit
@@ -56,11 +53,19 @@ from scratchnet.padding import Pads, window_output_shape
 WHOLE = 16                  # channels come in multiples of this, the lanes of the widest vector
 TOGETHER = 180_000          # numbers in V and M of the tiles that are in work at one time, about: they stay in the second cache
 
+_w_to_u = make_sandwich([a.G for a in ALGORITHMS])
 _x_to_v = make_sandwich([a.Bt for a in ALGORITHMS])
 _m_to_y = make_sandwich([a.At for a in ALGORITHMS], "finish")
 _m_to_y_past = make_sandwich([a.At for a in ALGORITHMS], "finish_past")
 _dy_to_dm = make_sandwich([transposed(a.At) for a in ALGORITHMS], "sum")
 _dv_to_dx = make_sandwich([transposed(a.Bt) for a in ALGORITHMS], "add")
+_du_to_dw = make_sandwich([transposed(a.G) for a in ALGORITHMS])
+
+
+@jit
+def _turn(which, w, u, none):
+    R, filters = len(u), w[0, 0].size
+    _w_to_u(which, w, 0, 3 * filters, filters, u, 0, R * filters, filters, u, 0, none, filters)
 
 
 @jit
@@ -184,14 +189,14 @@ def _put_together(which, dv, dx, sizes, tiling, first, tiles, patch, none):
 
 
 @jit
-def _backward(first, last, which, dout, x, ut, runs, gt, dx, need_dx, relu_x, dws, dbs, N, sizes, tiling, together, none):
+def _backward(first, last, which, dout, x, ut, runs, dx, need_dx, relu_x, dws, dbs, N, sizes, tiling, together, none):
     H, W, C, OH, OW, F, _, _ = sizes
     m, L, K, TH, TW, _ = tiling
     G, R = len(dbs), len(ut)
     v = scratch(K * K * together * C, x)        # and dV, which takes the place of what dU has read
-    dm, du = scratch(K * K * together * F, x), scratch(R * C * F, x)
+    dm, du = scratch(K * K * together * F, x), scratch(R * R * C * F, x)
     patch = scratch(max(L * L * C, m * m * F), x)
-    zeros = np.zeros(C * F, x.dtype)
+    zeros = np.zeros(C, x.dtype)
     for g in range(first, last):
         for k in range(len(du)):
             du[k] = 0
@@ -231,7 +236,7 @@ def _backward(first, last, which, dout, x, ut, runs, gt, dx, need_dx, relu_x, dw
                 while relu_x and (done + 1) * TH * TW <= q + tiles:
                     mask(dx[done * H * W * C : (done + 1) * H * W * C], x[done * H * W * C : (done + 1) * H * W * C])
                     done += 1
-        multiply(gt, 0, R, 0, 1, du, 0, 0, C * F, zeros, 0, 0, dws, g * 9 * C * F, C * F, 9, C * F, 1, R, none, False)
+        _du_to_dw(which, du, 0, R * C * F, C * F, dws, g * 9 * C * F, 3 * C * F, C * F, zeros, 0, none, C * F)
 
 
 def suits(w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
@@ -246,15 +251,12 @@ def suits(w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
     return square and w_shape[2] % WHOLE == 0 and w_shape[3] % WHOLE == 0
 
 
-@cache
-def _on_all_taps(algorithm: Algorithm, dtype: np.dtype) -> np.ndarray:
-    """Make one matrix of G on rows and G on columns, for all nine taps: -> (R, 9)."""
-    return np.kron(algorithm.G, algorithm.G).astype(dtype)
-
-
-def _turn(algorithm: Algorithm, w: np.ndarray) -> np.ndarray:
-    """U = G w Gᵀ: (3, 3, C, F) -> (R, C, F), and (3, 3, F, C) -> (R, F, C)."""
-    return dense_forward(_on_all_taps(algorithm, w.dtype), w.reshape(9, -1), None).reshape(-1, *w.shape[2:])
+def _u(which: int, w: np.ndarray) -> np.ndarray:
+    """U = G w Gᵀ: (3, 3, C, F) -> (R, R, C, F), and (3, 3, F, C) -> (R, R, F, C)."""
+    R = len(ALGORITHMS[which].G)
+    u = empty((R, R, *w.shape[2:]), w.dtype)
+    _turn((0,) * which, plain(w), u, w.dtype.type(-np.inf))
+    return u
 
 
 def _tiling(algorithm: Algorithm, OH: int, OW: int) -> tuple[int, ...]:
@@ -285,13 +287,12 @@ def conv2d_forward(
     (N, H, W, C), F, dtype = x.shape, w.shape[3], x.dtype
     OH, OW = window_output_shape(x.shape, (3, 3), strides, pads)
     which = choose(strides[0], OH, OW)
-    u = _turn(ALGORITHMS[which], w)
     out = empty((N, OH, OW, F), dtype)
     b = np.zeros(F, dtype) if b is None else plain(b)
     sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(ALGORITHMS[which], OH, OW)
     run(
         _forward, out.size * w[..., 0].size, N,
-        (0,) * which, plain(x).reshape(-1), u, runs_of(which), b, out.reshape(-1), sizes, tiling,
+        (0,) * which, plain(x).reshape(-1), _u(which, w), runs_of(which), b, out.reshape(-1), sizes, tiling,
         _together(tiling, C, F), dtype.type(0 if relu else -np.inf), passes_cache(out), dtype.type(-np.inf),
     )  # fmt: skip
     return out
@@ -310,16 +311,14 @@ def conv2d_backward(
     """Give dx, dw, db as `kernels.conv2d.conv2d_backward` does, where `suits` says yes."""
     (N, H, W, C), (OH, OW, F), dtype = x.shape, dout.shape[1:], x.dtype
     which = choose(strides[0], OH, OW)
-    algorithm = ALGORITHMS[which]
-    ut = _turn(algorithm, np.ascontiguousarray(w.swapaxes(2, 3)))           # (R, F, C)
-    gt = np.ascontiguousarray(_on_all_taps(algorithm, dtype).T)
+    ut = _u(which, w.swapaxes(2, 3))            # (R, R, F, C)
     groups = groups_of(N, w.size)
     dws, dbs = empty((groups, *w.shape), dtype), np.zeros((groups, F), dtype)
     dx = (empty if dout.size else np.zeros)(x.shape if need_dx else (0,), dtype)       # no tile clears it when there is none
-    sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(algorithm, OH, OW)
+    sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(ALGORITHMS[which], OH, OW)
     run(
         _backward, 2 * dout.size * w[..., 0].size, groups,
-        (0,) * which, plain(dout).reshape(-1), plain(x).reshape(-1), ut, runs_of(which), gt, dx.reshape(-1), need_dx,
+        (0,) * which, plain(dout).reshape(-1), plain(x).reshape(-1), ut, runs_of(which), dx.reshape(-1), need_dx,
         relu_x, dws, dbs, N, sizes, tiling, _together(tiling, C, F), dtype.type(-np.inf),
     )  # fmt: skip
     return dx if need_dx else None, dws.sum(axis=0), dbs.sum(axis=0)
