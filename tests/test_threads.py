@@ -26,10 +26,13 @@ def test_pieces_are_every_task_once_in_order(tasks, count):
     assert all(a[1] == b[0] for a, b in pairwise(cut))
 
 
-@given(tasks=st.integers(200, 5000), count=st.integers(2, 8))
-def test_each_thread_gets_one_large_piece_and_the_rest_is_small(tasks, count):
+@given(tasks=st.integers(1, 10**7), count=st.integers(2, 64))
+def test_pieces_become_smaller_down_to_a_sixteenth_of_an_equal_part(tasks, count):
     sizes = [last - first for first, last in pieces(tasks, count)]
-    assert max(sizes[count:]) * 3 <= min(sizes[:count])
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] <= max(1, tasks / count)
+    assert sizes[-1] <= max(1, tasks / count / 16)
+    assert len(sizes) <= 8 * count
 
 
 def count_tasks(first, last, seen, lock):
@@ -54,9 +57,9 @@ def test_little_work_stays_on_the_callers_thread():
 
 
 def test_much_work_runs_on_several_threads_at_once():
-    met = threading.Barrier(2)
+    met, firsts = threading.Barrier(2), [first for first, _ in pieces(8, 2)[:2]]
     with threads.limit(2):
-        run(lambda first, last: met.wait(10) if first in (0, 3) else None, WORTH_THREADS, 8)  # a lone thread would wait in vain
+        run(lambda first, last: met.wait(10) if first in firsts else None, WORTH_THREADS, 8)  # a lone thread would wait in vain
 
 
 def test_an_error_in_any_thread_reaches_the_caller():

@@ -12,7 +12,7 @@ which ones are its own:
 
 Compiled code gives up Python's lock while it runs, so ordinary threads are enough. (numba's own `prange` wakes its
 threads a little sooner, and takes several times as long to compile.) The tasks are cut into pieces, large ones first, and a
-thread that is done takes the next: when another program holds one of the cores, the others do its share.
+thread that is done takes the next: when a core is slow, or another program holds it, the others do its share.
 
 What a task adds up is its own. So a result depends on how work was cut into tasks, which the kernels do by its shape
 alone, and not on the threads: the bits are the same for any number of them.
@@ -32,8 +32,8 @@ from typing import Any
 from scratchnet.kernels.jit import config
 
 WORTH_THREADS = 1 << 19     # multiply-adds, or numbers moved, below which one thread is quicker than waking a second
-LARGE = 3 / 4               # of the tasks go out in one large piece a thread,
-SMALL = 2                   # and the rest in so many small pieces a thread
+SHARE = 2 / 3               # of an equal part of what is left: the size of the next piece
+SMALLEST = 1 / 16           # of an equal part of everything: the size of a piece, at least
 GROUPS = 16                 # of images in a backward pass, at most: more threads than that find no work
 GROUP_NUMBERS = 1 << 26     # numbers in all groups' sums together, at most
 
@@ -71,18 +71,20 @@ def limit(threads: int) -> Iterator[None]:
 
 
 def pieces(tasks: int, threads: int) -> list[tuple[int, int]]:
-    """Cut range(tasks) into (first, last): one large piece a thread, then small ones that even out who was faster.
+    """Cut range(tasks) into (first, last), smaller and smaller: a thread that is late or slow takes fewer, and all end together.
+
+    Source: Polychronopoulos & Kuck, *Guided self-scheduling* (1987).
 
     Examples
     --------
-    >>> pieces(128, 2)
-    [(0, 48), (48, 96), (96, 104), (104, 112), (112, 120), (120, 128)]
+    >>> [last - first for first, last in pieces(128, 2)]
+    [42, 28, 19, 13, 8, 6, 4, 4, 4]
     """
-    large = int(tasks * LARGE / threads) or 1
-    small = max(1, int(tasks * (1 - LARGE) / (threads * SMALL)))
+    least = max(1, int(SMALLEST * tasks / threads))
     edges = [0]
     while edges[-1] < tasks:
-        edges.append(min(tasks, edges[-1] + (large if len(edges) <= threads else small)))
+        size = max(least, int(SHARE * (tasks - edges[-1]) / threads))
+        edges.append(min(tasks, edges[-1] + size))
     return list(pairwise(edges))
 
 
