@@ -248,6 +248,27 @@ def test_a_model_may_be_used_for_two_batch_sizes_in_turn_and_forgets_neither():
     assert trained(sizes) == trained(sizes)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="page faults are counted as Linux counts them")
+def test_a_step_touches_no_page_of_memory_for_the_first_time():
+    code = """
+import json, resource
+import numpy as np
+from scratchnet import net_1
+from scratchnet.kernels import threads
+model = net_1((28, 28, 1), 10, seed=0)
+model.compile()
+rng = np.random.default_rng(0)
+x, y = rng.random((128, 28, 28, 1), np.float32), np.eye(10, dtype=np.float32)[rng.integers(0, 10, 128)]
+faults = []
+with threads.limit(2):
+    for _ in range(10):
+        model.train_on_batch(x, y)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(json.dumps(faults[-1] - faults[4]))
+"""
+    assert said(python(code))[0] < 100          # of 4,096 bytes each, in five steps
+
+
 def test_memory_does_not_grow_as_shapes_change():
 
     rng = np.random.default_rng(8)

@@ -40,6 +40,11 @@ _returned: deque[_Watch] = deque()      # append and popleft are atomic
 _lock = Lock()
 
 
+# Memory that kernels make for themselves comes from the system's allocator. glibc's gives large pieces back as soon as they are
+# free, to be zeroed page by page at the next call, unless a larger one was freed before: here is one.
+np.empty(1 << 24, np.uint8)
+
+
 def _begin_anew() -> None:
     """Forget all blocks, and a lock that another thread may have held when the process forked: that thread is not here."""
     global _lock
