@@ -155,6 +155,17 @@ def test_dense_takes_views(name):
         assert_close(actual, expected, 1e-14)
 
 
+@pytest.mark.compiled
+def test_a_gradient_of_one_row_that_is_read_only_compiles_no_kernel_anew():
+    x, w, _, dout = random_case(3, 1, 8, 3)
+    expected = scratchnet.kernels.dense.dense_backward(dout, x, w)
+    before = scratchnet.kernels.dense._backward.signatures
+    dout.flags.writeable = False
+    for value, right in zip(scratchnet.kernels.dense.dense_backward(dout, x, w), expected, strict=True):
+        np.testing.assert_array_equal(value, right)
+    assert scratchnet.kernels.dense._backward.signatures == before
+
+
 @each_implementation
 def test_dense_results_that_are_kept_never_change(name):
     x, w, b, dout = random_case(6, 5, 9, 4, "float32")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from llvmlite import ir
 
 import scratchnet
 from scratchnet import net_1, net_2
@@ -26,9 +27,11 @@ pytestmark = pytest.mark.compiled
 
 STEP = """
 import numpy as np
+from scratchnet.kernels import memory
+memory.SMALLEST = memory.PAST_CACHE = 0         # so that small arrays, too, go the way of large ones
 from scratchnet import Conv2D, Dense, Flatten, Input, Model
 x = Input((6, 6, 16))
-y = Conv2D(16, 3, padding="same", activation="relu")(x)
+y = Conv2D(16, 3, padding="same", activation="relu")(Conv2D(16, 5, padding="same")(x))
 model = Model(x, Dense(3, activation="softmax")(Flatten()(y)), seed=1, dtype="{dtype}")
 model.compile(metrics=["accuracy"])
 rng = np.random.default_rng(0)
@@ -142,11 +145,13 @@ def test_without_the_compiler_im2col_runs_and_one_line_says_so(tmp_path):
     [("+avx,+avx2,+fma,-avx512f", "float32", 1e-5), ("+sse2,-avx,-avx2,-fma,-avx512f", "float64", 1e-12)],
     ids=["AVX2", "SSE2"],
 )
-def test_other_processors_vectors_give_the_same_numbers_but_for_rounding(tmp_path, features, dtype, rtol):
+def test_other_processors_vectors_give_the_same_numbers_but_for_rounding(tmp_path, monkeypatch, features, dtype, rtol):
     if "x86_64" not in gemm.llvm.get_process_triple():
         pytest.skip("these vectors are of x86 processors")
     if "+avx2" in features and "avx2" not in gemm.host_features():
         pytest.skip("this processor has no AVX2")
+    for name in ("SMALLEST", "PAST_CACHE"):
+        monkeypatch.setattr(memory, name, 0)            # which the code does, too, and leaves so
     here: dict = {}
     exec(STEP.format(dtype=dtype), here)
     other, _ = said(losses(tmp_path, dtype=dtype, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features))
@@ -264,9 +269,9 @@ with threads.limit(2):
     for _ in range(10):
         model.train_on_batch(x, y)
         faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-print(json.dumps(faults[-1] - faults[4]))
+print(json.dumps(float(np.median(np.diff(faults)))))
 """
-    assert said(python(code))[0] < 100          # of 4,096 bytes each, in five steps
+    assert said(python(code))[0] < 20           # pages of 4,096 bytes; now and then a step needs one block more than those before
 
 
 def test_memory_does_not_grow_as_shapes_change():
@@ -313,6 +318,22 @@ def test_the_walk_through_an_image_reads_one_number_of_each_cache_line_and_none_
     assert images.fetch(x, 0, 0) == 0
 
 
+@pytest.mark.parametrize("itemsize", [4, 8])
+@pytest.mark.parametrize(("rows", "vectors", "masked"), [(6, gemm.VECTORS, False), (8, gemm.VECTORS // 2, False), (8, 1, True)])
+def test_tiles_whose_rows_are_whole_cache_lines_and_they_alone_can_store_past_the_cache(rows, vectors, masked, itemsize):
+    module = ir.Module()
+    gemm._build_tile(module, rows, vectors, masked, itemsize)
+    whole_lines = not masked and vectors * gemm.VECTOR_BYTES % memory.ALIGNMENT == 0
+    assert str(module).count("!nontemporal") == (2 * rows * vectors if whole_lines else 0)      # with a floor and without
+
+
+def test_what_is_small_or_begins_within_a_cache_line_goes_into_the_cache():
+    large = memory.empty((memory.PAST_CACHE // 4 + 1,), "float32")
+    assert memory.goes_past_cache(large)
+    assert not memory.goes_past_cache(large[1:])
+    assert not memory.goes_past_cache(large[: memory.PAST_CACHE // 4 - 1])
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("filters", [1, 3, 16, 17, 32, 48, 64, 100, 128])
 @pytest.mark.parametrize("stride", [1, 2])
@@ -325,10 +346,10 @@ def test_what_is_stored_past_the_cache_is_the_same_to_the_last_bit(monkeypatch, 
         for relu in (False, True):
             outs = []
             for least in (sys.maxsize, 0):
-                monkeypatch.setattr(memory, "BEYOND_CACHE", least)
+                monkeypatch.setattr(memory, "PAST_CACHE", least)
                 outs.append(forward(x, w, b, (stride, stride), ((1, 1), (1, 1)), relu=relu))
                 used = memory.empty(outs[0].shape, dtype)
-                assert memory.passes_cache(used) is (least == 0)
+                assert memory.goes_past_cache(used) is (least == 0)
                 used.fill(np.nan)
                 del used            # its block is lent to the next
             np.testing.assert_array_equal(*outs)

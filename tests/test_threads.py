@@ -27,10 +27,11 @@ def test_pieces_are_every_task_once_in_order(tasks, count):
 
 
 @given(tasks=st.integers(1, 10**7), count=st.integers(2, 64))
-def test_pieces_become_smaller_down_to_a_sixteenth_of_an_equal_part(tasks, count):
+def test_pieces_become_smaller_from_two_thirds_of_an_equal_part_down_to_a_sixteenth(tasks, count):
     sizes = [last - first for first, last in pieces(tasks, count)]
     assert sizes == sorted(sizes, reverse=True)
-    assert sizes[0] <= max(1, tasks / count)
+    assert sizes[0] == max(1, int(2 / 3 * tasks / count))
+    assert all(size >= int(tasks / count / 16) for size in sizes[:-1])
     assert sizes[-1] <= max(1, tasks / count / 16)
     assert len(sizes) <= 8 * count
 

@@ -25,7 +25,7 @@ from scratchnet.kernels import winograd
 from scratchnet.kernels.gemm import multiply
 from scratchnet.kernels.images import place
 from scratchnet.kernels.jit import jit
-from scratchnet.kernels.memory import empty, passes_cache, plain, scratch
+from scratchnet.kernels.memory import empty, goes_past_cache, plain, scratch
 from scratchnet.kernels.relu import mask
 from scratchnet.kernels.threads import groups_of, run
 from scratchnet.padding import Pads, window_output_shape
@@ -132,7 +132,7 @@ def direct_forward(
     x, out_numbers = plain(x).reshape(N, H, W * x.shape[3]), out.reshape(-1)
     run(
         _forward, work, N,
-        x, plain(w), plain(b), out_numbers, *strides, top, left, Hp, Wp, OH, OW, floor, passes_cache(out),
+        x, plain(w), plain(b), out_numbers, *strides, top, left, Hp, Wp, OH, OW, floor, goes_past_cache(out),
     )  # fmt: skip
     return out
 

@@ -19,7 +19,7 @@ from scratchnet.kernels.threads import run
 SLICES = 16         # of the inputs in forward, at most, each with a sum of its own
 SLICE = 1024        # inputs in a slice, at least
 DEPTH = 256         # inputs multiplied before the next block of outputs: that much of w stays in the second cache
-BLOCK = 32 * ROWS   # inputs in a task of backward: whole tiles down for dw
+BLOCK = 32 * ROWS   # inputs in a task of backward: whole tiles down, for dw and dxᵀ
 
 
 @jit
@@ -43,7 +43,7 @@ def _forward(first, last, x, w, partial, lowest):
 def _backward(first, last, dout, dout_t, x, w, dw, dx, need_dx, relu_x, zeros, lowest):
     N, D = x.shape
     U = dout.shape[1]
-    apart = N | 1                       # numbers from row to row of dx's block, turned; never a power of two
+    apart = N | 1           # between rows of the turned dx: odd, since at a power of two its columns share few sets of the cache
     columns, turned = scratch(N * BLOCK, x), scratch(apart * BLOCK if need_dx else 0, x)
     zero = x.dtype.type(0)
     for task in range(first, last):
@@ -58,7 +58,7 @@ def _backward(first, last, dout, dout_t, x, w, dw, dx, need_dx, relu_x, zeros, l
             multiply(w, d * U, U, 0, 1, dout_t, 0, 0, N, zeros, 0, 0, turned, 0, apart, m, N, 1, U, lowest, False)
             for n in range(N):
                 values, gradients, target = columns[n * BLOCK : n * BLOCK + m], turned[n:], dx[n, d : d + m]
-                for i in range(m):
+                for i in range(m):          # relu.mask's rule, on the way; `|` and not `or`, which would be a branch
                     gradient = gradients[i * apart]
                     target[i] = gradient if (values[i] > 0) | (not relu_x) else zero
 
@@ -107,7 +107,7 @@ def dense_backward(
     db : ndarray (U,)
     """
     D, U = w.shape
-    dout, dout_t = plain(dout), np.ascontiguousarray(dout.T)
+    dout, dout_t = plain(dout), plain(dout.T)
     dw, dx = empty(w.shape, x.dtype), empty(x.shape if need_dx else (0, 0), x.dtype)
     zeros, lowest = np.zeros(max(len(x), U), x.dtype), x.dtype.type(-np.inf)
     run(_backward, 2 * len(x) * w.size, -(-D // BLOCK), dout, dout_t, plain(x), plain(w), dw, dx, need_dx, relu_x, zeros, lowest)

@@ -32,13 +32,6 @@ so that the one kernel serves matrices, transposed matrices and *images*: for a 
 columns of im2col are never built. S is where accumulators start: a bias (ss = 0), C itself (to add to it), or zeros.
 `floor` is 0 for a ReLU and -inf for none; a NaN passes either.
 
-Past the cache
---------------
-A store writes into the cache, for which the processor first reads the whole line from memory. With `past`, tiles whose rows
-are whole lines store them as LLVM's *nontemporal*: nothing is read, and the line goes to memory. That pays for a result so
-large that the cache would not hold it until it is read (`memory.passes_cache`). Such stores may overtake each other, so another
-thread must not look before a lock has changed hands: Python's own does when a kernel ends.
-
 Reading the emitted code: in a process that compiled it itself (numba shows nothing of what came from its cache: set
 NUMBA_CACHE_DIR to an empty folder), `scratchnet.kernels.dense._forward.inspect_asm()` holds the product's functions. In
 `scratchnet_tile_6x2_f32` the inner loop is a run of `vbroadcastss` and `vfmadd231ps ymm`; a `vmovups` of a ymm register to
@@ -48,6 +41,13 @@ LLVM takes two steps of k at a time there, and what it keeps for a last odd one 
 On this page alone A, B, C and S are matrices, and M and N their sizes. Columns that do not fill a vector are loaded and
 stored under a mask; rows that do not fill a tile are given to smaller tiles. Every number is summed over k in the same order
 in every tile, so a result does not depend on how its matrix was cut.
+
+Past the cache
+--------------
+A store writes into the cache, for which the processor first reads the whole line from memory. A *nontemporal* store (`vmovntps`)
+gathers a line outside the cache and sends it to memory, and nothing is read. That pays for a result so large that it would
+have left the cache when it is read (`memory.goes_past_cache`). With `past`, tiles whose rows are whole lines store so. Another
+thread may see such stores in another order, which a lock that changes hands puts right: Python's own does when a kernel ends.
 
 Small matrices on both sides
 ----------------------------
@@ -154,14 +154,14 @@ class _Writer:
         """Load a vector from any place that a number can have."""
         return self.builder.load(self.place(start), align=self.itemsize)
 
-    def store(self, value: ir.Value, start: ir.Value, past: bool = False) -> None:
-        """Store a vector to any place that a number can have; past the cache to one that is a vector's."""
-        stored = self.builder.store(value, self.place(start), align=VECTOR_BYTES if past else self.itemsize)
-        if past:
+    def store(self, value: ir.Value, start: ir.Value, nontemporal: bool = False) -> None:
+        """Store a vector to any place that a number can have; a nontemporal store needs a multiple of a vector's bytes."""
+        stored = self.builder.store(value, self.place(start), align=VECTOR_BYTES if nontemporal else self.itemsize)
+        if nontemporal:
             stored.set_metadata("nontemporal", self.module.add_metadata([ir.Constant(INT, 1)]))
 
     def either(self, condition: ir.Value, write: Callable[[bool], None]) -> None:
-        """Write both branches of a condition."""
+        """Write an if with both branches: write(True) where the condition holds, write(False) where not."""
         with self.builder.if_else(condition) as branches:
             for truth, branch in zip((True, False), branches, strict=True):
                 with branch:
@@ -182,7 +182,7 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
     if name in module.globals:
         return module.globals[name]
 
-    w = _Writer(module, name, itemsize, lambda p, n: [p, WORD, WORD, WORD, p, WORD, WORD, p, WORD, p, *[WORD] * 3, n, BIT, WORD])
+    w = _Writer(module, name, itemsize, lambda p, n: [p, *[WORD] * 3, p, WORD, WORD, p, WORD, p, *[WORD] * 3, n, BIT, WORD])
     builder, vector, lanes = w.builder, w.vector, w.lanes
     a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, KO, KI, floor, past, live = w.function.args
     words, bits = ir.VectorType(WORD, lanes), ir.VectorType(BIT, lanes)
@@ -197,12 +197,12 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
             return builder.call(masked_load, [w.place(start), align, mask, ir.Constant(vector, [0.0] * lanes)])
         return w.load(start)
 
-    def store(value: ir.Value, start: ir.Value, j: int, past: bool) -> None:
+    def store(value: ir.Value, start: ir.Value, j: int, nontemporal: bool) -> None:
         start = w.step(start, ir.Constant(WORD, j * lanes))
         if masked and j == vectors - 1:
             builder.call(masked_store, [value, w.place(start), align, mask])
         else:
-            w.store(value, start, past)
+            w.store(value, start, nontemporal)
 
     # LLVM makes registers of these.
     accumulators = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
@@ -222,19 +222,19 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
                     builder.store(w.fma(value, bs[j], builder.load(accumulators[m][j])), accumulators[m][j])
     lowest = w.splat(floor)
 
-    def finish(floored: bool, past: bool) -> None:
+    def finish(floored: bool, nontemporal: bool) -> None:
         for m in range(rows):
             for j in range(vectors):
                 total = builder.load(accumulators[m][j])
-                store(w.at_least(lowest, total) if floored else total, w.step(c, w.times(sc, m)), j, past)
+                store(w.at_least(lowest, total) if floored else total, w.step(c, w.times(sc, m)), j, nontemporal)
 
-    has_floor = builder.fcmp_ordered(">", floor, ir.Constant(w.number, float("-inf")))
+    has_floor = builder.fcmp_ordered(">", floor, ir.Constant(w.number, float("-inf")))      # chosen once a tile, not once a vector
     if masked or vectors * VECTOR_BYTES % ALIGNMENT:
         w.either(has_floor, lambda floored: finish(floored, False))
     else:
-        odd = builder.and_(builder.or_(builder.ptrtoint(c, WORD), w.times(sc, itemsize)), ir.Constant(WORD, ALIGNMENT - 1))
-        lines = builder.and_(past, builder.icmp_signed("==", odd, ir.Constant(WORD, 0)))
-        w.either(lines, lambda past: w.either(has_floor, lambda floored: finish(floored, past)))
+        off = builder.and_(builder.or_(builder.ptrtoint(c, WORD), w.times(sc, itemsize)), ir.Constant(WORD, ALIGNMENT - 1))
+        whole_lines = builder.icmp_signed("==", off, ir.Constant(WORD, 0))
+        w.either(builder.and_(past, whole_lines), lambda past: w.either(has_floor, lambda floored: finish(floored, past)))
     builder.ret_void()
     return w.function
 
@@ -271,7 +271,7 @@ def _build_multiply(module: ir.Module, itemsize: int) -> ir.Function:
     lanes = VECTOR_BYTES // itemsize
     shapes = [(ROWS, VECTORS, False), (NARROW_ROWS, VECTORS // 2, False), (NARROW_ROWS, 1, True)]
     strips = [_build_strip(module, *shape, itemsize) for shape in shapes]
-    w = _Writer(module, name, itemsize, lambda p, n: [p, WORD, WORD, WORD, p, WORD, WORD, p, WORD, p, WORD, *[WORD] * 4, n, BIT])
+    w = _Writer(module, name, itemsize, lambda p, n: [p, *[WORD] * 3, p, WORD, WORD, p, WORD, p, *[WORD] * 5, n, BIT])
     a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, M, N, KO, KI, floor, past = w.function.args
     builder = w.builder
     done = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))
@@ -399,7 +399,7 @@ def _build_sandwich(module: ir.Module, matrix: Sequence[Sequence[float]], way: s
                     value = builder.fadd(w.load(target), value)
                 if way.startswith("finish"):
                     value = w.at_least(w.splat(floor), builder.fadd(value, w.load(w.step(other, channel))))
-                w.store(value, target, past=way == "finish_past" and VECTOR_BYTES == ALIGNMENT)
+                w.store(value, target, nontemporal=way == "finish_past" and VECTOR_BYTES == ALIGNMENT)
         if way == "sum":
             target = w.step(other, channel)
             w.store(builder.fadd(w.load(target), total), target)
@@ -419,8 +419,8 @@ def make_sandwich(matrices: Sequence[Sequence[Sequence[float]]], way: str = "sto
         q × q pixels and y is p × p; `down` and `across` are the strides of their rows and columns, in numbers.
     way : {"store", "add", "sum", "finish", "finish_past"}
         "store" makes y the result, "add" adds it to y. "sum" makes y the result and adds the sum of x's pixels to `other`, one
-        number a channel. "finish" makes y = max(floor, result + other), one number a channel; "finish_past" the same, past the
-        cache where a vector is a whole line: y and its strides begin lines then.
+        number a channel. "finish" makes y = max(floor, result + other), one number a channel. "finish_past" does so past the
+        cache, where a vector is a whole line; the caller sees to it that y begins one and its strides are whole ones.
 
     Notes
     -----

@@ -33,7 +33,7 @@ SMALLEST = 1 << 16          # bytes; below this the system's allocator is as qui
 LARGEST_POOL = 1 << 29      # bytes kept for later use, in total; what came back since the last call lies beside them
 LARGEST = LARGEST_POOL // 4 # bytes of a block that is kept: one never pushes all others out
 ALIGNMENT = 64              # bytes: a cache line, and the widest vector
-BEYOND_CACHE = 1 << 22      # bytes of an array that goes past the cache, at least
+PAST_CACHE = 1 << 22        # bytes of an array that goes past the cache, at least: several times what one core keeps near
 
 _free: OrderedDict[int, list[_Block]] = OrderedDict()   # bytes -> blocks; the sizes used last stand last
 _returned: deque[_Watch] = deque()      # append and popleft are atomic
@@ -58,9 +58,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Block(np.ndarray):
-    """Bytes to lend, and each loan of them.
+    """Bytes to lend; a loan is a slice of them.
 
-    A class of its own, since of plain arrays NumPy skips the views: an array over a loan would have the block as its base.
+    Of plain arrays NumPy makes the oldest one the base and skips those between. It stops at another class, so an array over a
+    loan keeps the loan alive.
     """
 
     start: int              # of the bytes that are lent
@@ -74,17 +75,17 @@ class _Watch(ref[_Block]):
 
 
 def _make(size: int) -> _Block:
-    """Make a block in which `size` bytes follow an aligned one."""
+    """Make a block that has `size` bytes from an aligned one on."""
     block = _Block(size + ALIGNMENT, np.uint8)
     block.start = -block.ctypes.data % ALIGNMENT
     return block
 
 
 def _lend(block: _Block) -> _Block:
-    """Make the owner of an array over `block`, and watch it if the block is to come back."""
+    """Give a slice of `block` to be the base of one array, and watch it if the block is to come back."""
     loan = cast(_Block, block[block.start :])
     if block.nbytes <= LARGEST:
-        block.watch = _Watch(loan, _returned.append)
+        block.watch = _Watch(loan, _returned.append)        # a weak reference that is gone calls nobody, so the block holds it
         block.watch.block = block
     return loan
 
@@ -98,7 +99,7 @@ def _sort_in() -> None:
     """Put what came back among the free blocks, and let go of the oldest sizes when there is too much; under the lock."""
     while _returned:
         block = _returned.popleft().block
-        del block.watch         # each knew the other
+        del block.watch         # else the two would hold each other, until the garbage collector comes
         _free.setdefault(block.nbytes, []).append(block)
         _free.move_to_end(block.nbytes)
     while _pooled() > LARGEST_POOL:
@@ -144,11 +145,12 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     return np.ndarray(shape, dtype, _lend(_make(size) if block is None else block))
 
 
-def passes_cache(array: np.ndarray) -> bool:
-    """Say whether a kernel does well to write `array` past the cache, which will not hold it until it is read (and may: whole
-    lines only).
+def goes_past_cache(array: np.ndarray) -> bool:
+    """Say whether kernels store `array` past the cache (gemm.py): it is too large to be still there when it is read.
+
+    Only whole lines go that way, so it must begin one, as what `empty` makes does.
     """
-    return array.nbytes >= BEYOND_CACHE and array.ctypes.data % ALIGNMENT == 0
+    return array.nbytes >= PAST_CACHE and array.ctypes.data % ALIGNMENT == 0
 
 
 def plain(array: np.ndarray) -> np.ndarray:

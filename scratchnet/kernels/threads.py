@@ -8,7 +8,7 @@ which ones are its own:
         for n in range(first, last):
             ...
 
-    run(double, work, len(x), x, out)       # double(0, 48, x, out) on one thread, double(48, 96, x, out) on another, …
+    run(double, work, len(x), x, out)       # double(0, 42, x, out) on one thread, double(42, 70, x, out) on another, …
 
 Compiled code gives up Python's lock while it runs, so ordinary threads are enough. (numba's own `prange` wakes its
 threads a little sooner, and takes several times as long to compile.) The tasks are cut into pieces, large ones first, and a
@@ -33,7 +33,7 @@ from scratchnet.kernels.jit import config
 
 WORTH_THREADS = 1 << 19     # multiply-adds, or numbers moved, below which one thread is quicker than waking a second
 SHARE = 2 / 3               # of an equal part of what is left: the size of the next piece
-SMALLEST = 1 / 16           # of an equal part of everything: the size of a piece, at least
+LEAST = 1 / 16              # of an equal part of everything: the size of a piece, but for the last, at least
 GROUPS = 16                 # of images in a backward pass, at most: more threads than that find no work
 GROUP_NUMBERS = 1 << 26     # numbers in all groups' sums together, at most
 
@@ -71,16 +71,16 @@ def limit(threads: int) -> Iterator[None]:
 
 
 def pieces(tasks: int, threads: int) -> list[tuple[int, int]]:
-    """Cut range(tasks) into (first, last), smaller and smaller: a thread that is late or slow takes fewer, and all end together.
+    """Cut range(tasks) into (first, last), smaller and smaller: who is late or slow does fewer tasks, and all end together.
 
-    Source: Polychronopoulos & Kuck, *Guided self-scheduling* (1987).
+    Source: Polychronopoulos & Kuck, *Guided self-scheduling* (1987), where SHARE is 1.
 
     Examples
     --------
     >>> [last - first for first, last in pieces(128, 2)]
     [42, 28, 19, 13, 8, 6, 4, 4, 4]
     """
-    least = max(1, int(SMALLEST * tasks / threads))
+    least = max(1, int(LEAST * tasks / threads))
     edges = [0]
     while edges[-1] < tasks:
         size = max(least, int(SHARE * (tasks - edges[-1]) / threads))

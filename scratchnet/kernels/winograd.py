@@ -16,7 +16,7 @@ sides, a tile of 2 × 2 outputs takes 4 × 4 products instead of 36, and every p
 channels, a matrix product of its own:
 
     V = Bᵀ x B              (C channels of a tile)      -> P numbers each, here 16
-    U = G w Gᵀ              (C·F filters)               -> P numbers each, fewer where products share one
+    U = G w Gᵀ              (C·F filters)               -> R·R numbers each, G having R rows: P, fewer where products share one
     M[p] = V[p] @ U[p]      (tiles, C) @ (C, F)         -> (tiles, F), for each p of the P
     y = Aᵀ M A + b
 
@@ -44,13 +44,13 @@ import numpy as np
 from scratchnet.kernels.gemm import make_sandwich, multiply
 from scratchnet.kernels.images import fetch
 from scratchnet.kernels.jit import jit
-from scratchnet.kernels.memory import empty, passes_cache, plain, scratch
+from scratchnet.kernels.memory import empty, goes_past_cache, plain, scratch
 from scratchnet.kernels.relu import mask
 from scratchnet.kernels.threads import groups_of, run
 from scratchnet.kernels.toom_cook import ALGORITHMS, Algorithm, choose, runs_of, transposed
 from scratchnet.padding import Pads, window_output_shape
 
-WHOLE = 16                  # channels come in multiples of this, the lanes of the widest vector
+WHOLE = 16                  # channels come in multiples of this, the lanes of the widest vector; in float32 a whole line
 TOGETHER = 180_000          # numbers in V and M of the tiles that are in work at one time, about: they stay in the second cache
 
 _w_to_u = make_sandwich([a.G for a in ALGORITHMS])
@@ -63,7 +63,7 @@ _du_to_dw = make_sandwich([transposed(a.G) for a in ALGORITHMS])
 
 
 @jit
-def _turn(which, w, u, none):
+def _transform_kernel(which, w, u, none):
     R, filters = len(u), w[0, 0].size
     _w_to_u(which, w, 0, 3 * filters, filters, u, 0, R * filters, filters, u, 0, none, filters)
 
@@ -138,9 +138,10 @@ def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, fl
             n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
             oh, ow = tile // TW * m, tile % TW * m
             start = ((n * OH + oh) * OW + ow) * F
-            if past and oh + m <= OH and ow + m <= OW:
+            inside = oh + m <= OH and ow + m <= OW
+            if inside and past:
                 _m_to_y_past(which, mm, t * F, K * tiles * F, tiles * F, out, start, OW * F, F, b, 0, floor, F)
-            elif oh + m <= OH and ow + m <= OW:
+            elif inside:
                 _m_to_y(which, mm, t * F, K * tiles * F, tiles * F, out, start, OW * F, F, b, 0, floor, F)
             else:                   # of a tile that reaches over the edge only the inner outputs are kept
                 _m_to_y(which, mm, t * F, K * tiles * F, tiles * F, patch, 0, m * F, F, b, 0, floor, F)
@@ -251,11 +252,11 @@ def suits(w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
     return square and w_shape[2] % WHOLE == 0 and w_shape[3] % WHOLE == 0
 
 
-def _u(which: int, w: np.ndarray) -> np.ndarray:
+def _kernel_to_u(which: int, w: np.ndarray) -> np.ndarray:
     """U = G w Gᵀ: (3, 3, C, F) -> (R, R, C, F), and (3, 3, F, C) -> (R, R, F, C)."""
     R = len(ALGORITHMS[which].G)
     u = empty((R, R, *w.shape[2:]), w.dtype)
-    _turn((0,) * which, plain(w), u, w.dtype.type(-np.inf))
+    _transform_kernel((0,) * which, plain(w), u, w.dtype.type(-np.inf))
     return u
 
 
@@ -292,8 +293,8 @@ def conv2d_forward(
     sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(ALGORITHMS[which], OH, OW)
     run(
         _forward, out.size * w[..., 0].size, N,
-        (0,) * which, plain(x).reshape(-1), _u(which, w), runs_of(which), b, out.reshape(-1), sizes, tiling,
-        _together(tiling, C, F), dtype.type(0 if relu else -np.inf), passes_cache(out), dtype.type(-np.inf),
+        (0,) * which, plain(x).reshape(-1), _kernel_to_u(which, w), runs_of(which), b, out.reshape(-1), sizes, tiling,
+        _together(tiling, C, F), dtype.type(0 if relu else -np.inf), goes_past_cache(out), dtype.type(-np.inf),
     )  # fmt: skip
     return out
 
@@ -311,7 +312,7 @@ def conv2d_backward(
     """Give dx, dw, db as `kernels.conv2d.conv2d_backward` does, where `suits` says yes."""
     (N, H, W, C), (OH, OW, F), dtype = x.shape, dout.shape[1:], x.dtype
     which = choose(strides[0], OH, OW)
-    ut = _u(which, w.swapaxes(2, 3))            # (R, R, F, C)
+    ut = _kernel_to_u(which, w.swapaxes(2, 3))            # (R, R, F, C)
     groups = groups_of(N, w.size)
     dws, dbs = empty((groups, *w.shape), dtype), np.zeros((groups, F), dtype)
     dx = (empty if dout.size else np.zeros)(x.shape if need_dx else (0,), dtype)       # no tile clears it when there is none
