@@ -366,6 +366,20 @@ def test_a_block_too_large_to_be_kept_goes_back_to_the_system_and_pushes_no_othe
     assert memory.empty((memory.SMALLEST,), "uint8").ctypes.data == address
 
 
+def test_whatever_views_the_base_of_an_array_keeps_its_memory_too():
+    array = memory.empty((memory.SMALLEST,), "uint8")
+    views = [array.base[:], array.base.reshape(2, -1), array.base.view(np.ndarray)]
+    del array
+    while views:
+        view = views.pop()
+        assert not np.shares_memory(view, memory.empty((memory.SMALLEST,), "uint8"))
+
+
+def test_memory_is_given_while_the_lock_is_held():
+    with memory._lock:          # as a call does in whose midst the garbage collector runs a finalizer that calls again
+        assert memory.empty((memory.SMALLEST,), "uint8").nbytes == memory.SMALLEST
+
+
 def test_a_block_that_the_pool_lets_go_is_gone_without_the_garbage_collector(monkeypatch):
 
     monkeypatch.setattr(memory, "LARGEST_POOL", 0)

@@ -21,7 +21,6 @@ import os
 from collections import OrderedDict, deque
 from math import prod
 from threading import Lock
-from typing import cast
 from weakref import ref
 
 import numpy as np
@@ -58,17 +57,21 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Block(np.ndarray):
-    """Bytes to lend; a loan is a slice of them.
-
-    Of plain arrays NumPy makes the oldest one the base and skips those between. It stops at another class, so an array over a
-    loan keeps the loan alive.
-    """
+    """Bytes to lend."""
 
     start: int              # of the bytes that are lent
     watch: _Watch           # over the loan
 
 
-class _Watch(ref[_Block]):
+class _Loan(np.ndarray):
+    """A view of a block, made for one array.
+
+    Of plain arrays NumPy makes the oldest one the base and skips those between. It stops at another class, so an array over a
+    loan keeps the loan alive.
+    """
+
+
+class _Watch(ref[_Loan]):
     """Lie on the pile when the loan has ended, with its block."""
 
     block: _Block
@@ -81,12 +84,13 @@ def _make(size: int) -> _Block:
     return block
 
 
-def _lend(block: _Block) -> _Block:
-    """Give a slice of `block` to be the base of one array, and watch it if the block is to come back."""
-    loan = cast(_Block, block[block.start :])
+def _lend(block: _Block) -> _Loan:
+    """Give a view of `block` to be the base of one array, and watch it if the block is to come back."""
+    loan = _Loan(block.size - ALIGNMENT, np.uint8, block, block.start)
     if block.nbytes <= LARGEST:
-        block.watch = _Watch(loan, _returned.append)        # a weak reference that is gone calls nobody, so the block holds it
-        block.watch.block = block
+        watch = _Watch(loan, _returned.append)
+        watch.block = block
+        block.watch = watch     # a weak reference that is gone calls nobody: the block holds it
     return loan
 
 
@@ -135,13 +139,16 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     if size < SMALLEST:
         return np.empty(shape, dtype)
     block = None
-    with _lock:
-        _sort_in()
-        blocks = _free.get(size + ALIGNMENT)
-        if blocks:
-            block = blocks.pop()
-            if not blocks:
-                del _free[size + ALIGNMENT]
+    if _lock.acquire(blocking=False):       # nobody waits: a finalizer may call from the midst of another call in this very thread
+        try:
+            _sort_in()
+            blocks = _free.get(size + ALIGNMENT)
+            if blocks:
+                block = blocks.pop()
+                if not blocks:
+                    del _free[size + ALIGNMENT]
+        finally:
+            _lock.release()
     return np.ndarray(shape, dtype, _lend(_make(size) if block is None else block))
 
 
