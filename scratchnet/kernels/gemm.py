@@ -45,9 +45,10 @@ in every tile, so a result does not depend on how its matrix was cut.
 Past the cache
 --------------
 A store writes into the cache, for which the processor first reads the whole line from memory. A *nontemporal* store (`vmovntps`)
-gathers a line outside the cache and sends it to memory, and nothing is read. That pays for a result so large that it would
-have left the cache when it is read (`memory.goes_past_cache`). With `past`, tiles whose rows are whole lines store so. Another
-thread may see such stores in another order, which a lock that changes hands puts right: Python's own does when a kernel ends.
+gathers a line outside the cache and sends it to memory, and nothing is read. That pays for a result so large that most of it
+would have left a core's own cache when it is read (`memory.goes_past_cache`). With `past`, tiles whose rows are whole lines
+store so. Another thread may see such stores in another order, which a lock that changes hands puts right: Python's own does
+when a kernel ends.
 
 Small matrices on both sides
 ----------------------------

@@ -32,7 +32,7 @@ SMALLEST = 1 << 16          # bytes; below this the system's allocator is as qui
 LARGEST_POOL = 1 << 29      # bytes kept for later use, in total; what came back since the last call lies beside them
 LARGEST = LARGEST_POOL // 4 # bytes of a block that is kept: one never pushes all others out
 ALIGNMENT = 64              # bytes: a cache line, and the widest vector
-PAST_CACHE = 1 << 22        # bytes of an array that goes past the cache, at least: several times what one core keeps near
+PAST_CACHE = 1 << 22        # bytes of an array that goes past the cache, at least: a few times a core's own cache
 
 _free: OrderedDict[int, list[_Block]] = OrderedDict()   # bytes -> blocks; the sizes used last stand last
 _returned: deque[_Watch] = deque()      # append and popleft are atomic
@@ -153,7 +153,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
 
 
 def goes_past_cache(array: np.ndarray) -> bool:
-    """Say whether kernels store `array` past the cache (gemm.py): it is too large to be still there when it is read.
+    """Say whether kernels store `array` past the cache (gemm.py): little of it would be in a core's own cache when it is read.
 
     Only whole lines go that way, so it must begin one, as what `empty` makes does.
     """

@@ -1,0 +1,227 @@
+"""Recycled memory: lent to one array at a time, given back, bounded; and what goes past the cache."""
+
+import gc
+import subprocess
+import sys
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from llvmlite import ir
+
+from scratchnet import net_1, net_2
+from scratchnet.kernels import conv2d, gemm, images, memory, winograd
+
+pytestmark = pytest.mark.compiled
+
+
+@pytest.mark.parametrize("make", [net_1, net_2])
+def test_two_results_never_share_memory(make):
+    rng = np.random.default_rng(6)
+    x, y = rng.random((16, 12, 12, 3), dtype="float32"), np.eye(4)[rng.integers(0, 4, 16)]
+    model = make((12, 12, 3), 4, seed=1)
+    model.compile(metrics=["accuracy"])
+    first = model.predict(x, verbose=0)
+    copy = first.copy()
+    outputs = model.layer_outputs(x)
+    model.train_on_batch(x, y)
+    outputs.pop("flatten")  # a view of what it flattens
+    arrays = [first, *outputs.values(), *model.params.values(), *model.grads.values(), model.predict(x, verbose=0)]
+    for k, a in enumerate(arrays):
+        assert not any(np.shares_memory(a, b) for b in arrays[k + 1 :])
+    np.testing.assert_array_equal(first, copy)
+
+
+def test_a_model_may_be_used_for_two_batch_sizes_in_turn_and_forgets_neither():
+    rng = np.random.default_rng(7)
+    x, y = rng.random((48, 12, 12, 3), dtype="float32"), np.eye(4)[rng.integers(0, 4, 48)]
+
+    def trained(sizes):
+        model = net_2((12, 12, 3), 4, seed=1)
+        model.compile()
+        for size in sizes:
+            model.train_on_batch(x[:size], y[:size])
+        return model.predict(x, verbose=0).tobytes()
+
+    sizes = [48, 5, 48, 5, 17]
+    assert trained(sizes) == trained(sizes)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="page faults are counted as Linux counts them")
+def test_a_step_touches_no_page_of_memory_for_the_first_time():
+    code = """
+import resource
+import numpy as np
+from scratchnet import net_1
+from scratchnet.kernels import threads
+model = net_1((28, 28, 1), 10, seed=0)
+model.compile()
+rng = np.random.default_rng(0)
+x, y = rng.random((128, 28, 28, 1), np.float32), np.eye(10, dtype=np.float32)[rng.integers(0, 10, 128)]
+faults = []
+with threads.limit(2):
+    for _ in range(10):
+        model.train_on_batch(x, y)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(np.median(np.diff(faults)))
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True).stdout
+    assert float(said) < 20                     # pages of 4,096 bytes; now and then a step needs one block more than those before
+
+
+def test_memory_does_not_grow_as_shapes_change():
+
+    rng = np.random.default_rng(8)
+    model = net_2((12, 12, 3), 4, seed=1)
+    model.compile()
+    for size in [*range(30, 90, 7)] * 3:
+        model.train_on_batch(rng.random((size, 12, 12, 3)), np.eye(4)[rng.integers(0, 4, size)])
+    kept = [block for blocks in memory._free.values() for block in blocks]
+    assert kept
+    assert sum(block.nbytes for block in kept) <= memory.LARGEST_POOL
+
+
+def test_memory_that_is_kept_for_later_is_bounded_and_aligned(monkeypatch):
+
+    monkeypatch.setattr(memory, "LARGEST_POOL", 1 << 20)
+    arrays = [memory.empty((memory.SMALLEST + 1000 * k,), "uint8") for k in range(40)]
+    assert all(a.ctypes.data % memory.ALIGNMENT == 0 for a in arrays)
+    del arrays
+    memory.empty((memory.SMALLEST,), "uint8")
+    kept = [block for blocks in memory._free.values() for block in blocks]
+    assert kept
+    assert sum(block.nbytes for block in kept) <= 1 << 20
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_kernels_own_memory_begins_at_a_cache_line_and_has_the_size_asked_for(dtype):
+    like = np.zeros(1, dtype)
+    for size in (1, 2, 15, 16, 17, 1000, 100_003):
+        own = memory.scratch(size, like)
+        assert (own.size, own.dtype, own.ctypes.data % memory.ALIGNMENT) == (size, like.dtype, 0)
+        own[:] = 1                  # all of it is its own
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_walk_through_an_image_reads_one_number_of_each_cache_line_and_none_beyond(dtype):
+    line = memory.ALIGNMENT // np.dtype(dtype).itemsize
+    x = np.zeros(10 * line, dtype)
+    x[2 * line : 9 * line : line] = 1
+    assert images.fetch(x, 2 * line, 9 * line) == 7
+    assert images.fetch(x, 2 * line, 8 * line + 1) == 7
+    assert images.fetch(x, 2 * line, 8 * line) == 6
+    assert images.fetch(x, 0, 0) == 0
+
+
+@pytest.mark.parametrize("itemsize", [4, 8])
+@pytest.mark.parametrize(("rows", "vectors", "masked"), [(6, gemm.VECTORS, False), (8, gemm.VECTORS // 2, False), (8, 1, True)])
+def test_tiles_whose_rows_are_whole_cache_lines_and_they_alone_can_store_past_the_cache(rows, vectors, masked, itemsize):
+    module = ir.Module()
+    gemm._build_tile(module, rows, vectors, masked, itemsize)
+    whole_lines = not masked and vectors * gemm.VECTOR_BYTES % memory.ALIGNMENT == 0
+    assert str(module).count("!nontemporal") == (2 * rows * vectors if whole_lines else 0)      # with a floor and without
+
+
+def test_what_is_small_or_begins_within_a_cache_line_goes_into_the_cache():
+    large = memory.empty((memory.PAST_CACHE // 4 + 1,), "float32")
+    assert memory.goes_past_cache(large)
+    assert not memory.goes_past_cache(large[1:])
+    assert not memory.goes_past_cache(large[: memory.PAST_CACHE // 4 - 1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("filters", [1, 3, 16, 17, 32, 48, 64, 100, 128])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_what_is_stored_past_the_cache_is_the_same_to_the_last_bit(monkeypatch, stride, filters, dtype):
+    rng = np.random.default_rng(9)
+    x, w, b = (rng.standard_normal(s).astype(dtype) for s in ((3, 9, 10, 16), (3, 3, 16, filters), filters))
+    monkeypatch.setattr(memory, "SMALLEST", 0)          # small arrays begin a line, too
+    forwards = [conv2d.direct_forward, *([winograd.conv2d_forward] if filters % winograd.WHOLE == 0 else [])]
+    for forward in forwards:
+        for relu in (False, True):
+            outs = []
+            for least in (sys.maxsize, 0):
+                monkeypatch.setattr(memory, "PAST_CACHE", least)
+                outs.append(forward(x, w, b, (stride, stride), ((1, 1), (1, 1)), relu=relu))
+                used = memory.empty(outs[0].shape, dtype)
+                assert memory.goes_past_cache(used) is (least == 0)
+                used.fill(np.nan)
+                del used            # its block is lent to the next
+            np.testing.assert_array_equal(*outs)
+
+
+def test_a_block_too_large_to_be_kept_goes_back_to_the_system_and_pushes_no_other_out(monkeypatch):
+
+    monkeypatch.setattr(memory, "LARGEST", memory.SMALLEST + memory.ALIGNMENT)
+    small, large = memory.empty((memory.SMALLEST,), "uint8"), memory.empty((3 * memory.SMALLEST,), "uint8")
+    assert large.ctypes.data % memory.ALIGNMENT == 0
+    address = small.ctypes.data
+    del small, large
+    assert all(watch.block.nbytes <= memory.LARGEST for watch in memory._returned)
+    assert memory.empty((memory.SMALLEST,), "uint8").ctypes.data == address
+
+
+def test_whatever_views_the_base_of_an_array_keeps_its_memory_too():
+    array = memory.empty((memory.SMALLEST,), "uint8")
+    views = [array.base[:], array.base.reshape(2, -1), array.base.view(np.ndarray)]
+    del array
+    while views:
+        view = views.pop()
+        assert not np.shares_memory(view, memory.empty((memory.SMALLEST,), "uint8"))
+
+
+def test_memory_is_given_while_the_lock_is_held():
+    with memory._lock:          # as a call does in whose midst the garbage collector runs a finalizer that calls again
+        assert memory.empty((memory.SMALLEST,), "uint8").nbytes == memory.SMALLEST
+
+
+def test_a_block_that_the_pool_lets_go_is_gone_without_the_garbage_collector(monkeypatch):
+
+    monkeypatch.setattr(memory, "LARGEST_POOL", 0)
+    array = memory.empty((memory.SMALLEST,), "uint8")
+    block = weakref.ref(array.base.base)
+    assert block().nbytes >= memory.SMALLEST
+    gc.disable()
+    try:
+        del array
+        memory.empty((memory.SMALLEST,), "uint8")
+        assert block() is None
+    finally:
+        gc.enable()
+
+
+def test_blocks_that_end_in_many_threads_at_once_are_lent_to_one_array_each():
+
+    def lend_and_drop(seed, faults):
+        rng = np.random.default_rng(seed)
+        held = []
+        for _ in range(2000):
+            array = memory.empty((int(rng.choice([20_000, 20_016, 20_032])),), "float32")
+            array.fill(seed)
+            held.append(array)
+            if len(held) > 4:
+                kept = held.pop(int(rng.integers(4)))
+                if (kept != seed).any():
+                    faults.append(seed)
+
+    faults = []
+    workers = [threading.Thread(target=lend_and_drop, args=(seed, faults)) for seed in range(4)]
+    [t.start() for t in workers]
+    [t.join(60) for t in workers]
+    assert not faults
+    memory.empty((1 << 16,), "float32")
+    assert all(block.nbytes == size for size, blocks in memory._free.items() for block in blocks)
+
+
+def test_the_end_of_a_loan_runs_no_line_of_python_where_an_interrupt_could_be_lost():
+
+    lines = []
+    array = memory.empty((memory.SMALLEST,), "uint8")
+    address = array.ctypes.data
+    before = sys.gettrace()
+    sys.settrace(lambda frame, event, arg: lines.append(frame.f_code.co_name))
+    del array
+    sys.settrace(before)
+    assert not lines
+    assert memory.empty((memory.SMALLEST,), "uint8").ctypes.data == address     # and yet the block came back
