@@ -24,7 +24,7 @@ def exactly(rows):
 def test_algorithm_gives_neighbouring_outputs_of_a_filter_of_three_taps(algorithm):
     rng = np.random.default_rng(0)
     Bt, G, At = (np.array(matrix) for matrix in algorithm[1:4])
-    G = G[list(algorithm.shared)]
+    G, At = G[list(algorithm.rows)], At[:, list(algorithm.columns)]
     x, w = rng.standard_normal(Bt.shape[1]), rng.standard_normal(3)
     outputs = [x[i * algorithm.stride :][:3] @ w for i in range(len(At))]
     assert len(x) == (len(outputs) - 1) * algorithm.stride + 3
@@ -33,7 +33,7 @@ def test_algorithm_gives_neighbouring_outputs_of_a_filter_of_three_taps(algorith
 
 @pytest.mark.parametrize(("m", "r", "points"), [(2, 3, (0, 1, -1)), (3, 2, (0, 2, Fraction(-1, 3))), (1, 1, ()), (4, 1, (0, 1, 2))])
 def test_toom_cook_multiplies_exactly_whatever_the_points(m, r, points):
-    _, Bt, G, At, _ = toom_cook.toom_cook(m, r, points)
+    _, Bt, G, At, _, _ = toom_cook.toom_cook(m, r, points)
     x, w = np.arange(3.0, 2 + m + r) ** 2, np.arange(1.0, r + 1)
     np.testing.assert_allclose(np.array(At) @ ((G @ w) * (Bt @ x)), [x[i : i + r] @ w for i in range(m)], rtol=1e-13)
 

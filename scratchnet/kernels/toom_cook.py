@@ -18,7 +18,9 @@ outputs; tests hold the error of a convolution in float32 below four times that 
 
 At stride 2 the even and the odd pixels part: of three taps, w0 and w2 only ever meet even pixels, and w1 odd ones. So
 outputs of two taps are multiplied at points, and the odd tap's products stay as they are, all with the same tap: 5 instead
-of 6 for two outputs, 9 instead of 12 for four.
+of 6 for two outputs, 9 instead of 12 for four. The product at 0 is a summand of the first output alone, as that output's
+product of the odd tap is, and the one at infinity of the last alone. So these are added up at once, before Aᵀ, which is left
+with 3 columns for two outputs and with 7 for four.
 
 Source: Winograd, *Arithmetic complexity of computations* (1980); Blahut, *Fast algorithms for signal processing* (2010),
 chapter 5; for the points, Barabasz et al., *Error analysis and improving the accuracy of Winograd convolution for deep
@@ -30,6 +32,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
+from itertools import product
 from math import prod
 from typing import NamedTuple
 
@@ -41,17 +44,19 @@ Rows = tuple[tuple[float, ...], ...]
 class Algorithm(NamedTuple):
     """The matrices of y = Aᵀ[(G·w) ⊙ (Bᵀ·x)]: m outputs on one axis, `stride` pixels apart, of a filter of r taps.
 
-    Products may share a row of G, which is then written once: product k takes row `shared[k]`.
+    Products may share a row of G or a column of Aᵀ, which is then written once: product k takes row `rows[k]`, and is added to
+    those that take column `columns[k]`.
     """
 
     stride: int
     Bt: Rows                    # (products, inputs)
     G: Rows                     # (rows, r)
-    At: Rows                    # (m, products)
-    shared: tuple[int, ...]     # (products,)
+    At: Rows                    # (m, columns)
+    rows: tuple[int, ...]       # (products,)
+    columns: tuple[int, ...]    # (products,)
 
 
-def transposed(rows: Rows) -> Rows:
+def transposed(rows: Sequence[tuple[float, ...]]) -> Rows:
     """Turn columns into rows."""
     return tuple(zip(*rows, strict=True))
 
@@ -84,7 +89,8 @@ def toom_cook(m: int, r: int, points: Sequence[Fraction | int]) -> Algorithm:
     Bt = [polynomial(rest) for rest in others] + [polynomial(at)]
     G = [[a**k / by for k in range(r)] for a, by in zip(at, scale, strict=True)] + [[Fraction(k == r - 1) for k in range(r)]]
     At = [[*(a**i for a in at), Fraction(i == m - 1)] for i in range(m)]
-    return Algorithm(1, _floats(Bt), _floats(G), _floats(At), tuple(range(len(G))))
+    own = tuple(range(len(points) + 1))
+    return Algorithm(1, _floats(Bt), _floats(G), _floats(At), own, own)
 
 
 def at_stride_2(even: Algorithm) -> Algorithm:
@@ -93,15 +99,17 @@ def at_stride_2(even: Algorithm) -> Algorithm:
     Examples
     --------
     >>> at_stride_2(toom_cook(2, 2, (0, 1))).At
-    ((1.0, 1.0, 0.0, 1.0, 0.0), (0.0, 1.0, 1.0, 0.0, 1.0))
+    ((1.0, 1.0, 0.0), (0.0, 1.0, 1.0))
     """
     m = len(even.At)
     one = [tuple(float(i == k) for k in range(m)) for i in range(m)]                    # odd pixels: as they are
     Bt = [tuple(row[k // 2] if k % 2 == 0 else 0.0 for k in range(2 * m + 1)) for row in even.Bt]
     Bt += [tuple(one[i][k // 2] if k % 2 else 0.0 for k in range(2 * m + 1)) for i in range(m)]
     G = [(row[0], 0.0, row[1]) for row in even.G] + [(0.0, 1.0, 0.0)]
-    At = [row + one[i] for i, row in enumerate(even.At)]
-    return Algorithm(2, tuple(Bt), tuple(G), tuple(At), (*even.shared, *[len(even.G)] * m))
+    columns = [*transposed(even.At), *one]
+    different = list(dict.fromkeys(columns))
+    rows = (*even.rows, *[len(even.G)] * m)
+    return Algorithm(2, tuple(Bt), tuple(G), transposed(different), rows, tuple(map(different.index, columns)))
 
 
 ALGORITHMS = (
@@ -124,14 +132,18 @@ def choose(S: int, OH: int, OW: int) -> int:
 
 
 @cache
-def runs_of(which: int) -> np.ndarray:
-    """List the products as runs of neighbours that share a filter: rows of first product, how many, and whose filter."""
-    shared, rows = ALGORITHMS[which].shared, len(ALGORITHMS[which].G)
-    runs: list[list[int]] = []
-    for i, down in enumerate(shared):
-        for j, across in enumerate(shared):
-            if j and across == shared[j - 1]:
-                runs[-1][1] += 1
-            else:
-                runs.append([i * len(shared) + j, 1, down * rows + across])
-    return np.array(runs)
+def products_of(which: int) -> np.ndarray:
+    """List the products on two axes, (products², 3): which filter of U each takes, which sum of M, and whether it begins that.
+
+    Examples
+    --------
+    >>> products_of(0)[:3].tolist()
+    [[0, 0, 1], [1, 1, 1], [2, 2, 1]]
+    """
+    a = ALGORITHMS[which]
+    listed, begun = [], set()
+    for i, j in product(range(len(a.Bt)), repeat=2):
+        u, m = a.rows[i] * len(a.G) + a.rows[j], a.columns[i] * len(a.At[0]) + a.columns[j]
+        listed.append((u, m, m not in begun))
+        begun.add(m)
+    return np.array(listed)

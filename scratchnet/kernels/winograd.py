@@ -16,12 +16,13 @@ sides, a tile of 2 × 2 outputs takes 4 × 4 products instead of 36, and every p
 channels, a matrix product of its own:
 
     V = Bᵀ x B              (C channels of a tile)      -> P numbers each, here 16
-    U = G w Gᵀ              (C·F filters)               -> R·R numbers each, G having R rows: P, fewer where products share one
+    U = G w Gᵀ              (C·F filters)               -> as many
     M[p] = V[p] @ U[p]      (tiles, C) @ (C, F)         -> (tiles, F), for each p of the P
     y = Aᵀ M A + b
 
-Larger tiles save more: toom_cook.py tells where the matrices come from, also those for stride 2, and `choose` takes the
-cheapest for a layer's size. Products that share a filter are one matrix product with more rows.
+Larger tiles save more: toom_cook.py tells where the matrices come from, and `choose` takes the cheapest for a layer's size.
+At stride 2 some products share a filter, and some only ever appear in a sum. Then U has fewer matrices than V, so has M, and
+`products_of` says which of them a product takes and to which it is added.
 
 Backward needs no new algebra. Every step is linear in x and linear in w, so its transpose carries the gradient back:
 from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B, from dU to dw by Gᵀ:
@@ -47,11 +48,12 @@ from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, goes_past_cache, plain, scratch
 from scratchnet.kernels.relu import mask
 from scratchnet.kernels.threads import groups_of, run
-from scratchnet.kernels.toom_cook import ALGORITHMS, Algorithm, choose, runs_of, transposed
+from scratchnet.kernels.toom_cook import ALGORITHMS, Algorithm, choose, products_of, transposed
 from scratchnet.padding import Pads, window_output_shape
 
 WHOLE = 16                  # channels come in multiples of this, the lanes of the widest vector; in float32 a whole line
-TOGETHER = 180_000          # numbers in V and M of the tiles that are in work at one time, about: they stay in the second cache
+TOGETHER = 180_000          # numbers in V and M of the tiles that are in work at one time, at most: they stay in the second cache
+TILES = 80                  # in work at one time, at most, but for one
 
 _w_to_u = make_sandwich([a.G for a in ALGORITHMS])
 _x_to_v = make_sandwich([a.Bt for a in ALGORITHMS])
@@ -99,7 +101,7 @@ def _add_back(patch, dx, start, h0, w0, H, W, C, L):
 def _take_apart(which, x, sizes, tiling, first, tiles, v, patch, none):
     """V = Bᵀ x B for some tiles, counted through all images: -> (products, tiles, C)."""
     H, W, C, _, _, _, top, left = sizes
-    _, L, K, TH, TW, step = tiling
+    _, L, K, _, TH, TW, step = tiling
     down, across = K * tiles * C, tiles * C
     for t in range(tiles):
         n, tile = (first + t) // (TH * TW), (first + t) % (TH * TW)
@@ -112,10 +114,10 @@ def _take_apart(which, x, sizes, tiling, first, tiles, v, patch, none):
 
 
 @jit
-def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, floor, past, none):
+def _forward(first, last, which, x, u, products, b, out, sizes, tiling, together, floor, past, none):
     H, W, C, OH, OW, F, _, _ = sizes
-    m, L, K, TH, TW, _ = tiling
-    v, mm = scratch(K * K * together * C, x), scratch(K * K * together * F, x)
+    m, L, K, Q, TH, TW, _ = tiling
+    v, mm = scratch(K * K * together * C, x), scratch(Q * Q * together * F, x)
     patch = scratch(max(L * L * C, m * m * F), x)
     zeros = np.zeros(F, x.dtype)
     begun = first                   # images before this one are in work
@@ -125,14 +127,15 @@ def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, fl
             patch[0] = fetch(x, begun * H * W * C, (begun + 1) * H * W * C)     # nobody reads that number
             begun += 1
         _take_apart(which, x, sizes, tiling, q, tiles, v, patch, none)
-        for r in range(len(runs)):
-            p, count, shared = runs[r]
+        for p in range(len(products)):
+            row, column, begins = products[p]
+            s, s0, ss = (zeros, 0, 0) if begins else (mm, column * tiles * F, F)
             multiply(
                 v, p * tiles * C, C, 0, 1,
-                u, shared * C * F, 0, F,
-                zeros, 0, 0,
-                mm, p * tiles * F, F,
-                count * tiles, F, 1, C, none, False,
+                u, row * C * F, 0, F,
+                s, s0, ss,
+                mm, column * tiles * F, F,
+                tiles, F, 1, C, none, False,
             )  # fmt: skip
         for t in range(tiles):
             n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
@@ -140,11 +143,11 @@ def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, fl
             start = ((n * OH + oh) * OW + ow) * F
             inside = oh + m <= OH and ow + m <= OW
             if inside and past:
-                _m_to_y_past(which, mm, t * F, K * tiles * F, tiles * F, out, start, OW * F, F, b, 0, floor, F)
+                _m_to_y_past(which, mm, t * F, Q * tiles * F, tiles * F, out, start, OW * F, F, b, 0, floor, F)
             elif inside:
-                _m_to_y(which, mm, t * F, K * tiles * F, tiles * F, out, start, OW * F, F, b, 0, floor, F)
+                _m_to_y(which, mm, t * F, Q * tiles * F, tiles * F, out, start, OW * F, F, b, 0, floor, F)
             else:                   # of a tile that reaches over the edge only the inner outputs are kept
-                _m_to_y(which, mm, t * F, K * tiles * F, tiles * F, patch, 0, m * F, F, b, 0, floor, F)
+                _m_to_y(which, mm, t * F, Q * tiles * F, tiles * F, patch, 0, m * F, F, b, 0, floor, F)
                 for i in range(min(m, OH - oh)):
                     for k in range(min(m, OW - ow) * F):
                         out[start + i * OW * F + k] = patch[i * m * F + k]
@@ -152,10 +155,10 @@ def _forward(first, last, which, x, u, runs, b, out, sizes, tiling, together, fl
 
 @jit
 def _take_gradient_apart(which, dout, sizes, tiling, first, tiles, dm, db, patch, none):
-    """Give dM = A dy Aᵀ for some tiles, -> (products, tiles, F), and add their dy to db."""
+    """Give dM = A dy Aᵀ for some tiles, -> (sums, tiles, F), and add their dy to db."""
     _, _, _, OH, OW, F, _, _ = sizes
-    m, _, K, TH, TW, _ = tiling
-    down, across = K * tiles * F, tiles * F
+    m, _, _, Q, TH, TW, _ = tiling
+    down, across = Q * tiles * F, tiles * F
     for t in range(tiles):
         n, tile = (first + t) // (TH * TW), (first + t) % (TH * TW)
         oh, ow = tile // TW * m, tile % TW * m
@@ -175,7 +178,7 @@ def _take_gradient_apart(which, dout, sizes, tiling, first, tiles, dm, db, patch
 def _put_together(which, dv, dx, sizes, tiling, first, tiles, patch, none):
     """Add B dV Bᵀ of some tiles to dx."""
     H, W, C, _, _, _, top, left = sizes
-    _, L, K, TH, TW, step = tiling
+    _, L, K, _, TH, TW, step = tiling
     down, across = K * tiles * C, tiles * C
     for t in range(tiles):
         n, tile = (first + t) // (TH * TW), (first + t) % (TH * TW)
@@ -190,12 +193,12 @@ def _put_together(which, dv, dx, sizes, tiling, first, tiles, patch, none):
 
 
 @jit
-def _backward(first, last, which, dout, x, ut, runs, dx, need_dx, relu_x, dws, dbs, N, sizes, tiling, together, none):
+def _backward(first, last, which, dout, x, ut, products, dx, need_dx, relu_x, dws, dbs, N, sizes, tiling, together, none):
     H, W, C, OH, OW, F, _, _ = sizes
-    m, L, K, TH, TW, _ = tiling
+    m, L, K, Q, TH, TW, _ = tiling
     G, R = len(dbs), len(ut)
     v = scratch(K * K * together * C, x)        # and dV, which takes the place of what dU has read
-    dm, du = scratch(K * K * together * F, x), scratch(R * R * C * F, x)
+    dm, du = scratch(Q * Q * together * F, x), scratch(R * R * C * F, x)
     patch = scratch(max(L * L * C, m * m * F), x)
     zeros = np.zeros(C, x.dtype)
     for g in range(first, last):
@@ -215,22 +218,22 @@ def _backward(first, last, which, dout, x, ut, runs, dx, need_dx, relu_x, dws, d
                 begun += 1
             _take_apart(which, x, sizes, tiling, q, tiles, v, patch, none)
             _take_gradient_apart(which, dout, sizes, tiling, q, tiles, dm, dbs[g], patch, none)
-            for r in range(len(runs)):
-                p, count, shared = runs[r]
+            for p in range(len(products)):
+                row, column, _ = products[p]
                 multiply(
                     v, p * tiles * C, 1, 0, C,
-                    dm, p * tiles * F, 0, F,
-                    du, shared * C * F, F,
-                    du, shared * C * F, F,
-                    C, F, 1, count * tiles, none, False,
+                    dm, column * tiles * F, 0, F,
+                    du, row * C * F, F,
+                    du, row * C * F, F,
+                    C, F, 1, tiles, none, False,
                 )  # fmt: skip
                 if need_dx:
                     multiply(
-                        dm, p * tiles * F, F, 0, 1,
-                        ut, shared * F * C, 0, C,
+                        dm, column * tiles * F, F, 0, 1,
+                        ut, row * F * C, 0, C,
                         zeros, 0, 0,
                         v, p * tiles * C, C,
-                        count * tiles, C, 1, F, none, False,
+                        tiles, C, 1, F, none, False,
                     )  # fmt: skip
             if need_dx:
                 _put_together(which, v, dx, sizes, tiling, q, tiles, patch, none)
@@ -261,9 +264,10 @@ def _kernel_to_u(which: int, w: np.ndarray) -> np.ndarray:
 
 
 def _tiling(algorithm: Algorithm, OH: int, OW: int) -> tuple[int, ...]:
-    """Give m, pixels and products across a tile, tiles down and across, and pixels from tile to tile."""
-    m = len(algorithm.At)
-    return m, len(algorithm.Bt[0]), len(algorithm.Bt), -(-OH // m), -(-OW // m), m * algorithm.stride
+    """Give outputs, pixels, products and sums across a tile, tiles down and across, and pixels from tile to tile."""
+    _, Bt, _, At, _, _ = algorithm
+    m = len(At)
+    return m, len(Bt[0]), len(Bt), len(At[0]), -(-OH // m), -(-OW // m), m * algorithm.stride
 
 
 def _together(tiling: tuple[int, ...], C: int, F: int) -> int:
@@ -276,8 +280,8 @@ def _together(tiling: tuple[int, ...], C: int, F: int) -> int:
     >>> [_together(_tiling(ALGORITHMS[1], size, size), 32, 64) for size in (7, 28, 32)]
     [53, 49, 49]
     """
-    _, _, K, TH, TW, _ = tiling
-    most, image = max(16, TOGETHER // (K * K * (C + F))), max(1, TH * TW)
+    _, _, K, Q, TH, TW, _ = tiling
+    most, image = max(16, min(TILES, TOGETHER // (K * K * C + Q * Q * F))), max(1, TH * TW)
     return (most // image * image or most // 8 * 8) | 1
 
 
@@ -293,7 +297,7 @@ def conv2d_forward(
     sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(ALGORITHMS[which], OH, OW)
     run(
         _forward, out.size * w[..., 0].size, N,
-        (0,) * which, plain(x).reshape(-1), _kernel_to_u(which, w), runs_of(which), b, out.reshape(-1), sizes, tiling,
+        (0,) * which, plain(x).reshape(-1), _kernel_to_u(which, w), products_of(which), b, out.reshape(-1), sizes, tiling,
         _together(tiling, C, F), dtype.type(0 if relu else -np.inf), goes_past_cache(out), dtype.type(-np.inf),
     )  # fmt: skip
     return out
@@ -319,7 +323,7 @@ def conv2d_backward(
     sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(ALGORITHMS[which], OH, OW)
     run(
         _backward, 2 * dout.size * w[..., 0].size, groups,
-        (0,) * which, plain(dout).reshape(-1), plain(x).reshape(-1), ut, runs_of(which), dx.reshape(-1), need_dx,
+        (0,) * which, plain(dout).reshape(-1), plain(x).reshape(-1), ut, products_of(which), dx.reshape(-1), need_dx,
         relu_x, dws, dbs, N, sizes, tiling, _together(tiling, C, F), dtype.type(-np.inf),
     )  # fmt: skip
     return dx if need_dx else None, dws.sum(axis=0), dbs.sum(axis=0)
