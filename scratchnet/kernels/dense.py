@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet.kernels.gemm import ROWS, multiply
+from scratchnet.kernels.images import fetch
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain, scratch
 from scratchnet.kernels.threads import run
@@ -55,6 +56,7 @@ def _backward(first, last, dout, dout_t, x, w, dw, dx, need_dx, relu_x, zeros, l
                 target[i] = source[i]
         multiply(columns, 0, 1, 0, BLOCK, dout, 0, 0, U, zeros, 0, 0, dw, d * U, U, m, U, 1, N, lowest, False)
         if need_dx:
+            turned[0] = fetch(w, d * U, (d + m) * U)        # else the product waits for w; nobody reads that number
             multiply(w, d * U, U, 0, 1, dout_t, 0, 0, N, zeros, 0, 0, turned, 0, apart, m, N, 1, U, lowest, False)
             for n in range(N):
                 values, gradients, target = columns[n * BLOCK : n * BLOCK + m], turned[n:], dx[n, d : d + m]
@@ -107,8 +109,8 @@ def dense_backward(
     db : ndarray (U,)
     """
     D, U = w.shape
-    dout, dout_t = plain(dout), plain(dout.T)
-    dw, dx = empty(w.shape, x.dtype), empty(x.shape if need_dx else (0, 0), x.dtype)
+    dout, dout_t, x, w = plain(dout), plain(dout.T), plain(x), plain(w).reshape(-1)
+    dw, dx = empty((D, U), x.dtype), empty(x.shape if need_dx else (0, 0), x.dtype)
     zeros, lowest = np.zeros(max(len(x), U), x.dtype), x.dtype.type(-np.inf)
-    run(_backward, 2 * len(x) * w.size, -(-D // BLOCK), dout, dout_t, plain(x), plain(w), dw, dx, need_dx, relu_x, zeros, lowest)
+    run(_backward, 2 * len(x) * w.size, -(-D // BLOCK), dout, dout_t, x, w, dw, dx, need_dx, relu_x, zeros, lowest)
     return dx if need_dx else None, dw, dout.sum(axis=0)
