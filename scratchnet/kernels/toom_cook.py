@@ -99,16 +99,16 @@ def at_stride_2(even: Algorithm) -> Algorithm:
     Examples
     --------
     >>> at_stride_2(toom_cook(2, 2, (0, 1))).At
-    ((1.0, 1.0, 0.0), (0.0, 1.0, 1.0))
+    ((1.0, 0.0, 1.0), (0.0, 1.0, 1.0))
     """
     m = len(even.At)
     one = [tuple(float(i == k) for k in range(m)) for i in range(m)]                    # odd pixels: as they are
-    Bt = [tuple(row[k // 2] if k % 2 == 0 else 0.0 for k in range(2 * m + 1)) for row in even.Bt]
-    Bt += [tuple(one[i][k // 2] if k % 2 else 0.0 for k in range(2 * m + 1)) for i in range(m)]
-    G = [(row[0], 0.0, row[1]) for row in even.G] + [(0.0, 1.0, 0.0)]
-    columns = [*transposed(even.At), *one]
+    Bt = [tuple(one[i][k // 2] if k % 2 else 0.0 for k in range(2 * m + 1)) for i in range(m)]
+    Bt += [tuple(row[k // 2] if k % 2 == 0 else 0.0 for k in range(2 * m + 1)) for row in even.Bt]
+    G = [(0.0, 1.0, 0.0)] + [(row[0], 0.0, row[1]) for row in even.G]
+    columns = [*one, *transposed(even.At)]
     different = list(dict.fromkeys(columns))
-    rows = (*even.rows, *[len(even.G)] * m)
+    rows = (*[0] * m, *(row + 1 for row in even.rows))
     return Algorithm(2, tuple(Bt), tuple(G), transposed(different), rows, tuple(map(different.index, columns)))
 
 
@@ -133,17 +133,22 @@ def choose(S: int, OH: int, OW: int) -> int:
 
 @cache
 def products_of(which: int) -> np.ndarray:
-    """List the products on two axes, (products², 3): which filter of U each takes, which sum of M, and whether it begins that.
+    """List the products on two axes in runs of neighbours: which is the first, its filter in U, its sum in M, whether it begins
+    that sum, and how many products of the same filter there are in a row, each for the next sum.
 
     Examples
     --------
-    >>> products_of(0)[:3].tolist()
-    [[0, 0, 1], [1, 1, 1], [2, 2, 1]]
+    >>> products_of(0)[:2].tolist(), products_of(2)[:2].tolist()
+    ([[0, 0, 0, 1, 1], [1, 1, 1, 1, 1]], [[0, 0, 0, 1, 2], [2, 1, 0, 0, 1]])
     """
     a = ALGORITHMS[which]
-    listed, begun = [], set()
-    for i, j in product(range(len(a.Bt)), repeat=2):
+    runs: list[list[int]] = []
+    begun = set()
+    for p, (i, j) in enumerate(product(range(len(a.Bt)), repeat=2)):
         u, m = a.rows[i] * len(a.G) + a.rows[j], a.columns[i] * len(a.At[0]) + a.columns[j]
-        listed.append((u, m, m not in begun))
+        if j and runs[-1][1:3] == [u, m - runs[-1][-1]]:
+            runs[-1][-1] += 1
+        else:
+            runs.append([p, u, m, m not in begun, 1])
         begun.add(m)
-    return np.array(listed)
+    return np.array(runs)

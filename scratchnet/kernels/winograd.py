@@ -22,7 +22,8 @@ channels, a matrix product of its own:
 
 Larger tiles save more: toom_cook.py tells where the matrices come from, and `choose` takes the cheapest for a layer's size.
 At stride 2 some products share a filter, and some only ever appear in a sum. Then U has fewer matrices than V, so has M, and
-`products_of` says which of them a product takes and to which it is added.
+`products_of` says which of U's a product takes and to which of M's it is added. (Neighbours that take the same and go to
+neighbours are one matrix product with more rows.)
 
 Backward needs no new algebra. Every step is linear in x and linear in w, so its transpose carries the gradient back:
 from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B, from dU to dw by Gᵀ:
@@ -127,15 +128,15 @@ def _forward(first, last, which, x, u, products, b, out, sizes, tiling, together
             patch[0] = fetch(x, begun * H * W * C, (begun + 1) * H * W * C)     # nobody reads that number
             begun += 1
         _take_apart(which, x, sizes, tiling, q, tiles, v, patch, none)
-        for p in range(len(products)):
-            row, column, begins = products[p]
+        for r in range(len(products)):
+            p, row, column, begins, count = products[r]
             s, s0, ss = (zeros, 0, 0) if begins else (mm, column * tiles * F, F)
             multiply(
                 v, p * tiles * C, C, 0, 1,
                 u, row * C * F, 0, F,
                 s, s0, ss,
                 mm, column * tiles * F, F,
-                tiles, F, 1, C, none, False,
+                count * tiles, F, 1, C, none, False,
             )  # fmt: skip
         for t in range(tiles):
             n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
@@ -218,14 +219,14 @@ def _backward(first, last, which, dout, x, ut, products, dx, need_dx, relu_x, dw
                 begun += 1
             _take_apart(which, x, sizes, tiling, q, tiles, v, patch, none)
             _take_gradient_apart(which, dout, sizes, tiling, q, tiles, dm, dbs[g], patch, none)
-            for p in range(len(products)):
-                row, column, _ = products[p]
+            for r in range(len(products)):
+                p, row, column, _, count = products[r]
                 multiply(
                     v, p * tiles * C, 1, 0, C,
                     dm, column * tiles * F, 0, F,
                     du, row * C * F, F,
                     du, row * C * F, F,
-                    C, F, 1, tiles, none, False,
+                    C, F, 1, count * tiles, none, False,
                 )  # fmt: skip
                 if need_dx:
                     multiply(
@@ -233,7 +234,7 @@ def _backward(first, last, which, dout, x, ut, products, dx, need_dx, relu_x, dw
                         ut, row * F * C, 0, C,
                         zeros, 0, 0,
                         v, p * tiles * C, C,
-                        tiles, C, 1, F, none, False,
+                        count * tiles, C, 1, F, none, False,
                     )  # fmt: skip
             if need_dx:
                 _put_together(which, v, dx, sizes, tiling, q, tiles, patch, none)
