@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from math import prod
 
 import numpy as np
 import pytest
@@ -123,11 +124,23 @@ def test_tiles_whose_rows_are_whole_cache_lines_and_they_alone_can_store_past_th
     assert str(module).count("!nontemporal") == (2 * rows * vectors if whole_lines else 0)      # with a floor and without
 
 
-def test_what_is_small_or_begins_within_a_cache_line_goes_into_the_cache():
-    large = memory.empty((memory.PAST_CACHE // 4 + 1,), "float32")
+def test_what_is_small_goes_into_the_cache():
+    large = memory.empty((memory.PAST_CACHE // 4,), "float32")
     assert memory.goes_past_cache(large)
     assert not memory.goes_past_cache(large[1:])
-    assert not memory.goes_past_cache(large[: memory.PAST_CACHE // 4 - 1])
+
+
+@pytest.mark.parametrize("module", [conv2d, winograd])
+def test_an_output_that_begins_within_a_cache_line_is_stored_as_ever(monkeypatch, module):
+    rng = np.random.default_rng(9)
+    x, w = (rng.standard_normal(s).astype("float32") for s in ((3, 9, 10, 16), (3, 3, 16, 32)))
+    monkeypatch.setattr(memory, "PAST_CACHE", 0)
+    forward = conv2d.direct_forward if module is conv2d else winograd.conv2d_forward
+    expected = forward(x, w, None, (1, 1), ((1, 1), (1, 1)))
+    monkeypatch.setattr(module, "empty", lambda shape, dtype: memory.empty((prod(shape) + 1,), dtype)[1:].reshape(shape))
+    out = forward(x, w, None, (1, 1), ((1, 1), (1, 1)))
+    assert out.ctypes.data % memory.ALIGNMENT
+    np.testing.assert_array_equal(out, expected)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -141,7 +141,8 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     block = None
     if _lock.acquire(blocking=False):       # nobody waits: a finalizer may call from the midst of another call in this very thread
         try:
-            _sort_in()
+            if _returned:
+                _sort_in()
             blocks = _free.get(size + ALIGNMENT)
             if blocks:
                 block = blocks.pop()
@@ -153,11 +154,8 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
 
 
 def goes_past_cache(array: np.ndarray) -> bool:
-    """Say whether kernels store `array` past the cache (gemm.py): little of it would be in a core's own cache when it is read.
-
-    Only whole lines go that way, so it must begin one, as what `empty` makes does.
-    """
-    return array.nbytes >= PAST_CACHE and array.ctypes.data % ALIGNMENT == 0
+    """Say whether kernels store `array` past the cache (gemm.py): little of it would be in a core's own cache when it is read."""
+    return array.nbytes >= PAST_CACHE
 
 
 def plain(array: np.ndarray) -> np.ndarray:

@@ -46,7 +46,7 @@ import numpy as np
 from scratchnet.kernels.gemm import make_sandwich, multiply
 from scratchnet.kernels.images import fetch
 from scratchnet.kernels.jit import jit
-from scratchnet.kernels.memory import empty, goes_past_cache, plain, scratch
+from scratchnet.kernels.memory import ALIGNMENT, empty, goes_past_cache, plain, scratch
 from scratchnet.kernels.relu import mask
 from scratchnet.kernels.threads import groups_of, run
 from scratchnet.kernels.toom_cook import ALGORITHMS, Algorithm, choose, products_of, transposed
@@ -121,6 +121,7 @@ def _forward(first, last, which, x, u, products, b, out, sizes, tiling, together
     v, mm = scratch(K * K * together * C, x), scratch(Q * Q * together * F, x)
     patch = scratch(max(L * L * C, m * m * F), x)
     zeros = np.zeros(F, x.dtype)
+    past = past and out.ctypes.data % ALIGNMENT == 0        # only whole lines go that way
     begun = first                   # images before this one are in work
     for q in range(first * TH * TW, last * TH * TW, together):
         tiles = min(together, last * TH * TW - q)
