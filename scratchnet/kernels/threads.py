@@ -70,7 +70,8 @@ def limit(threads: int) -> Iterator[None]:
         _limit = before
 
 
-def pieces(tasks: int, threads: int) -> list[tuple[int, int]]:
+@cache
+def pieces(tasks: int, threads: int) -> tuple[tuple[int, int], ...]:
     """Cut range(tasks) into (first, last), smaller and smaller: who is late or slow does fewer tasks, and all end together.
 
     Source: Polychronopoulos & Kuck, *Guided self-scheduling* (1987), where SHARE is 1.
@@ -85,7 +86,7 @@ def pieces(tasks: int, threads: int) -> list[tuple[int, int]]:
     while edges[-1] < tasks:
         size = max(least, int(SHARE * (tasks - edges[-1]) / threads))
         edges.append(min(tasks, edges[-1] + size))
-    return list(pairwise(edges))
+    return tuple(pairwise(edges))
 
 
 def groups_of(images: int, numbers: int) -> int:

@@ -31,7 +31,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cache
 from itertools import product
 from math import prod
 from typing import NamedTuple
@@ -120,7 +119,6 @@ ALGORITHMS = (
 )
 
 
-@cache
 def choose(S: int, OH: int, OW: int) -> int:
     """Choose the algorithm with the fewest products an output, those for outputs behind the edge included."""
 
@@ -131,7 +129,6 @@ def choose(S: int, OH: int, OW: int) -> int:
     return min((i for i, a in enumerate(ALGORITHMS) if a.stride == S), key=lambda i: cost(ALGORITHMS[i]))
 
 
-@cache
 def products_of(which: int) -> np.ndarray:
     """List the products on two axes in runs of neighbours: which is the first, its filter in U, its sum in M, whether it begins
     that sum, and how many products of the same filter there are in a row, each for the next sum.

@@ -41,6 +41,8 @@ Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016)
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from scratchnet.kernels.gemm import make_sandwich, multiply
@@ -55,6 +57,8 @@ from scratchnet.padding import Pads, window_output_shape
 WHOLE = 16                  # channels come in multiples of this, the lanes of the widest vector; in float32 a whole line
 TOGETHER = 180_000          # numbers in V and M of the tiles that are in work at one time, at most: they stay in the second cache
 TILES = 80                  # in work at one time, at most, but for one
+
+Which = tuple[int, ...]     # an algorithm, by the tuple's length, which is known while a kernel is compiled
 
 _w_to_u = make_sandwich([a.G for a in ALGORITHMS])
 _x_to_v = make_sandwich([a.Bt for a in ALGORITHMS])
@@ -257,11 +261,11 @@ def suits(w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
     return square and w_shape[2] % WHOLE == 0 and w_shape[3] % WHOLE == 0
 
 
-def _kernel_to_u(which: int, w: np.ndarray) -> np.ndarray:
+def _kernel_to_u(which: Which, w: np.ndarray) -> np.ndarray:
     """U = G w Gᵀ: (3, 3, C, F) -> (R, R, C, F), and (3, 3, F, C) -> (R, R, F, C)."""
-    R = len(ALGORITHMS[which].G)
+    R = len(ALGORITHMS[len(which)].G)
     u = empty((R, R, *w.shape[2:]), w.dtype)
-    _transform_kernel((0,) * which, plain(w), u, w.dtype.type(-np.inf))
+    _transform_kernel(which, plain(w), u, w.dtype.type(-np.inf))
     return u
 
 
@@ -287,20 +291,30 @@ def _together(tiling: tuple[int, ...], C: int, F: int) -> int:
     return (most // image * image or most // 8 * 8) | 1
 
 
+@cache
+def _layout(
+    image: tuple[int, ...], F: int, strides: tuple[int, int], pads: Pads
+) -> tuple[Which, np.ndarray, tuple[int, ...], tuple[int, ...], int]:
+    """Choose the algorithm for images (H, W, C), and give what else depends on the shapes alone: once for a whole training."""
+    H, W, C = image
+    OH, OW = window_output_shape((1, *image), (3, 3), strides, pads)
+    index = choose(strides[0], OH, OW)
+    sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(ALGORITHMS[index], OH, OW)
+    return (0,) * index, products_of(index), sizes, tiling, _together(tiling, C, F)
+
+
 def conv2d_forward(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: tuple[int, int], pads: Pads, *, relu: bool = False
 ) -> np.ndarray:
     """Convolve as `kernels.conv2d.conv2d_forward` does, where `suits` says yes."""
-    (N, H, W, C), F, dtype = x.shape, w.shape[3], x.dtype
-    OH, OW = window_output_shape(x.shape, (3, 3), strides, pads)
-    which = choose(strides[0], OH, OW)
-    out = empty((N, OH, OW, F), dtype)
+    F, dtype = w.shape[3], x.dtype
+    which, products, sizes, tiling, together = _layout(x.shape[1:], F, strides, pads)
+    out = empty((len(x), *sizes[3:6]), dtype)
     b = np.zeros(F, dtype) if b is None else plain(b)
-    sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(ALGORITHMS[which], OH, OW)
     run(
-        _forward, out.size * w[..., 0].size, N,
-        (0,) * which, plain(x).reshape(-1), _kernel_to_u(which, w), products_of(which), b, out.reshape(-1), sizes, tiling,
-        _together(tiling, C, F), dtype.type(0 if relu else -np.inf), goes_past_cache(out), dtype.type(-np.inf),
+        _forward, out.size * w[..., 0].size, len(x),
+        which, plain(x).reshape(-1), _kernel_to_u(which, w), products, b, out.reshape(-1), sizes, tiling, together,
+        dtype.type(0 if relu else -np.inf), goes_past_cache(out), dtype.type(-np.inf),
     )  # fmt: skip
     return out
 
@@ -316,16 +330,15 @@ def conv2d_backward(
     relu_x: bool = False,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Give dx, dw, db as `kernels.conv2d.conv2d_backward` does, where `suits` says yes."""
-    (N, H, W, C), (OH, OW, F), dtype = x.shape, dout.shape[1:], x.dtype
-    which = choose(strides[0], OH, OW)
+    F, dtype = w.shape[3], x.dtype
+    which, products, sizes, tiling, together = _layout(x.shape[1:], F, strides, pads)
     ut = _kernel_to_u(which, w.swapaxes(2, 3))            # (R, R, F, C)
-    groups = groups_of(N, w.size)
+    groups = groups_of(len(x), w.size)
     dws, dbs = empty((groups, *w.shape), dtype), np.zeros((groups, F), dtype)
     dx = (empty if dout.size else np.zeros)(x.shape if need_dx else (0,), dtype)       # no tile clears it when there is none
-    sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(ALGORITHMS[which], OH, OW)
     run(
         _backward, 2 * dout.size * w[..., 0].size, groups,
-        (0,) * which, plain(dout).reshape(-1), plain(x).reshape(-1), ut, products_of(which), dx.reshape(-1), need_dx,
-        relu_x, dws, dbs, N, sizes, tiling, _together(tiling, C, F), dtype.type(-np.inf),
+        which, plain(dout).reshape(-1), plain(x).reshape(-1), ut, products, dx.reshape(-1), need_dx, relu_x, dws, dbs, len(x),
+        sizes, tiling, together, dtype.type(-np.inf),
     )  # fmt: skip
     return dx if need_dx else None, dws.sum(axis=0), dbs.sum(axis=0)
