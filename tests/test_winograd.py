@@ -24,11 +24,24 @@ def exactly(rows):
 def test_algorithm_gives_neighbouring_outputs_of_a_filter_of_three_taps(algorithm):
     rng = np.random.default_rng(0)
     Bt, G, At = (np.array(matrix) for matrix in algorithm[1:4])
-    G, At = G[list(algorithm.rows)], At[:, list(algorithm.columns)]
+    G, At = G[list(algorithm.filters)], At[:, list(algorithm.sums)]
     x, w = rng.standard_normal(Bt.shape[1]), rng.standard_normal(3)
     outputs = [x[i * algorithm.stride :][:3] @ w for i in range(len(At))]
     assert len(x) == (len(outputs) - 1) * algorithm.stride + 3
     np.testing.assert_allclose(At @ ((G @ w) * (Bt @ x)), outputs, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("index", range(len(toom_cook.ALGORITHMS)))
+def test_products_on_two_axes_are_those_of_one_axis_with_each_other(index):
+    rng = np.random.default_rng(0)
+    Bt, G, At = (np.array(matrix) for matrix in toom_cook.ALGORITHMS[index][1:4])
+    S, m, Q = toom_cook.ALGORITHMS[index].stride, *At.shape
+    x, w = rng.standard_normal((Bt.shape[1],) * 2), rng.standard_normal((3, 3))
+    V, U, M = (Bt @ x @ Bt.T).ravel(), (G @ w @ G.T).ravel(), np.full(Q * Q, np.nan)
+    for p, f, s, begins, count in toom_cook.products_of(index):
+        M[s : s + count] = (0 if begins else M[s : s + count]) + V[p : p + count] * U[f]
+    outputs = [[(x[S * i :, S * j :][:3, :3] * w).sum() for j in range(m)] for i in range(m)]
+    np.testing.assert_allclose(At @ M.reshape(Q, Q) @ At.T, outputs, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize(("m", "r", "points"), [(2, 3, (0, 1, -1)), (3, 2, (0, 2, Fraction(-1, 3))), (1, 1, ()), (4, 1, (0, 1, 2))])
@@ -76,9 +89,11 @@ def test_both_passes_equal_those_of_the_page_in_float64(seed, N, size, channels,
         np.testing.assert_allclose(value, right, rtol=0, atol=1e-12 * max(1, abs(right).max()))
 
 
-@pytest.mark.parametrize("shape", [(33, 16, 16, 48, 64), (2, 32, 32, 32, 64)])      # several images a group; one in two blocks
-def test_an_image_is_masked_when_all_of_its_tiles_have_been_added(shape):
-    x, w, _, strides, pads, dout = case(5, *shape, 1, "same", "float64")
+@pytest.mark.parametrize(("stride", "size"), [(1, 32), (2, 56)])
+@pytest.mark.parametrize("several", [True, False])                          # several images a group, or one in several blocks
+def test_an_image_is_masked_when_all_of_its_tiles_have_been_added(stride, size, several):
+    shape = (33, 16, 16, 48, 64) if several else (2, size, size, 32, 64)
+    x, w, _, strides, pads, dout = case(5, *shape, stride, "same", "float64")
     dx, dw, db = page.conv2d_backward(dout, x, w, strides, pads)
     got = winograd.conv2d_backward(dout, x, w, strides, pads, relu_x=True)
     for value, right in zip(got, (np.where(x > 0, dx, 0), dw, db), strict=True):

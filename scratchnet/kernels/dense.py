@@ -4,7 +4,8 @@ Forward sums over the many inputs of a layer (50,176 in net_1). They are cut int
 which are then added in order; x and w are so read once. The cut depends on the shape only, and so do the bits.
 Backward takes blocks of inputs. A block of columns of x is copied first: rows of x lie far apart, often by a multiple of a
 large power of two, and their pieces would drive each other out of the cache. For dx the product is the turned one,
-dxᵀ = w·doutᵀ: it reads w as it lies, and its block is turned back on its way to dx.
+dxᵀ = w·doutᵀ: it reads w as it lies, a few rows side by side, after one walk through them, and its block is turned back on
+its way to dx.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def _backward(first, last, dout, dout_t, x, w, dw, dx, need_dx, relu_x, zeros, l
                 target[i] = source[i]
         multiply(columns, 0, 1, 0, BLOCK, dout, 0, 0, U, zeros, 0, 0, dw, d * U, U, m, U, 1, N, lowest, False)
         if need_dx:
-            turned[0] = fetch(w, d * U, (d + m) * U)        # else the product waits for w; nobody reads that number
+            turned[0] = fetch(w.reshape(-1), d * U, (d + m) * U)        # nobody reads that number
             multiply(w, d * U, U, 0, 1, dout_t, 0, 0, N, zeros, 0, 0, turned, 0, apart, m, N, 1, U, lowest, False)
             for n in range(N):
                 values, gradients, target = columns[n * BLOCK : n * BLOCK + m], turned[n:], dx[n, d : d + m]
@@ -109,7 +110,7 @@ def dense_backward(
     db : ndarray (U,)
     """
     D, U = w.shape
-    dout, dout_t, x, w = plain(dout), plain(dout.T), plain(x), plain(w).reshape(-1)
+    dout, dout_t, x, w = plain(dout), plain(dout.T), plain(x), plain(w)
     dw, dx = empty((D, U), x.dtype), empty(x.shape if need_dx else (0, 0), x.dtype)
     zeros, lowest = np.zeros(max(len(x), U), x.dtype), x.dtype.type(-np.inf)
     run(_backward, 2 * len(x) * w.size, -(-D // BLOCK), dout, dout_t, x, w, dw, dx, need_dx, relu_x, zeros, lowest)

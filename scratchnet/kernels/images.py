@@ -1,4 +1,4 @@
-"""Single images, brought into the processor's cache: as they lie, or into the middle of padded ones.
+"""Memory brought into the processor's cache before it is needed: as it lies, or an image into the middle of a padded one.
 
 The padded image is a flat array; its margin was filled before and is left alone.
 """
@@ -13,8 +13,9 @@ from scratchnet.kernels.memory import ALIGNMENT
 def fetch(x, first, last):
     """Read one number of every cache line of x[first:last], and give their sum so that the compiler leaves the reads in.
 
-    The processor foresees a walk through memory and has the next lines ready. It does not foresee the short rows of one
-    tile after another, and waits for each; so they are better taken out of an image that has been walked through before.
+    The processor foresees a walk through memory and has the next lines ready. It does not foresee short rows, of one tile
+    after another or of a matrix a few at a time, and waits for each; so they are better taken out of what has been walked
+    through before.
     """
     total = x.dtype.type(0)
     for k in range(first, last, ALIGNMENT // x.itemsize):

@@ -154,7 +154,9 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
 
 
 def goes_past_cache(array: np.ndarray) -> bool:
-    """Say whether kernels store `array` past the cache (gemm.py): little of it would be in a core's own cache when it is read."""
+    """Say whether `array` is so large that kernels store its whole lines past the cache (gemm.py): little of it would be in a
+    core's own cache when it is read.
+    """
     return array.nbytes >= PAST_CACHE
 
 

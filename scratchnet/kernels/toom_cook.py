@@ -16,11 +16,11 @@ Two outputs of three taps take 4 products instead of 6, four take 6 instead of 1
 More points cost digits, since the numbers in the matrices grow apart. 0, ±2/3, ±3/2 and infinity are good ones for four
 outputs; tests hold the error of a convolution in float32 below four times that of the direct kernels.
 
-At stride 2 the even and the odd pixels part: of three taps, w0 and w2 only ever meet even pixels, and w1 odd ones. So
-outputs of two taps are multiplied at points, and the odd tap's products stay as they are, all with the same tap: 5 instead
-of 6 for two outputs, 9 instead of 12 for four. The product at 0 is a summand of the first output alone, as that output's
-product of the odd tap is, and the one at infinity of the last alone. So these are added up at once, before Aᵀ, which is left
-with 3 columns for two outputs and with 7 for four.
+At stride 2 the even and the odd pixels part: of three taps, w0 and w2 only ever meet even pixels, and w1 odd ones. So the
+even pixels meet a filter of two taps, for which the points serve, and the odd pixels one tap, whose products stay as they
+are: 5 products instead of 6 for two outputs, 9 instead of 12 for four. The product at 0 is a summand of the first output
+alone, as that output's product of the odd tap is, and the one at infinity of the last alone. So these are added up at once,
+before Aᵀ, which is left with 3 columns for two outputs and with 7 for four.
 
 Source: Winograd, *Arithmetic complexity of computations* (1980); Blahut, *Fast algorithms for signal processing* (2010),
 chapter 5; for the points, Barabasz et al., *Error analysis and improving the accuracy of Winograd convolution for deep
@@ -41,18 +41,19 @@ Rows = tuple[tuple[float, ...], ...]
 
 
 class Algorithm(NamedTuple):
-    """The matrices of y = Aᵀ[(G·w) ⊙ (Bᵀ·x)]: m outputs on one axis, `stride` pixels apart, of a filter of r taps.
+    """The matrices of m outputs on one axis, `stride` pixels apart, of a filter of r taps:
 
-    Products may share a row of G or a column of Aᵀ, which is then written once: product k takes row `rows[k]`, and is added to
-    those that take column `columns[k]`.
+        products = (G @ w)[filters] * (Bt @ x)          y = At[:, sums] @ products
+
+    Product k has filter `filters[k]` and goes to sum `sums[k]`: a row of G or a column of Aᵀ that several share is written once.
     """
 
     stride: int
     Bt: Rows                    # (products, inputs)
-    G: Rows                     # (rows, r)
-    At: Rows                    # (m, columns)
-    rows: tuple[int, ...]       # (products,)
-    columns: tuple[int, ...]    # (products,)
+    G: Rows                     # (filters, r)
+    At: Rows                    # (m, sums)
+    filters: tuple[int, ...]    # (products,) which row of G
+    sums: tuple[int, ...]       # (products,) which column of Aᵀ
 
 
 def transposed(rows: Sequence[tuple[float, ...]]) -> Rows:
@@ -101,14 +102,14 @@ def at_stride_2(even: Algorithm) -> Algorithm:
     ((1.0, 0.0, 1.0), (0.0, 1.0, 1.0))
     """
     m = len(even.At)
-    one = [tuple(float(i == k) for k in range(m)) for i in range(m)]                    # odd pixels: as they are
-    Bt = [tuple(one[i][k // 2] if k % 2 else 0.0 for k in range(2 * m + 1)) for i in range(m)]
-    Bt += [tuple(row[k // 2] if k % 2 == 0 else 0.0 for k in range(2 * m + 1)) for row in even.Bt]
-    G = [(0.0, 1.0, 0.0)] + [(row[0], 0.0, row[1]) for row in even.G]
-    columns = [*one, *transposed(even.At)]
+    Bt = np.zeros((2 * m + 1, 2 * m + 1))
+    Bt[:m, 1::2], Bt[m:, ::2] = np.eye(m), even.Bt      # odd pixels first: their sums are neighbours then (products_of)
+    G = ((0.0, 1.0, 0.0), *((w0, 0.0, w2) for w0, w2 in even.G))
+    filters = (*[0] * m, *(1 + row for row in even.filters))
+    columns = [*map(tuple, np.eye(m).tolist()), *transposed(even.At)]
     different = list(dict.fromkeys(columns))
-    rows = (*[0] * m, *(row + 1 for row in even.rows))
-    return Algorithm(2, tuple(Bt), tuple(G), transposed(different), rows, tuple(map(different.index, columns)))
+    sums = tuple(map(different.index, columns))
+    return Algorithm(2, tuple(map(tuple, Bt.tolist())), G, transposed(different), filters, sums)
 
 
 ALGORITHMS = (
@@ -120,32 +121,33 @@ ALGORITHMS = (
 
 
 def choose(S: int, OH: int, OW: int) -> int:
-    """Choose the algorithm with the fewest products an output, those for outputs behind the edge included."""
+    """Give the index of the algorithm with the fewest products for OH × OW outputs, those behind the edge included."""
 
-    def cost(a: Algorithm) -> float:
-        m, K = len(a.At), len(a.Bt)
+    def products(i: int) -> int:
+        m, K = len(ALGORITHMS[i].At), len(ALGORITHMS[i].Bt)
         return K * K * -(-OH // m) * -(-OW // m)
 
-    return min((i for i, a in enumerate(ALGORITHMS) if a.stride == S), key=lambda i: cost(ALGORITHMS[i]))
+    return min((i for i, a in enumerate(ALGORITHMS) if a.stride == S), key=products)
 
 
-def products_of(which: int) -> np.ndarray:
-    """List the products on two axes in runs of neighbours: which is the first, its filter in U, its sum in M, whether it begins
-    that sum, and how many products of the same filter there are in a row, each for the next sum.
+def products_of(index: int) -> np.ndarray:
+    """List the products on two axes: (runs, 5), each run (product, filter, sum, begins, count), the first three places in V, U, M.
+
+    A run is `count` neighbouring products of one filter that go to neighbouring sums; `begins` says that they are the first there.
 
     Examples
     --------
     >>> products_of(0)[:2].tolist(), products_of(2)[:2].tolist()
     ([[0, 0, 0, 1, 1], [1, 1, 1, 1, 1]], [[0, 0, 0, 1, 2], [2, 1, 0, 0, 1]])
     """
-    a = ALGORITHMS[which]
+    a = ALGORITHMS[index]
     runs: list[list[int]] = []
     begun = set()
     for p, (i, j) in enumerate(product(range(len(a.Bt)), repeat=2)):
-        u, m = a.rows[i] * len(a.G) + a.rows[j], a.columns[i] * len(a.At[0]) + a.columns[j]
-        if j and runs[-1][1:3] == [u, m - runs[-1][-1]]:
+        f, s = len(a.G) * a.filters[i] + a.filters[j], len(a.At[0]) * a.sums[i] + a.sums[j]
+        if runs and runs[-1][1:3] == [f, s - runs[-1][-1]]:
             runs[-1][-1] += 1
         else:
-            runs.append([p, u, m, m not in begun, 1])
-        begun.add(m)
+            runs.append([p, f, s, s not in begun, 1])
+        begun.add(s)
     return np.array(runs)

@@ -21,15 +21,19 @@ channels, a matrix product of its own:
     y = Aᵀ M A + b
 
 Larger tiles save more: toom_cook.py tells where the matrices come from, and `choose` takes the cheapest for a layer's size.
-At stride 2 some products share a filter, and some only ever appear in a sum. Then U has fewer matrices than V, so has M, and
-`products_of` says which of U's a product takes and to which of M's it is added. (Neighbours that take the same and go to
-neighbours are one matrix product with more rows.)
 
 Backward needs no new algebra. Every step is linear in x and linear in w, so its transpose carries the gradient back:
 from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B, from dU to dw by Gᵀ:
 
     dM = A dy Aᵀ        dU[p] = V[p]ᵀ @ dM[p]       dw = Gᵀ dU G
     db = Σ dy           dV[p] = dM[p] @ U[p]ᵀ       dx = B dV Bᵀ, added up where tiles overlap
+
+At stride 2 some products share a filter, and some only ever appear in a sum: of V, U and M there are 25, 16 and 9 matrices,
+or 81, 36 and 49. With f the filter of product p, and s its sum (`products_of`):
+
+    M[s] += V[p] @ U[f]     dU[f] += V[p]ᵀ @ dM[s]      dV[p] = dM[s] @ U[f]ᵀ
+
+Neighbouring products of one filter, whose sums are neighbours too, are one matrix product with more rows.
 
 Three things are not as in the direct kernels. Rounding errors are larger (toom_cook.py). A NaN or an infinity in one pixel
 may reach outputs of its tile whose windows do not hold it. And numbers that do not belong to a window cancel only up to
@@ -55,10 +59,10 @@ from scratchnet.kernels.toom_cook import ALGORITHMS, Algorithm, choose, products
 from scratchnet.padding import Pads, window_output_shape
 
 WHOLE = 16                  # channels come in multiples of this, the lanes of the widest vector; in float32 a whole line
-TOGETHER = 180_000          # numbers in V and M of the tiles that are in work at one time, at most: they stay in the second cache
-TILES = 80                  # in work at one time, at most, but for one
+TOGETHER = 180_000          # numbers in V and M of the tiles that are in work at one time, about: they stay in the second cache
+TILES = 80                  # in work at one time, at most, but for one: enough for a matrix product
 
-Which = tuple[int, ...]     # an algorithm, by the tuple's length, which is known while a kernel is compiled
+Which = tuple[int, ...]     # (0,) * i is ALGORITHMS[i]: a kernel is compiled for a tuple's length, and so with that one's matrices
 
 _w_to_u = make_sandwich([a.G for a in ALGORITHMS])
 _x_to_v = make_sandwich([a.Bt for a in ALGORITHMS])
@@ -104,7 +108,7 @@ def _add_back(patch, dx, start, h0, w0, H, W, C, L):
 
 @jit
 def _take_apart(which, x, sizes, tiling, first, tiles, v, patch, none):
-    """V = Bᵀ x B for some tiles, counted through all images: -> (products, tiles, C)."""
+    """V = Bᵀ x B for some tiles, counted through all images: -> (K·K, tiles, C)."""
     H, W, C, _, _, _, top, left = sizes
     _, L, K, _, TH, TW, step = tiling
     down, across = K * tiles * C, tiles * C
@@ -125,7 +129,7 @@ def _forward(first, last, which, x, u, products, b, out, sizes, tiling, together
     v, mm = scratch(K * K * together * C, x), scratch(Q * Q * together * F, x)
     patch = scratch(max(L * L * C, m * m * F), x)
     zeros = np.zeros(F, x.dtype)
-    past = past and out.ctypes.data % ALIGNMENT == 0        # only whole lines go that way
+    past = past and out.ctypes.data % ALIGNMENT == 0        # only whole lines go that way; an address costs nothing here
     begun = first                   # images before this one are in work
     for q in range(first * TH * TW, last * TH * TW, together):
         tiles = min(together, last * TH * TW - q)
@@ -134,13 +138,14 @@ def _forward(first, last, which, x, u, products, b, out, sizes, tiling, together
             begun += 1
         _take_apart(which, x, sizes, tiling, q, tiles, v, patch, none)
         for r in range(len(products)):
-            p, row, column, begins, count = products[r]
-            s, s0, ss = (zeros, 0, 0) if begins else (mm, column * tiles * F, F)
+            p, f, s, begins, count = products[r]
+            v0, u0, m0 = p * tiles * C, f * C * F, s * tiles * F
+            before, b0, apart = (zeros, 0, 0) if begins else (mm, m0, F)
             multiply(
-                v, p * tiles * C, C, 0, 1,
-                u, row * C * F, 0, F,
-                s, s0, ss,
-                mm, column * tiles * F, F,
+                v, v0, C, 0, 1,
+                u, u0, 0, F,
+                before, b0, apart,
+                mm, m0, F,
                 count * tiles, F, 1, C, none, False,
             )  # fmt: skip
         for t in range(tiles):
@@ -161,7 +166,7 @@ def _forward(first, last, which, x, u, products, b, out, sizes, tiling, together
 
 @jit
 def _take_gradient_apart(which, dout, sizes, tiling, first, tiles, dm, db, patch, none):
-    """Give dM = A dy Aᵀ for some tiles, -> (sums, tiles, F), and add their dy to db."""
+    """Give dM = A dy Aᵀ for some tiles, -> (Q·Q, tiles, F), and add their dy to db."""
     _, _, _, OH, OW, F, _, _ = sizes
     m, _, _, Q, TH, TW, _ = tiling
     down, across = Q * tiles * F, tiles * F
@@ -225,20 +230,21 @@ def _backward(first, last, which, dout, x, ut, products, dx, need_dx, relu_x, dw
             _take_apart(which, x, sizes, tiling, q, tiles, v, patch, none)
             _take_gradient_apart(which, dout, sizes, tiling, q, tiles, dm, dbs[g], patch, none)
             for r in range(len(products)):
-                p, row, column, _, count = products[r]
+                p, f, s, _, count = products[r]
+                v0, u0, m0 = p * tiles * C, f * C * F, s * tiles * F
                 multiply(
-                    v, p * tiles * C, 1, 0, C,
-                    dm, column * tiles * F, 0, F,
-                    du, row * C * F, F,
-                    du, row * C * F, F,
+                    v, v0, 1, 0, C,
+                    dm, m0, 0, F,
+                    du, u0, F,
+                    du, u0, F,
                     C, F, 1, count * tiles, none, False,
                 )  # fmt: skip
                 if need_dx:
                     multiply(
-                        dm, column * tiles * F, F, 0, 1,
-                        ut, row * F * C, 0, C,
+                        dm, m0, F, 0, 1,
+                        ut, u0, 0, C,
                         zeros, 0, 0,
-                        v, p * tiles * C, C,
+                        v, v0, C,
                         count * tiles, C, 1, F, none, False,
                     )  # fmt: skip
             if need_dx:
@@ -269,22 +275,23 @@ def _kernel_to_u(which: Which, w: np.ndarray) -> np.ndarray:
     return u
 
 
-def _tiling(algorithm: Algorithm, OH: int, OW: int) -> tuple[int, ...]:
-    """Give outputs, pixels, products and sums across a tile, tiles down and across, and pixels from tile to tile."""
-    _, Bt, _, At, _, _ = algorithm
-    m = len(At)
-    return m, len(Bt[0]), len(Bt), len(At[0]), -(-OH // m), -(-OW // m), m * algorithm.stride
+def _tiling(a: Algorithm, OH: int, OW: int) -> tuple[int, ...]:
+    """Give m outputs, L pixels, K products and Q sums across a tile, TH × TW tiles, and pixels from tile to tile."""
+    m = len(a.At)
+    return m, len(a.Bt[0]), len(a.Bt), len(a.At[0]), -(-OH // m), -(-OW // m), m * a.stride
 
 
 def _together(tiling: tuple[int, ...], C: int, F: int) -> int:
-    """Count the tiles in work at one time: those of whole images if some fit, else a multiple of eight, for full register tiles.
-    Not few, since dU is read and written once for all of them; and one more when the number is even: V's K·K matrices lie
-    tiles·C numbers apart, and at a multiple of a large power of two they would share few sets of the cache.
+    """Count the tiles in work at one time: those of whole images if some fit, else a multiple of eight, and one more where that is
+    even. Not few, since dU is read and written once for all of them. And odd, since V's K·K matrices lie tiles·C numbers apart:
+    at a multiple of a large power of two they would share few sets of the cache.
 
     Examples
     --------
     >>> [_together(_tiling(ALGORITHMS[1], size, size), 32, 64) for size in (7, 28, 32)]
     [53, 49, 49]
+    >>> [_together(_tiling(ALGORITHMS[1], size, size), 16, 16) for size in (7, 32)]
+    [81, 65]
     """
     _, _, K, Q, TH, TW, _ = tiling
     most, image = max(16, min(TILES, TOGETHER // (K * K * C + Q * Q * F))), max(1, TH * TW)
@@ -295,7 +302,7 @@ def _together(tiling: tuple[int, ...], C: int, F: int) -> int:
 def _layout(
     image: tuple[int, ...], F: int, strides: tuple[int, int], pads: Pads
 ) -> tuple[Which, np.ndarray, tuple[int, ...], tuple[int, ...], int]:
-    """Choose the algorithm for images (H, W, C), and give what else depends on the shapes alone: once for a whole training."""
+    """Choose the algorithm for images (H, W, C), once for a whole training: -> which, products, sizes, tiling, together."""
     H, W, C = image
     OH, OW = window_output_shape((1, *image), (3, 3), strides, pads)
     index = choose(strides[0], OH, OW)
