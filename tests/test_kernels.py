@@ -200,7 +200,7 @@ def test_input_that_does_not_lie_in_order_gives_the_same_bits():
     flat, v = rng.standard_normal((3, 40), np.float32), rng.standard_normal((40, 16), np.float32)
     dflat = rng.standard_normal((3, 16), np.float32)
 
-    def results(x, dout, flat, dflat):
+    def results(x, dout, flat, dflat, w, v):
         return [
             conv2d.conv2d_forward(x, w, None, (1, 1), pads),
             *conv2d.conv2d_backward(dout, x, w, (1, 1), pads),
@@ -212,8 +212,8 @@ def test_input_that_does_not_lie_in_order_gives_the_same_bits():
             *dense.dense_backward(dflat, flat, v),
         ]
 
-    expected = [a.tobytes() for a in results(x, dout, flat, dflat)]
-    for arrays in zip(*map(views, (x, dout, flat, dflat)), strict=True):
+    expected = [a.tobytes() for a in results(x, dout, flat, dflat, w, v)]
+    for arrays in zip(*map(views, (x, dout, flat, dflat, w, v)), strict=True):
         assert [a.tobytes() for a in results(*arrays)] == expected
 
 

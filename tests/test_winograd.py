@@ -51,8 +51,11 @@ def test_toom_cook_multiplies_exactly_whatever_the_points(m, r, points):
     np.testing.assert_allclose(np.array(At) @ ((G @ w) * (Bt @ x)), [x[i : i + r] @ w for i in range(m)], rtol=1e-13)
 
 
-@pytest.mark.parametrize(("stride", "size", "outputs"), [(1, 28, 4), (1, 32, 4), (1, 14, 4), (1, 6, 2), (2, 14, 2), (2, 16, 4)])
-def test_the_algorithm_with_the_fewest_products_is_chosen(stride, size, outputs):
+@pytest.mark.parametrize(
+    ("stride", "size", "outputs"),
+    [(1, 28, 4), (1, 32, 4), (1, 14, 4), (1, 8, 4), (1, 6, 2), (1, 4, 2), (2, 16, 4), (2, 14, 2), (2, 8, 4), (2, 4, 2)],
+)
+def test_the_algorithm_with_the_fewest_products_is_chosen_but_no_large_tile_for_a_small_image(stride, size, outputs):
     algorithm = toom_cook.ALGORITHMS[toom_cook.choose(stride, size, size)]
     assert (algorithm.stride, len(algorithm.At)) == (stride, outputs)
 
@@ -104,9 +107,13 @@ def error(value, right):
     return np.sqrt(np.mean((value - right) ** 2)) / np.sqrt(np.mean(right**2))
 
 
-@pytest.mark.parametrize(("stride", "size"), [(1, 28), (1, 14), (2, 28), (2, 32)])
-def test_float32_error_stays_below_four_times_that_of_the_direct_kernels(stride, size):
-    x, w, b, strides, pads, dout = case(1, 4, size, size, 32, 64, stride, "same", "float32")
+@pytest.mark.parametrize("images", [1, 4])
+@pytest.mark.parametrize(
+    ("stride", "size"),
+    [(1, 28), (1, 14), (1, 8), (1, 7), (1, 5), (1, 4), (1, 3), (2, 32), (2, 28), (2, 16), (2, 10), (2, 8), (2, 7), (2, 5), (2, 4)],
+)
+def test_float32_error_stays_below_four_times_that_of_the_direct_kernels(stride, size, images):
+    x, w, b, strides, pads, dout = case(1, images, size, size, 32, 64, stride, "same", "float32")
     exact = [a.astype("float64") for a in (x, w, b, dout)]
     right = page.conv2d_forward(*exact[:3], strides, pads)
     assert error(winograd.conv2d_forward(x, w, b, strides, pads), right) < 4 * error(

@@ -13,8 +13,9 @@ become Aᵀ, those of w are G, and the way from values back to coefficients beco
 Two outputs of three taps take 4 products instead of 6, four take 6 instead of 12; on both axes at once, 16 instead of 36 and
 36 instead of 144.
 
-More points cost digits, since the numbers in the matrices grow apart. 0, ±2/3, ±3/2 and infinity are good ones for four
-outputs; tests hold the error of a convolution in float32 below four times that of the direct kernels.
+More points cost digits, since the numbers in the matrices grow apart. Good ones for four outputs are 0, ±2/3, ±3/2 and
+infinity, and for two taps 0, 1, -1/2, -2 and infinity; tests hold the error of a convolution in float32 below four times that
+of the direct kernels.
 
 At stride 2 the even and the odd pixels part: of three taps, w0 and w2 only ever meet even pixels, and w1 odd ones. So the
 even pixels meet a filter of two taps, for which the points serve, and the odd pixels one tap, whose products stay as they
@@ -116,18 +117,22 @@ ALGORITHMS = (
     toom_cook(2, 3, (0, 1, -1)),
     toom_cook(4, 3, (0, Fraction(2, 3), Fraction(-2, 3), Fraction(3, 2), Fraction(-3, 2))),
     at_stride_2(toom_cook(2, 2, (0, 1))),
-    at_stride_2(toom_cook(4, 2, (0, 1, -1, Fraction(-1, 2)))),
+    at_stride_2(toom_cook(4, 2, (0, 1, Fraction(-1, 2), -2))),
 )
 
 
 def choose(S: int, OH: int, OW: int) -> int:
-    """Give the index of the algorithm with the fewest products for OH × OW outputs, those behind the edge included."""
+    """Give the index of the algorithm with the fewest products for OH × OW outputs, those behind the edge included.
+
+    Four outputs are for more than one tile across: in smaller images the direct kernels' error is too small to be exceeded so much.
+    """
 
     def products(i: int) -> int:
         m, K = len(ALGORITHMS[i].At), len(ALGORITHMS[i].Bt)
         return K * K * -(-OH // m) * -(-OW // m)
 
-    return min((i for i, a in enumerate(ALGORITHMS) if a.stride == S), key=products)
+    suited = (i for i, a in enumerate(ALGORITHMS) if a.stride == S and (len(a.At) == 2 or len(a.At) < min(OH, OW)))
+    return min(suited, key=products)
 
 
 def products_of(index: int) -> np.ndarray:

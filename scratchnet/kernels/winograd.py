@@ -299,28 +299,26 @@ def _together(tiling: tuple[int, ...], C: int, F: int) -> int:
 
 
 @cache
-def _layout(
-    image: tuple[int, ...], F: int, strides: tuple[int, int], pads: Pads
-) -> tuple[Which, np.ndarray, tuple[int, ...], tuple[int, ...], int]:
-    """Choose the algorithm for images (H, W, C), once for a whole training: -> which, products, sizes, tiling, together."""
-    H, W, C = image
-    OH, OW = window_output_shape((1, *image), (3, 3), strides, pads)
-    index = choose(strides[0], OH, OW)
-    sizes, tiling = (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), _tiling(ALGORITHMS[index], OH, OW)
-    return (0,) * index, products_of(index), sizes, tiling, _together(tiling, C, F)
+def _layout(stride: int, OH: int, OW: int, C: int, F: int) -> tuple[Which, np.ndarray, tuple[int, ...], int]:
+    """Choose the algorithm, once for a whole training: -> which, products, tiling, together."""
+    index = choose(stride, OH, OW)
+    tiling = _tiling(ALGORITHMS[index], OH, OW)
+    return (0,) * index, products_of(index), tiling, _together(tiling, C, F)
 
 
 def conv2d_forward(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: tuple[int, int], pads: Pads, *, relu: bool = False
 ) -> np.ndarray:
     """Convolve as `kernels.conv2d.conv2d_forward` does, where `suits` says yes."""
-    F, dtype = w.shape[3], x.dtype
-    which, products, sizes, tiling, together = _layout(x.shape[1:], F, strides, pads)
-    out = empty((len(x), *sizes[3:6]), dtype)
+    (N, H, W, C), F, dtype = x.shape, w.shape[3], x.dtype
+    OH, OW = window_output_shape(x.shape, (3, 3), strides, pads)
+    which, products, tiling, together = _layout(strides[0], OH, OW, C, F)
+    out = empty((N, OH, OW, F), dtype)
     b = np.zeros(F, dtype) if b is None else plain(b)
     run(
-        _forward, out.size * w[..., 0].size, len(x),
-        which, plain(x).reshape(-1), _kernel_to_u(which, w), products, b, out.reshape(-1), sizes, tiling, together,
+        _forward, out.size * w[..., 0].size, N,
+        which, plain(x).reshape(-1), _kernel_to_u(which, w), products, b, out.reshape(-1),
+        (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), tiling, together,
         dtype.type(0 if relu else -np.inf), goes_past_cache(out), dtype.type(-np.inf),
     )  # fmt: skip
     return out
@@ -337,15 +335,15 @@ def conv2d_backward(
     relu_x: bool = False,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Give dx, dw, db as `kernels.conv2d.conv2d_backward` does, where `suits` says yes."""
-    F, dtype = w.shape[3], x.dtype
-    which, products, sizes, tiling, together = _layout(x.shape[1:], F, strides, pads)
+    (N, H, W, C), (OH, OW, F), dtype = x.shape, dout.shape[1:], x.dtype
+    which, products, tiling, together = _layout(strides[0], OH, OW, C, F)
     ut = _kernel_to_u(which, w.swapaxes(2, 3))            # (R, R, F, C)
-    groups = groups_of(len(x), w.size)
+    groups = groups_of(N, w.size)
     dws, dbs = empty((groups, *w.shape), dtype), np.zeros((groups, F), dtype)
     dx = (empty if dout.size else np.zeros)(x.shape if need_dx else (0,), dtype)       # no tile clears it when there is none
     run(
         _backward, 2 * dout.size * w[..., 0].size, groups,
-        which, plain(dout).reshape(-1), plain(x).reshape(-1), ut, products, dx.reshape(-1), need_dx, relu_x, dws, dbs, len(x),
-        sizes, tiling, together, dtype.type(-np.inf),
+        which, plain(dout).reshape(-1), plain(x).reshape(-1), ut, products, dx.reshape(-1), need_dx, relu_x, dws, dbs, N,
+        (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), tiling, together, dtype.type(-np.inf),
     )  # fmt: skip
     return dx if need_dx else None, dws.sum(axis=0), dbs.sum(axis=0)
