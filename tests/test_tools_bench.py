@@ -2,12 +2,14 @@
 
 import argparse
 import json
+import time
 
 import numpy as np
 import pytest
 
 import scratchnet
 from scratchnet.cli import parser
+from scratchnet.kernels import conv2d
 from scratchnet.layers import conv2d as page
 from scratchnet.plotting import growth, ladder, sides
 from scratchnet.tools import bench
@@ -48,6 +50,23 @@ def test_a_rung_with_other_numbers_is_refused(monkeypatch):
     monkeypatch.setattr(page, "conv2d_forward", lambda *a: right(*a) * 1.001)
     with pytest.raises(AssertionError, match="im2col in numba"):
         rungs.rungs(batch=2, rounds=1)
+
+
+@pytest.mark.compiled
+def test_kernels_alone_are_timed_in_every_call_and_take_less_than_it():
+    _, both = rungs.convolution(4)
+    call = both(conv2d.direct_forward, conv2d.direct_backward)
+    seconds = []
+    began = time.perf_counter()
+    with rungs.timed_kernels(seconds):
+        call()
+    assert len(seconds) == 2                                    # forward and backward
+    assert 0 < sum(seconds) < time.perf_counter() - began
+    call()
+    assert len(seconds) == 2
+    rows = rungs.scaling(batch=4, rounds=1)
+    assert [row["kind"] for row in rows] == ["direct", "Winograd"]
+    assert all(row["calls"] > 0 and row["kernels"] > 0 for row in rows)
 
 
 @pytest.mark.compiled
@@ -142,6 +161,9 @@ def test_the_ladder_is_printed_drawn_and_kept(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(rungs, "peak", lambda count: 100.0 * count)
     two = [{"rung": "a", "threads": 1, "ms": None, "gflops": 0.1}, {"rung": "b", "threads": 1, "ms": 2.0, "gflops": 50.0}]
     monkeypatch.setattr(rungs, "rungs", lambda batch, rounds: two)
+    monkeypatch.setattr(bench.threads, "count", lambda: 2)
+    gained = [{"kind": "direct", "threads": 2, "calls": 1.75, "kernels": 1.875}]
+    monkeypatch.setattr(rungs, "scaling", lambda batch, rounds: gained)
     step = {"net": "net_1", "shape": (28, 28, 1), "threads": 2, "im2col": 40.0, "direct": 8.0, "fused": 4.0, "fused, 1 thread": 7.0}
     monkeypatch.setattr(rungs, "steps", lambda batch, rounds: [step])
     grown = {"batch": [{"batch": 32.0, "ms": 3.2}], "side": [{"side": 10.0, "ms": 6.4}]}
@@ -149,7 +171,7 @@ def test_the_ladder_is_printed_drawn_and_kept(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(rungs, "shapes", lambda batch, rounds: [{"shape": "5×5", "direct": 70.0, "fused": 71.0}])
     assert bench.run(argparse.Namespace(peers=False, quick=False, out=str(tmp_path / "new"))) == 0
     printed = capsys.readouterr().out
-    for words in ("5×5                         70     71", "b     2.0", "net_1 28×28×1", "1.75", "0.1000", "1.0000"):
+    for words in ("5×5                         70     71", "b     2.0", "net_1 28×28×1", "1.75", "0.1000", "1.0000", "1.88"):
         assert words in printed
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"ladder.json", "ladder.png", "growth.png"}
     assert json.loads((tmp_path / "new/ladder.json").read_text())["steps"][0]["fused"] == 4.0

@@ -43,6 +43,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         measured["ladder"] = ladder.rungs(32 if args.quick else 128, rounds)
         print_ladder(measured["ladder"], measured["peak"])
+        if threads.count() > 1:
+            measured["scaling"] = ladder.scaling(32 if args.quick else 128, rounds)
+            print_scaling(measured["scaling"])
         measured["steps"] = ladder.steps(32 if args.quick else 128, rounds)
         print_steps(measured["steps"])
         if not args.quick:
@@ -73,6 +76,12 @@ def print_ladder(rows: Sequence[Mapping[str, Any]], peaks: Mapping[str, float]) 
          f"{row['gflops'] / peaks[str(row['threads'])]:.1%}"] for row in rows
     ]  # fmt: skip
     lines(["rung", "ms", "GFLOP/s", "of the threads' peak"], table)
+
+
+def print_scaling(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print what threads gain the convolution."""
+    print(f"\nthe same on {rows[0]['threads']} threads, times as fast as on 1 (in turns)")
+    lines(["", "whole calls", "kernels alone"], [[row["kind"], f"{row['calls']:.2f}", f"{row['kernels']:.2f}"] for row in rows])
 
 
 def print_shapes(rows: Sequence[Mapping[str, Any]]) -> None:

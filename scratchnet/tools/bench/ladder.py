@@ -7,9 +7,11 @@ that needs fewer multiplications (Winograd's) then shows more GFLOP/s than it do
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -25,6 +27,7 @@ from scratchnet.tools.bench.sides import settle
 
 Array = np.ndarray
 PADS = ((1, 1), (1, 1))
+CALLS = 5       # in a turn, where threads are compared: a few percent are looked for
 NETS, SIZES = ("net_1", "net_2"), ((28, 28, 1), (32, 32, 3))
 
 
@@ -103,14 +106,10 @@ def must_agree(name: str, got: tuple[Any, ...], expected: tuple[Array, ...]) -> 
             raise AssertionError(f"{name} does not give the numbers of the others")
 
 
-def rungs(batch: int, rounds: int) -> list[dict[str, Any]]:
-    """Measure the second convolution of net_1, 3 × 3 from 32 to 64 maps of 28 × 28, forward and backward.
+def convolution(batch: int) -> tuple[tuple[Array, ...], Callable[..., Callable[[], tuple[Any, ...]]]]:
+    """Make the ladder's convolution: (x, w, b, dout), and what makes one call of a forward and a backward on them.
 
-    Returns
-    -------
-    list of dict
-        For each rung its name, threads, milliseconds for the batch (None for the loops, which do one small image), and
-        GFLOP/s of the arithmetic that the definition has.
+    It is the second convolution of net_1, 3 × 3 from 32 to 64 maps of 28 × 28.
     """
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((batch, 28, 28, 32), np.float32), rng.standard_normal((3, 3, 32, 64), np.float32) / 17
@@ -119,6 +118,19 @@ def rungs(batch: int, rounds: int) -> list[dict[str, Any]]:
     def both(forward: Callable[..., Array], backward: Callable[..., tuple[Any, ...]]) -> Callable[[], tuple[Any, ...]]:
         return lambda: (forward(x, w, b, (1, 1), PADS), *backward(dout, x, w, (1, 1), PADS))
 
+    return (x, w, b, dout), both
+
+
+def rungs(batch: int, rounds: int) -> list[dict[str, Any]]:
+    """Measure the convolution on every rung, forward and backward.
+
+    Returns
+    -------
+    list of dict
+        For each rung its name, threads, milliseconds for the batch (None for the loops, which do one small image), and
+        GFLOP/s of the arithmetic that the definition has.
+    """
+    (x, w, b, dout), both = convolution(batch)
     direct = both(conv2d.direct_forward, conv2d.direct_backward)
     few = both(winograd.conv2d_forward, winograd.conv2d_backward)
     calls = {
@@ -150,6 +162,58 @@ def loops(x: Array, w: Array, b: Array, dout: Array) -> dict[str, Any]:
     expected = (numpy_forward(x, w, b, (1, 1), PADS), *numpy_backward(dout, x, w, (1, 1), PADS))
     must_agree("loops", got, expected)
     return {"rung": "loops in Python", "threads": 1, "ms": None, "gflops": 3 * 2 * dout.size * w[..., 0].size / seconds / 1e9}
+
+
+@contextmanager
+def timed_kernels(seconds: list[float]) -> Iterator[None]:
+    """Note how long each kernel of a convolution runs, from where its first piece of work begins to where the last ends."""
+
+    def run(kernel: Callable[..., None], work: int, tasks: int, *arguments: Any) -> None:
+        pieces: list[tuple[float, float]] = []
+
+        def piece(*of: Any) -> None:
+            began = time.perf_counter()
+            kernel(*of)
+            pieces.append((began, time.perf_counter()))
+
+        threads.run(piece, work, tasks, *arguments)
+        begins, ends = zip(*pieces, strict=True)
+        seconds.append(max(ends) - min(begins))
+
+    with patch.object(conv2d, "run", run), patch.object(winograd, "run", run):
+        yield
+
+
+def scaling(batch: int, rounds: int) -> list[dict[str, Any]]:
+    """Measure what all threads gain the ladder's convolution, against one.
+
+    Returns
+    -------
+    list of dict
+        For each kind its name, the threads, and how many times as fast they are in whole calls and in the kernels alone: without
+        the Python around these, and without waking a thread.
+    """
+    _, both = convolution(batch)
+    kinds = {
+        "direct": both(conv2d.direct_forward, conv2d.direct_backward),
+        "Winograd": both(winograd.conv2d_forward, winograd.conv2d_backward),
+    }
+    counts = 1, threads.count()
+    times: dict[tuple[str, int], list[tuple[float, float]]] = {(kind, count): [] for kind in kinds for count in counts}
+    for _ in tqdm(range(rounds), desc="threads", disable=None, leave=False):
+        for kind, count in times:
+            settle(on(count, kinds[kind]))
+            for _ in range(CALLS):
+                seconds: list[float] = []
+                began = time.perf_counter()
+                with timed_kernels(seconds), threads.limit(count):
+                    kinds[kind]()
+                times[kind, count].append((time.perf_counter() - began, sum(seconds)))
+    rows = []
+    for kind in kinds:
+        one, all_ = (np.median(times[kind, count], axis=0) for count in counts)
+        rows.append({"kind": kind, "threads": counts[1], **dict(zip(("calls", "kernels"), map(float, one / all_), strict=True))})
+    return rows
 
 
 SHAPES = [(3, 1, 32, 64), (3, 2, 32, 64), (5, 1, 32, 64), (1, 1, 64, 64), (3, 1, 16, 16), (3, 1, 48, 80), (7, 3, 16, 32),
