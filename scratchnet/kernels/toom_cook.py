@@ -124,7 +124,7 @@ ALGORITHMS = (
 def choose(S: int, OH: int, OW: int) -> int:
     """Give the index of the algorithm with the fewest products for OH × OW outputs, those behind the edge included.
 
-    Four outputs are for more than one tile across: in smaller images the direct kernels' error is too small to be exceeded so much.
+    Tiles of four outputs are for images of more than one: in smaller ones they would exceed four times the direct kernels' error.
     """
 
     def products(i: int) -> int:
