@@ -27,7 +27,7 @@ from scratchnet.tools.bench.sides import settle
 
 Array = np.ndarray
 PADS = ((1, 1), (1, 1))
-CALLS = 5       # in a turn, where threads are compared: a few percent are looked for
+CALLS = 3       # that count, in a turn
 NETS, SIZES = ("net_1", "net_2"), ((28, 28, 1), (32, 32, 3))
 
 
@@ -63,14 +63,15 @@ def numpy_backward(dout: Array, x: Array, w: Array, strides: Any, pads: Any) -> 
 
 
 def seconds_in_turns(calls: Mapping[str, Callable[[], Any]], rounds: int, title: str) -> dict[str, float]:
-    """Let each settle in its turn and then call it once more, `rounds` times; give the median seconds of each one's last calls."""
+    """Let each settle in its turn and then call it CALLS times, `rounds` times over; give the median seconds of these calls."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in tqdm(range(rounds), desc=title, disable=None, leave=False):
         for name, call in calls.items():
             settle(call)
-            began = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - began)
+            for _ in range(CALLS):
+                began = time.perf_counter()
+                call()
+                times[name].append(time.perf_counter() - began)
     return {name: float(np.median(t)) for name, t in times.items()}
 
 
@@ -212,7 +213,8 @@ def scaling(batch: int, rounds: int) -> list[dict[str, Any]]:
     rows = []
     for kind in kinds:
         one, all_ = (np.median(times[kind, count], axis=0) for count in counts)
-        rows.append({"kind": kind, "threads": counts[1], **dict(zip(("calls", "kernels"), map(float, one / all_), strict=True))})
+        calls, kernels = map(float, one / all_)
+        rows.append({"kind": kind, "threads": counts[1], "calls": calls, "kernels": kernels})
     return rows
 
 
