@@ -11,8 +11,8 @@ from contextlib import nullcontext
 
 import pytest
 
+from scratchnet.files import write_text
 from scratchnet.interrupts import uninterrupted
-from scratchnet.serialization import write_text
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from scratchnet import plotting
+from scratchnet.files import write_text
 from scratchnet.kernels import threads
 from scratchnet.kernels.jit import COMPILED
 from scratchnet.plotting.speed import short
-from scratchnet.serialization import write_text
 from scratchnet.tools.bench import ladder, peers
 from scratchnet.tools.bench.sides import BATCH
 from scratchnet.tools.reproduce import results

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scratchnet.serialization import write_text
+from scratchnet.files import write_text
 from scratchnet.tools.reproduce import chapters, html, ledger
 from scratchnet.tools.reproduce.experiments import Plan
 from scratchnet.tools.reproduce.page import Page, collect, table

@@ -21,9 +21,9 @@ import numpy as np
 
 import scratchnet
 from scratchnet._version import __version__
+from scratchnet.files import write_text
 from scratchnet.kernels import threads
 from scratchnet.model import Model
-from scratchnet.serialization import write_text
 from scratchnet.tools.reproduce.experiments import Experiment
 
 FORMAT = "scratchnet reproduce 1"
