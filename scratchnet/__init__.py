@@ -28,8 +28,7 @@ from scratchnet.layers import (
     ReLU,
     Softmax,
 )
-from scratchnet.loading import load_model
-from scratchnet.model import Model, Sequential
+from scratchnet.model import Model, Sequential, load_model
 from scratchnet.networks import net_1, net_2
 
 __all__ = [

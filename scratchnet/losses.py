@@ -1,16 +1,20 @@
-"""Softmax cross-entropy: how surprised the network is by the labels.
+"""Losses: how wrong the network is, and in which direction its outputs should move.
 
-With logits z of one image, probabilities p = softmax(z) and a label y (a one-hot row, or any distribution):
+Softmax cross-entropy measures how improbable the network finds the labels. With logits z of one image, probabilities
+p = softmax(z) and a label y (a one-hot row, or any distribution):
 
-    loss = -Σ_k y_k log p_k,       log p_k = (z_k - max z) - log Σ_j exp(z_j - max z)
+    loss = -Σ_k y_k log p_k,       log p_k = (z_k - max z) - log Σ_i exp(z_i - max z)
 
-The logarithm meets the exponential, so the loss is computed from the logits: log p of a p that has gone to 0 would be
-lost, z_k - max z is not. And the derivatives of the two meet as well. With ∂ log p_k / ∂z_j = δ_kj - p_j and Σ y = 1,
+It is computed from the logits: the logarithm cancels the exponential of softmax, and log p of a p that was rounded to 0 would
+be -inf, while z_k - max z is exact. The gradient becomes simple too. With δ_kj = 1 where k = j, and 0 elsewhere,
 
-    dz_j = -Σ_k y_k (δ_kj - p_j) = p_j - y_j
+    ∂ log p_k/∂z_j = δ_kj - exp(z_j - max z) / Σ_i exp(z_i - max z)  =  δ_kj - p_j
+    dz_j = -Σ_k y_k (δ_kj - p_j)  =  -y_j + p_j Σ_k y_k              =  p_j - y_j          since Σ_k y_k = 1
 
-which is as simple as the gradient of a squared error. A batch's loss is the mean over its N images, so dlogits is
-(p - y) / N.
+(max z is a constant here: subtracting it changes nothing, so neither does its derivative.) The loss of a batch is the mean
+over its N images, so each row of dlogits is (p - y) / N.
+
+A loss of your own derives from `Loss` and defines `one_hot` and `value_and_gradient`; see examples/09_your_own_loss.py.
 
 Source: Bishop, *Pattern recognition and machine learning* (2006), equations 4.108 and 4.109; Bridle, *Probabilistic
 interpretation of feedforward classification network outputs* (1990).
@@ -22,36 +26,38 @@ from typing import Any
 
 import numpy as np
 
+from scratchnet.config import config_of
+from scratchnet.layers.activations import softmax_forward as softmax
+
+__all__ = [
+    "CategoricalCrossentropy",
+    "Loss",
+    "SparseCategoricalCrossentropy",
+    "get",
+    "log_softmax",
+    "softmax",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_losses",
+]
+
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Take the logarithm of the softmax of every row, each row's own maximum taken out first: (N, K) -> (N, K)."""
+    """Return the logarithm of the softmax of every row, the row's own maximum subtracted first: (N, K) -> (N, K)."""
     shifted = logits - logits.max(axis=-1, keepdims=True)                       # the largest is 0
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))        # the sum is between 1 and K
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Make every row of logits a distribution: (N, K) -> (N, K).
-
-    Examples
-    --------
-    >>> softmax(np.array([[0.0, 0.0], [1e4, -1e4]]))
-    array([[0.5, 0.5],
-           [1. , 0. ]])
-    """
-    return np.exp(log_softmax(logits))
-
-
 def softmax_cross_entropy_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Give each image's own loss: (N, K), (N, K) -> (N,).
+    """Return each image's own loss: (N, K), (N, K) -> (N,).
 
-    Real logits are taken to float64 first: they are few, and log p is then good to the last bit of a float32.
+    Real logits are converted to float64 first: they are few, and log p is then exact to the last bit of a float32.
     """
     logits = logits if np.iscomplexobj(logits) else logits.astype(np.float64)
     return -(y * log_softmax(logits)).sum(axis=-1)
 
 
 def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-    """Give the mean loss of a batch and its gradient with respect to the logits.
+    """Return the mean loss of a batch and its gradient with respect to the logits.
 
     Parameters
     ----------
@@ -73,38 +79,61 @@ def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.
     (0.6931, array([[-0.5,  0.5]]))
     """
     loss = softmax_cross_entropy_losses(logits, y).mean()
-    dlogits = (softmax(logits) - y) / len(logits)               # (N, K)
+    dlogits = (np.exp(log_softmax(logits)) - y) / len(logits)   # (p - y) / N: (N, K)
     return float(loss), dlogits.astype(logits.dtype, copy=False)
 
 
-class _Crossentropy:
-    """What the two have in common.
+class Loss:
+    """The base of every loss.
+
+    Training calls `one_hot` once for all labels, and `value_and_gradient` for each batch. A loss of your own defines both.
 
     Parameters
     ----------
     from_logits : bool
-        Whether `y_pred` are logits; False: probabilities, such as a softmax gives.
+        Whether the model's outputs are logits; False: probabilities, such as a softmax computes.
+
+    Attributes
+    ----------
+    name : str
+        Of the class: what `compile(loss=...)` and a saved model call it.
     """
 
     name: str
-    other_labels: str
 
     def __init__(self, from_logits: bool = False):
         self.from_logits = from_logits
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(from_logits={self.from_logits})"
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.get_config().items())})"
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this loss again."""
-        return {"from_logits": self.from_logits}
+        """Return the arguments that make this loss again: those of the constructor's signature."""
+        return config_of(self)
 
     def one_hot(self, y: np.ndarray, K: int) -> np.ndarray:
-        """Check labels for K classes and give them as rows: -> (N, K), float."""
+        """Check labels for K classes and return them as rows, which `value_and_gradient` receives: -> (N, K), float."""
         raise NotImplementedError(f"{type(self).__name__} needs a method one_hot(self, y, K)")
 
+    def value_and_gradient(self, logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the mean loss of a batch and its gradient with respect to the logits.
+
+        Parameters
+        ----------
+        logits : ndarray (N, K)
+            What the final softmax receives, or the outputs of a model without one.
+        y : ndarray (N, K)
+            Rows of `one_hot`.
+
+        Returns
+        -------
+        loss : float
+        dlogits : ndarray (N, K) of the dtype of `logits`
+        """
+        raise NotImplementedError(f"{type(self).__name__} needs a method value_and_gradient(self, logits, y)")
+
     def __call__(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
-        """Give the mean loss.
+        """Return the mean loss.
 
         Parameters
         ----------
@@ -125,23 +154,29 @@ class _Crossentropy:
         y_pred = np.asarray(y_pred)
         y = self.one_hot(np.asarray(y_true), y_pred.shape[-1])
         if len(y) != len(y_pred):
-            raise ValueError(f"{len(y)} labels and {len(y_pred)} predictions: give one label for each prediction")
-        if self.from_logits:
-            return float(softmax_cross_entropy_losses(y_pred, y).mean())
-        if (y_pred < 0).any() or (y_pred > 1).any():
-            raise ValueError(f"y_pred are not probabilities; for logits use {type(self).__name__}(from_logits=True)")
-        with np.errstate(divide="ignore"):
-            logs = np.log(y_pred, dtype=np.float64)
-        return float(-(y * np.where(y > 0, logs, 0.0)).sum(axis=-1).mean())
+            raise ValueError(
+                f"{type(self).__name__}: expected one label for each prediction, got {len(y)} labels and {len(y_pred)} predictions"
+            )
+        if not self.from_logits:
+            if (y_pred < 0).any() or (y_pred > 1).any():
+                raise ValueError(
+                    f"{type(self).__name__}: expected y_pred as probabilities, got numbers from {y_pred.min():g} to"
+                    f" {y_pred.max():g}. For logits use {type(self).__name__}(from_logits=True)"
+                )
+            # softmax(log p) = p, so log p serves as logits. Finite ones, so that 0 · log p is 0 for the other classes.
+            certain = (np.where(y > 0, y_pred, 1) > 0).all()
+            y_pred = np.log(np.maximum(y_pred, np.finfo(float).tiny), dtype=np.float64)
+            return self.value_and_gradient(y_pred, y)[0] if certain else float("inf")
+        return self.value_and_gradient(y_pred, y)[0]
 
 
-class CategoricalCrossentropy(_Crossentropy):
+class CategoricalCrossentropy(Loss):
     """Cross-entropy for one-hot labels (N, K).
 
     Parameters
     ----------
     from_logits : bool
-        Whether predictions are logits; False: probabilities, such as a softmax gives.
+        Whether predictions are logits; False: probabilities, such as a softmax computes.
 
     Examples
     --------
@@ -153,32 +188,37 @@ class CategoricalCrossentropy(_Crossentropy):
     name = "categorical_crossentropy"
 
     def one_hot(self, y: np.ndarray, K: int) -> np.ndarray:
-        """Check that `y` are rows of K non-negative numbers of sum 1.
+        """Check that `y` are rows of K non-negative numbers of sum 1, and return them.
 
         Raises
         ------
         ValueError
-            With the line that mends it.
+            For other labels; the message says how to convert them.
         """
         if y.ndim != 2 or y.shape[1] != K:
             raise ValueError(
-                f"categorical_crossentropy takes one-hot labels of shape (N, {K}); got {y.dtype} {y.shape}."
+                f"categorical_crossentropy: expected one-hot labels of shape (N, {K}), got {y.dtype} of shape {y.shape}."
                 f" For integer labels: y = one_hot(y, {K}), or loss='sparse_categorical_crossentropy'"
             )
         if y.dtype.kind not in "fiub" or not (np.abs(y.sum(axis=1) - 1) <= 1e-4).all() or (y < 0).any():
             raise ValueError(
-                f"categorical_crossentropy takes rows of non-negative numbers of sum 1; make them with one_hot(labels, {K})"
+                f"categorical_crossentropy: expected rows of non-negative numbers of sum 1, got others."
+                f" Make them with one_hot(labels, {K})"
             )
         return y
 
+    def value_and_gradient(self, logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return `softmax_cross_entropy(logits, y)`."""
+        return softmax_cross_entropy(logits, y)
 
-class SparseCategoricalCrossentropy(_Crossentropy):
+
+class SparseCategoricalCrossentropy(Loss):
     """Cross-entropy for integer labels (N,) or (N, 1), from 0 to K - 1.
 
     Parameters
     ----------
     from_logits : bool
-        Whether predictions are logits; False: probabilities, such as a softmax gives.
+        Whether predictions are logits; False: probabilities, such as a softmax computes.
 
     Examples
     --------
@@ -190,50 +230,55 @@ class SparseCategoricalCrossentropy(_Crossentropy):
     name = "sparse_categorical_crossentropy"
 
     def one_hot(self, y: np.ndarray, K: int) -> np.ndarray:
-        """Check that `y` are whole numbers from 0 to K - 1, and give the rows of the identity that they name.
+        """Check that `y` are integers from 0 to K - 1, and return their one-hot rows.
 
         Raises
         ------
         ValueError
-            With the line that mends it.
+            For other labels; the message says how to convert them.
         """
         if y.ndim not in (1, 2) or (y.ndim == 2 and y.shape[1] != 1):
             raise ValueError(
-                f"sparse_categorical_crossentropy takes integer labels of shape (N,) or (N, 1); got {y.dtype} {y.shape}."
-                " For one-hot labels: y = y.argmax(axis=1), or loss='categorical_crossentropy'"
+                "sparse_categorical_crossentropy: expected integer labels of shape (N,) or (N, 1), got"
+                f" {y.dtype} of shape {y.shape}. For one-hot labels: y = y.argmax(axis=1), or loss='categorical_crossentropy'"
             )
         labels = y.reshape(-1).astype(np.uint8 if y.dtype.kind == "b" else y.dtype, copy=False)
         if labels.dtype.kind not in "fiu" or (labels != np.floor(labels)).any():
-            raise ValueError(f"sparse_categorical_crossentropy takes whole numbers from 0 to {K - 1}; got {y.dtype} labels")
+            raise ValueError(f"sparse_categorical_crossentropy: expected whole numbers from 0 to {K - 1}, got {y.dtype} labels")
         if len(labels) and (labels.min() < 0 or labels.max() >= K):
             raise ValueError(
-                f"labels run from {labels.min():g} to {labels.max():g}, but the model has {K} outputs, for labels 0 to {K - 1}:"
-                " give its last layer more units, or number the labels from 0"
+                f"sparse_categorical_crossentropy: expected labels from 0 to {K - 1}, one for each of {K} outputs, got labels from"
+                f" {labels.min():g} to {labels.max():g}. Give the last layer more units, or number the labels from 0"
             )
         return np.eye(K)[labels.astype(np.intp)]
 
+    def value_and_gradient(self, logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return `softmax_cross_entropy(logits, y)`."""
+        return softmax_cross_entropy(logits, y)
 
-KNOWN: dict[str, type[_Crossentropy]] = {c.name: c for c in (CategoricalCrossentropy, SparseCategoricalCrossentropy)}
+
+KNOWN: dict[str, type[Loss]] = {c.name: c for c in (CategoricalCrossentropy, SparseCategoricalCrossentropy)}
 
 
-def get(loss: Any) -> _Crossentropy:
-    """Find a loss by name, or take it as it is.
+def get(loss: Any) -> Loss:
+    """Return a loss by name, or a `Loss` object itself.
 
     Raises
     ------
     ValueError
-        For an unknown name; it lists the known ones. For one of another formula, which training would never call.
+        For an unknown name; it lists the known ones. For a loss that overrides `__call__` alone, which training never calls.
 
     Examples
     --------
     >>> get("categorical_crossentropy")
     CategoricalCrossentropy(from_logits=False)
     """
-    if isinstance(loss, _Crossentropy):
-        if type(loss).__call__ is not _Crossentropy.__call__:
+    if isinstance(loss, Loss):
+        kind = type(loss)
+        if kind.__call__ is not Loss.__call__ and kind.value_and_gradient in (c.value_and_gradient for c in KNOWN.values()):
             raise ValueError(
-                f"{type(loss).__name__}.__call__ would not be called: training takes the cross-entropy of logits and the rows of"
-                " one_hot, so a loss of your own overrides one_hot(self, y, K)"
+                f"{kind.__name__}: __call__ would not be called. Training calls value_and_gradient(self, logits, y) with the rows"
+                " of one_hot(self, y, K), so override these"
             )
         return loss
     if not isinstance(loss, str) or loss not in KNOWN:

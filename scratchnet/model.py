@@ -1,12 +1,12 @@
-"""Model: a graph of layers with one input and one output.
+"""Model: a graph of layers with one input and one output, and one step of its training.
 
     x = Input(shape=(28, 28, 1))        a Node
     y = Flatten()(x)                    a Node that reads the first
-    y = Dense(10)(y)                    and so on
+    y = Dense(10)(y)                    a Node that reads the second
     model = Model(x, y, seed=1)         now the layers get their weights, in order, from one seed
 
-Nodes are put into an order in which each stands behind those that it reads. Forward walks it down, backward walks it
-back; how, is in plan.py. How a model meets data is in training.py.
+The nodes are put into an order in which each comes after those that it reads. Forward follows this order, backward the
+reverse. `train_step` is the whole of training in six lines; the loop around it is in training.py.
 """
 
 from __future__ import annotations
@@ -15,20 +15,22 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
+from weakref import ref
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from scratchnet.checking import check_images
+from scratchnet import losses, optimizers, saving, training
+from scratchnet.callbacks import History
+from scratchnet.checking import check_compile, check_finite, check_images
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node, choose_implementation, set_weights
-from scratchnet.plan import Plan
-from scratchnet.serialization import full_config, load_arrays, save_arrays
-from scratchnet.training import Training
+from scratchnet.plan import NOTHING_JOINED, is_activation, join_relus
+from scratchnet.tables import text_table
 
 
 def ordered(output: Node) -> list[Node]:
-    """List the nodes that `output` depends on and itself, each behind those that it reads."""
+    """Return the nodes that `output` depends on and itself, each after those that it reads."""
     nodes: list[Node] = []
     stack = [(output, False)]
     seen: set[Node] = set()
@@ -43,20 +45,20 @@ def ordered(output: Node) -> list[Node]:
     return nodes
 
 
-class Model(Training):
-    """A network: forward, backward, training. What forward keeps for backward is the model's own: one thread at a time uses it.
+class Model:
+    """A network: a graph of layers, and one step of training. Layers keep what backward needs, so one thread at a time may use it.
 
     Parameters
     ----------
     inputs : Node
-        What `Input` gave.
+        The result of `Input`.
     outputs : Node
-        What the last layer gave.
+        The result of the last layer.
     seed : int, optional
-        All randomness of the model comes from it: first weights and shuffling. None: another each time.
+        Source of all randomness of the model: first weights and shuffling. None: different each time.
     dtype : {"float32", "float64"}
     implementation : {"fused", "direct", "im2col", "loops"}
-        Which telling the layers run, unless they say so themselves.
+        Which implementation the layers run, unless they name one themselves.
     name : str, optional
 
     Raises
@@ -88,17 +90,8 @@ class Model(Training):
         implementation: str = "fused",
         name: str | None = None,
     ):
-        for what, node in (("inputs", inputs), ("outputs", outputs)):
-            if not isinstance(node, Node):
-                gave = "a list; a model has one of each" if isinstance(node, (list, tuple)) else type(node).__name__
-                raise TypeError(f"{what} is what Input(shape=...) or a connected layer gave; got {gave}")
+        self.nodes = _checked_nodes(inputs, outputs)
         self.name = name or "model"
-        self.nodes = ordered(outputs)
-        sources = [node for node in self.nodes if not node.parents]
-        if sources != [inputs] or not isinstance(inputs.layer, InputLayer):
-            raise ValueError(f"the outputs depend on {len(sources)} inputs, and not on the given one alone; a model has one Input")
-        if self.nodes[0] is self.nodes[-1]:
-            raise ValueError("the model has no layer: outputs is the input itself")
         self.dtype, self.implementation = np.dtype(dtype), choose_implementation(implementation)
         self.seed = None if seed is None else int(seed)
         weights_seed, shuffle_seed = np.random.SeedSequence(seed).spawn(2)
@@ -111,15 +104,24 @@ class Model(Training):
                 node.layer.build_for(shapes, rng, dtype, self.implementation)
             elif node.layer.dtype != self.dtype:
                 raise ValueError(
-                    f"{node.layer} holds {node.layer.dtype} weights of another model; give this one dtype='{node.layer.dtype}'"
+                    f"{node.layer.title}: expected {self.dtype} weights, got {node.layer.dtype} weights of another model."
+                    f" Make this model with dtype='{node.layer.dtype}'"
                 )
-        self.plan = Plan(self.nodes, fuse=False)
+        # The node that the loss starts from: the one below a final softmax, which is joined to the cross-entropy.
+        self.logits = self.nodes[-1].parents[0] if is_activation(self.nodes[-1], "softmax") else self.nodes[-1]
+        self.readers = {node: sum(other.parents.count(node) for other in self.nodes) for node in self.nodes}
+        self.plan, self.fuse = NOTHING_JOINED, True
+        self.optimizer: Any = None
+        self.loss: Any = None
+        self.metrics: tuple[str, ...] = ()
+        self.history: History | None = None
+        self.stop_training = False
 
     def _name_layers(self) -> None:
         taken = [layer.name for layer in self.layers if layer.name is not None]
         if len(set(taken)) < len(taken):
             raise ValueError(
-                f"two layers have one name: {', '.join(sorted({n for n in taken if taken.count(n) > 1}))}; give each its own"
+                f"two layers have one name: {', '.join(sorted({n for n in taken if taken.count(n) > 1}))}. Name each differently"
             )
         for layer in self.layers:
             base, count, name = layer.default_name(), 0, layer.default_name()
@@ -136,12 +138,12 @@ class Model(Training):
 
     @property
     def layers(self) -> list[Layer]:
-        """All layers in order, the input first; an activation that a layer brought along is not listed."""
-        brought = {node.layer.activation for node in self.nodes}
-        return [node.layer for node in self.nodes if node.layer not in brought]
+        """All layers in order, the input first; a layer made by `activation=` of another is not listed."""
+        by_argument = {node.layer.activation for node in self.nodes}
+        return [node.layer for node in self.nodes if node.layer not in by_argument]
 
     def get_layer(self, name: str) -> Layer:
-        """Find a layer by its name; a ValueError lists the names."""
+        """Return a layer by its name; a ValueError lists the names."""
         for layer in self.layers:
             if layer.name == name:
                 return layer
@@ -154,12 +156,12 @@ class Model(Training):
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
-        """The shape of what comes out; its length is None."""
+        """The shape of a batch of outputs; its length is None."""
         return (None, *self.nodes[-1].shape)
 
     @property
     def params(self) -> Mapping[str, np.ndarray]:
-        """All parameters, by "layer/parameter", in order: the arrays themselves, to be written into."""
+        """All parameters, by "layer/parameter", in order: the arrays themselves, which may be written into."""
         return MappingProxyType({f"{layer.name}/{key}": p for layer in self.layers for key, p in layer.params.items()})
 
     @property
@@ -167,129 +169,220 @@ class Model(Training):
         """The gradient of each of `params`, from the last backward; a ValueError before the first."""
         for layer in self.layers:
             if layer.params and not layer.grads:
-                mend = "model.backward(dout) or model.train_on_batch(x, y) makes them"
-                raise ValueError(f"there are no gradients of {layer.name!r} yet; {mend}, or its own backward leaves out self.grads")
+                raise ValueError(
+                    f"there are no gradients of {layer.name!r} yet. model.backward(dout) or model.train_on_batch(x, y) computes"
+                    " them; a layer of your own stores them in self.grads"
+                )
             if not layer.params.keys() <= layer.grads.keys():
                 raise ValueError(
-                    f"the backward of {layer.name!r} left gradients of {sorted(layer.grads)} in self.grads;"
-                    f" its parameters are {sorted(layer.params)}"
+                    f"{layer.title}: expected backward to store gradients of {sorted(layer.params)} in self.grads, got"
+                    f" {sorted(layer.grads)}"
                 )
         return {f"{layer.name}/{key}": layer.grads[key] for layer in self.layers for key in layer.params}
 
     def count_params(self) -> int:
-        """Count the numbers in all parameters."""
+        """Return how many numbers all parameters have together."""
         return sum(layer.count_params() for layer in self.layers)
 
     def get_weights(self) -> list[np.ndarray]:
-        """Copy all parameters, in Keras's order and layouts."""
+        """Return copies of all parameters, in Keras's order and layouts."""
         return [p.copy() for p in self.params.values()]
 
     def set_weights(self, weights: Sequence[np.ndarray]) -> None:
-        """Copy `weights` into the parameters, in the order of `get_weights`; a ValueError tells what does not fit."""
+        """Copy `weights` into the parameters, in the order of `get_weights`; a ValueError names what does not fit."""
         set_weights(self.params, weights)
 
     def summary(self, *, print_fn: Callable[[str], Any] = print) -> None:
         """Print a row a layer (name, kind, output shape, parameters) and the totals."""
-        rows = [
-            (f"{layer.name} ({type(layer).__name__})", str((None, *layer.output_shape)), f"{layer.count_params():,}")
-            for layer in self.layers
+        rows = [("Layer (type)", "Output Shape", "Param #")]
+        for layer in self.layers:
+            rows.append((f"{layer.name} ({type(layer).__name__})", str((None, *layer.output_shape)), f"{layer.count_params():,}"))
+        head, *lines = text_table(rows, "<<>", gap="   ")
+        rule = "─" * max(map(len, [head, *lines]))
+        count = self.count_params()
+        totals = [
+            f"{what} params: {n:,} ({_bytes(n * self.dtype.itemsize)})"
+            for what, n in (("Total", count), ("Trainable", count), ("Non-trainable", 0))
         ]
-        head = ("Layer (type)", "Output Shape", "Param #")
-        widths = [max(len(row[i]) for row in [head, *rows]) + 2 for i in range(3)]
-        line = "─" * sum(widths)
-        text = [f'Model: "{self.name}"', line]
-        for row in [head, *rows]:
-            text.append(f"{row[0]:<{widths[0]}}{row[1]:<{widths[1]}}{row[2]:>{widths[2]}}".rstrip())
-            if row is head:
-                text.append(line)
-        total, size = self.count_params(), self.dtype.itemsize
-        text += [
-            line,
-            *(
-                f"{what} params: {n:,} ({_bytes(n * size)})"
-                for what, n in (("Total", total), ("Trainable", total), ("Non-trainable", 0))
-            ),
-        ]
-        print_fn("\n".join(text))
+        print_fn("\n".join([f'Model: "{self.name}"', rule, head, rule, *lines, rule, *totals]))
 
     # -- forward and backward -----------------------------------------------------------------------------------------
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Run a batch through all layers, keeping what backward needs: (N, …) -> (N, …)."""
-        x = check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)
-        return self.plan.forward(x, self.nodes[-1])
+    def forward(self, x: np.ndarray, *, to: Node | None = None, keep: bool = True) -> np.ndarray:
+        """Run a batch (N, …) through the layers in order, and return the output (N, …), or that of the node `to`.
 
-    def backward(self, dout: np.ndarray, need_dx: bool = True) -> np.ndarray | None:
-        """Run the gradient of the output, (N, …) as `forward` gave it, back through all layers.
+        Parameters
+        ----------
+        x : ndarray (N, …)
+        to : Node, optional
+            The node to stop at, such as `model.logits`; the last by default.
+        keep : bool
+            Whether layers keep what backward needs.
 
-        Fills `grads`, and gives the input's when asked to. A ValueError when no forward went before.
+        Raises
+        ------
+        ValueError
+            For images of another shape or kind, and for a layer whose output has not the shape that it announced.
         """
-        return self.plan.backward(dout, self.nodes[-1], need_dx)
+        to = to or self.nodes[-1]
+        outputs = {self.nodes[0]: check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)}
+        unread = dict(self.readers)
+        for node in self.nodes[1 : self.nodes.index(to) + 1]:
+            joined: Any = self.plan.forward.get(node, {})
+            out = node.layer.forward(*(outputs[parent] for parent in node.parents), **joined)
+            if out.shape != (len(x), *node.shape):
+                raise ValueError(
+                    f"{node.layer.title}: expected an output of {(len(x), *node.shape)}, as compute_output_shape says, got"
+                    f" {out.shape}. def compute_output_shape(self, input_shape) returns the shape without the batch axis"
+                )
+            if not keep:
+                node.layer.cache = None
+            outputs[node] = out
+            for parent in node.parents:
+                unread[parent] -= 1
+                if not unread[parent]:
+                    outputs.pop(parent, None)       # its memory may be used again
+        return outputs[to]
+
+    def backward(self, dout: np.ndarray, need_dx: bool = True, *, start: Node | None = None) -> np.ndarray | None:
+        """Run a gradient back through the layers in reverse order; fills `grads`.
+
+        Parameters
+        ----------
+        dout : ndarray (N, …)
+            The gradient of the output of `start`.
+        need_dx : bool
+            Whether the gradient of the images is computed and returned; None otherwise.
+        start : Node, optional
+            The last node, by default, or `model.logits`.
+
+        Raises
+        ------
+        ValueError
+            When there was no forward before.
+        """
+        gradients: dict[Node, Any] = {start or self.nodes[-1]: dout}
+        for node in reversed(self.nodes[1:]):
+            if node not in gradients:
+                continue
+            wanted = need_dx or any(parent is not self.nodes[0] for parent in node.parents)
+            joined = self.plan.backward.get(node, {})
+            dxs = node.layer.backward(gradients.pop(node), wanted, **joined)
+            for parent, dx in zip(node.parents, dxs if isinstance(dxs, tuple) else (dxs,), strict=True):
+                if dx is not None:
+                    gradients[parent] = add_gradients(gradients[parent], dx) if parent in gradients else dx
+        return gradients.get(self.nodes[0]) if need_dx else None
 
     def layer_outputs(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Give what every layer makes of a batch (N, …): arrays (N, …) by the layer's name, an activation's under its own."""
-        values = {self.nodes[0]: check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)}
+        """Return the output (N, …) of every layer for a batch (N, …) by the layer's name, an activation's under its own."""
+        outputs = {self.nodes[0]: check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)}
         for node in self.nodes[1:]:
-            values[node] = node.layer.forward(*(values[parent] for parent in node.parents))
+            outputs[node] = node.layer.forward(*(outputs[parent] for parent in node.parents))
             node.layer.cache = None
-        return {str(node.layer.name): value for node, value in values.items()}
+        return {str(node.layer.name): out for node, out in outputs.items()}
+
+    # -- training -----------------------------------------------------------------------------------------------------
+
+    def train_step(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+        """Train on one batch: images (N, …) and labels as rows (N, K). Return the loss and the logits from before the step."""
+        logits = self.forward(x, to=self.logits)                        # every layer in order
+        loss, dlogits = self.loss.value_and_gradient(logits, y)         # how wrong, and in which direction
+        check_finite(self, x, loss)
+        self.backward(dlogits, need_dx=False, start=self.logits)        # every layer in reverse order
+        self.optimizer.update(self.params, self.grads)                  # every parameter moves
+        return loss, logits
+
+    def test_step(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the loss and the logits of one batch, and change nothing."""
+        logits = self.forward(x, to=self.logits, keep=False)
+        return self.loss.value_and_gradient(logits, y)[0], logits
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = "categorical_crossentropy",
+        *,
+        metrics: Sequence[str] | None = None,
+        fuse: bool = True,
+    ) -> None:
+        """Choose optimizer, loss and metrics.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+            "sgd", "adagrad", "adadelta", "adam", or an object with its own settings.
+        loss : str or Loss
+            "categorical_crossentropy" for one-hot labels, "sparse_categorical_crossentropy" for integers, or an object.
+        metrics : list of str, optional
+            ["accuracy"], or nothing.
+        fuse : bool
+            Whether convolution and dense layers do the work of the ReLUs beside them; see plan.py.
+
+        Raises
+        ------
+        ValueError
+            For unknown names, when the loss does not suit the model's last layer, and for the optimizer of another model.
+        """
+        optimizer, loss = optimizers.get(optimizer), losses.get(loss)
+        metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics or ())
+        check_compile(self, optimizer, loss, metrics)
+        optimizer.owner = ref(self)
+        self.optimizer, self.loss, self.metrics, self.fuse = optimizer, loss, metrics, fuse
+        self.plan = join_relus(self.nodes) if fuse else NOTHING_JOINED
+
+    fit, evaluate, predict = training.fit, training.evaluate, training.predict
+    train_on_batch, test_on_batch = training.train_on_batch, training.test_on_batch
 
     # -- to a file and back -------------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """Describe the graph as JSON can hold it."""
-        names = {node: layer.name for layer in self.layers for node in self.nodes if node.layer in (layer, layer.activation)}
-        described = [
-            {
-                "class": type(layer).__name__,
-                "config": full_config(layer) | ({"activation": None} if _stops_before_activation(layer, self.nodes) else {}),
-                "inputs": [names[p] for p in layer.node.parents],
-            }
-            for layer in self.layers
-            if layer.node is not None
-        ]
-        return {
-            "name": self.name,
-            "seed": self.seed,
-            "dtype": str(self.dtype),
-            "implementation": self.implementation,
-            "layers": described,
-        }
+        """Return the graph as JSON can hold it."""
+        return saving.model_config(self)
 
     def save(self, path: str | os.PathLike[str], *, include_optimizer: bool = True) -> None:
-        """Write graph, weights and how it was compiled into one `.npz`, whole or not at all.
+        """Write graph, weights and how the model was compiled into one `.npz`, whole or not at all.
 
         Parameters
         ----------
         path : path
-            The very name of the file, whatever its ending.
+            Exactly the name of the file, whatever its ending.
         include_optimizer : bool
-            Whether the optimizer's state goes along, so that training can go on as if it had not stopped.
+            Whether the optimizer's state is saved too, so that training can continue as if it had not stopped.
 
         Raises
         ------
         ValueError
             When a layer's `get_config` lacks an argument of its class.
         """
-        arrays = dict(self.params)
-        config = {"format": "scratchnet model 1", "model": self.get_config(), **self._training_config()}
-        if self.optimizer is not None and include_optimizer:
-            config["iterations"] = self.optimizer.iterations
-            for name, state in zip(self.params, self.optimizer.state, strict=False):
-                arrays |= {f"optimizer/{name}/{key}": value for key, value in zip(self.optimizer.state_names, state, strict=True)}
-        save_arrays(path, arrays, config)
+        saving.save_model(self, path, include_optimizer)
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Copy the weights of a saved model with the same parameters into this one; a ValueError tells what does not fit."""
-        arrays, _ = load_arrays(path)
+        """Copy the weights of a saved model with the same parameters into this one; a ValueError names what does not fit."""
+        arrays, _ = saving.load_arrays(path)
         missing = [name for name in self.params if name not in arrays]
         if missing:
             raise ValueError(f"{os.fspath(path)} has no {', '.join(missing)}; it holds {', '.join(arrays) or 'no array'}")
         self.set_weights([arrays[name] for name in self.params])
 
 
-def _stops_before_activation(layer: Layer, nodes: Sequence[Node]) -> bool:
-    return layer.activation is not None and layer.activation.node not in nodes
+def add_gradients(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the sum of two gradients of one node, which several others read; `+=` would change an array that others hold."""
+    return a + b
+
+
+def _checked_nodes(inputs: Any, outputs: Any) -> list[Node]:
+    """Return the nodes of the graph in order, or raise an error when it does not lead from `inputs` to `outputs`."""
+    for what, node in (("inputs", inputs), ("outputs", outputs)):
+        if not isinstance(node, Node):
+            got = "a list; a model has one of each" if isinstance(node, (list, tuple)) else type(node).__name__
+            raise TypeError(f"{what}: expected the result of Input(shape=...) or of a connected layer, got {got}")
+    nodes = ordered(outputs)
+    sources = [node for node in nodes if not node.parents]
+    if sources != [inputs] or not isinstance(inputs.layer, InputLayer):
+        raise ValueError(f"the outputs depend on {len(sources)} inputs, and not on the given one alone; a model has one Input")
+    if nodes[0] is nodes[-1]:
+        raise ValueError("the model has no layer: outputs is the input itself")
+    return nodes
 
 
 def _bytes(count: float) -> str:
@@ -324,8 +417,30 @@ class Sequential(Model):
 
     def __init__(self, layers: Sequence[Any] = (), **settings: Any):
         if len(layers) < 2 or not isinstance(layers[0], Node):
-            raise ValueError("Sequential takes a list that begins with Input(shape=...), then at least one layer")
+            raise ValueError("Sequential: expected a list that begins with Input(shape=...), then at least one layer")
         node = layers[0]
         for layer in layers[1:]:
             node = layer(node)
         super().__init__(layers[0], node, **{"name": "sequential", **settings})
+
+
+def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type] | None = None) -> Model:
+    """Return a saved model: graph, weights, and if it was compiled its loss, metrics and optimizer with its state.
+
+    Parameters
+    ----------
+    path : path
+    custom_objects : dict of str to class, optional
+        Classes of your own by name: layers, optimizers, losses.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError
+        When the file is no saved model, is damaged, or has a layer, an optimizer or a loss of an unknown class.
+    """
+    return saving.load_model(Model, path, custom_objects)

@@ -1,8 +1,8 @@
 """Optimizers: how a parameter moves once its gradient is known.
 
-Each rule is stated below in NumPy, line by line with its paper's symbols, and changes p and its state in place;
-`kernels/updates.py` does the same in one pass over memory, and is what runs. Names, defaults and the places of ε are
-Keras's; where a paper has another default, its class says so.
+Each rule is stated below in NumPy, line by line with its paper's symbols, and changes p and its state in place.
+`kernels/updates.py` does the same in one pass over memory, and runs by default; Adam(implementation="numpy") runs exactly
+the rule below. Names, defaults and the places of ε are Keras's; where a paper has another default, its class says so.
 
 Sources: Kingma & Ba, *Adam: a method for stochastic optimization* (2015), algorithm 1 and the end of section 2; Duchi,
 Hazan & Singer, *Adaptive subgradient methods* (2011), section 1; Zeiler, *ADADELTA: an adaptive learning rate method*
@@ -12,28 +12,29 @@ equations 1 to 4.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from math import sqrt
 from typing import Any
 
 import numpy as np
 
 from scratchnet.checking import check_number, check_update
-from scratchnet.kernels import updates
+from scratchnet.config import config_of
+from scratchnet.kernels import updates as fused
 from scratchnet.kernels.jit import COMPILED
-from scratchnet.kernels.updates import one_pass
 
 # -- the rules --------------------------------------------------------------------------------------------------------
 
 
 def sgd_update(p: np.ndarray, g: np.ndarray, u: np.ndarray, learning_rate: float, momentum: float, nesterov: bool) -> None:
-    """Go downhill, with the speed u of a heavy ball; Nesterov's looks one step of that speed ahead."""
+    """Move against the gradient with velocity u, which keeps a part of its last value; Nesterov's form looks one step ahead."""
     u[...] = momentum * u - learning_rate * g
     p += momentum * u - learning_rate * g if nesterov else u
 
 
 def adagrad_update(p: np.ndarray, g: np.ndarray, a: np.ndarray, learning_rate: float, epsilon: float) -> None:
-    """Divide by the root of all squared gradients so far, a: what has moved a lot moves less."""
+    """Divide by the root of the sum a of all squared gradients so far: parameters that moved much move less."""
     a += g * g
     p -= learning_rate * g / np.sqrt(a + epsilon)
 
@@ -43,7 +44,7 @@ def adadelta_update(
 ) -> None:
     """Divide by the root of recent squared gradients, a, and multiply by that of recent squared steps, d.
 
-    The step then has the unit of the parameter. d takes in the step before the learning rate scales it.
+    The step then has the unit of the parameter. d averages steps from before the learning rate scales them.
     """
     a[...] = rho * a + (1 - rho) * g * g
     step = np.sqrt(d + epsilon) / np.sqrt(a + epsilon) * g
@@ -57,8 +58,8 @@ def adam_update(
 ) -> None:  # fmt: skip
     """Divide recent gradients' mean m by the root of their squares' mean v.
 
-    Both start at 0, and after t steps have seen weights of sum 1 - βᵗ only; the rate corrects for it. ε stands beside
-    √v, not beside its corrected form (the paper's ε-hat).
+    Both averages start at 0, and after t steps their weights sum to 1 - βᵗ only; the rate corrects for it. ε is added to
+    √v, not to its corrected form (the paper's ε-hat).
     """
     m[...] = beta_1 * m + (1 - beta_1) * g
     v[...] = beta_2 * v + (1 - beta_2) * g * g
@@ -66,7 +67,7 @@ def adam_update(
 
 
 def adam_rate(t: int, learning_rate: float, beta_1: float, beta_2: float) -> float:
-    """Give Adam's learning rate at step t = 1, 2, …, with the bias correction in it.
+    """Return Adam's learning rate at step t = 1, 2, …, including the bias correction.
 
     Examples
     --------
@@ -78,6 +79,9 @@ def adam_rate(t: int, learning_rate: float, beta_1: float, beta_2: float) -> flo
 
 # -- the classes, which hold the state --------------------------------------------------------------------------------
 
+IMPLEMENTATIONS = ("numpy", "fused")
+IN_ONE_PASS = "in_one_pass is now implementation: 'fused' for True, 'numpy' for False"
+
 
 class Optimizer:
     """The base of every optimizer.
@@ -85,9 +89,9 @@ class Optimizer:
     Parameters
     ----------
     learning_rate : float
-        0 or more. May be set anew between steps.
-    in_one_pass : bool
-        Whether the kernel runs; False: the rule as NumPy states it.
+        0 or more. May be changed between steps.
+    implementation : {"fused", "numpy"}, optional
+        Which function of `implementations` runs: the kernel, by default, or the rule as this module states it.
 
     Attributes
     ----------
@@ -95,22 +99,31 @@ class Optimizer:
         Steps taken.
     state : list of list of ndarray
         For each parameter the arrays that `state_names` names.
+    implementations : dict of str to function
+        Of the class: its update rule by the name of an implementation, called as rule(p, g, *state, *constants).
+    constants : tuple of str
+        Of the class: the attributes that the rule takes as its constants.
     """
 
-    settings: tuple[str, ...] = ()
+    implementations: Mapping[str, Callable[..., None]] = {}
     state_names: tuple[str, ...] = ()
+    constants: tuple[str, ...] = ()
 
-    def __init__(self, learning_rate: float, **fractions: float):
+    def __init__(self, learning_rate: float, *, implementation: str | None = None, **fractions: float):
         self.learning_rate = learning_rate
         for name, value in fractions.items():
             if not 0 <= value < 1:
-                raise ValueError(f"{type(self).__name__}: {name} is at least 0 and below 1; got {value!r}")
+                raise ValueError(f"{type(self).__name__}: expected {name} of at least 0 and below 1, got {value!r}")
             setattr(self, name, float(value))
-        self.in_one_pass = COMPILED
+        self.implementation = implementation or ("fused" if COMPILED else "numpy")
+        self.owner: Any = None          # a weak reference to the model that was compiled with this object
         self.reset()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.get_config().items())})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "owner": None}        # a copy belongs to no model
 
     @property
     def learning_rate(self) -> float:
@@ -121,21 +134,49 @@ class Optimizer:
     def learning_rate(self, value: float) -> None:
         self._learning_rate = check_number("learning_rate", value)
 
+    @property
+    def implementation(self) -> str:
+        """The name of the implementation that runs."""
+        return self._implementation
+
+    @implementation.setter
+    def implementation(self, name: str) -> None:
+        if name not in IMPLEMENTATIONS:
+            raise ValueError(
+                f"unknown implementation {name!r} of {type(self).__name__}; known are {', '.join(map(repr, IMPLEMENTATIONS))}"
+            )
+        self._implementation = name
+
+    @property
+    def in_one_pass(self) -> bool:
+        """The old name of `implementation == "fused"`."""
+        warnings.warn(IN_ONE_PASS, FutureWarning, stacklevel=2)
+        return self.implementation == "fused"
+
+    @in_one_pass.setter
+    def in_one_pass(self, value: bool) -> None:
+        warnings.warn(IN_ONE_PASS, FutureWarning, stacklevel=2)
+        self.implementation = "fused" if value else "numpy"
+
     def reset(self) -> None:
         """Forget all state: the next update is the first."""
         self.iterations = 0
         self.state: list[list[np.ndarray]] = []
 
     def make_state(self, p: np.ndarray) -> list[np.ndarray]:
-        """Make the state of one parameter at the start: zeros."""
+        """Return the state of one parameter before the first step: zeros."""
         return [np.zeros_like(p) for _ in self.state_names]
 
-    def update(self, params: Sequence[np.ndarray], grads: Sequence[np.ndarray]) -> None:
+    def update(
+        self,
+        params: Sequence[np.ndarray] | Mapping[Any, np.ndarray],
+        grads: Sequence[np.ndarray] | Mapping[Any, np.ndarray],
+    ) -> None:
         """Move every parameter one step, in place. Gradients are only read.
 
         Parameters
         ----------
-        params, grads : sequences of ndarray
+        params, grads : sequences of ndarray, or dicts by the same names
             In the same order at each call: state belongs to a place in it.
 
         Raises
@@ -143,24 +184,29 @@ class Optimizer:
         ValueError
             When shapes do not match each other or the state; nothing is moved then.
         """
-        states = self.state or [self.make_state(p) for p in params]
-        check_update(params, grads, states)
+        ps = list(params.values()) if isinstance(params, Mapping) else params
+        gs = [grads[name] for name in params] if isinstance(grads, Mapping) else grads
+        states = self.state or [self.make_state(p) for p in ps]
+        check_update(ps, gs, states)
         self.state = states
         self.iterations += 1
-        for p, g, state in zip(params, grads, self.state, strict=True):
+        for p, g, state in zip(ps, gs, self.state, strict=True):
             self.step(p, g, state)
 
-    def runs_in_one_pass(self, p: np.ndarray) -> bool:
-        """Say whether the kernel takes this parameter: it changes it in place, number after number in memory."""
-        return self.in_one_pass and p.flags.c_contiguous
-
     def step(self, p: np.ndarray, g: np.ndarray, state: list[np.ndarray]) -> None:
-        """Apply the rule to one parameter; each optimizer has its own."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method step(self, p, g, state)")
+        """Apply the rule to one parameter, which it changes in place; an optimizer of your own may override this."""
+        if not self.implementations:
+            raise NotImplementedError(f"{type(self).__name__} needs a method step(self, p, g, state)")
+        # The kernel goes through memory from the first number to the last, so p must lie in that order.
+        rule = self.implementations[self.implementation if p.flags.c_contiguous else "numpy"]
+        rule(p, g, *state, *(getattr(self, name) for name in self.constants))
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this optimizer again."""
-        return {name: getattr(self, name) for name in ("learning_rate", *self.settings)}
+        """Return the arguments that make this optimizer again: those of the constructor's signature."""
+        config = config_of(self)
+        if config.get("implementation") == ("fused" if COMPILED else "numpy"):
+            del config["implementation"]
+        return config
 
 
 class SGD(Optimizer):
@@ -172,6 +218,8 @@ class SGD(Optimizer):
     momentum : float
         In [0, 1): how much of the last step's speed is kept.
     nesterov : bool
+    implementation : {"fused", "numpy"}, optional
+        As for every `Optimizer`.
 
     Examples
     --------
@@ -181,20 +229,21 @@ class SGD(Optimizer):
     array([0.9])
     """
 
-    settings = ("momentum", "nesterov")
+    implementations = {"numpy": sgd_update, "fused": fused.sgd_update}
+    constants = ("learning_rate", "momentum", "nesterov")
     state_names = ("u",)
     momentum: float
 
-    def __init__(self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False):
-        super().__init__(learning_rate, momentum=momentum)
+    def __init__(
+        self,
+        learning_rate: float = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        *,
+        implementation: str | None = None,
+    ):
+        super().__init__(learning_rate, implementation=implementation, momentum=momentum)
         self.nesterov = bool(nesterov)
-
-    def step(self, p: np.ndarray, g: np.ndarray, state: list[np.ndarray]) -> None:
-        """Apply `sgd_update`."""
-        if self.runs_in_one_pass(p):
-            one_pass(updates.sgd, p, g, state, self.learning_rate, self.momentum, self.nesterov)
-        else:
-            sgd_update(p, g, state[0], self.learning_rate, self.momentum, self.nesterov)
 
 
 class Adagrad(Optimizer):
@@ -206,6 +255,8 @@ class Adagrad(Optimizer):
     initial_accumulator_value : float
         0 or more.
     epsilon : float
+    implementation : {"fused", "numpy"}, optional
+        As for every `Optimizer`.
 
     Examples
     --------
@@ -215,32 +266,25 @@ class Adagrad(Optimizer):
     array([0.])
     """
 
-    settings = ("initial_accumulator_value", "epsilon")
+    implementations = {"numpy": adagrad_update, "fused": fused.adagrad_update}
+    constants = ("learning_rate", "epsilon")
     state_names = ("a",)
 
-    def __init__(self, learning_rate: float = 0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7):
-        super().__init__(learning_rate)
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        initial_accumulator_value: float = 0.1,
+        epsilon: float = 1e-7,
+        *,
+        implementation: str | None = None,
+    ):
+        super().__init__(learning_rate, implementation=implementation)
         self.initial_accumulator_value = check_number("initial_accumulator_value", initial_accumulator_value)
         self.epsilon = check_number("epsilon", epsilon)
 
     def make_state(self, p: np.ndarray) -> list[np.ndarray]:
-        """Start the accumulator."""
+        """Return the accumulator at its initial value."""
         return [np.full_like(p, self.initial_accumulator_value)]
-
-    def step(self, p: np.ndarray, g: np.ndarray, state: list[np.ndarray]) -> None:
-        """Apply `adagrad_update`."""
-        if self.runs_in_one_pass(p):
-            one_pass(updates.adagrad, p, g, state, self.learning_rate, self.epsilon)
-        else:
-            adagrad_update(p, g, state[0], self.learning_rate, self.epsilon)
-
-    def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this optimizer again."""
-        return {
-            **super().get_config(),
-            "initial_accumulator_value": self.initial_accumulator_value,
-            "epsilon": self.epsilon,
-        }
 
 
 class Adadelta(Optimizer):
@@ -252,6 +296,8 @@ class Adadelta(Optimizer):
     rho : float
         In [0, 1): how long squared gradients and steps are remembered.
     epsilon : float
+    implementation : {"fused", "numpy"}, optional
+        As for every `Optimizer`.
 
     Examples
     --------
@@ -261,20 +307,16 @@ class Adadelta(Optimizer):
     array([0.998586])
     """
 
-    settings = ("rho", "epsilon")
+    implementations = {"numpy": adadelta_update, "fused": fused.adadelta_update}
+    constants = ("learning_rate", "rho", "epsilon")
     state_names = ("a", "d")
     rho: float
 
-    def __init__(self, learning_rate: float = 0.001, rho: float = 0.95, epsilon: float = 1e-7):
-        super().__init__(learning_rate, rho=rho)
+    def __init__(
+        self, learning_rate: float = 0.001, rho: float = 0.95, epsilon: float = 1e-7, *, implementation: str | None = None
+    ):
+        super().__init__(learning_rate, implementation=implementation, rho=rho)
         self.epsilon = check_number("epsilon", epsilon)
-
-    def step(self, p: np.ndarray, g: np.ndarray, state: list[np.ndarray]) -> None:
-        """Apply `adadelta_update`."""
-        if self.runs_in_one_pass(p):
-            one_pass(updates.adadelta, p, g, state, self.learning_rate, self.rho, 1 - self.rho, self.epsilon)
-        else:
-            adadelta_update(p, g, state[0], state[1], self.learning_rate, self.rho, self.epsilon)
 
 
 class Adam(Optimizer):
@@ -287,6 +329,8 @@ class Adam(Optimizer):
         In [0, 1): how long gradients and their squares are remembered.
     epsilon : float
         The paper's ε-hat. (The paper's ε is 1e-8.)
+    implementation : {"fused", "numpy"}, optional
+        As for every `Optimizer`.
 
     Examples
     --------
@@ -296,30 +340,30 @@ class Adam(Optimizer):
     array([0.9])
     """
 
-    settings = ("beta_1", "beta_2", "epsilon")
+    implementations = {"numpy": adam_update, "fused": fused.adam_update}
+    constants = ("iterations", "learning_rate", "beta_1", "beta_2", "epsilon")
     state_names = ("m", "v")
     beta_1: float
     beta_2: float
 
-    def __init__(self, learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7):
-        super().__init__(learning_rate, beta_1=beta_1, beta_2=beta_2)
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        *,
+        implementation: str | None = None,
+    ):
+        super().__init__(learning_rate, implementation=implementation, beta_1=beta_1, beta_2=beta_2)
         self.epsilon = check_number("epsilon", epsilon)
-
-    def step(self, p: np.ndarray, g: np.ndarray, state: list[np.ndarray]) -> None:
-        """Apply `adam_update`; every parameter is at the same step t."""
-        if self.runs_in_one_pass(p):
-            rate = adam_rate(self.iterations, self.learning_rate, self.beta_1, self.beta_2)
-            m_and_v = (self.beta_1, 1 - self.beta_1, self.beta_2, 1 - self.beta_2)
-            one_pass(updates.adam, p, g, state, rate, *m_and_v, self.epsilon)
-        else:
-            adam_update(p, g, state[0], state[1], self.iterations, self.learning_rate, self.beta_1, self.beta_2, self.epsilon)
 
 
 KNOWN: dict[str, Any] = {c.__name__.lower(): c for c in (SGD, Adagrad, Adadelta, Adam)}
 
 
 def get(optimizer: Any) -> Optimizer:
-    """Find an optimizer by name, in its defaults, or take it as it is.
+    """Return an optimizer by name, with its defaults, or an `Optimizer` object itself.
 
     Raises
     ------

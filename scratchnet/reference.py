@@ -1,8 +1,8 @@
 """DEFINITIONS: every hard operation as the plain loops of its textbook definition. The oracle.
 
-Nothing here is clever or quick. Each loop is an index of the formula above it, so that the function can be held against
-the formula with a finger on each. The other tellings (im2col in the layers, fused in the kernels) are tested against
-these. A backward function sends the gradient of each output back along every path by which that output was made.
+Nothing here is clever or quick. Each loop is an index of the formula above it, so that the two can be compared symbol by
+symbol. The other implementations (im2col in the layers, direct and fused in the kernels) are tested against these. A
+backward function sends the gradient of each output back along every path by which that output was computed.
 
 Notation: images N, input H × W × C, kernel or window KH × KW, stride SH × SW, output OH × OW × F. h = oh·SH + i - top
 and w = ow·SW + j - left is the input cell under tap i, j of the window at oh, ow; cells outside the image are padding.
@@ -22,7 +22,7 @@ Pair = tuple[int, int]
 def _cells(
     x_shape: tuple[int, ...], oh: int, ow: int, window: Pair, strides: Pair, pads: Pads
 ) -> Iterator[tuple[int, int, int, int]]:
-    """List (i, j, h, w) for the taps of the window at oh, ow that meet a real cell, in row-major order."""
+    """Yield (i, j, h, w) for the taps of the window at oh, ow that cover a real cell, in row-major order."""
     _, H, W, _ = x_shape
     (KH, KW), (SH, SW), ((top, _), (left, _)) = window, strides, pads
     for i in range(KH):
@@ -32,7 +32,9 @@ def _cells(
                 yield i, j, h, w
 
 
-def conv2d_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: Pair, pads: Pads) -> np.ndarray:
+def conv2d_forward(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: Pair, pads: Pads, *, relu: bool = False
+) -> np.ndarray:
     """out[n, oh, ow, f] = b[f] + Σ_i Σ_j Σ_c x[n, h, w, c] · w[i, j, c, f], with 0 for padding.
 
     Parameters
@@ -42,6 +44,8 @@ def conv2d_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: 
     b : ndarray (F,) or None
     strides : (int, int)
     pads : ((top, bottom), (left, right))
+    relu : bool
+        Whether max(0, ·) of each output is taken.
 
     Returns
     -------
@@ -63,20 +67,22 @@ def conv2d_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: 
                 out[n, oh, ow, f] += x[n, h, v, c] * w[i, j, c, f]
         if b is not None:
             out[n, oh, ow, f] += b[f]
-    return out
+    return relu_forward(out) if relu else out
 
 
 def conv2d_backward(
-    dout: np.ndarray, x: np.ndarray, w: np.ndarray, strides: Pair, pads: Pads, need_dx: bool = True
+    dout: np.ndarray, x: np.ndarray, w: np.ndarray, strides: Pair, pads: Pads, need_dx: bool = True, *, relu_x: bool = False
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Each product x·w of forward gives x its w, and w its x, times dout.
+    """Add dout·w to dx and dout·x to dw for each product x·w of forward.
 
     Parameters
     ----------
     dout : ndarray (N, OH, OW, F)
     x, w, strides, pads : as for `conv2d_forward`
     need_dx : bool
-        False gives None for dx.
+        False returns None for dx.
+    relu_x : bool
+        Whether x is the output of a ReLU, whose backward is computed too.
 
     Returns
     -------
@@ -89,6 +95,8 @@ def conv2d_backward(
                 dx[n, h, v, c] += dout[n, oh, ow, f] * w[i, j, c, f]
                 dw[i, j, c, f] += dout[n, oh, ow, f] * x[n, h, v, c]
         db[f] += dout[n, oh, ow, f]
+    if relu_x:
+        dx = relu_backward(dx, x)
     return dx if need_dx else None, dw, db
 
 
@@ -146,7 +154,7 @@ def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strid
     return dx
 
 
-def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
+def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: bool = False) -> np.ndarray:
     """out[n, u] = b[u] + Σ_d x[n, d] · w[d, u]: (N, D), (D, U), (U,) -> (N, U)."""
     out = np.zeros((len(x), w.shape[1]), x.dtype)
     for n, u in np.ndindex(out.shape):
@@ -154,19 +162,21 @@ def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndar
             out[n, u] += x[n, d] * w[d, u]
         if b is not None:
             out[n, u] += b[u]
-    return out
+    return relu_forward(out) if relu else out
 
 
 def dense_backward(
-    dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True
+    dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True, *, relu_x: bool = False
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Each product x·w of forward gives x its w, and w its x, times dout: (N, U) -> (N, D), (D, U), (U,)."""
+    """Add dout·w to dx and dout·x to dw for each product x·w of forward: (N, U) -> (N, D), (D, U), (U,)."""
     dx, dw, db = np.zeros_like(x), np.zeros_like(w), np.zeros(w.shape[1], w.dtype)
     for n, u in np.ndindex(dout.shape):
         for d in range(x.shape[1]):
             dx[n, d] += dout[n, u] * w[d, u]
             dw[d, u] += dout[n, u] * x[n, d]
         db[u] += dout[n, u]
+    if relu_x:
+        dx = relu_backward(dx, x)
     return dx if need_dx else None, dw, db
 
 
@@ -180,7 +190,7 @@ def flatten_forward(x: np.ndarray) -> np.ndarray:
 
 
 def flatten_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
-    """Each number of x is one of out, and has its gradient: (N, D) -> x_shape."""
+    """Return each number of dout at the place in x that it was read from: (N, D) -> x_shape."""
     dx = np.zeros(x_shape, dout.dtype)
     for n in range(x_shape[0]):
         for d, index in enumerate(np.ndindex(x_shape[1:])):
@@ -189,7 +199,7 @@ def flatten_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
 
 
 def relu_forward(x: np.ndarray) -> np.ndarray:
-    """Give x where x > 0, else 0, number by number; a NaN stays one."""
+    """Return x where x > 0, else 0, number by number; a NaN stays NaN."""
     out = np.zeros_like(x)
     for index in np.ndindex(x.shape):
         out[index] = x[index] if not x[index] <= 0 else 0.0
@@ -197,7 +207,7 @@ def relu_forward(x: np.ndarray) -> np.ndarray:
 
 
 def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Give dx: dout where out > 0, else 0."""
+    """Return dx: dout where out > 0, else 0."""
     dx = np.zeros_like(dout)
     for index in np.ndindex(dout.shape):
         dx[index] = dout[index] if out[index] > 0 else 0.0
@@ -224,7 +234,7 @@ def softmax_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
-    """Give -1/N Σ_n Σ_k y[n, k] · log p[n, k], the maximum taken out first: (N, K), (N, K) -> a number."""
+    """Return -1/N Σ_n Σ_k y[n, k] · log p[n, k], the maximum subtracted first: (N, K), (N, K) -> a number."""
     total = 0.0
     for n, k in np.ndindex(logits.shape):
         highest = logits[n].max()

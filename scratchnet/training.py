@@ -1,250 +1,311 @@
-"""Training: how a model meets data.
+"""Training: the loop around a model's `train_step`. `Model.fit`, `evaluate`, `predict` and the others are these functions.
 
     fit      for each epoch, for each batch:  forward -> loss -> backward -> the optimizer moves every parameter
 
-`Model` derives from `Training`, and that from `Compiled`, which does one batch; what is here does many.
-Values of an epoch are means over its samples, taken while the weights move; those of validation are one pass with the
+Values of an epoch are means over its samples, taken while the weights move. Values of validation come from one pass with the
 epoch's last weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from scratchnet.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar
-from scratchnet.checking import check_batch_size, check_images, check_verbose
-from scratchnet.compiled import Compiled
+from scratchnet.checking import (
+    check_batch_size,
+    check_data,
+    check_epochs,
+    check_finite,
+    check_images,
+    check_validation,
+    check_verbose,
+)
+
+# -- many batches -----------------------------------------------------------------------------------------------------
 
 
-class Training(Compiled):
-    """What a model can do with data."""
+def fit(
+    model: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    verbose: int | str = "auto",
+    callbacks: Sequence[Callback] | Callback | None = None,
+    validation_split: float = 0.0,
+    validation_data: tuple[np.ndarray, np.ndarray] | None = None,
+    shuffle: bool = True,
+    *,
+    initial_epoch: int = 0,
+) -> History:
+    """Train for some epochs.
 
-    history: History | None = None
-    stop_training: bool = False
+    Parameters
+    ----------
+    x : ndarray (n, …)
+        Images as floats, such as `preprocessing.normalize_images` returns.
+    y : ndarray
+        Labels: (n, K) one-hot, or integers (n,) for the sparse loss.
+    batch_size : int, optional
+        Images in a step; 32 by default. The last batch of an epoch may be smaller.
+    epochs : int
+        Number of the last epoch, counted from 1.
+    verbose : {"auto", 0, 1, 2}
+        0 nothing, 1 a progress bar (on a terminal only), 2 a line an epoch; "auto" is 1 on a terminal, 2 elsewhere.
+    callbacks : list of Callback, optional
+    validation_split : float
+        In [0, 1): the last fraction of the data, before any shuffling, is kept for validation.
+    validation_data : (x, y), optional
+        Data for validation; `validation_split` is then not used.
+    shuffle : bool
+        Whether images are put in a new order for each epoch.
+    initial_epoch : int
+        Epochs that are finished already, when training is continued.
 
-    def fit(
-        self,
-        x: np.ndarray,
-        y: np.ndarray,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        verbose: int | str = "auto",
-        callbacks: Sequence[Callback] | Callback | None = None,
-        validation_split: float = 0.0,
-        validation_data: tuple[np.ndarray, np.ndarray] | None = None,
-        shuffle: bool = True,
-        *,
-        initial_epoch: int = 0,
-    ) -> History:
-        """Train for some epochs.
+    Returns
+    -------
+    History
 
-        Parameters
-        ----------
-        x : ndarray (n, …)
-            Images as floats, such as `preprocessing.normalize_images` makes.
-        y : ndarray
-            Labels: (n, K) one-hot, or integers (n,) for the sparse loss.
-        batch_size : int, optional
-            Images in a step; 32 when not given. The last batch of an epoch may be smaller.
-        epochs : int
-            Number of the last epoch, counted from 1.
-        verbose : {"auto", 0, 1, 2}
-            0 nothing, 1 a progress bar (on a terminal only), 2 a line an epoch; "auto" is 1 on a terminal, 2 elsewhere.
-        callbacks : list of Callback, optional
-        validation_split : float
-            In [0, 1): the last fraction of the data, before any shuffling, is kept for validation.
-        validation_data : (x, y), optional
-            Data for validation; `validation_split` is then not used.
-        shuffle : bool
-            Whether images come in a new order at each epoch.
-        initial_epoch : int
-            Epochs that count as done: training that goes on.
+    Raises
+    ------
+    ValueError
+        For data or settings that do not suit, before work starts.
+    FloatingPointError
+        When a loss is not finite. It names the first layer whose output is not; the model then has the weights
+        of the last good epoch, and its optimizer starts again.
+    """
+    batch_size = check_batch_size(batch_size)
+    x, labels, validation = check_validation(model, *check_data(model, x, y), validation_split, validation_data)
+    epochs_left = check_epochs(initial_epoch, epochs)
 
-        Returns
-        -------
-        History
-
-        Raises
-        ------
-        ValueError
-            For data or settings that do not suit, before work starts.
-        FloatingPointError
-            When a loss is not finite. It names the first layer whose output went wrong; the model then has the weights
-            of the last good epoch, and its optimizer starts anew.
-        """
-        batch_size = check_batch_size(batch_size)
-        x, labels = self._check(x, y)
-        if not 0 <= validation_split < 1:
-            raise ValueError(f"validation_split is at least 0 and below 1; got {validation_split!r}")
-        if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-                raise ValueError("validation_data is a pair: validation_data=(x_test, y_test)")
-            x_val, labels_val = self._check(*validation_data, what="validation_data", name="x_val")
-            if not (np.isfinite(x_val.min()) and np.isfinite(x_val.max())):     # an epoch would be lost before they are met
-                raise ValueError("validation_data: the images hold NaN or infinity; np.argwhere(~np.isfinite(x_val)) tells where")
-        elif validation_split:
-            at = int(len(x) * (1 - validation_split))
-            if at == 0 or at == len(x):
-                raise ValueError(f"validation_split={validation_split} of {len(x)} samples leaves one side empty")
-            x, labels, x_val, labels_val = x[:at], labels[:at], x[at:], labels[at:]
-        validates = validation_data is not None or bool(validation_split)
-        if not isinstance(epochs, (int, np.integer)) or not isinstance(initial_epoch, (int, np.integer)):
-            raise ValueError(f"epochs and initial_epoch are integers; got {epochs!r} and {initial_epoch!r}")
-        if not 0 <= initial_epoch <= epochs:
-            raise ValueError(
-                f"epochs={epochs} counts all epochs, with the initial_epoch={initial_epoch} that are done; it cannot be smaller"
-            )
-
-        self.history = History()
-        given: Sequence[Any] = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
-        showing: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [EpochLines()]}
-        shown = showing[check_verbose(verbose)]
-        told = CallbackList([*(c for c in given if c is not None), self.history, *shown])
-        names = ["loss", *self.metrics]
-        names += [f"val_{name}" for name in names] if validates else []
-        steps = -(-len(x) // batch_size)
-        told.tell("set_model", self)
-        told.tell(
-            "set_params",
-            {
-                "epochs": epochs,
-                "steps": steps,
-                "batch_size": batch_size,
-                "samples": len(x),
-                "verbose": verbose,
-                "metrics": names,
-            },
-        )
-        self.stop_training = False
-        told.tell("on_train_begin")
-        good_weights = self.get_weights()
+    history = model.history = History()
+    with shown_progress(verbose) as progress:
+        events = CallbackList([*listed(callbacks), history, *progress])
+        names = ["loss", *model.metrics]
+        names += [f"val_{name}" for name in names] if validation else []
+        sizes = {"epochs": epochs, "steps": -(-len(x) // batch_size), "batch_size": batch_size, "samples": len(x)}
+        events.call("set_model", model)
+        events.call("set_params", {**sizes, "verbose": verbose, "metrics": names})
+        model.stop_training = False
+        events.call("on_train_begin")
         logs: dict[str, float] = {}
+        good_weights = model.get_weights()
         try:
-            for epoch in range(initial_epoch, epochs):
-                told.tell("on_epoch_begin", epoch)
-                logs = self._epoch(x, labels, batch_size, shuffle, told)
-                if validates:
-                    values = self._mean_values(x_val, labels_val, batch_size, show=False)
+            for epoch in epochs_left:
+                events.call("on_epoch_begin", epoch)
+                logs = train_epoch(model, x, labels, batch_size, shuffle, events)
+                if validation:
+                    values = mean_values(model, *validation, batch_size)
                     logs |= {f"val_{name}": value for name, value in values.items()}
-                if not all(np.isfinite(p).all() for p in self.params.values()):
-                    raise FloatingPointError(self._what_went_wrong(self._batch(x, slice(0, batch_size)), np.nan))
-                good_weights = self.get_weights()
-                told.tell("on_epoch_end", epoch, logs)
-                if self.stop_training:
+                if not all(np.isfinite(p).all() for p in model.params.values()):
+                    check_finite(model, batch_of(model, x, slice(batch_size)), np.nan)
+                good_weights = model.get_weights()
+                events.call("on_epoch_end", epoch, logs)
+                if model.stop_training:
                     break
         except FloatingPointError:
-            self.set_weights(good_weights)
-            self.optimizer.reset()
+            model.set_weights(good_weights)
+            model.optimizer.reset()
             raise
-        finally:
-            for callback in shown:
-                if isinstance(callback, ProgressBar):
-                    callback.close()
-        told.tell("on_train_end", logs)
-        return self.history
+    events.call("on_train_end", logs)
+    return history
 
-    def _epoch(
-        self, x: np.ndarray, labels: np.ndarray, batch_size: int, shuffle: bool, told: CallbackList
-    ) -> dict[str, float]:
-        """Train on all data once, and give the means over its samples."""
-        order = self.shuffle_rng.permutation(len(x)) if shuffle else np.arange(len(x))
-        total, right, seen = 0.0, 0, 0
-        logs: dict[str, float] = {}
-        for number, start in enumerate(range(0, len(x), batch_size)):
-            rows = order[start : start + batch_size]
-            told.tell("on_train_batch_begin", number)
-            batch_loss, batch_right = self._step(self._batch(x, rows), labels[rows])
-            total, right, seen = total + batch_loss * len(rows), right + batch_right, seen + len(rows)
-            logs = self._values(total / seen, right, seen)
-            told.tell("on_train_batch_end", number, logs)
-            if self.stop_training:
-                break
-        return logs
 
-    def _mean_values(self, x: np.ndarray, labels: np.ndarray, batch_size: int, show: bool) -> dict[str, float]:
-        """Give the means over all data, without training."""
-        total, right = 0.0, 0
-        for start in tqdm(
-            range(0, len(x), batch_size), desc="evaluate", unit="batch", leave=False, disable=None if show else True
-        ):
-            rows = slice(start, start + batch_size)
-            batch = self._batch(x, rows)
-            loss, batch_right = self._look(batch, labels[rows])
-            if not np.isfinite(loss):
-                raise FloatingPointError(self._what_went_wrong(batch, loss))
-            total, right = total + loss * len(batch), right + batch_right
-        return self._values(total / len(x), right, len(x))
+def train_epoch(
+    model: Any, x: np.ndarray, labels: np.ndarray, batch_size: int, shuffle: bool, events: CallbackList
+) -> dict[str, float]:
+    """Train on all data once, and return the means over its samples."""
+    order = model.shuffle_rng.permutation(len(x)) if shuffle else np.arange(len(x))
+    means = Means(model)
+    for number, start in enumerate(range(0, len(x), batch_size)):
+        rows = order[start : start + batch_size]
+        events.call("on_train_batch_begin", number)
+        loss, logits = model.train_step(batch_of(model, x, rows), labels[rows])
+        means.add(loss, logits, labels[rows])
+        events.call("on_train_batch_end", number, means.values())
+        if model.stop_training:
+            break
+    return means.values()
 
-    def evaluate(
-        self,
-        x: np.ndarray,
-        y: np.ndarray,
-        batch_size: int | None = None,
-        verbose: int | str = "auto",
-        *,
-        return_dict: bool = False,
-    ) -> Any:
-        """Give loss and accuracy over all data.
 
-        Parameters
-        ----------
-        x, y : ndarray
-            As for `fit`.
-        batch_size : int, optional
-            32 when not given; it does not change the values beyond rounding.
-        verbose : {"auto", 0, 1, 2}
-            0 shows no bar.
-        return_dict : bool
+def mean_values(model: Any, x: np.ndarray, labels: np.ndarray, batch_size: int, show: bool = False) -> dict[str, float]:
+    """Return the means over all data, without training."""
+    means = Means(model)
+    for rows in batches(len(x), batch_size, "evaluate", show):
+        batch = batch_of(model, x, rows)
+        loss, logits = model.test_step(batch, labels[rows])
+        check_finite(model, batch, loss)
+        means.add(loss, logits, labels[rows])
+    return means.values()
 
-        Returns
-        -------
-        [loss, accuracy], or a dict of them, or the loss alone without metrics
 
-        Raises
-        ------
-        ValueError
-            For data that does not suit the model.
-        FloatingPointError
-            When a loss is not finite; it names the first layer whose output went wrong.
-        """
-        batch_size = check_batch_size(batch_size)
-        x, labels = self._check(x, y)
-        return self._result(self._mean_values(x, labels, batch_size, show=check_verbose(verbose) == 1), return_dict)
+def evaluate(
+    model: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    batch_size: int | None = None,
+    verbose: int | str = "auto",
+    *,
+    return_dict: bool = False,
+) -> Any:
+    """Return loss and accuracy over all data.
 
-    def predict(self, x: np.ndarray, batch_size: int | None = None, verbose: int | str = "auto") -> np.ndarray:
-        """Give the model's outputs, such as probabilities (n, K); the model need not be compiled.
+    Parameters
+    ----------
+    x, y : ndarray
+        As for `fit`.
+    batch_size : int, optional
+        32 by default; it does not change the values beyond rounding.
+    verbose : {"auto", 0, 1, 2}
+        0 shows no bar.
+    return_dict : bool
 
-        Parameters
-        ----------
-        x : ndarray (n, …)
-        batch_size : int, optional
-            32 when not given.
-        verbose : {"auto", 0, 1, 2}
-            0 shows no bar.
+    Returns
+    -------
+    [loss, accuracy], or a dict of them, or the loss alone without metrics
 
-        Returns
-        -------
-        ndarray (n, K)
+    Raises
+    ------
+    ValueError
+        For data that does not suit the model.
+    FloatingPointError
+        When a loss is not finite; it names the first layer whose output is not.
+    """
+    batch_size = check_batch_size(batch_size)
+    x, labels = check_data(model, x, y)
+    return result(mean_values(model, x, labels, batch_size, show=check_verbose(verbose) == 1), return_dict)
 
-        Raises
-        ------
-        ValueError
-            For images that do not suit the model.
-        """
-        batch_size = check_batch_size(batch_size)
-        x = check_images(x, self.nodes[0].shape)
-        out = np.empty((len(x), *self.nodes[-1].shape), self.dtype)
-        show = check_verbose(verbose) == 1
-        for start in tqdm(
-            range(0, len(x), batch_size), desc="predict", unit="batch", leave=False, disable=None if show else True
-        ):
-            rows = slice(start, start + batch_size)
-            out[rows] = self.plan.forward(self._batch(x, rows), self.nodes[-1], keep=False)
-        return out
 
-    def _batch(self, x: np.ndarray, rows: Any) -> np.ndarray:
-        return np.ascontiguousarray(x[rows], dtype=self.dtype)
+def predict(model: Any, x: np.ndarray, batch_size: int | None = None, verbose: int | str = "auto") -> np.ndarray:
+    """Return the model's outputs, such as probabilities (n, K); the model need not be compiled.
+
+    Parameters
+    ----------
+    x : ndarray (n, …)
+    batch_size : int, optional
+        32 by default.
+    verbose : {"auto", 0, 1, 2}
+        0 shows no bar.
+
+    Returns
+    -------
+    ndarray (n, K)
+
+    Raises
+    ------
+    ValueError
+        For images that do not suit the model.
+    """
+    batch_size = check_batch_size(batch_size)
+    x = check_images(x, model.nodes[0].shape)
+    out = np.empty((len(x), *model.nodes[-1].shape), model.dtype)
+    for rows in batches(len(x), batch_size, "predict", show=check_verbose(verbose) == 1):
+        out[rows] = model.forward(batch_of(model, x, rows), keep=False)
+    return out
+
+
+# -- one batch --------------------------------------------------------------------------------------------------------
+
+
+def train_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: bool = False) -> Any:
+    """Train one step on one batch.
+
+    Parameters
+    ----------
+    x : ndarray (N, …)
+    y : ndarray
+        Labels as the loss takes them.
+    return_dict : bool
+
+    Returns
+    -------
+    [loss, accuracy], or a dict of them, or the loss alone without metrics: this batch's own, before the step.
+
+    Raises
+    ------
+    ValueError
+        For data that does not suit the model.
+    FloatingPointError
+        When the loss is not finite; the weights have not moved then.
+    """
+    x, labels = check_data(model, x, y)
+    loss, logits = model.train_step(x.astype(model.dtype, copy=False), labels)
+    return result(values_of(model, loss, count_right(logits, labels), len(x)), return_dict)
+
+
+def test_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: bool = False) -> Any:
+    """Return the values of one batch as `train_on_batch` does, without training."""
+    x, labels = check_data(model, x, y)
+    loss, logits = model.test_step(x.astype(model.dtype, copy=False), labels)
+    return result(values_of(model, loss, count_right(logits, labels), len(x)), return_dict)
+
+
+# -- helpers ----------------------------------------------------------------------------------------------------------
+
+
+class Means:
+    """Running means of loss and accuracy over the samples of several batches."""
+
+    def __init__(self, model: Any):
+        self.model = model
+        self.loss, self.right, self.count = 0.0, 0, 0
+
+    def add(self, loss: float, logits: np.ndarray, labels: np.ndarray) -> None:
+        """Add a batch: its mean loss, its logits (N, K) and the rows of its labels (N, K)."""
+        self.loss += loss * len(labels)
+        self.right += count_right(logits, labels)
+        self.count += len(labels)
+
+    def values(self) -> dict[str, float]:
+        """Return the means by name."""
+        return values_of(self.model, self.loss / self.count, self.right, self.count)
+
+
+def count_right(logits: np.ndarray, labels: np.ndarray) -> int:
+    """Return how many rows have their largest number where the label has it: (N, K), (N, K) -> int."""
+    return int((logits.argmax(axis=1) == labels.argmax(axis=1)).sum())
+
+
+def values_of(model: Any, loss: float, right: int, count: int) -> dict[str, float]:
+    """Return the loss and, if the model has that metric, the accuracy by name."""
+    return {"loss": loss, **({"accuracy": right / count} if model.metrics else {})}
+
+
+def result(values: dict[str, float], return_dict: bool) -> Any:
+    """Return values as Keras does: a dict, a list, or the loss alone where there is nothing else."""
+    if return_dict:
+        return values
+    return list(values.values()) if len(values) > 1 else values["loss"]
+
+
+def batch_of(model: Any, x: np.ndarray, rows: Any) -> np.ndarray:
+    """Return some rows of the data in the model's precision."""
+    return np.ascontiguousarray(x[rows], dtype=model.dtype)
+
+
+def batches(count: int, batch_size: int, title: str, show: bool) -> Iterable[slice]:
+    """Return slices that cut `count` samples into batches, with a progress bar on a terminal."""
+    starts = tqdm(range(0, count, batch_size), desc=title, unit="batch", leave=False, disable=None if show else True)
+    return (slice(start, start + batch_size) for start in starts)
+
+
+def listed(callbacks: Sequence[Callback] | Callback | None) -> list[Any]:
+    """Return the callbacks given as one, several or none as a list."""
+    given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
+    return [callback for callback in given if callback is not None]
+
+
+@contextmanager
+def shown_progress(verbose: int | str) -> Iterator[list[Callback]]:
+    """Provide the callbacks that show progress, and close the bar at the end, also when training is interrupted."""
+    bar = ProgressBar()
+    try:
+        shown: dict[int, list[Callback]] = {0: [], 1: [bar], 2: [EpochLines()]}
+        yield shown[check_verbose(verbose)]
+    finally:
+        bar.close()

@@ -92,9 +92,9 @@ def test_the_one_page_net_gives_the_librarys_loss_and_gradients(implementation):
     loss, dlogits = page.softmax_cross_entropy(logits, y)
     grads = page.backward(dlogits, cache, params)
 
-    expected_logits = model.plan.forward(x, model.plan.logits)
+    expected_logits = model.forward(x, to=model.logits)
     expected_loss, expected_dlogits = softmax_cross_entropy(expected_logits, y)
-    model.plan.backward(expected_dlogits, model.plan.logits, need_dx=False)
+    model.backward(expected_dlogits, need_dx=False, start=model.logits)
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-10)
     assert len(grads) == len(model.grads) == 8
     for g, (name, expected) in zip(grads, model.grads.items(), strict=True):

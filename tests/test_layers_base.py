@@ -20,8 +20,8 @@ from scratchnet import (
     ReLU,
     Softmax,
 )
+from scratchnet.config import full_config
 from scratchnet.layers import InputLayer, Layer, base
-from scratchnet.serialization import full_config
 
 EVERY_KIND = [
     Conv2D(3, (3, 2), strides=(1, 2), padding="same", activation="relu", use_bias=False, name="first"),
@@ -198,11 +198,11 @@ def test_weights_of_a_layer_are_copies_and_a_wrong_list_is_refused_whole():
     np.testing.assert_array_equal(layer.params["kernel"], 1)
 
 
-def test_a_layer_of_ones_own_whose_tellings_lack_the_one_that_runs_is_told():
+def test_a_layer_whose_implementations_lack_the_one_that_runs_is_refused():
     class Scale(base.Layer):
-        tellings = {"loops": (np.copy, np.copy)}
+        implementations = {"loops": (np.copy, np.copy)}
 
-    with pytest.raises(ValueError, match=r"Scale\.tellings lacks 'fused'.*'loops'"):
+    with pytest.raises(ValueError, match=r"Scale\.implementations lacks 'fused'.*'loops'"):
         Scale().build((3,))
 
 

@@ -76,7 +76,7 @@ RULES = {
     "adam": (Adam, adam_rule, {}),
     "adam of other rates": (Adam, adam_rule, {"learning_rate": 0.1, "beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}),
 }
-each_telling = pytest.mark.parametrize("in_one_pass", [False, True], ids=["NumPy", "kernel"])
+each_implementation = pytest.mark.parametrize("implementation", ["numpy", "fused"])
 each_rule = pytest.mark.parametrize("rule", RULES)
 
 
@@ -101,13 +101,13 @@ def random_walk(seed, shapes, steps, dtype, scale=1.0):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
-@each_telling
+@each_implementation
 @each_rule
-def test_seven_steps_follow_the_rule_derived_independently(rule, in_one_pass, dtype, tolerance):
+def test_seven_steps_follow_the_rule_derived_independently(rule, implementation, dtype, tolerance):
     make, make_rule, options = RULES[rule]
     start, gradients = random_walk(1, SHAPES, 7, dtype)
     optimizer, params = make(**options), [p.copy() for p in start]
-    optimizer.in_one_pass = in_one_pass
+    optimizer.implementation = implementation
     for grads in gradients:
         optimizer.update(params, grads)
     for p, expected in zip(params, follow_rule(make_rule, options, start, gradients), strict=True):
@@ -128,7 +128,7 @@ def test_any_gradients_of_any_scale_follow_the_rule(rule, seed, scale, size):
     np.testing.assert_allclose(params[0], expected, rtol=1e-15, atol=1e-9 * moved)
 
 
-@each_telling
+@each_implementation
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
     ("make", "options", "first_step"),
@@ -140,9 +140,9 @@ def test_any_gradients_of_any_scale_follow_the_rule(rule, seed, scale, size):
     ],
     ids=["Adam: beside", "Adagrad: under", "Adadelta: under both"],
 )
-def test_epsilon_stands_where_keras_puts_it(make, options, first_step, dtype, in_one_pass):
+def test_epsilon_stands_where_keras_puts_it(make, options, first_step, dtype, implementation):
     p, optimizer = np.zeros(4, dtype), make(**options)
-    optimizer.in_one_pass = in_one_pass
+    optimizer.implementation = implementation
     optimizer.update([p], [np.full(4, 1e-8, dtype)])
     np.testing.assert_allclose(p, -first_step, rtol=1e-5)
 
@@ -153,9 +153,9 @@ def test_numpys_lines_and_the_kernels_one_pass_take_the_same_steps(rule, seed, s
     make, _, options = RULES[rule]
     start, gradients = random_walk(seed, [(3, 7), (2,)], 5, dtype, scale)
     ends, states = [], []
-    for in_one_pass in (False, True):
+    for implementation in ("numpy", "fused"):
         optimizer, params = make(**options), [p.copy() for p in start]
-        optimizer.in_one_pass = in_one_pass
+        optimizer.implementation = implementation
         for grads in gradients:
             optimizer.update(params, grads)
         ends.append(params)
@@ -453,15 +453,40 @@ def test_a_name_is_known_in_any_letters_and_an_object_is_taken_as_it_is(name):
 def test_the_kernel_runs_where_it_is_wanted_and_can(contiguous, monkeypatch):
     """It changes a parameter number after number in memory: of a transposed one it would change a copy."""
     ran = []
-    monkeypatch.setattr(optimizers, "one_pass", lambda *arguments: ran.append(arguments[0]))
+    monkeypatch.setitem(Adam.implementations, "fused", lambda *arguments: ran.append(arguments[0]))
     p = np.ones((2, 3)) if contiguous else np.ones((3, 2)).T
-    for wanted in (True, False):
-        optimizer = Adam()
-        optimizer.in_one_pass = wanted
+    for wanted in ("fused", "numpy"):
+        optimizer = Adam(implementation=wanted)
         optimizer.update([p], [np.ones((2, 3))])
-        assert (len(ran) == 1) == (wanted and contiguous)
+        assert (len(ran) == 1) == (wanted == "fused" and contiguous)
         ran.clear()
-    assert Adam().in_one_pass == optimizers.COMPILED
+    assert Adam().implementation == ("fused" if optimizers.COMPILED else "numpy")
+    with pytest.raises(ValueError, match=r"'im2col' of Adam; known are 'numpy', 'fused'"):
+        Adam(implementation="im2col")
+
+
+def test_the_old_name_of_the_choice_still_works_with_a_warning():
+    optimizer = Adam()
+    with pytest.warns(FutureWarning, match="in_one_pass is now implementation"):
+        optimizer.in_one_pass = False
+    assert optimizer.implementation == "numpy"
+    with pytest.warns(FutureWarning, match="in_one_pass is now implementation"):
+        assert optimizer.in_one_pass is False
+
+
+def test_parameters_and_gradients_by_name_move_as_lists_of_them_do():
+    moved = []
+    for as_dict in (True, False):
+        params, grads = {"w": np.ones(3), "b": np.ones(1)}, {"b": np.array([2.0]), "w": np.array([1.0, -1, 0])}
+        update = (params, grads) if as_dict else (list(params.values()), [grads["w"], grads["b"]])
+        Adam().update(*update)
+        moved.append(np.concatenate(list(params.values())))
+    np.testing.assert_array_equal(*moved)
+
+
+def test_an_implementation_that_is_not_the_default_is_saved():
+    assert "implementation" not in Adam().get_config()
+    assert SGD(implementation="numpy").get_config().get("implementation") == ("numpy" if optimizers.COMPILED else None)
 
 
 @pytest.mark.compiled

@@ -1,4 +1,6 @@
-"""The plan: which nodes run as one step, and that the gradients are those of layers run one by one."""
+"""The plan: which ReLUs are joined to a neighbour, and that the gradients are those of layers that join nothing."""
+
+import sys
 
 import numpy as np
 import pytest
@@ -15,13 +17,15 @@ from scratchnet import (
     Model,
     ReLU,
     Softmax,
+    net_1,
+    net_2,
 )
 from scratchnet.kernels import conv2d, dense
 from scratchnet.kernels.relu import mask, relu_backward
 from scratchnet.layers import activations
 from scratchnet.layers import conv2d as conv2d_page
 from scratchnet.layers import dense as dense_page
-from scratchnet.plan import FusedStep, Plan
+from scratchnet.plan import NOTHING_JOINED, join_relus
 
 pytestmark = pytest.mark.compiled
 RNG = np.random.default_rng(11)
@@ -52,7 +56,7 @@ class MinusOne(Flatten):
         return super().forward(x - 1)
 
 
-# What stands behind the first convolution's ReLU, and whether the gradient comes back to it with the mask applied.
+# What reads the output of the first convolution's ReLU, and whether that ReLU's backward is joined to a later layer.
 GRAPHS = {
     "conv": (lambda image: dense_end(conv(16, strides=2)(conv(16)(image))), True),
     "conv with a softmax": (lambda image: Softmax()(dense_end(conv(3)(conv(4)(image)))), True),
@@ -64,47 +68,99 @@ GRAPHS = {
     "one reader twice": (twice_the_same, False),
     "another activation": (lambda image: Flatten()(Conv2D(3, 2)(ReLU()(conv(4)(image)))), False),
     "nothing": (lambda image: conv(4)(image), False),
-    "a layer of one's own": (lambda image: Dense(5)(MinusOne()(conv(4)(image))), False),
+    "a layer of your own": (lambda image: Dense(5)(MinusOne()(conv(4)(image))), False),
 }
 
 
+@pytest.mark.parametrize("implementation", ["loops", "im2col", "direct", "fused"])
 @pytest.mark.parametrize("name", GRAPHS)
-def test_gradients_are_those_of_layers_run_one_by_one(name):
-    make, masked = GRAPHS[name]
+def test_gradients_are_those_of_layers_that_join_nothing(name, implementation):
+    make, joined = GRAPHS[name]
     image = Input(shape=(7, 6, 2))
-    model = Model(image, make(image), seed=3, dtype="float64")
+    model = Model(image, make(image), seed=3, dtype="float64", implementation=implementation)
     x = RNG.standard_normal((4, 7, 6, 2))
     dout = RNG.standard_normal((4, *model.nodes[-1].shape))
     results = []
-    for fuse in (True, False):
-        plan = Plan(model.nodes, fuse)
-        out = plan.forward(x, plan.output)
-        dx = plan.backward(dout, plan.output, need_dx=True)
-        results.append([out, dx, *(g.copy() for g in model.grads.values())])
-        first = plan.steps[0]
-        assert isinstance(first, FusedStep) == fuse
-        if fuse:
-            assert first.dout_masked == masked
+    for plan in (join_relus(model.nodes), NOTHING_JOINED):
+        model.plan = plan
+        results.append([model.forward(x), model.backward(dout), *(g.copy() for g in model.grads.values())])
+        convolution, relu = model.nodes[1:3]
+        assert plan.forward.get(convolution, {}) == ({"relu": True} if plan.forward else {})
+        assert (relu in plan.backward) == (joined and plan is not NOTHING_JOINED)
     assert all(np.any(value) for value in results[1])
     for value, right in zip(*results, strict=True):
         np.testing.assert_allclose(value, right, rtol=0, atol=1e-12 * max(1, abs(right).max()))
 
 
-def test_a_chain_passes_every_mask_on():
+def test_a_chain_joins_every_relu_on_both_sides():
     image = Input(shape=(8, 8, 1))
     x = MaxPooling2D(2, strides=1, padding="same")(conv(32)(conv(16)(image)))
     model = Model(image, Softmax()(dense_end(x)), dtype="float64")
-    steps = [step for step in Plan(model.nodes, fuse=True).steps if isinstance(step, FusedStep)]
-    assert [(step.relu, step.dout_masked, step.relu_x) for step in steps] == [
-        (True, True, False),  # conv 16: its x is the image
-        (True, True, True),  # conv 32
-        (True, True, True),  # dense 7, behind the pooling and Flatten
-        (False, False, True),  # dense 5, whose output goes to the loss
+    plan = join_relus(model.nodes)
+    found = [
+        (node.layer.name, plan.forward.get(node, {}), plan.backward.get(node, {}))
+        for node in model.nodes
+        if isinstance(node.layer, (Conv2D, Dense))
+    ]
+    assert found == [
+        ("conv2d", {"relu": True}, {}),                             # its x is the image
+        ("conv2d_1", {"relu": True}, {"relu_x": True}),
+        ("dense", {"relu": True}, {"relu_x": True}),                # its x comes from a ReLU, through pooling and Flatten
+        ("dense_1", {}, {"relu_x": True}),                          # its output goes to the loss
     ]
 
 
+def test_a_class_derived_from_a_layer_joins_nothing_since_it_may_have_a_forward_of_its_own():
+    class Mine(Conv2D):
+        def forward(self, x):
+            return super().forward(x)
+
+    image = Input(shape=(8, 8, 1))
+    model = Model(image, Dense(3, activation="softmax")(Flatten()(ReLU()(Mine(4, 3)(image)))))
+    assert join_relus(model.nodes).forward == {}
+
+
+@pytest.mark.parametrize("network", [net_1, net_2])
+def test_fit_calls_forward_and_backward_of_every_layer_s_own_class(network):
+    """Under the defaults, a breakpoint in any layer's page is reached."""
+    model = network((8, 8, 1), 10, seed=0)
+    model.compile()
+    pages = {type(node.layer) for node in model.nodes[1:] if node is not model.nodes[-1]}       # softmax is joined to the loss
+    codes = {getattr(kind, name).__code__: (kind.__name__, name) for kind in pages for name in ("forward", "backward")}
+    reached = set()
+
+    def trace(frame, event, argument):
+        if frame.f_code in codes:
+            reached.add(codes[frame.f_code])
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        model.fit(RNG.random((4, 8, 8, 1), dtype="float32"), np.eye(10)[[1, 2, 3, 4]], verbose=0)
+    finally:
+        sys.settrace(before)
+    assert reached == set(codes.values())
+
+
+@pytest.mark.parametrize("implementation", ["loops", "im2col", "direct", "fused"])
+def test_the_chosen_pair_runs_and_no_other(implementation, monkeypatch):
+    ran = []
+
+    def noting(name, pair):
+        return tuple(lambda *a, function=function, **k: (ran.append(name), function(*a, **k))[1] for function in pair)
+
+    for kind in (Conv2D, Dense):
+        table = {name: noting(name, pair) for name, pair in kind.implementations.items()}
+        monkeypatch.setattr(kind, "implementations", table)
+    model = net_2((6, 6, 1), 3, seed=0, implementation=implementation)
+    model.compile()
+    model.fit(RNG.random((2, 6, 6, 1), dtype="float32"), np.eye(3)[[0, 2]], verbose=0)
+    assert len(ran) == 8        # two convolutions and two dense layers
+    assert set(ran) <= {implementation, "fused" if implementation == "direct" else implementation}
+
+
 def relu_output(shape, dtype):
-    """Give what a ReLU hands on: half of it is 0."""
+    """Return what a ReLU may compute: half of it is 0."""
     return np.maximum(RNG.standard_normal(shape), 0).astype(dtype)
 
 

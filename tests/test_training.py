@@ -25,7 +25,6 @@ from scratchnet.callbacks import Callback
 from scratchnet.kernels.threads import limit
 from scratchnet.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
-from scratchnet.plan import FusedStep
 
 K = 3
 
@@ -650,8 +649,9 @@ def test_beside_validation_data_a_split_takes_no_image_away():
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("fuse", [True, False])
-def test_fuse_says_whether_neighbours_run_as_one_step_and_comes_back(fuse, tmp_path):
+def test_fuse_decides_whether_relus_are_joined_and_is_saved(fuse, tmp_path):
     model = compiled(dtype="float32", fuse=fuse)
     model.save(tmp_path / "model.npz")
     for found in (model, load_model(tmp_path / "model.npz")):
-        assert any(isinstance(step, FusedStep) and step.relu for step in found.plan.steps) == fuse
+        assert any("relu" in joined for joined in found.plan.forward.values()) == fuse
+        assert any("relu_x" in joined for joined in found.plan.backward.values()) == fuse

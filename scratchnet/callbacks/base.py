@@ -59,7 +59,7 @@ class Callback:
 
 
 class CallbackList:
-    """Tell all callbacks, in order: `told.tell("on_epoch_begin", 0)`.
+    """Call all callbacks, in order: `callbacks.call("on_epoch_begin", 0)`.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class CallbackList:
             added = (*added, *callback.adds) if ours and added is not None else None
             callback.more_names = added
 
-    def tell(self, event: str, *arguments: Any) -> None:
+    def call(self, event: str, *arguments: Any) -> None:
         """Call the method `event` of each."""
         for callback in self.callbacks:
             getattr(callback, event)(*arguments)

@@ -10,14 +10,19 @@
     └──┴──┴──┴──┘              │ 6│ 7│10│11│             1, 2
                                └──┴──┴──┴──┘
 
-`col2im` is its transpose as a linear map, not its inverse: a pixel that stood in four windows gets the sum of four
-numbers. Cells of padding are 0 on the way out and dropped on the way back.
+`col2im` is its transpose as a linear map, <im2col(x), cols> = <x, col2im(cols)>, and not its inverse: a pixel that four
+windows cover receives the sum of four numbers. Cells of padding are 0 in im2col and dropped in col2im.
+
+Both stand here twice. The NumPy form handles one tap (i, j) of all windows at a time, and is the one to read; the numba form
+below it handles one window after another, several times as fast, and is the one that layers call. Tests hold them equal.
 
 Source: Chellapilla, Puri & Simard, *High performance convolutional neural networks for document processing* (2006),
 section 2.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,9 +31,75 @@ from scratchnet.kernels.memory import empty, plain
 from scratchnet.kernels.threads import run
 from scratchnet.padding import Pads, window_output_shape
 
+Pair = tuple[int, int]
+
+# -- in NumPy ---------------------------------------------------------------------------------------------------------
+
+
+def im2col_numpy(x: np.ndarray, kernel: Pair, strides: Pair, pads: Pads) -> np.ndarray:
+    """Return every window of the images as a row: (N, H, W, C) -> (N·OH·OW, KH·KW·C). The arguments are those of `im2col`.
+
+    Examples
+    --------
+    >>> im2col_numpy(np.arange(12.0).reshape(1, 3, 4, 1), (2, 2), (1, 2), ((0, 0), (0, 0)))
+    array([[ 0.,  1.,  4.,  5.],
+           [ 2.,  3.,  6.,  7.],
+           [ 4.,  5.,  8.,  9.],
+           [ 6.,  7., 10., 11.]])
+    """
+    (N, _, _, C), (KH, KW), (SH, SW) = x.shape, kernel, strides
+    OH, OW = window_output_shape(x.shape, kernel, strides, pads)
+    padded = np.pad(x, ((0, 0), *pads, (0, 0)))                 # (N, H, W, C) -> (N, top + H + bottom, left + W + right, C)
+    cols = np.empty((N, OH, OW, KH, KW, C), x.dtype)
+    for i in range(KH):
+        for j in range(KW):
+            cols[:, :, :, i, j] = padded[:, i : i + OH * SH : SH, j : j + OW * SW : SW]     # tap i, j of every window
+    return cols.reshape(N * OH * OW, KH * KW * C)
+
+
+def col2im_numpy(cols: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, strides: Pair, pads: Pads) -> np.ndarray:
+    """Return images in which each row of `cols` is added to its window. The arguments are those of `col2im`.
+
+    Examples
+    --------
+    >>> col2im_numpy(np.ones((6, 4)), (1, 3, 4, 1), (2, 2), (1, 1), ((0, 0), (0, 0)))[0, :, :, 0]
+    array([[1., 2., 2., 1.],
+           [2., 4., 4., 2.],
+           [1., 2., 2., 1.]])
+    """
+    (N, H, W, C), (KH, KW), (SH, SW), ((top, bottom), (left, right)) = x_shape, kernel, strides, pads
+    OH, OW = window_output_shape(x_shape, kernel, strides, pads)
+    cols = cols.reshape(N, OH, OW, KH, KW, C)
+    padded = np.zeros((N, top + H + bottom, left + W + right, C), cols.dtype)
+    for i in reversed(range(KH)):           # from the last tap: the windows over a pixel are then added from first to last
+        for j in reversed(range(KW)):
+            padded[:, i : i + OH * SH : SH, j : j + OW * SW : SW] += cols[:, :, :, i, j]    # `+=`, since windows overlap
+    return padded[:, top : top + H, left : left + W].copy()                                 # without the padding
+
+
+# -- the same in numba ------------------------------------------------------------------------------------------------
+
+
+class Windows(NamedTuple):
+    """The windows of an image: kernel, strides, padding above and left, and how many windows there are down and across."""
+
+    KH: int
+    KW: int
+    SH: int
+    SW: int
+    top: int
+    left: int
+    OH: int
+    OW: int
+
+
+def _windows(x_shape: tuple[int, ...], kernel: Pair, strides: Pair, pads: Pads) -> Windows:
+    return Windows(*kernel, *strides, pads[0][0], pads[1][0], *window_output_shape(x_shape, kernel, strides, pads))
+
 
 @jit
-def _im2col(first, last, x, cols, KH, KW, SH, SW, top, left, OH, OW):
+def _im2col(first, last, x, cols, windows):
+    KH, KW, SH, SW, top, left, OH, OW = windows
     _, H, W, C = x.shape
     for n in range(first, last):
         for oh in range(OH):
@@ -48,7 +119,8 @@ def _im2col(first, last, x, cols, KH, KW, SH, SW, top, left, OH, OW):
 
 
 @jit
-def _col2im(first, last, cols, x, KH, KW, SH, SW, top, left, OH, OW):
+def _col2im(first, last, cols, x, windows):
+    KH, KW, SH, SW, top, left, OH, OW = windows
     _, H, W, C = x.shape
     for n in range(first, last):
         for oh in range(OH):
@@ -64,8 +136,8 @@ def _col2im(first, last, cols, x, KH, KW, SH, SW, top, left, OH, OW):
                                 x[n, h, w, c] += cols[row, column + c]
 
 
-def im2col(x: np.ndarray, kernel: tuple[int, int], strides: tuple[int, int], pads: Pads) -> np.ndarray:
-    """Lay every window of the images out as a row.
+def im2col(x: np.ndarray, kernel: Pair, strides: Pair, pads: Pads) -> np.ndarray:
+    """Return every window of the images as a row.
 
     Parameters
     ----------
@@ -86,16 +158,14 @@ def im2col(x: np.ndarray, kernel: tuple[int, int], strides: tuple[int, int], pad
            [ 4.,  5.,  8.,  9.],
            [ 6.,  7., 10., 11.]])
     """
-    N, _, _, C = x.shape
-    (KH, KW), (SH, SW), ((top, _), (left, _)) = kernel, strides, pads
-    OH, OW = window_output_shape(x.shape, kernel, strides, pads)
-    cols = empty((N * OH * OW, KH * KW * C), x.dtype)
-    run(_im2col, cols.size, N, plain(x), cols, KH, KW, SH, SW, top, left, OH, OW)
+    windows = _windows(x.shape, kernel, strides, pads)
+    cols = empty((len(x) * windows.OH * windows.OW, windows.KH * windows.KW * x.shape[3]), x.dtype)
+    run(_im2col, cols.size, len(x), plain(x), cols, windows)
     return cols
 
 
-def col2im(cols: np.ndarray, x_shape: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int], pads: Pads) -> np.ndarray:
-    """Add every row of `cols` back into the window that it stands for: the transpose of `im2col`.
+def col2im(cols: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, strides: Pair, pads: Pads) -> np.ndarray:
+    """Return images in which each row of `cols` is added to the window that it came from: the transpose of `im2col`.
 
     Parameters
     ----------
@@ -114,9 +184,7 @@ def col2im(cols: np.ndarray, x_shape: tuple[int, ...], kernel: tuple[int, int], 
            [2., 4., 4., 2.],
            [1., 2., 2., 1.]])
     """
-    (KH, KW), (SH, SW), ((top, _), (left, _)) = kernel, strides, pads
-    OH, OW = window_output_shape(x_shape, kernel, strides, pads)
     x = empty(x_shape, cols.dtype)
     x.fill(0)
-    run(_col2im, cols.size, x_shape[0], plain(cols), x, KH, KW, SH, SW, top, left, OH, OW)
+    run(_col2im, cols.size, x_shape[0], plain(cols), x, _windows(x_shape, kernel, strides, pads))
     return x

@@ -1,12 +1,15 @@
 """The optimizers' rules in one pass over memory: `optimizers.py` states each line by line.
 
-NumPy makes a temporary array for every operation of a rule; here each number of a parameter, its gradient and its state
-is read once, and those that change are written once. Numbers do not meet each other, so threads cannot change the result.
+NumPy makes a temporary array for every operation of a rule. Here each number of a parameter, its gradient and its state
+is read once, and those that change are written once. No number depends on another, so threads cannot change the result.
+
+p parameter, g gradient, then the state: u velocity (SGD), a accumulator (Adagrad), a and d (Adadelta), m and v (Adam).
+The four functions at the end have the signatures of the rules, and take arrays of any shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import sqrt
 
 import numpy as np
@@ -16,8 +19,7 @@ from scratchnet.kernels.threads import run
 
 
 @jit
-def sgd(first, last, p, g, u, learning_rate, momentum, nesterov):
-    """`optimizers.sgd_update` on flat arrays."""
+def _sgd(first, last, p, g, u, learning_rate, momentum, nesterov):
     p, g, u = p[first:last], g[first:last], u[first:last]
     for i in range(len(p)):
         speed = momentum * u[i] - learning_rate * g[i]
@@ -26,8 +28,7 @@ def sgd(first, last, p, g, u, learning_rate, momentum, nesterov):
 
 
 @jit
-def adagrad(first, last, p, g, a, learning_rate, epsilon):
-    """`optimizers.adagrad_update` on flat arrays."""
+def _adagrad(first, last, p, g, a, learning_rate, epsilon):
     p, g, a = p[first:last], g[first:last], a[first:last]
     for i in range(len(p)):
         squares = a[i] + g[i] * g[i]
@@ -36,40 +37,53 @@ def adagrad(first, last, p, g, a, learning_rate, epsilon):
 
 
 @jit
-def adadelta(first, last, p, g, a, d, learning_rate, rho, rest, epsilon):
-    """`optimizers.adadelta_update` on flat arrays; `rest` is 1 - rho."""
+def _adadelta(first, last, p, g, a, d, learning_rate, rho, complement, epsilon):
     p, g, a, d = p[first:last], g[first:last], a[first:last], d[first:last]
     for i in range(len(p)):
-        squares = rho * a[i] + rest * g[i] * g[i]
+        squares = rho * a[i] + complement * g[i] * g[i]
         step = sqrt(d[i] + epsilon) / sqrt(squares + epsilon) * g[i]
         p[i] -= learning_rate * step
-        d[i] = rho * d[i] + rest * step * step
+        d[i] = rho * d[i] + complement * step * step
         a[i] = squares
 
 
 @jit
-def adam(first, last, p, g, m, v, rate, beta_1, rest_1, beta_2, rest_2, epsilon):
-    """`optimizers.adam_update` on flat arrays; `rate` has the bias correction in it, `rest_1` is 1 - beta_1."""
+def _adam(first, last, p, g, m, v, rate, beta_1, complement_1, beta_2, complement_2, epsilon):
     p, g, m, v = p[first:last], g[first:last], m[first:last], v[first:last]
     for i in range(len(p)):
-        mean = beta_1 * m[i] + rest_1 * g[i]
-        squares = beta_2 * v[i] + rest_2 * g[i] * g[i]
+        mean = beta_1 * m[i] + complement_1 * g[i]
+        squares = beta_2 * v[i] + complement_2 * g[i] * g[i]
         p[i] -= rate * mean / (sqrt(squares) + epsilon)
         m[i], v[i] = mean, squares
 
 
-def one_pass(
-    kernel: Callable[..., None], p: np.ndarray, g: np.ndarray, states: list[np.ndarray], *numbers: float
-) -> None:
-    """Run a kernel on arrays of any shape, its numbers in the parameter's own precision.
-
-    Parameters
-    ----------
-    kernel : one of this file's
-    p, g : ndarray of one shape and dtype; p is updated in place and must be contiguous
-    states : arrays of that shape, updated in place
-    *numbers : the rule's constants
-    """
-    number = p.dtype.type
+def _one_pass(kernel: Callable[..., None], p: np.ndarray, g: np.ndarray, states: Sequence[np.ndarray], *numbers: float) -> None:
+    """Run a kernel on flat views of arrays of one shape, with its numbers in the precision of p."""
     arrays = (a.reshape(-1) for a in (p, np.ascontiguousarray(g), *states))
-    run(kernel, p.size, p.size, *arrays, *map(number, numbers))
+    run(kernel, p.size, p.size, *arrays, *map(p.dtype.type, numbers))
+
+
+def sgd_update(p: np.ndarray, g: np.ndarray, u: np.ndarray, learning_rate: float, momentum: float, nesterov: bool) -> None:
+    """Do what `optimizers.sgd_update` does; p is C-contiguous, here and below."""
+    _one_pass(_sgd, p, g, (u,), learning_rate, momentum, nesterov)
+
+
+def adagrad_update(p: np.ndarray, g: np.ndarray, a: np.ndarray, learning_rate: float, epsilon: float) -> None:
+    """Do what `optimizers.adagrad_update` does."""
+    _one_pass(_adagrad, p, g, (a,), learning_rate, epsilon)
+
+
+def adadelta_update(
+    p: np.ndarray, g: np.ndarray, a: np.ndarray, d: np.ndarray, learning_rate: float, rho: float, epsilon: float
+) -> None:
+    """Do what `optimizers.adadelta_update` does."""
+    _one_pass(_adadelta, p, g, (a, d), learning_rate, rho, 1 - rho, epsilon)
+
+
+def adam_update(
+    p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray,
+    t: int, learning_rate: float, beta_1: float, beta_2: float, epsilon: float,
+) -> None:  # fmt: skip
+    """Do what `optimizers.adam_update` does."""
+    rate = learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t)
+    _one_pass(_adam, p, g, (m, v), rate, beta_1, 1 - beta_1, beta_2, 1 - beta_2, epsilon)

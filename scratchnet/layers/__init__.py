@@ -1,4 +1,4 @@
-"""MATHEMATICS AND STATE: one idea a file, derivation, forward and backward together, then the class."""
+"""The layers, one idea a file: derivation, forward and backward together, then the class that holds state."""
 
 from scratchnet.layers.activations import Activation, ReLU, Softmax
 from scratchnet.layers.add import Add

@@ -1,14 +1,20 @@
 """Activations: what makes a stack of layers more than one layer.
 
-ReLU lets positive numbers through and makes the others 0. Its derivative is 1 or 0; exactly at 0, where there is none,
-we take 0, as Keras does:
+ReLU lets positive numbers through and makes the others 0. It works number by number, out_i = max(0, x_i), so that
+∂out_i/∂x_j = 0 for i ≠ j and the sum of the chain rule has one term. The derivative is 1 or 0; exactly at 0, where there is
+none, it is taken as 0, as Keras does:
 
     out = max(0, x)                     dx = dout where out > 0, else 0
 
-Softmax makes K numbers, the logits, into probabilities; adding a number to all of them changes nothing, so the largest
-is taken out first and no exponential overflows:
+Softmax makes K numbers, the logits, into probabilities. Adding a number to all of them changes nothing, so the largest
+is subtracted first and no exponential overflows:
 
-    p_k = exp(x_k) / Σ_j exp(x_j)       dx_k = p_k (dout_k - Σ_j dout_j p_j)
+    p_j = exp(x_j) / Σ_i exp(x_i)
+
+Every p_j depends on every x_k. With S = Σ_i exp(x_i), and δ_jk = 1 where j = k, and 0 elsewhere, the quotient rule gives
+
+    ∂p_j/∂x_k = (δ_jk exp(x_j) S - exp(x_j) exp(x_k)) / S²  =  p_j (δ_jk - p_k)
+    dx_k = Σ_j dout_j p_j (δ_jk - p_k)                      =  p_k (dout_k - Σ_j dout_j p_j)
 
 Source: Nair & Hinton, *Rectified linear units improve restricted Boltzmann machines* (2010); Bishop, *Pattern
 recognition and machine learning* (2006), equations 4.104 and 4.106.
@@ -16,26 +22,27 @@ recognition and machine learning* (2006), equations 4.104 and 4.106.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from scratchnet import reference
-from scratchnet.layers.base import Layer
+from scratchnet.kernels import relu as fused
+from scratchnet.layers.base import Functions, Layer
 
 # -- ReLU -------------------------------------------------------------------------------------------------------------
 
 
 def relu_forward(x: np.ndarray) -> np.ndarray:
-    """max(0, x), number by number, for any shape."""
+    """Return max(0, x), number by number, for any shape."""
     return np.maximum(x, 0)
 
 
 def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """The rule of a function of one number, dx = dout · f'(x): 1 where the number got through, 0 elsewhere, at 0 too.
+    """Return dx = dout · f'(x): dout where the number passed, 0 elsewhere, at 0 too.
 
-    `out` serves as well as x does, since it is positive just where x is.
+    `out` serves as well as x would, since it is positive exactly where x is.
     """
     return np.where(out > 0, dout, dout.dtype.type(0))
 
@@ -44,38 +51,48 @@ def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def softmax_forward(x: np.ndarray) -> np.ndarray:
-    """Make every row a distribution: (N, K) -> (N, K)."""
-    e = np.exp(x - x.max(axis=-1, keepdims=True))       # (N, K), the largest of each row is 1
+    """Return each row as a distribution: (..., K) -> (..., K).
+
+    Examples
+    --------
+    >>> softmax_forward(np.array([[0.0, 0.0], [1e4, -1e4]]))
+    array([[0.5, 0.5],
+           [1. , 0. ]])
+    """
+    e = np.exp(x - x.max(axis=-1, keepdims=True))       # (..., K), the largest of each row is 1
     return e / e.sum(axis=-1, keepdims=True)
 
 
 def softmax_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """The Jacobian ∂p_j/∂x_k = p_j (δ_jk - p_k) is symmetric; dout times it sums over j: dx_k = p_k dout_k - p_k Σ_j dout_j p_j."""
-    total = (dout * out).sum(axis=-1, keepdims=True)    # (N, K) -> (N, 1)
+    """Return dx_k = p_k (dout_k - Σ_j dout_j p_j): (..., K) -> (..., K)."""
+    total = (dout * out).sum(axis=-1, keepdims=True)    # (..., K) -> (..., 1)
     return out * (dout - total)
 
 
 def linear_forward(x: np.ndarray) -> np.ndarray:
-    """Give x itself (a copy, so that two layers' results never share memory)."""
+    """Return x itself (a copy, so that two layers' results never share memory)."""
     return x.copy()
 
 
 def linear_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Give dx = dout (a copy), since out = x."""
+    """Return dx = dout (a copy), since out = x."""
     return dout.copy()
 
 
 # -- the layers -------------------------------------------------------------------------------------------------------
 
-FUNCTIONS: dict[str, tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]] = {
-    "relu": (relu_forward, relu_backward),
-    "softmax": (softmax_forward, softmax_backward),
-    "linear": (linear_forward, linear_backward),
-}
-DEFINITIONS = {
-    "relu": (reference.relu_forward, reference.relu_backward),
-    "softmax": (reference.softmax_forward, reference.softmax_backward),
-    "linear": (linear_forward, linear_backward),
+ACTIVATIONS: dict[str, dict[str, Functions]] = {
+    "relu": {
+        "loops": (reference.relu_forward, reference.relu_backward),
+        "im2col": (relu_forward, relu_backward),
+        "fused": (relu_forward, fused.relu_backward),
+    },
+    "softmax": {
+        "loops": (reference.softmax_forward, reference.softmax_backward),
+        "im2col": (softmax_forward, softmax_backward),
+        "fused": (softmax_forward, softmax_backward),
+    },
+    "linear": dict.fromkeys(("loops", "im2col", "fused"), (linear_forward, linear_backward)),
 }
 
 
@@ -103,27 +120,30 @@ class Activation(Layer):
 
     def __init__(self, activation: str, *, name: str | None = None):
         super().__init__(name=name)
-        if activation not in FUNCTIONS:
-            raise ValueError(f"unknown activation {activation!r}; known are {', '.join(map(repr, FUNCTIONS))}, or None")
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"unknown activation {activation!r}; known are {', '.join(map(repr, ACTIVATIONS))}, or None")
         self.function = activation
-        numpy = FUNCTIONS[activation]
-        self.tellings = {"loops": DEFINITIONS[activation], "im2col": numpy, "fused": numpy}
+        self.implementations = ACTIVATIONS[activation]
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """Apply the function; the shape stays."""
+    def forward(self, x: np.ndarray, *, joined: bool = False) -> np.ndarray:
+        """Apply the function; the shape stays. With `joined`, from plan.py, the layer before has applied it already."""
         self.check_input(x)
-        out = self.forward_function(x)
+        out = x if joined else self.forward_function(x)
         self.cache = (out,)
         return out
 
-    def backward(self, dout: np.ndarray, need_dx: bool = True) -> np.ndarray:
-        """Give dx, of the shape of dout."""
+    def backward(self, dout: np.ndarray, need_dx: bool = True, *, joined: bool = False) -> np.ndarray:
+        """Return dx, of the shape of dout. With `joined`, from plan.py, the layer after has computed it already."""
         (out,) = self.cached(dout)
-        return self.backward_function(dout, out)
+        return dout if joined else self.backward_function(dout, out)
+
+    def branch_pattern(self) -> Sequence[np.ndarray]:
+        """Return where the last forward of a ReLU let numbers through; softmax and linear make no choice."""
+        return [self.cache[0] > 0] if self.function == "relu" and self.cache is not None else []
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
-        return {"activation": self.function, **super().get_config()}
+        """Return the arguments that make this layer again."""
+        return {**super().get_config(), "activation": self.function}
 
 
 class ReLU(Activation):
@@ -139,12 +159,12 @@ class ReLU(Activation):
 
     @classmethod
     def default_name(cls) -> str:
-        """Keras's name for it."""
+        """Return Keras's name for the class."""
         return "re_lu"
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
-        return {"name": self.name}
+        """Return the arguments that make this layer again."""
+        return Layer.get_config(self)
 
 
 class Softmax(Activation):
@@ -159,10 +179,10 @@ class Softmax(Activation):
         super().__init__("softmax", name=name)
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
-        return {"name": self.name}
+        """Return the arguments that make this layer again."""
+        return Layer.get_config(self)
 
 
 def activation_layer(activation: str | None) -> Activation | None:
-    """Make the layer that `activation=` of another layer adds behind it; none for None."""
+    """Return the layer that `activation=` of another layer adds after it; None for None."""
     return None if activation is None else Activation(activation)

@@ -2,8 +2,9 @@
 
     out = a + b            da = dout,  db = dout
 
-Each of the two is as sensitive as their sum. Source: He et al., *Deep residual learning for image recognition* (2016),
-equation 1.
+∂out/∂a = ∂out/∂b = 1, so the gradient goes to both as it is.
+
+Source: He et al., *Deep residual learning for image recognition* (2016), equation 1.
 """
 
 from __future__ import annotations
@@ -36,15 +37,16 @@ class Add(Layer):
         super().__init__(name=name)
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
-        """Several times one shape -> that shape."""
+        """Return the one shape that all inputs have."""
         if len(input_shapes) < 2:
-            raise ValueError("Add takes two or more inputs: Add()([a, b])")
+            raise ValueError(f"Add: expected two or more inputs, got {len(input_shapes)}. Call it with a list: Add()([a, b])")
         if len(set(input_shapes)) > 1:
-            raise ValueError(f"Add takes inputs of one shape; got {', '.join(map(str, input_shapes))}")
+            shapes = ", ".join(map(str, input_shapes))
+            raise ValueError(f"Add: expected inputs of one shape, got {shapes}. Bring them to one shape before they are added")
         return input_shapes[0]
 
     def forward(self, *xs: np.ndarray) -> np.ndarray:
-        """Sum the inputs, from first to last."""
+        """Return the sum of the inputs, added from first to last."""
         for x in xs:
             self.check_input(x)
         self.cache = (len(xs),)
@@ -54,6 +56,6 @@ class Add(Layer):
         return out
 
     def backward(self, dout: np.ndarray, need_dx: bool = True) -> tuple[np.ndarray, ...]:
-        """Give dout to each input: the very same array, which nobody may write into."""
+        """Return dout for each input: the same array each time, which no layer writes into."""
         (count,) = self.cached(dout)
         return (dout,) * count

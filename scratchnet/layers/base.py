@@ -2,15 +2,19 @@
 
 A layer is a pair of functions and what they need to remember:
 
-    out = layer.forward(x)          keeps what backward will need in `layer.cache`
-    dx = layer.backward(dout)       dout is the gradient of the loss with respect to out, dx that with respect to x;
-                                    those of the parameters go to `layer.grads`
+    out = layer.forward(x)          keeps in `layer.cache` what backward will need
+    dx = layer.backward(dout)       dout is the gradient of the loss with respect to out, dx with respect to x;
+                                    the gradients of the parameters go to `layer.grads`
 
-`dout` comes from above, and the chain rule is the whole of it: dx = doutᵀ · ∂out/∂x, without ever building ∂out/∂x.
+dout comes from the layer above, and backward is the chain rule and nothing else,
 
-A layer of one's own derives from `Layer`, has `forward` and `backward`, and where it needs them `make_params`,
-`compute_output_shape` and, if it takes arguments and is to be saved, `get_config`, with `name` among the arguments; see
-examples/05_your_own_layer.py.
+    dx_i = Σ_j dout_j · ∂out_j/∂x_i
+
+computed without ever building the matrix ∂out/∂x.
+
+A layer of your own derives from `Layer` and defines `forward` and `backward`, and where it needs them `make_params` and
+`compute_output_shape`. If it takes arguments and is to be saved, it stores each under its own name, takes `name` too, and
+passes that on; see examples/05_your_own_layer.py.
 """
 
 from __future__ import annotations
@@ -24,14 +28,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from scratchnet import initializers
+from scratchnet.config import config_of
+from scratchnet.deprecation import OldName, adopt_old_names
 from scratchnet.kernels.probe import why_not
 
 Shape = tuple[int, ...]
+Pair = tuple[int, int]
+Functions = tuple[Callable[..., Any], Callable[..., Any]]
 IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
 
 
 class Node:
-    """One step of a graph that is being described: a layer, the nodes it reads, and the shape (no batch axis) it gives."""
+    """One place in a graph: a layer, the nodes whose outputs it reads, and the shape of its own output (no batch axis)."""
 
     def __init__(self, layer: Layer, parents: Sequence[Node], shape: Shape):
         self.layer, self.parents, self.shape = layer, tuple(parents), shape
@@ -41,7 +50,13 @@ class Node:
 
 
 def choose_implementation(name: str) -> str:
-    """Check the name of an implementation, and fall back to im2col where the vector kernels cannot be had."""
+    """Return the name of the implementation that runs: `name`, or "im2col" where the vector kernels do not work.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name; it lists the known ones.
+    """
     if name not in IMPLEMENTATIONS:
         raise ValueError(f"unknown implementation {name!r}; known are {', '.join(map(repr, IMPLEMENTATIONS))}")
     if name in ("direct", "fused") and (reason := why_not()):
@@ -50,8 +65,8 @@ def choose_implementation(name: str) -> str:
     return name
 
 
-def pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
-    """Read a positive int, or two of them, as (down, across).
+def pair(name: str, value: int | Sequence[int]) -> Pair:
+    """Return a positive int, or two of them, as (down, across).
 
     Examples
     --------
@@ -60,7 +75,7 @@ def pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
     """
     both = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value, value)
     if len(both) != 2 or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 1 for v in both):
-        raise ValueError(f"{name} must be one or two integers of at least 1, such as {name}=(2, 2); got {value!r}")
+        raise ValueError(f"{name}: expected one or two integers of at least 1, got {value!r}. For example {name}=(2, 2)")
     return int(both[0]), int(both[1])
 
 
@@ -70,10 +85,10 @@ class Layer:
     Parameters
     ----------
     name : str, optional
-        Names the layer's arrays in a saved model; without one the model gives it, such as "conv2d_1".
+        Names the layer's arrays in a saved model. Without one the model chooses it, such as "conv2d_1".
     implementation : {"loops", "im2col", "direct", "fused"}, optional
-        Which telling of the operation (which of its implementations) runs; the model's by default, and "fused" for a layer
-        alone. "direct" is "fused" without Winograd's algorithm for convolutions. Layers that have only one ignore it.
+        Which implementation of the operation runs; the model's by default, and "fused" for a layer alone. "direct" is
+        "fused" without Winograd's algorithm for convolutions. Layers that have only one ignore it.
 
     Attributes
     ----------
@@ -83,12 +98,24 @@ class Layer:
         Without the batch axis; known once the layer is built.
     cache : tuple
         What forward kept for backward. Backward only reads it.
-    tellings : dict of str to (forward, backward)
+    implementations : dict of str to (forward, backward)
         Of the class: its pairs of functions by the name of an implementation, "fused" among them. The chosen pair is
         `self.forward_function` and `self.backward_function`, which `forward` and `backward` call.
+    joins_relu : bool
+        Of the class: whether its functions can do the work of a ReLU beside them; see plan.py.
+    selects : bool
+        Of the class: whether each of its outputs is one of its inputs, which alone receives that output's gradient.
     """
 
-    tellings: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+    implementations: Mapping[str, Functions] = {}
+    joins_relu = False
+    selects = False
+    tellings = OldName("implementations")
+    kinks = OldName("branch_pattern")
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        adopt_old_names(cls)
 
     def __init__(self, *, name: str | None = None, implementation: str | None = None):
         if implementation is not None and implementation not in IMPLEMENTATIONS:
@@ -111,7 +138,15 @@ class Layer:
     @trainable.setter
     def trainable(self, value: bool) -> None:
         if not value:
-            raise ValueError("a layer cannot be frozen: every parameter of a model is trained, and set_weights puts old ones back")
+            raise ValueError(
+                f"{self.title}: a layer cannot be frozen, every parameter of a model is trained. To put old weights back"
+                " after training, keep get_weights() and call set_weights()"
+            )
+
+    @property
+    def title(self) -> str:
+        """What errors call the layer: its class, and its name if it has one."""
+        return type(self).__name__ + (f" {self.name!r}" if self.name else "")
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items() if value is not None)
@@ -119,7 +154,7 @@ class Layer:
 
     @classmethod
     def default_name(cls) -> str:
-        """Give the name of the class as Keras writes it: MaxPooling2D -> max_pooling2d."""
+        """Return the name of the class as Keras writes it: MaxPooling2D -> max_pooling2d."""
         words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", cls.__name__)
         return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
@@ -131,32 +166,35 @@ class Layer:
         Raises
         ------
         ValueError
-            When it is connected already, or the input's shape does not suit it.
+            When the layer is connected already, or the input's shape does not suit it.
         TypeError
-            When `inputs` is not what `Input` or another layer gave.
+            When `inputs` is not the result of `Input` or of another layer.
         """
         parents = [inputs] if isinstance(inputs, Node) else inputs
         if not isinstance(parents, (list, tuple)) or not all(isinstance(parent, Node) for parent in parents):
             raise TypeError(
-                f"{self} is connected to the result of Input(shape=...) or of another layer; got {type(inputs).__name__}."
-                " For numbers, build it alone: layer.build(x.shape[1:]); layer.forward(x)"
+                f"{type(self).__name__}: expected the result of Input(shape=...) or of another layer, got"
+                f" {type(inputs).__name__}. For numbers, build the layer alone: layer.build(x.shape[1:]); layer.forward(x)"
             )
         if "node" not in vars(self):
-            raise TypeError(f"{type(self).__name__}.__init__ begins with super().__init__(), which makes what every layer has")
+            raise TypeError(
+                f"{type(self).__name__}: __init__ does not begin with super().__init__(), which makes what every layer has"
+            )
         if isinstance(self.activation, str):
             raise TypeError(
-                f"{type(self).__name__}.activation is a layer, connected behind this one: self.activation = Activation('relu')"
+                f"{type(self).__name__}: expected self.activation to be a layer, connected after this one; got a string."
+                " Write self.activation = Activation('relu')"
             )
         if self.node is not None:
             raise ValueError(
-                f"{self} is connected already, and a layer is connected once; make a second {type(self).__name__}(...)"
+                f"{self.title} is connected already, and a layer is connected once. Make a second {type(self).__name__}(...)"
             )
         shapes = [parent.shape for parent in parents]
         self.node = Node(self, parents, self.compute_output_shape(*shapes))
         return self.node if self.activation is None else self.activation(self.node)
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
-        """Give the shape of the output for inputs of these shapes, all without the batch axis."""
+        """Return the shape of the output for inputs of these shapes, all without the batch axis."""
         return input_shapes[0]
 
     # -- parameters --------------------------------------------------------------------------------------------------
@@ -169,7 +207,7 @@ class Layer:
         input_shape : tuple of int
             Without the batch axis. For a layer of several inputs, a list of shapes.
         rng : numpy.random.Generator, optional
-            Where random weights come from; `default_rng(0)` when not given.
+            Source of random weights; `default_rng(0)` by default.
         dtype : {"float32", "float64"}
 
         Returns
@@ -183,9 +221,10 @@ class Layer:
             For a shape that does not suit, another dtype, or an `activation=` argument, which only a model can add.
         """
         if self.activation is not None and self.node is None:
+            name = self.activation.get_config()["activation"]
             raise ValueError(
-                f"activation={self.activation.get_config()['activation']!r} adds a layer of its own to a model's graph;"
-                f" alone, build {type(self).__name__} without it and put an Activation layer behind"
+                f"{self.title}: activation={name!r} adds a layer of its own to a model's graph. Alone, build"
+                f" {type(self).__name__} without it and call an Activation layer after it"
             )
         shapes = [tuple(s) for s in input_shape] if isinstance(input_shape[0], (tuple, list)) else [tuple(input_shape)]
         return self.build_for(shapes, rng if rng is not None else np.random.default_rng(0), dtype, "fused")
@@ -193,10 +232,10 @@ class Layer:
     def build_for(
         self, shapes: Sequence[Shape], rng: np.random.Generator, dtype: DTypeLike, implementation: str
     ) -> Layer:
-        """Make the parameters for inputs of `shapes`, and choose the pair of functions: what a model calls."""
+        """Make the parameters for inputs of `shapes`, and choose the pair of functions; a model calls this."""
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
-            raise ValueError(f"a layer computes in 'float32' or 'float64'; got dtype={dtype!r}")
+            raise ValueError(f"{self.title}: expected dtype='float32' or 'float64', got dtype={dtype!r}")
         self.input_shapes = tuple(shapes)
         self.input_shape = shapes[0]
         self.output_shape = self.compute_output_shape(*shapes)
@@ -205,30 +244,31 @@ class Layer:
         self.grads = {}
         self.cache = None
         self.running = choose_implementation(self.implementation or implementation)
-        if self.tellings:
-            if "fused" not in self.tellings:
+        if self.implementations:
+            if "fused" not in self.implementations:
                 raise ValueError(
-                    f"{type(self).__name__}.tellings lacks 'fused', the pair of functions that runs; it has"
-                    f" {', '.join(map(repr, self.tellings))}"
+                    f"{type(self).__name__}.implementations lacks 'fused', the pair of functions that runs by default; it has"
+                    f" {', '.join(map(repr, self.implementations))}"
                 )
-            self.forward_function, self.backward_function = self.tellings.get(self.running) or self.tellings["fused"]
+            chosen = self.implementations.get(self.running) or self.implementations["fused"]
+            self.forward_function, self.backward_function = chosen
         self.built = True
         return self
 
     def make_params(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Make the parameters by name, in the order of `get_weights`; `self.input_shape` is known here."""
+        """Return the parameters by name, in the order of `get_weights`; `self.input_shape` is known here."""
         return {}
 
     def count_params(self) -> int:
-        """Count the numbers in all parameters."""
+        """Return how many numbers all parameters have together."""
         return sum(prod(p.shape) for p in self.params.values())
 
     def get_weights(self) -> list[np.ndarray]:
-        """Copy the parameters, in order."""
+        """Return copies of the parameters, in order."""
         return [p.copy() for p in self.params.values()]
 
     def set_weights(self, weights: Sequence[np.ndarray]) -> None:
-        """Copy `weights` into the parameters; they come in the order and the shapes of `get_weights`.
+        """Copy `weights` into the parameters; they have the order and the shapes of `get_weights`.
 
         Raises
         ------
@@ -247,63 +287,92 @@ class Layer:
         """Compute the gradients; each layer has its own."""
         raise NotImplementedError(f"{type(self).__name__} needs a method backward(self, dout, need_dx=True)")
 
+    def branch_pattern(self) -> Sequence[np.ndarray]:
+        """Return the choices that the last forward made, such as which numbers a ReLU let through; none by default.
+
+        At a kink, where a choice changes, a function has no derivative. The gradient checker therefore counts a finite
+        difference only when the pattern is the same at both of its ends.
+        """
+        return []
+
     def check_input(self, x: np.ndarray) -> None:
-        """Refuse an input that the layer was not built for, and say which it was built for."""
+        """Raise ValueError for an input that the layer was not built for."""
         if not self.built:
-            raise ValueError(f"{self} has no parameters yet: call layer.build(x.shape[1:]) first, or make it part of a Model")
+            raise ValueError(f"{self.title} has no parameters yet. Call layer.build(x.shape[1:]), or make it part of a Model")
         self._check_batch("x", x, self.input_shape)
         for key, p in self.params.items():
             if p.shape != self.param_shapes[key] or p.dtype != self.dtype:
                 raise ValueError(
-                    f"{self}: params[{key!r}] is {self.dtype} of shape {self.param_shapes[key]}; got {p.dtype} of {p.shape}."
-                    " set_weights, or params[...][...] = values, write into it"
+                    f"{self.title}: expected params[{key!r}] to be {self.dtype} of shape {self.param_shapes[key]}, got {p.dtype}"
+                    f" of shape {p.shape}. Write into it with set_weights, or params[{key!r}][...] = values"
                 )
         self.batch = len(x)
 
     def check_gradient(self, dout: np.ndarray) -> None:
-        """Refuse a dout that does not belong to the last output."""
+        """Raise ValueError for a dout that does not belong to the last output."""
         self._check_batch("dout", dout, self.output_shape)
         if len(dout) != self.batch:
-            raise ValueError(f"{self}: dout belongs to a batch of {len(dout)}, but the last forward had {self.batch}")
+            raise ValueError(
+                f"{self.title}: expected dout of a batch of {self.batch}, as in the last forward; got a batch of {len(dout)}"
+            )
 
     def _check_batch(self, what: str, array: np.ndarray, shape: Shape) -> None:
         if isinstance(array, np.ndarray) and array.shape[1:] == shape and array.dtype == self.dtype:
             return
-        expected = f"{self.dtype} of shape (N, {', '.join(map(str, shape))})"
+        expected = f"{self.title}: expected {what} as {self.dtype} of shape (N, {', '.join(map(str, shape))})"
         if not isinstance(array, np.ndarray):
-            raise ValueError(f"{self}: {what} is a NumPy array, {expected}; got {type(array).__name__}")
+            raise ValueError(f"{expected}, got a {type(array).__name__}. Make it a NumPy array with np.asarray({what})")
+        fix = f"Convert it with {what}.astype({str(self.dtype)!r})"
         if array.shape[1:] != shape:
-            raise ValueError(f"{self}: {what} is {expected}; got {array.shape}. For images of another shape build it anew")
-        raise ValueError(f"{self}: {what} is {expected}; got {array.dtype}. Convert with {what}.astype({str(self.dtype)!r})")
+            fix = "For images of another shape build the layer again" if what == "x" else "It has the shape of the last output"
+        raise ValueError(f"{expected}, got {array.dtype} of shape {array.shape}. {fix}")
 
     def cached(self, dout: np.ndarray) -> tuple[Any, ...]:
-        """Give what forward kept, or say that forward comes first, or that dout is not of its output."""
+        """Return what forward kept for backward.
+
+        Raises
+        ------
+        ValueError
+            When there was no forward, or dout does not belong to its output.
+        """
         if self.cache is None:
-            raise ValueError(f"{self}: backward needs a forward before it, with the batch that dout belongs to")
+            raise ValueError(f"{self.title}: backward needs a forward before it, with the batch that dout belongs to")
         self.check_gradient(dout)
         return self.cache
 
     # -- settings ----------------------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again, as JSON can hold them."""
-        config: dict[str, Any] = {"name": self.name}
-        if self.implementation is not None:
-            config["implementation"] = self.implementation
-        return config
+        """Return the arguments that make this layer again, as JSON can hold them: those of the constructor's signature.
+
+        An argument is stored in the attribute of the same name; a class that stores one otherwise adds it here.
+        """
+        config = config_of(self, _as_json)
+        config["name"] = self.name
+        config.pop("implementation", None)
+        return config if self.implementation is None else {**config, "implementation": self.implementation}
+
+
+def _as_json(name: str, value: Any) -> Any:
+    """Return the name of an activation or of an initializer, and any other argument as it is."""
+    if name == "activation" and isinstance(value, Layer):
+        return value.get_config()["activation"]
+    return initializers.config_name(value) if name.endswith("_initializer") else value
 
 
 def set_weights(params: Mapping[str, np.ndarray], weights: Sequence[np.ndarray]) -> None:
     """Copy weights into these parameters, in order; when one does not fit, none is copied."""
     if len(weights) != len(params):
         raise ValueError(
-            f"expected {len(params)} arrays ({', '.join(params)}), got {len(weights)}; get_weights() shows their order"
+            f"set_weights: expected {len(params)} arrays ({', '.join(params)}), got {len(weights)}. get_weights() shows their order"
         )
     values = [np.asarray(value) for value in weights]
     for (name, p), value in zip(params.items(), values, strict=True):
         if value.shape != p.shape:
-            raise ValueError(f"{name} has shape {p.shape}; got {value.shape}. get_weights() shows the layout")
+            raise ValueError(
+                f"set_weights: expected {name} of shape {p.shape}, got {value.shape}. get_weights() shows the layout"
+            )
         if value.dtype.kind not in "fiub":
-            raise ValueError(f"{name} takes real numbers; got {value.dtype}")
+            raise ValueError(f"set_weights: expected {name} to hold real numbers, got {value.dtype}")
     for p, value in zip(params.values(), values, strict=True):
         p[...] = value

@@ -1,13 +1,34 @@
 """Convolution: one small kernel looks at every place of the image.
 
-"Convolution" here is what all such networks compute, the cross-correlation: the kernel is not turned round.
+"Convolution" here is what all such networks compute, the cross-correlation: the kernel is not flipped.
 
-    out[n, oh, ow, f] = b[f] + Σ_i Σ_j Σ_c  x[n, oh·SH + i - top, ow·SW + j - left, c] · w[i, j, c, f]
+    out[n, oh, ow, f] = b[f] + Σ_i Σ_j Σ_c  x[n, oh·SH + i - top, ow·SW + j - left, c] · w[i, j, c, f]           (1)
 
-Cells outside the image count as 0. Lay each window of the image out as a row (`im2col`, with its picture in
-kernels/im2col.py) and the threefold sum is one matrix product, forward and backward:
+Pixels outside the image count as 0. Number the windows by r = (n, oh, ow) and the cells of a window by q = (i, j, c), and
+lay each window out as a row of a matrix, cols[r, q] (`im2col`, with its picture in kernels/im2col.py). The threefold sum
+is then one matrix product:
+
+    out[r, f] = b[f] + Σ_q cols[r, q] · w[q, f]                                                                  (2)
 
     cols (N·OH·OW, KH·KW·C)  @  w (KH·KW·C, F)  +  b (F,)  =  out (N·OH·OW, F)
+
+Backward receives dout[r, f] = ∂L/∂out[r, f], and each number that out was made of gets da = Σ_r Σ_f dout[r, f] · ∂out[r, f]/∂a.
+With δ_kl = 1 where k = l, and 0 elsewhere, (2) gives
+
+    ∂out[r, f]/∂b[g]       = δ_fg                  db[g]       = Σ_r dout[r, g]                    = dout.sum(axis=0)[g]
+    ∂out[r, f]/∂w[q, g]    = cols[r, q] · δ_fg     dw[q, g]    = Σ_r cols[r, q] · dout[r, g]       = (colsᵀ @ dout)[q, g]
+    ∂out[r, f]/∂cols[s, q] = δ_rs · w[q, f]        dcols[s, q] = Σ_f dout[s, f] · w[q, f]          = (dout @ wᵀ)[s, q]
+
+A pixel is copied into every window that covers it, so its gradient is the sum over its copies. (h, w) is cell (i, j) of the
+window at (oh, ow) where h = oh·SH + i - top and w = ow·SW + j - left:
+
+    dx[n, h, w, c] = Σ_{oh, i : oh·SH + i - top = h}  Σ_{ow, j : ow·SW + j - left = w}  dcols[(n, oh, ow), (i, j, c)]
+                   = col2im(dcols)[n, h, w, c]
+
+At stride 1, oh = h + top - i: i grows as oh falls. That is the "flipped kernel" of the textbooks; here it hides in col2im.
+
+Backward computes `cols` a second time and does not keep it: it holds every pixel KH·KW times. For the second convolution of
+net_1 on 128 MNIST images, x is 13 MB and cols 116 MB, and computing cols takes {share} of backward's time.
 
 Source: LeCun, Bottou, Bengio & Haffner, *Gradient-based learning applied to document recognition* (1998), section II;
 Chellapilla, Puri & Simard (2006), section 2, for the columns.
@@ -21,32 +42,46 @@ from typing import Any
 import numpy as np
 
 from scratchnet import initializers, reference
-from scratchnet.initializers import config_name, initialize
+from scratchnet.initializers import initialize
 from scratchnet.kernels import conv2d as fused
 from scratchnet.kernels.im2col import col2im, im2col
-from scratchnet.layers.activations import activation_layer
-from scratchnet.layers.base import Layer, Shape, pair
-from scratchnet.padding import Pads, check_window, window_output_shape, window_pads
+from scratchnet.layers.activations import activation_layer, relu_backward, relu_forward
+from scratchnet.layers.base import Shape, pair
+from scratchnet.layers.window import WindowLayer
+from scratchnet.padding import Pads, window_output_shape
 
 
-def conv2d_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: tuple[int, int], pads: Pads) -> np.ndarray:
-    """Multiply every window with every filter: (N, H, W, C), (KH, KW, C, F), (F,) or None -> (N, OH, OW, F)."""
+def conv2d_forward(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: tuple[int, int], pads: Pads, *, relu: bool = False
+) -> np.ndarray:
+    """Multiply every window with every filter: (N, H, W, C), (KH, KW, C, F), (F,) or None -> (N, OH, OW, F).
+
+    With `relu` the ReLU after the convolution is computed too.
+    """
     N, F = x.shape[0], w.shape[-1]
     cols = im2col(x, w.shape[:2], strides, pads)                # (N, H, W, C) -> (N·OH·OW, KH·KW·C)
     out = cols @ w.reshape(-1, F)                               # (N·OH·OW, KH·KW·C) @ (KH·KW·C, F) -> (N·OH·OW, F)
     if b is not None:
         out = out + b
+    if relu:
+        out = relu_forward(out)
     return out.reshape(N, *window_output_shape(x.shape, w.shape[:2], strides, pads), F)
 
 
 def conv2d_backward(
-    dout: np.ndarray, x: np.ndarray, w: np.ndarray, strides: tuple[int, int], pads: Pads, need_dx: bool = True
+    dout: np.ndarray,
+    x: np.ndarray,
+    w: np.ndarray,
+    strides: tuple[int, int],
+    pads: Pads,
+    need_dx: bool = True,
+    *,
+    relu_x: bool = False,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Give dx, dw, db: of out = cols @ w + b, the product rule and the sum over all that used a number.
+    """Return dx, dw and db; the module's page derives each line.
 
-    w met every row of cols: dw = colsᵀ @ dout sums over the N·OH·OW windows. Each row of cols met all of w:
-    dcols = dout @ wᵀ sums over the filters, and `col2im` adds up the windows that a pixel stood in. b was added to
-    every row: db sums the rows.
+    dw sums over the windows that used a weight, dcols over the filters that used a pixel's copy, db over all outputs of a
+    filter. With `relu_x`, x is the output of a ReLU, whose backward is computed too. Without `need_dx`, dx is None.
     """
     F = w.shape[-1]
     cols = im2col(x, w.shape[:2], strides, pads)                # as in forward
@@ -57,10 +92,12 @@ def conv2d_backward(
     if need_dx:
         dcols = dout @ w.reshape(-1, F).T                       # (N·OH·OW, F) @ (F, KH·KW·C) -> (N·OH·OW, KH·KW·C)
         dx = col2im(dcols, x.shape, w.shape[:2], strides, pads) # -> (N, H, W, C)
+        if relu_x:
+            dx = relu_backward(dx, x)
     return dx, dw, db
 
 
-class Conv2D(Layer):
+class Conv2D(WindowLayer):
     """A convolution over images.
 
     Parameters
@@ -74,7 +111,7 @@ class Conv2D(Layer):
     padding : {"valid", "same"}
         "valid" stays inside the image; "same" pads with 0 so that the output has ceil(H / stride) rows.
     activation : {"relu", "softmax", "linear"}, optional
-        Adds an `Activation` layer behind this one in the graph.
+        Adds an `Activation` layer after this one in the graph.
     use_bias : bool
     kernel_initializer, bias_initializer : str or callable
         See `scratchnet.initializers`.
@@ -95,12 +132,15 @@ class Conv2D(Layer):
     {'kernel': (3, 3, 2, 4), 'bias': (4,)}
     """
 
-    tellings = {
+    # `build` chooses one pair, "fused" by default, and forward and backward below call it. To run exactly the two functions
+    # above: Conv2D(..., implementation="im2col"), or Model(..., implementation="im2col") for a whole network.
+    implementations = {
         "loops": (reference.conv2d_forward, reference.conv2d_backward),
         "im2col": (conv2d_forward, conv2d_backward),
         "direct": (fused.direct_forward, fused.direct_backward),
         "fused": (fused.conv2d_forward, fused.conv2d_backward),
     }
+    joins_relu = True
 
     def __init__(
         self,
@@ -116,57 +156,37 @@ class Conv2D(Layer):
         implementation: str | None = None,
         name: str | None = None,
     ):
-        super().__init__(name=name, implementation=implementation)
         if not isinstance(filters, (int, np.integer)) or filters < 1:
-            raise ValueError(f"filters is the number of maps, an integer of at least 1; got {filters!r}")
+            raise ValueError(f"Conv2D: expected filters to be an integer of at least 1, got {filters!r}. It is the number of maps")
         self.filters = int(filters)
         self.kernel_size = pair("kernel_size", kernel_size)
-        self.strides = pair("strides", strides)
-        self.padding = padding
+        super().__init__(self.kernel_size, pair("strides", strides), padding, implementation=implementation, name=name)
         self.activation = activation_layer(activation)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
-        check_window(self.kernel_size, self.padding)
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
-        """(H, W, C) -> (OH, OW, F)."""
+        """Return (OH, OW, F) for (H, W, C)."""
         (shape,) = input_shapes
-        check_window(self.kernel_size, self.padding, shape)
-        pads = window_pads(self.padding, shape[:2], self.kernel_size, self.strides)
-        return (*window_output_shape(shape, self.kernel_size, self.strides, pads), self.filters)
+        return (*self.output_size(shape), self.filters)
 
     def make_params(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Make the kernel (KH, KW, C, F) and the bias (F,)."""
-        self.pads = window_pads(self.padding, self.input_shape[:2], self.kernel_size, self.strides)
+        """Return the kernel (KH, KW, C, F) and the bias (F,)."""
         params = {"kernel": initialize(self.kernel_initializer, (*self.kernel_size, self.input_shape[2], self.filters), rng)}
         if self.use_bias:
             params["bias"] = initialize(self.bias_initializer, (self.filters,), rng)
         return params
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """(N, H, W, C) -> (N, OH, OW, F)."""
+    def forward(self, x: np.ndarray, **joined: bool) -> np.ndarray:
+        """(N, H, W, C) -> (N, OH, OW, F). `relu=True`, from plan.py, also computes the ReLU after this layer."""
         self.check_input(x)
         self.cache = (x,)
-        return self.forward_function(x, self.params["kernel"], self.params.get("bias"), self.strides, self.pads)
+        return self.forward_function(x, self.params["kernel"], self.params.get("bias"), self.strides, self.pads, **joined)
 
-    def backward(self, dout: np.ndarray, need_dx: bool = True) -> np.ndarray | None:
-        """(N, OH, OW, F) -> (N, H, W, C); fills `grads`."""
+    def backward(self, dout: np.ndarray, need_dx: bool = True, **joined: bool) -> np.ndarray | None:
+        """(N, OH, OW, F) -> (N, H, W, C); fills `grads`. `relu_x=True`, from plan.py: also for the ReLU that x comes from."""
         (x,) = self.cached(dout)
-        dx, dw, db = self.backward_function(dout, x, self.params["kernel"], self.strides, self.pads, need_dx)
-        self.grads = {"kernel": dw, "bias": db} if self.use_bias else {"kernel": dw}
+        dx, dw, db = self.backward_function(dout, x, self.params["kernel"], self.strides, self.pads, need_dx, **joined)
+        self.grads = dict(zip(self.params, (dw, db), strict=False))
         return dx
-
-    def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
-        return {
-            "filters": self.filters,
-            "kernel_size": list(self.kernel_size),
-            "strides": list(self.strides),
-            "padding": self.padding,
-            "activation": self.activation.get_config()["activation"] if self.activation else None,
-            "use_bias": self.use_bias,
-            "kernel_initializer": config_name(self.kernel_initializer),
-            "bias_initializer": config_name(self.bias_initializer),
-            **super().get_config(),
-        }

@@ -1,6 +1,16 @@
 """Dense: every output is a weighted sum of every input.
 
-    out = x @ w + b            (N, D) @ (D, U) + (U,) -> (N, U)
+    out[n, u] = b[u] + Σ_d x[n, d] · w[d, u]                     out = x @ w + b       (N, D) @ (D, U) + (U,) -> (N, U)
+
+Backward receives dout[n, u] = ∂L/∂out[n, u]. A number a that outputs were made of gets da = Σ_n Σ_u dout[n, u] · ∂out[n, u]/∂a;
+with δ_kl = 1 where k = l, and 0 elsewhere,
+
+    ∂out[n, u]/∂x[m, d] = δ_nm · w[d, u]       dx[m, d] = Σ_u dout[m, u] · w[d, u]       = (dout @ wᵀ)[m, d]
+    ∂out[n, u]/∂w[d, v] = x[n, d] · δ_uv       dw[d, v] = Σ_n x[n, d] · dout[n, v]       = (xᵀ @ dout)[d, v]
+    ∂out[n, u]/∂b[v]    = δ_uv                 db[v]    = Σ_n dout[n, v]                 = dout.sum(axis=0)[v]
+
+Each δ removes one of the two sums. The other runs over what used the number: x[m, d] is used by every unit u, w[d, v] and
+b[v] by every image n. The transposes follow from where the summed index stands.
 
 Source: Rumelhart, Hinton & Williams, *Learning representations by back-propagating errors* (1986), equations 1, 6 and 7.
 """
@@ -12,28 +22,30 @@ from typing import Any
 import numpy as np
 
 from scratchnet import initializers, reference
-from scratchnet.initializers import config_name, initialize
+from scratchnet.initializers import initialize
 from scratchnet.kernels import dense as fused
-from scratchnet.layers.activations import activation_layer
+from scratchnet.layers.activations import activation_layer, relu_backward, relu_forward
 from scratchnet.layers.base import Layer, Shape
 
 
-def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
-    """Give x @ w + b: (N, D), (D, U), (U,) or None -> (N, U)."""
-    return x @ w if b is None else x @ w + b        # (N, D) @ (D, U) -> (N, U)
+def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: bool = False) -> np.ndarray:
+    """Return x @ w + b: (N, D), (D, U), (U,) or None -> (N, U). With `relu` the ReLU after the layer is computed too."""
+    out = x @ w if b is None else x @ w + b         # (N, D) @ (D, U) -> (N, U)
+    return relu_forward(out) if relu else out
 
 
 def dense_backward(
-    dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True
+    dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True, *, relu_x: bool = False
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Give dx, dw, db: in out[n, u] = Σ_d x[n, d] w[d, u] + b[u] each factor's gradient is dout times the other.
+    """Return dx, dw and db; the module's page derives each line.
 
-    Summed over the units u that used x[n, d]: dx = dout @ wᵀ. Over the images n that used w[d, u]: dw = xᵀ @ dout.
-    And b[u] was used by every image: db = Σ_n dout[n].
+    With `relu_x`, x is the output of a ReLU, whose backward is computed too. Without `need_dx`, dx is None.
     """
     dx = dout @ w.T if need_dx else None            # (N, U) @ (U, D) -> (N, D)
     dw = x.T @ dout                                 # (D, N) @ (N, U) -> (D, U)
     db = dout.sum(axis=0)                           # (N, U) -> (U,)
+    if dx is not None and relu_x:
+        dx = relu_backward(dx, x)
     return dx, dw, db
 
 
@@ -45,7 +57,7 @@ class Dense(Layer):
     units : int
         Number U of outputs.
     activation : {"relu", "softmax", "linear"}, optional
-        Adds an `Activation` layer behind this one in the graph.
+        Adds an `Activation` layer after this one in the graph.
     use_bias : bool
     kernel_initializer, bias_initializer : str or callable
         See `scratchnet.initializers`.
@@ -65,11 +77,14 @@ class Dense(Layer):
     array([[11.5, 14. ]], dtype=float32)
     """
 
-    tellings = {
+    # `build` chooses one pair, "fused" by default, and forward and backward below call it. To run exactly the two functions
+    # above: Dense(..., implementation="im2col").
+    implementations = {
         "loops": (reference.dense_forward, reference.dense_backward),
         "im2col": (dense_forward, dense_backward),
         "fused": (fused.dense_forward, fused.dense_backward),
     }
+    joins_relu = True
 
     def __init__(
         self,
@@ -84,7 +99,7 @@ class Dense(Layer):
     ):
         super().__init__(name=name, implementation=implementation)
         if not isinstance(units, (int, np.integer)) or units < 1:
-            raise ValueError(f"units is the number of outputs, an integer of at least 1; got {units!r}")
+            raise ValueError(f"Dense: expected units to be an integer of at least 1, got {units!r}. It is the number of outputs")
         self.units = int(units)
         self.activation = activation_layer(activation)
         self.use_bias = bool(use_bias)
@@ -92,39 +107,28 @@ class Dense(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
-        """(D,) -> (U,)."""
+        """Return (U,) for (D,)."""
         (shape,) = input_shapes
         if len(shape) != 1:
-            raise ValueError(f"Dense takes one row of numbers for each sample, of shape (D,); got {shape}. Put Flatten() before it")
+            raise ValueError(f"Dense: expected one row of numbers a sample, of shape (D,), got {shape}. Put Flatten() before it")
         return (self.units,)
 
     def make_params(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Make the kernel (D, U) and the bias (U,)."""
+        """Return the kernel (D, U) and the bias (U,)."""
         params = {"kernel": initialize(self.kernel_initializer, (*self.input_shape, self.units), rng)}
         if self.use_bias:
             params["bias"] = initialize(self.bias_initializer, (self.units,), rng)
         return params
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """(N, D) -> (N, U)."""
+    def forward(self, x: np.ndarray, **joined: bool) -> np.ndarray:
+        """(N, D) -> (N, U). `relu=True`, from plan.py, also computes the ReLU after this layer."""
         self.check_input(x)
         self.cache = (x,)
-        return self.forward_function(x, self.params["kernel"], self.params.get("bias"))
+        return self.forward_function(x, self.params["kernel"], self.params.get("bias"), **joined)
 
-    def backward(self, dout: np.ndarray, need_dx: bool = True) -> np.ndarray | None:
-        """(N, U) -> (N, D); fills `grads`."""
+    def backward(self, dout: np.ndarray, need_dx: bool = True, **joined: bool) -> np.ndarray | None:
+        """(N, U) -> (N, D); fills `grads`. `relu_x=True`, from plan.py: also for the ReLU that x comes from."""
         (x,) = self.cached(dout)
-        dx, dw, db = self.backward_function(dout, x, self.params["kernel"], need_dx)
-        self.grads = {"kernel": dw, "bias": db} if self.use_bias else {"kernel": dw}
+        dx, dw, db = self.backward_function(dout, x, self.params["kernel"], need_dx, **joined)
+        self.grads = dict(zip(self.params, (dw, db), strict=False))
         return dx
-
-    def get_config(self) -> dict[str, Any]:
-        """Give the arguments that make this layer again."""
-        return {
-            "units": self.units,
-            "activation": self.activation.get_config()["activation"] if self.activation else None,
-            "use_bias": self.use_bias,
-            "kernel_initializer": config_name(self.kernel_initializer),
-            "bias_initializer": config_name(self.bias_initializer),
-            **super().get_config(),
-        }

@@ -1,6 +1,7 @@
 """Flatten: an image becomes one row of numbers, in the order of its memory (row, column, channel).
 
-Nothing is computed, so nothing but the shape has to find its way back: dx[n, h, w, c] = dout[n, (h·W + w)·C + c].
+Nothing is computed, out[n, (h·W + w)·C + c] = x[n, h, w, c], so backward only restores the shape:
+dx[n, h, w, c] = dout[n, (h·W + w)·C + c].
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from scratchnet.layers.base import Layer, Shape
 
 
 def flatten_forward(x: np.ndarray) -> np.ndarray:
-    """(N, H, W, C) -> (N, H·W·C), the same numbers in the same memory."""
+    """Return the same numbers in the same memory: (N, H, W, C) -> (N, H·W·C)."""
     return x.reshape(len(x), prod(x.shape[1:]))
 
 
 def flatten_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
-    """Give dout in the shape of x, since out is x in another: (N, H·W·C) -> (N, H, W, C)."""
+    """Return dout in the shape of x: (N, H·W·C) -> (N, H, W, C)."""
     return dout.reshape(x_shape)
 
 
 class Flatten(Layer):
-    """Lay each sample out as one row.
+    """Return each sample as one row.
 
     Parameters
     ----------
@@ -36,7 +37,8 @@ class Flatten(Layer):
     array([[0., 1., 2., 3., 4., 5.]], dtype=float32)
     """
 
-    tellings = {
+    selects = True
+    implementations = {
         "loops": (reference.flatten_forward, reference.flatten_backward),
         "im2col": (flatten_forward, flatten_backward),
         "fused": (flatten_forward, flatten_backward),
@@ -46,7 +48,7 @@ class Flatten(Layer):
         super().__init__(name=name)
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
-        """(H, W, C) -> (H·W·C,)."""
+        """Return (H·W·C,) for (H, W, C)."""
         return (prod(input_shapes[0]),)
 
     def forward(self, x: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from tellings import each_dtype
 from scratchnet.optimizers import Adagrad, Adam
 
 pytestmark = needs_onnx
-each_telling = pytest.mark.parametrize("in_one_pass", [False, True], ids=["rule", "kernel"])
+each_implementation = pytest.mark.parametrize("implementation", ["numpy", "fused"])
 
 def unpack(case, dtype, states):
     """R, T, all parameters, all gradients, then each state of all -> R, and for each parameter [x, g with decay, *states]."""
@@ -38,24 +38,24 @@ def assert_close(results, published, tolerance):
 # -- Adam -------------------------------------------------------------------------------------------------------------
 
 
-def adam_step(case, dtype, in_one_pass, corrected):
+def adam_step(case, dtype, implementation, corrected):
     rate, groups = unpack(case, dtype, states=2)
     beta_1, beta_2 = case.attributes["alpha"], case.attributes["beta"]
     if not corrected:
         rate *= (1 - beta_1) / np.sqrt(1 - beta_2)
     optimizer = Adam(rate, beta_1, beta_2, epsilon=case.attributes["epsilon"])
-    optimizer.in_one_pass = in_one_pass
+    optimizer.implementation = implementation
     optimizer.state = [[v, h] for _, _, v, h in groups]
     optimizer.update([x for x, *_ in groups], [g for _, g, *_ in groups])
     return [[x, v, h] for x, _, v, h in groups]
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @pytest.mark.parametrize("name", LISTED["Adam"])
-def test_adam_gives_the_published_step_when_its_bias_correction_is_taken_out(name, dtype, in_one_pass):
+def test_adam_gives_the_published_step_when_its_bias_correction_is_taken_out(name, dtype, implementation):
     case = cases()[name]
-    assert_close(adam_step(case, dtype, in_one_pass, corrected=False), case.outputs, 5e-7)      # those are float32 numbers
+    assert_close(adam_step(case, dtype, implementation, corrected=False), case.outputs, 5e-7)      # those are float32 numbers
 
 
 @pytest.mark.parametrize("name", LISTED["Adam"])
@@ -65,16 +65,16 @@ def test_the_published_adam_step_is_not_our_first_one(name):
         assert np.abs(x - published).min() > 0.1
 
 
-@each_telling
+@each_implementation
 @each_dtype
-def test_adam_follows_the_generators_formula_with_bias_correction_for_many_steps(dtype, in_one_pass):
+def test_adam_follows_the_generators_formula_with_bias_correction_for_many_steps(dtype, implementation):
     from onnx.backend.test.case.node.adam import apply_adam
 
     rng = np.random.default_rng(3)
     x = rng.standard_normal(37).astype(dtype)
     expected, v, h = x.astype("float64"), np.zeros(37), np.zeros(37)
     optimizer = Adam(learning_rate=0.02, epsilon=1e-3)              # large, so that its place is seen
-    optimizer.in_one_pass = in_one_pass
+    optimizer.implementation = implementation
     for t in range(1, 21):
         g = rng.standard_normal(37).astype(dtype)
         optimizer.update([x], [g])
@@ -85,10 +85,10 @@ def test_adam_follows_the_generators_formula_with_bias_correction_for_many_steps
 # -- Adagrad ----------------------------------------------------------------------------------------------------------
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @pytest.mark.parametrize("name", LISTED["Adagrad"])
-def test_adagrad_gives_the_published_step_when_its_epsilon_is_moved_into_the_root(name, dtype, in_one_pass):
+def test_adagrad_gives_the_published_step_when_its_epsilon_is_moved_into_the_root(name, dtype, implementation):
     case = cases()[name]
     rate, groups = unpack(case, dtype, states=1)
     for x, g, h in groups:
@@ -96,23 +96,23 @@ def test_adagrad_gives_the_published_step_when_its_epsilon_is_moved_into_the_roo
             root = np.sqrt(float(h[i] + g[i] ** 2))
             moved = (root + case.attributes["epsilon"]) ** 2 - root**2
             optimizer = Adagrad(rate, epsilon=moved)
-            optimizer.in_one_pass = in_one_pass
+            optimizer.implementation = implementation
             optimizer.state = [[h[i : i + 1]]]
             optimizer.update([x[i : i + 1]], [g[i : i + 1]])
     # With ε where ours stands x would be off by 2.5e-7, which float64 can tell.
     assert_close([[x, h] for x, _, h in groups], case.outputs, {"float32": 5e-7, "float64": 1e-7}[dtype])
 
 
-@each_telling
+@each_implementation
 @each_dtype
-def test_adagrad_follows_the_generators_formula_for_many_steps_when_there_is_no_epsilon_to_place(dtype, in_one_pass):
+def test_adagrad_follows_the_generators_formula_for_many_steps_when_there_is_no_epsilon_to_place(dtype, implementation):
     from onnx.backend.test.case.node.adagrad import apply_adagrad
 
     rng = np.random.default_rng(4)
     x = rng.standard_normal(37).astype(dtype)
     expected, h = x.astype("float64"), np.full(37, 0.1)
     optimizer = Adagrad(learning_rate=0.3, initial_accumulator_value=0.1, epsilon=0.0)
-    optimizer.in_one_pass = in_one_pass
+    optimizer.implementation = implementation
     for t in range(20):
         g = rng.standard_normal(37).astype(dtype)
         optimizer.update([x], [g])

@@ -1,0 +1,86 @@
+"""The settings of a layer, a loss or an optimizer: the arguments that make it again, as JSON can hold them.
+
+They come from the signature of the class's constructor: an argument is stored in the attribute of the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import Parameter, signature
+from typing import Any
+
+import numpy as np
+
+
+def arguments_of(kind: type) -> list[str]:
+    """Return the names of the constructor's arguments, without `*args` and `**kwargs`."""
+    collecting = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    return [p.name for p in signature(kind).parameters.values() if p.kind not in collecting]
+
+
+def config_of(thing: Any, as_json: Callable[[str, Any], Any] = lambda name, value: value) -> dict[str, Any]:
+    """Return the constructor's arguments by name; those whose attribute is missing or is nothing that JSON holds are left out.
+
+    Parameters
+    ----------
+    thing : object
+    as_json : callable
+        Converts (name, value) before it is stored.
+
+    Examples
+    --------
+    >>> class Scale:
+    ...     def __init__(self, factor, axes=(0, 1)):
+    ...         self.factor, self.axes = factor, axes
+    >>> config_of(Scale(np.float64(0.5)))
+    {'factor': 0.5, 'axes': [0, 1]}
+    """
+    config = {}
+    for name in arguments_of(type(thing)):
+        value = as_json(name, getattr(thing, name, Parameter.empty))
+        value = value.item() if isinstance(value, np.generic) else value
+        if _is_json(value):
+            config[name] = list(value) if isinstance(value, tuple) else value
+    return config
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_json, value))
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def full_config(thing: Any) -> dict[str, Any]:
+    """Return `thing.get_config()`, once it is certain that the object can be made again from it.
+
+    Raises
+    ------
+    ValueError
+        When an argument is missing from it, or it holds something that the constructor does not take.
+    """
+    config, kind = thing.get_config(), type(thing)
+    arguments = arguments_of(kind)
+    lacking = [name for name in arguments if name not in config and name not in ("name", "implementation")]
+    if lacking:
+        more = ", ".join(f"{name!r}: self.{name}" for name in lacking)
+        raise ValueError(
+            f"{kind.__name__} takes {', '.join(lacking)}, which get_config() does not return, so it could not be made again."
+            f" Store each argument under its own name, or define get_config(self): return {{**super().get_config(), {more}}}"
+        )
+    collects = any(p.kind is p.VAR_KEYWORD for p in signature(kind).parameters.values())
+    unknown = [name for name in config if name not in arguments]
+    if unknown and not collects:
+        raise ValueError(
+            f"{kind.__name__}.get_config() returns {', '.join(unknown)}, which its constructor does not take, so it could not be"
+            f" made again. def __init__(self, ..., {unknown[0]}=None) takes it; a layer passes its name on with"
+            " super().__init__(name=name)"
+        )
+    made_again = kind(**config).get_config()
+    changed = [name for name in config if made_again.get(name) != config[name]]
+    if changed:
+        name = changed[0]
+        raise ValueError(
+            f"{kind.__name__}: expected self.{name} to be the argument {name!r}; made again with {name}={config[name]!r} it has"
+            f" {made_again.get(name)!r}. Store the argument itself under that name, and what is computed from it under another"
+        )
+    return config

@@ -1,0 +1,42 @@
+"""What convolution and pooling share: a window that moves over the image. The arithmetic is in padding.py."""
+
+from __future__ import annotations
+
+from scratchnet.layers.base import Layer, Pair, Shape
+from scratchnet.padding import Pads, check_window, window_output_shape, window_pads
+
+
+class WindowLayer(Layer):
+    """The base of layers whose window moves over images.
+
+    Parameters
+    ----------
+    window : (int, int)
+        Its height and width, KH and KW.
+    strides : (int, int)
+        Pixels from one window to the next, SH and SW.
+    padding : {"valid", "same"}
+    implementation, name
+        As for every `Layer`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown padding.
+    """
+
+    def __init__(self, window: Pair, strides: Pair, padding: str, *, implementation: str | None, name: str | None):
+        super().__init__(name=name, implementation=implementation)
+        check_window(window, padding)
+        self.window, self.strides, self.padding = window, strides, padding
+
+    @property
+    def pads(self) -> Pads:
+        """Cells of padding ((top, bottom), (left, right)) around the images that the layer was built for."""
+        return window_pads(self.padding, self.input_shape[:2], self.window, self.strides)
+
+    def output_size(self, input_shape: Shape) -> Pair:
+        """Return (OH, OW) for images of (H, W, C)."""
+        check_window(self.window, self.padding, input_shape)
+        pads = window_pads(self.padding, input_shape[:2], self.window, self.strides)
+        return window_output_shape(input_shape, self.window, self.strides, pads)
