@@ -26,7 +26,7 @@ def check_images(x: np.ndarray, expected: tuple[int, ...], name: str = "x", what
         fix = f". Make them with {name} = normalize_images({name})" if x.dtype.kind in "ui" else ""
         raise ValueError(f"{wanted}, got {x.dtype}{fix}")
     if not len(x):
-        raise ValueError(f"{wanted}, got an array without an image")
+        raise ValueError(f"{wanted}, got an empty array. Give at least one image")
     return x
 
 

@@ -99,7 +99,7 @@ said = []
 for _ in range(2):
     p, g = np.ones(8), np.ones(8)
     try:
-        updates.one_pass(updates.sgd, p, g, [np.zeros(8)], 0.5, 0.0, False)
+        updates.sgd_update(p, g, np.zeros(8), 0.5, 0.0, False)
         said.append(p[0])
     except KeyboardInterrupt:
         said.append("interrupted")

@@ -225,7 +225,7 @@ def test_weights_that_are_no_real_numbers_are_refused_before_any_is_copied(bias)
 def test_a_parameter_that_was_put_in_the_place_of_the_layers_own_is_refused_when_it_does_not_fit(kernel):
     layer = Dense(2).build((4,))
     layer.params["kernel"] = kernel  # kernels would read past its end
-    with pytest.raises(ValueError, match=r"params\['kernel'\] is float32 of shape \(4, 2\)"):
+    with pytest.raises(ValueError, match=r"expected params\['kernel'\] to be float32 of shape \(4, 2\)"):
         layer.forward(np.ones((1, 4), "float32"))
 
 
@@ -257,14 +257,60 @@ def test_a_pair_is_one_or_two_whole_numbers_from_one_on(value):
     assert base.pair("strides", np.int64(3)) == (3, 3)
 
 
-def test_a_layer_whose_settings_lack_an_argument_is_refused_before_it_is_saved_without_it():
-    class Scale(Layer):
-        def __init__(self, factor, *, name=None):
-            super().__init__(name=name)
-            self.factor = factor
+class Scale(Layer):
+    def __init__(self, factor, *, name=None):
+        super().__init__(name=name)
+        self.factor = factor
 
-    with pytest.raises(ValueError, match=r"Scale takes factor, (?s:.*)'factor': self\.factor"):
-        full_config(Scale(2.0))
+
+class ScaleUnderAnotherName(Layer):
+    def __init__(self, factor, *, name=None):
+        super().__init__(name=name)
+        self.slope = factor
+
+
+class ScaleByAThird(Layer):
+    def __init__(self, factor=1.0, *, name=None):
+        super().__init__(name=name)
+        self.factor = factor / 3
+
+
+def test_the_settings_of_a_layer_are_the_arguments_that_it_stores_under_their_names():
+    assert full_config(Scale(2.0, name="s")) == {"factor": 2.0, "name": "s"}
+
+
+def test_a_layer_whose_settings_lack_an_argument_is_refused_before_it_is_saved_without_it():
+    with pytest.raises(ValueError, match=r"ScaleUnderAnotherName takes factor, (?s:.*)'factor': self\.factor"):
+        full_config(ScaleUnderAnotherName(2.0))
+
+
+def test_a_layer_that_stores_another_number_under_an_arguments_name_is_refused_and_not_saved_with_it():
+    with pytest.raises(ValueError, match=r"ScaleByAThird: expected self\.factor to be the argument 'factor'"):
+        full_config(ScaleByAThird(2.0))
+
+
+def test_the_old_names_of_a_layer_still_work_with_one_warning_each():
+    pair = (np.copy, np.copy)
+    with pytest.warns(FutureWarning, match="Old.tellings is now called implementations") as caught:
+
+        class Old(Layer):
+            tellings = {"fused": pair}
+
+    assert len(caught) == 1
+    assert Old.implementations == {"fused": pair}
+    assert Old().build((3,)).forward_function is np.copy
+    with pytest.warns(FutureWarning, match="kinks is now called branch_pattern") as caught:
+
+        class Bent(Layer):
+            def kinks(self):
+                return ["mine"]
+
+    assert len(caught) == 1
+    assert Bent().branch_pattern() == ["mine"]
+    with pytest.warns(FutureWarning, match="Conv2D.tellings"):
+        assert Conv2D.tellings is Conv2D.implementations
+    with pytest.warns(FutureWarning, match="Bent.kinks"):
+        assert Bent().kinks() == ["mine"]
 
 
 def test_a_layer_of_several_inputs_knows_all_their_shapes_and_calls_the_first_its_own():

@@ -457,7 +457,7 @@ def test_lists_of_inputs_or_outputs_are_refused_and_told_that_a_model_has_one_of
     x = Input(shape=(3,))
     y = Dense(2)(x)
     for inputs, outputs, which in (([x], y, "inputs"), (x, [y], "outputs")):
-        with pytest.raises(TypeError, match=rf"{which} .*list; a model has one of each"):
+        with pytest.raises(TypeError, match=rf"{which}: .*list; a model has one of each"):
             Model(inputs, outputs)
 
 

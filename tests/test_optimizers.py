@@ -417,7 +417,7 @@ UNMOVABLE = [np.ones(2, int), np.ones(2, "float16"), np.ones(2, ">f8"), np.broad
 @pytest.mark.parametrize("make", [SGD, Adam])
 def test_a_parameter_that_cannot_be_moved_in_place_is_refused(make, p):
     optimizer = make()
-    with pytest.raises(ValueError, match="writeable array of float32 or float64"):
+    with pytest.raises(ValueError, match="writeable arrays of float32 or float64"):
         optimizer.update([p], [np.ones(2)])
     assert optimizer.iterations == 0
 
@@ -425,9 +425,9 @@ def test_a_parameter_that_cannot_be_moved_in_place_is_refused(make, p):
 @pytest.mark.parametrize("value", [-1, np.nan, np.inf, "1e-7"])
 def test_numbers_of_an_optimizer_are_finite_and_not_negative(value):
     for make in (Adam, Adadelta, Adagrad):
-        with pytest.raises(ValueError, match="epsilon is a finite number"):
+        with pytest.raises(ValueError, match="epsilon: expected a finite number"):
             make(epsilon=value)
-    with pytest.raises(ValueError, match="initial_accumulator_value is a finite number"):
+    with pytest.raises(ValueError, match="initial_accumulator_value: expected a finite number"):
         Adagrad(initial_accumulator_value=value)
 
 

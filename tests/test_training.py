@@ -564,7 +564,7 @@ def test_an_optimizer_that_moves_another_model_is_refused():
     optimizer, first = Adam(), compiled()
     first.compile(optimizer)
     first.compile(optimizer)  # again the same model
-    with pytest.raises(ValueError, match="make one for each model"):
+    with pytest.raises(ValueError, match="Make one for each model"):
         compiled().compile(optimizer)
     del first
     compiled().compile(optimizer)  # nobody has it, and it has moved nothing
