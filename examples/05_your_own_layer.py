@@ -35,8 +35,8 @@ class PReLU(Layer):
         self.grads = {"a": da.sum(axis=tuple(range(x.ndim - 1)))}           # -> (C,)
         return np.where(x > 0, dout, self.params["a"] * dout)
 
-    def kinks(self):
-        """Say which side of the bend each number is on: a difference must not step across it."""
+    def branch_pattern(self):
+        """Return which side of the kink each number is on: a finite difference must not step across it."""
         return [self.cache[0] > 0]
 
 

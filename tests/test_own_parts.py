@@ -5,10 +5,10 @@ import pytest
 
 from scratchnet import Dense, Input, ReLU, Sequential, Softmax, load_model
 from scratchnet.callbacks import Callback, ModelCheckpoint
-from scratchnet.gradcheck import check_layer
+from scratchnet.gradcheck import check_layer, check_loss
 from scratchnet.layers import Layer
-from scratchnet.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
-from scratchnet.optimizers import Optimizer
+from scratchnet.losses import CategoricalCrossentropy, Loss, SparseCategoricalCrossentropy, softmax
+from scratchnet.optimizers import SGD, Optimizer
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((12, 4)).astype("float32")
@@ -237,6 +237,60 @@ def test_a_loss_with_a_formula_of_its_own_is_refused_since_training_would_not_us
 
     with pytest.raises(ValueError, match=r"__call__ would not be called.*one_hot"):
         model_of(loss=Shifted())
+
+
+class Weighted(Loss):
+    """Cross-entropy with a weight for each class, from the definition in probabilities."""
+
+    def __init__(self, class_weights, from_logits=False):
+        super().__init__(from_logits)
+        self.class_weights = class_weights
+
+    def one_hot(self, y, K):
+        return y
+
+    def value_and_gradient(self, logits, y):
+        s, p = y @ np.asarray(self.class_weights), softmax(logits)
+        return float(-(s * np.log((p * y).sum(axis=1))).mean()), ((p - y) * s[:, None] / len(y)).astype(logits.dtype)
+
+
+class ForgetsTheWeight(Weighted):
+    def value_and_gradient(self, logits, y):
+        return super().value_and_gradient(logits, y)[0], (softmax(logits) - y) / len(y)
+
+
+def test_training_calls_a_loss_of_a_user_s_own_for_value_and_gradient(tmp_path):
+    weights = [1.0, 3.0, 0.5]
+    model = model_of(optimizer=SGD(0.1), loss=Weighted(weights))
+    logits = model.forward(X, to=model.logits).astype("float64")
+    expected, _ = Weighted(weights).value_and_gradient(logits, Y)
+    assert model.evaluate(X, Y, verbose=0)[0] == pytest.approx(expected, rel=1e-6)
+    assert model.evaluate(X, Y, verbose=0)[0] == pytest.approx(Weighted(weights)(Y, model.predict(X, verbose=0)), rel=1e-5)
+
+    # With equal weights of 2 it is twice the cross-entropy: half the rate takes the same step.
+    twice, once = model_of(optimizer=SGD(0.05), loss=Weighted([2.0, 2.0, 2.0])), model_of(optimizer=SGD(0.1))
+    for one in (twice, once):
+        one.fit(X, Y, batch_size=5, shuffle=False, verbose=0)
+    for a, b in zip(twice.get_weights(), once.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+    model.save(tmp_path / "model.npz")
+    assert load_model(tmp_path / "model.npz", custom_objects={"Weighted": Weighted}).loss.class_weights == weights
+
+
+def test_the_checker_checks_the_gradient_of_a_loss_of_a_user_s_own():
+    assert check_loss(Weighted([1.0, 3.0, 0.5, 2.0])).passed
+    report = check_loss(ForgetsTheWeight([1.0, 3.0, 0.5, 2.0]))
+    assert {row.check for row in report.failures} == {"gradient"}
+
+
+def test_a_loss_without_a_gradient_says_which_method_it_needs():
+    class Half(Loss):
+        def one_hot(self, y, K):
+            return y
+
+    with pytest.raises(NotImplementedError, match=r"Half needs a method value_and_gradient\(self, logits, y\)"):
+        model_of(loss=Half()).fit(X, Y, verbose=0)
 
 
 def test_labels_may_be_truth_values():

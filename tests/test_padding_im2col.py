@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchnet.kernels.im2col import col2im, im2col
+from scratchnet.kernels.im2col import col2im, col2im_numpy, im2col, im2col_numpy
 from scratchnet.padding import check_window, output_size, same_pads
 
 SIZES = [(n, k, s) for n in range(1, 13) for k in range(1, 10) for s in range(1, 6)]
@@ -165,3 +165,26 @@ def test_a_valid_window_may_be_as_large_as_the_image_and_no_larger():
         with pytest.raises(ValueError, match="does not fit"):
             check_window(larger, "valid", (4, 5, 3))
         check_window(larger, "same", (4, 5, 3))
+
+
+@given(windows(), st.sampled_from(["float32", "float64", "complex128"]))
+def test_the_numpy_form_and_the_numba_form_are_equal_bit_for_bit(case, dtype):
+    shape, window, strides, pads, seed = case
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(shape).astype(dtype)
+    cols = im2col_numpy(x, window, strides, pads)
+    np.testing.assert_array_equal(im2col(x, window, strides, pads), cols, strict=True)
+    dcols = rng.standard_normal(cols.shape).astype(dtype)
+    np.testing.assert_array_equal(
+        col2im(dcols, shape, window, strides, pads), col2im_numpy(dcols, shape, window, strides, pads), strict=True
+    )
+
+
+@given(windows())
+def test_the_numpy_form_of_col2im_is_the_transpose_of_its_im2col(case):
+    shape, window, strides, pads, seed = case
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(shape)
+    cols = im2col_numpy(x, window, strides, pads)
+    other = rng.standard_normal(cols.shape)
+    assert np.sum(cols * other) == pytest.approx(np.sum(x * col2im_numpy(other, shape, window, strides, pads)), rel=1e-10, abs=1e-10)
