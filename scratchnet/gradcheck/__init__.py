@@ -1,4 +1,4 @@
-"""Check gradients, your own layers' too.
+"""Gradient checking, for the layers of this library and for your own.
 
     >>> from scratchnet import Conv2D
     >>> from scratchnet.gradcheck import check_layer
@@ -6,15 +6,16 @@
     >>> report.passed
     True
 
-`print(report)` shows a table: for every input and parameter the largest and the median relative error, where the worst
-number is, and the verdict. docs/gradient-checking.md tells what each witness can see, and what not.
+`print(report)` prints a table: for each input and each parameter the largest and the median relative error, the index of the
+largest, and the verdict. docs/gradient-checking.md explains what each check can find, and what it cannot.
 """
 
-from scratchnet.gradcheck.checks import check_function, check_layer, check_loss
-from scratchnet.gradcheck.networks import check_model
+from scratchnet.gradcheck.functions import check_function, check_loss
+from scratchnet.gradcheck.layer import check_layer
+from scratchnet.gradcheck.network import check_model
 from scratchnet.gradcheck.numeric import complex_step_gradient, numerical_gradient
+from scratchnet.gradcheck.optimizers import check_optimizer
 from scratchnet.gradcheck.report import GradientCheckError, Report, Row
-from scratchnet.gradcheck.rules import check_optimizer
 
 __all__ = [
     "GradientCheckError",

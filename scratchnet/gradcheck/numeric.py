@@ -1,26 +1,24 @@
-"""Derivatives from the function alone, and what can go wrong with them.
+"""Derivatives computed from a function alone: central differences and complex steps.
 
-The gradient of L = Σ dout · f(x) with respect to one number of x is, by Taylor's theorem,
+Let L = Σ dout · f(x). By Taylor's theorem, for one number of x,
 
     central difference   (f(x + h) - f(x - h)) / 2h  =  f'(x) + h²/6 · f'''(x) + …
 
-Smaller steps have less of the second term and more rounding, about 1e-16 / h of the values; they meet near
-h = (1e-16)^(1/3). We take h = 1e-5, which leaves errors of some 1e-10 where f''' is of the size of f, and demand 1e-6.
-(`torch.autograd.gradcheck` demands a relative 1e-3 with an absolute 1e-5 at h = 1e-6; `jax.test_util.check_grads` 1e-5 in
-float64 and 2e-3 in float32, along one random direction.) The upstream gradient dout is random: all ones would hide whatever
-cancels in a sum.
+A smaller h makes the error h²/6 · f''' smaller, and makes the rounding error larger: the values of f are rounded to about 1e-16
+of their size, and the difference is divided by 2h. The two errors are equal near h = (1e-16)^(1/3). The checker uses
+h = 1e-5, which leaves an error of about 1e-10 where f''' is of the size of f.
 
-Differences of f are taken number by number before they are summed with dout, so that the many outputs that a number
-does not touch cancel to exactly 0, and their rounding does not drown the few that it does.
+`central_differences` is the whole method, in one loop. It multiplies by dout after the subtraction: an output that does not
+depend on the number then has a difference of exactly 0, and its rounding error does not hide the outputs that do depend on it.
 
     complex step         Im f(x + ih) / h            =  f'(x) - h²/6 · f'''(x) + …
 
-has no difference in it, so h may be 1e-20 and the result is good to the last bits; it needs a smooth f that computes
-with complex numbers.
+A complex step subtracts nothing, so h can be 1e-20, and the result is correct to the last bits. It needs a smooth f that
+computes with complex numbers.
 
-At a kink a difference is no derivative: between x - h and x + h a ReLU has switched or another cell has become the
-largest of its window. `kinks` names the pattern of such choices; a difference counts only when the pattern is the same
-at both ends as in the middle, and is otherwise taken again with half the step.
+At a kink, a difference is not a derivative: between x - h and x + h a ReLU switches, or another cell becomes the largest of its
+window. The argument `kinks` is a function that returns the pattern of such choices. `steady_differences` accepts a difference
+only if the pattern at both ends is the pattern at x, and otherwise halves the step.
 
 Sources: Nocedal & Wright, *Numerical optimization* (2006), section 8.1; Squire & Trapp, *Using complex variables to
 estimate derivatives of real functions* (1998).
@@ -30,21 +28,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from scratchnet.gradcheck.report import Row
-
 STEP = 1e-5
-TOLERANCE = 1e-6  # relative, for central differences in float64
-DIRECTION_TOLERANCE = 1e-5  # along a direction of a whole net: its 100,000 choices allow short steps only, with more rounding
 COMPLEX_STEP = 1e-20
-COMPLEX_TOLERANCE = 1e-12
-HALVINGS = 10  # of the step at a kink, before the difference is given up
-DRAWS = 3  # of another direction, when no step along one is short enough
-SMALLEST = 1e-6  # below which numbers count as rounding, where values are of the size of 1
-SKIPPED_MOST = 0.05  # the share of differences that may be given up; above it the check has not been one
+HALVINGS = 10  # how many steps are tried at a kink, each half of the one before
 
 Kinks = Callable[[], Sequence[np.ndarray]]
 
@@ -56,11 +45,11 @@ class Numeric:
     Attributes
     ----------
     gradient : ndarray
-        NaN where a difference was given up.
+        NaN where no difference was accepted.
     retried, skipped : int
-        Differences taken again with a smaller step, and given up.
+        How many differences crossed a kink and were computed again, and how many were given up.
     rounding : float
-        Along directions: how far rounding alone may have moved a number of `gradient`.
+        For derivatives along directions: the error of a number of `gradient` that rounding alone can cause.
     """
 
     gradient: np.ndarray
@@ -69,41 +58,65 @@ class Numeric:
     rounding: float = 0.0
 
 
+def central_differences(
+    f: Callable[[], np.ndarray], x: np.ndarray, dout: np.ndarray | float, step: float, where: np.ndarray
+) -> np.ndarray:
+    """Return the gradient of Σ dout · f() with respect to `x` where the mask `where` is True, and NaN elsewhere.
+
+    f() reads `x`, which is changed in place, one number at a time, and restored.
+    """
+    gradient = np.full_like(x, np.nan)
+    for index in map(tuple, np.argwhere(where)):
+        value = x[index]
+        h = step * max(1.0, abs(value))
+        x[index] = value + h
+        f_above, x_above = f(), x[index]
+        x[index] = value - h
+        f_below, x_below = f(), x[index]
+        x[index] = value
+        gradient[index] = np.sum(dout * (f_above - f_below)) / (x_above - x_below)  # 2h, as it was rounded
+    return gradient
+
+
 def same_pattern(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> bool:
-    """Say whether two patterns of choices are the same."""
+    """Return whether two patterns of choices are equal."""
     return all(np.array_equal(one, other) for one, other in zip(a, b, strict=True))
 
 
-def numerical_gradient(
-    f: Callable[[], np.ndarray], x: np.ndarray, dout: np.ndarray | float = 1.0, *, step: float = STEP
-) -> np.ndarray:
-    """Give the gradient of Σ dout · f() with respect to `x`, which f reads, by central differences.
+def steady_differences(
+    f: Callable[[], np.ndarray],
+    x: np.ndarray,
+    dout: np.ndarray | float,
+    step: float,
+    kinks: Kinks | None,
+    centre: Sequence[np.ndarray],
+) -> Numeric:
+    """Return the `central_differences` that cross no kink: where one does, the step is halved, up to `HALVINGS` times.
 
-    Parameters
-    ----------
-    f : callable
-        Computes an array, or a number, from `x`; `x` is changed in place for it, and put back.
-    x : ndarray, float64
-    dout : ndarray of the shape of f(), or a number
-    step : float
-        Relative to numbers of x larger than 1.
-
-    Returns
-    -------
-    ndarray shaped as x
-
-    Raises
-    ------
-    ValueError
-        When `x` is not float64: a difference in less precision proves nothing.
-
-    Examples
-    --------
-    >>> x = np.array([1.0, 2.0, 3.0])
-    >>> numerical_gradient(lambda: (x ** 2).sum(), x).round(6)
-    array([2., 4., 6.])
+    `centre` is the pattern of choices at x, which `kinks()` must return at both ends of a difference.
     """
-    return differences(f, x, dout, step=step).gradient
+    steady: list[bool] = []  # for each call of f, whether the choices are those at x
+
+    def watched() -> np.ndarray:
+        out = np.array(f(), copy=True)  # f may return the same array from each call
+        steady.append(kinks is None or same_pattern(kinks(), centre))
+        return out
+
+    result = Numeric(np.full_like(x, np.nan))
+    missing = np.ones(x.shape, bool)
+    for halving in range(HALVINGS):
+        steady.clear()
+        with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN, which `compare` reports
+            slopes = central_differences(watched, x, dout, step / 2**halving, missing)
+        accepted = np.zeros_like(missing)
+        accepted[missing] = np.reshape(steady, (-1, 2)).all(axis=1)  # two calls of f for each number
+        result.gradient[accepted] = slopes[accepted]
+        missing &= ~accepted
+        result.retried += int(missing.sum())
+        if not missing.any():
+            break
+    result.skipped = int(missing.sum())
+    return result
 
 
 def differences(
@@ -114,38 +127,52 @@ def differences(
     step: float = STEP,
     kinks: Kinks | None = None,
 ) -> Numeric:
-    """Do what `numerical_gradient` does, and count kinks: `kinks` gives the pattern of choices of the last call of f."""
+    """Return what `numerical_gradient` returns, and how many differences crossed a kink.
+
+    `kinks()` returns the pattern of choices of the last call of f.
+    """
     if x.dtype != np.float64:
-        raise ValueError(f"finite differences need float64; got {x.dtype}. Convert with x.astype('float64')")
-    result = Numeric(np.empty_like(x))
+        raise ValueError(f"numerical_gradient: expected float64, got {x.dtype}. Convert it with x.astype('float64')")
     f()
-    centre = list(kinks()) if kinks else []
-    for index in np.ndindex(x.shape):
-        kept = x[index]
-        h = step * max(1.0, abs(kept))
-        for _ in range(HALVINGS):
-            x[index] = kept + h
-            above, high = np.array(f(), copy=True), x[index]
-            steady = not kinks or same_pattern(kinks(), centre)
-            x[index] = kept - h
-            below, low = np.array(f(), copy=True), x[index]
-            steady = steady and (not kinks or same_pattern(kinks(), centre))
-            x[index] = kept
-            if steady:
-                with np.errstate(invalid="ignore"):  # infinity less infinity is NaN, which `compare` reports
-                    result.gradient[index] = np.sum(dout * (above - below)) / (high - low)
-                break
-            result.retried += 1
-            h /= 2
-        else:
-            result.gradient[index] = np.nan
-            result.skipped += 1
-    f()
+    result = steady_differences(f, x, dout, step, kinks, list(kinks()) if kinks else [])
+    f()  # what f keeps between calls belongs to x again
     return result
 
 
+def numerical_gradient(
+    f: Callable[[], np.ndarray], x: np.ndarray, dout: np.ndarray | float = 1.0, *, step: float = STEP
+) -> np.ndarray:
+    """Return the gradient of Σ dout · f() with respect to `x`, computed with central differences.
+
+    Parameters
+    ----------
+    f : callable
+        Computes an array, or a number, from `x`. `x` is changed in place between calls, and restored at the end.
+    x : ndarray, float64
+    dout : ndarray of the shape of f(), or a number
+    step : float
+        Multiplied by |x| where that is larger than 1.
+
+    Returns
+    -------
+    ndarray of the shape of x
+
+    Raises
+    ------
+    ValueError
+        If `x` is not float64: a difference in lower precision proves nothing.
+
+    Examples
+    --------
+    >>> x = np.array([1.0, 2.0, 3.0])
+    >>> numerical_gradient(lambda: (x ** 2).sum(), x).round(6)
+    array([2., 4., 6.])
+    """
+    return differences(f, x, dout, step=step).gradient
+
+
 def complex_step_gradient(f: Callable[..., np.ndarray], arrays: Sequence[np.ndarray], k: int, dout: np.ndarray) -> np.ndarray:
-    """Give the gradient of Σ dout · f(*arrays) with respect to arrays[k] from one imaginary step for each of its numbers.
+    """Return the gradient of Σ dout · f(*arrays) with respect to arrays[k], computed with one imaginary step for each number.
 
     Parameters
     ----------
@@ -153,11 +180,11 @@ def complex_step_gradient(f: Callable[..., np.ndarray], arrays: Sequence[np.ndar
         Smooth, and able to compute with complex128.
     arrays : sequence of ndarray, float64
     k : int
-    dout : ndarray of the shape of f's result
+    dout : ndarray of the shape of f(*arrays)
 
     Returns
     -------
-    ndarray shaped as arrays[k]
+    ndarray of the shape of arrays[k]
 
     Examples
     --------
@@ -171,52 +198,3 @@ def complex_step_gradient(f: Callable[..., np.ndarray], arrays: Sequence[np.ndar
         gradient[index] = np.sum(dout * np.imag(f(*inputs))) / COMPLEX_STEP
         inputs[k][index] = arrays[k][index]
     return gradient
-
-
-def relative_errors(a: np.ndarray, b: np.ndarray, smallest: float = SMALLEST) -> np.ndarray:
-    """Give |a - b| / max(|a|, |b|, floor) number by number; NaN in b means "not compared", and gives NaN.
-
-    The floor, a thousandth of the largest |b| and at least `smallest`, keeps the rounding of large numbers from being
-    held against the small ones beside them, and against what should be 0. A NaN in `a` where `b` has a number is an infinite error.
-
-    Examples
-    --------
-    >>> relative_errors(np.array([1.0, 0.0]), np.array([1.1, 0.0])).round(3)
-    array([0.091, 0.   ])
-    """
-    a, b = np.asarray(a), np.asarray(b)
-    known = ~np.isnan(b)
-    floor = max(1e-3 * float(np.abs(b[known]).max(initial=0.0)), smallest, 1e-300)
-    with np.errstate(invalid="ignore"):
-        difference = np.where(a == b, 0.0, np.abs(a - b))  # equal infinities have no difference
-        errors = difference / np.maximum(np.maximum(np.abs(a), np.abs(b)), floor)
-    errors = np.where(np.isnan(errors), np.inf, errors)
-    return np.where(known, errors, np.nan)
-
-
-def compare(
-    witness: str,
-    name: str,
-    got: Any,
-    expected: np.ndarray,
-    tolerance: float,
-    numeric: Numeric | None = None,
-    smallest: float = SMALLEST,
-) -> Row:
-    """Make the report's row for two arrays that should be equal."""
-    got = np.asarray(got)
-    if got.shape != expected.shape:
-        return Row(witness, name, False, note=f"shape {got.shape}, expected {expected.shape}")
-    errors = relative_errors(got, expected, smallest)
-    known = errors[~np.isnan(errors)]
-    retried, skipped = (numeric.retried, numeric.skipped) if numeric else (0, 0)
-    lost = numeric is not None and int((~np.isfinite(expected)).sum()) > skipped  # those given up are NaN too
-    if lost or not known.size or skipped > SKIPPED_MOST * errors.size:
-        note = "forward gives NaN or infinity" if lost else "too few differences are free of kinks"
-        return Row(witness, name, False, compared=known.size, retried=retried, skipped=skipped, note=note)
-    where = np.unravel_index(int(np.nanargmax(errors)), errors.shape)
-    largest = float(errors[where])
-    return Row(
-        witness, name, largest <= tolerance, largest, float(np.median(known)), tuple(map(int, where)),
-        float(got[where]), float(expected[where]), known.size, retried, skipped,
-    )  # fmt: skip

@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+from scratchnet.tables import text_table
 
 
+def _warn_of_witness() -> None:
+    warnings.warn("Row.witness was renamed: use Row.check", FutureWarning, stacklevel=3)
+
+
+def _accept_witness(kind: type[Row]) -> type[Row]:
+    """Let `Row(witness=...)`, the name of older versions, set `check`."""
+    init = kind.__init__
+
+    @wraps(init)
+    def __init__(self: Row, *args: Any, **kwargs: Any) -> None:
+        if "witness" in kwargs:
+            _warn_of_witness()
+            kwargs["check"] = kwargs.pop("witness")
+        init(self, *args, **kwargs)
+
+    kind.__init__ = __init__  # type: ignore[method-assign]
+    return kind
+
+
+@_accept_witness
 @dataclass
 class Row:
     """One comparison.
 
     Attributes
     ----------
-    witness : str
-        "gradient" (backward against finite differences of forward), "definition" (against the plain loops),
-        "update rule" (an optimizer against its formula) or "contract" (bits, mutation, stale state).
+    check : str
+        "gradient" (backward with finite differences of forward), "definition" (forward and backward with the plain loops),
+        "update rule" (an optimizer with its formula) or "contract" (conditions that are not about numbers).
     name : str
         What was compared, such as "kernel" or "x".
     passed : bool
-        Also of a row that could not be compared, whose note says so; it prints - for a verdict.
+        True also if nothing could be compared; `note` then says why, and the verdict prints as "-".
     largest, median : float, optional
-        Relative errors: |a - b| / max(|a|, |b|, floor), see `relative_errors`.
+        Of the relative errors |a - b| / max(|a|, |b|, floor), see `relative_errors`.
     where : tuple of int, optional
-        The index of the worst number.
+        The index of the largest error.
     analytic, numeric : float, optional
-        The two values there: the code's, and the witness's.
+        The two values at that index: the one computed by the code, and the expected one.
     compared : int
         How many numbers, or directions.
     retried, skipped : int
-        How often a difference that met a kink was taken again, with a smaller step or another direction; and how many
-        were given up.
+        How many differences crossed a kink and were computed again with a smaller step or along another direction, and how
+        many were given up.
     note : str
-        What a contract says, or what went wrong.
+        What went wrong.
     """
 
-    witness: str
+    check: str
     name: str
     passed: bool
     largest: float | None = None
@@ -47,8 +72,19 @@ class Row:
     skipped: int = 0
     note: str = ""
 
+    @property
+    def witness(self) -> str:
+        """The name of `check` in older versions."""
+        _warn_of_witness()
+        return self.check
+
+    @witness.setter
+    def witness(self, value: str) -> None:
+        _warn_of_witness()
+        self.check = value
+
     def cells(self) -> tuple[str, ...]:
-        """Give the row as it is printed."""
+        """Return the row's cells, as they are printed."""
 
         def number(value: float | None) -> str:
             return "" if value is None else f"{value:.1e}"
@@ -58,7 +94,7 @@ class Row:
         verdict = "WRONG" if not self.passed else "-" if self.note else "ok"
         values = "" if self.passed or self.analytic is None else f"got {self.analytic:.6g}, expected {self.numeric:.6g}"
         return (
-            self.witness,
+            self.check,
             self.name,
             number(self.largest),
             number(self.median),
@@ -70,12 +106,12 @@ class Row:
 
 
 class GradientCheckError(AssertionError):
-    """A check failed; its text is the report's table."""
+    """A check failed. The message is the table of the report."""
 
 
 @dataclass
 class Report:
-    """All that one check compared.
+    """All comparisons of one check.
 
     Attributes
     ----------
@@ -88,7 +124,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether every row passed, and there is one."""
+        """Whether the report has rows, and all of them passed."""
         return bool(self.rows) and all(row.passed for row in self.rows)
 
     @property
@@ -99,33 +135,31 @@ class Report:
     @property
     def largest(self) -> float:
         """The largest relative error of all gradients."""
-        return max((row.largest for row in self.rows if row.witness == "gradient" and row.largest is not None), default=0.0)
+        return max((row.largest for row in self.rows if row.check == "gradient" and row.largest is not None), default=0.0)
 
     def raise_if_failed(self) -> Report:
-        """Raise `GradientCheckError` with the table when a row failed, else give the report itself."""
+        """Raise a `GradientCheckError` with the table if a row failed. Otherwise return the report itself."""
         if not self.passed:
             raise GradientCheckError(f"{self.title}\n{self}")
         return self
 
     def __str__(self) -> str:
-        """Give the table: a row a comparison, the failed ones with both values."""
+        """Return the table, with one line for each row."""
         return table(self.rows, self.title)
 
 
-HEAD = ("witness", "compared", "largest", "median", "worst at", "kinks", "verdict", "")
+HEAD = ("check", "compared", "largest", "median", "worst at", "kinks", "verdict", "")
 
 
 def table(rows: Iterable[Row], title: str = "") -> str:
-    """Lay rows out in columns.
+    """Return the rows as a text table.
 
     Examples
     --------
     >>> print(table([Row("gradient", "kernel", True, 2.5e-10, 1e-11, (0, 2), compared=6)], "Dense(2)"))
     Dense(2)
-    witness   compared  largest  median   worst at  kinks  verdict
+    check     compared  largest  median   worst at  kinks  verdict
     gradient  kernel    2.5e-10  1.0e-11  [0,2]            ok
     """
-    cells = [HEAD, *(row.cells() for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(HEAD))]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    lines = text_table([HEAD, *(row.cells() for row in rows)])
     return "\n".join([title, *lines] if title else lines)

@@ -85,8 +85,8 @@ def run(args: argparse.Namespace) -> int:
     total = len(LAYERS) + 1 + len(OPTIMIZERS) + 2 * len(SHAPES)
     done = list(tqdm(reports(), total=total, desc="gradcheck", unit="check", disable=None, leave=False))
     for report in done:
-        numbers = [row for row in report.rows if row.witness != "contract"]
-        promises = [row for row in report.rows if row.witness == "contract"]
+        numbers = [row for row in report.rows if row.check != "contract"]
+        promises = [row for row in report.rows if row.check == "contract"]
         held = sum(row.passed for row in promises)
         broken = [row for row in promises if not row.passed]
         summary = [Row("contract", f"{held} of {len(promises)} promises", not broken)] if promises else []

@@ -13,10 +13,12 @@ from scratchnet.gradcheck import (
     complex_step_gradient,
     numerical_gradient,
 )
-from scratchnet.gradcheck.numeric import Numeric, compare, differences, relative_errors
+from scratchnet.gradcheck.comparison import compare, relative_errors
+from scratchnet.gradcheck.definition import counted_windows
+from scratchnet.gradcheck.numeric import Numeric, differences
 from scratchnet.gradcheck.patterns import layer_pattern
 from scratchnet.gradcheck.report import Report, Row, table
-from scratchnet.gradcheck.witnesses import counted_windows, fresh
+from scratchnet.gradcheck.under_test import fresh
 from scratchnet.layers import Layer
 from scratchnet.losses import softmax_cross_entropy
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
@@ -72,7 +74,7 @@ def test_a_backward_that_writes_into_its_arguments_is_found():
         return dout
 
     report = check_function(lambda x: x**2, backward, [np.random.default_rng(0).standard_normal(3)])
-    assert report.failures[0].witness == "contract"
+    assert report.failures[0].check == "contract"
 
 
 def test_a_gradient_of_nan_is_never_right():
@@ -91,7 +93,7 @@ def test_a_check_whose_differences_all_met_a_kink_does_not_pass():
 def test_raising_is_on_request_and_the_error_holds_the_table():
     broken = {"forward": np.sin, "backward": lambda dout, x: dout, "arrays": [np.ones(2)]}
     assert not check_function(**broken).passed
-    with pytest.raises(GradientCheckError, match=r"(?s)witness.*argument 0.*WRONG"):
+    with pytest.raises(GradientCheckError, match=r"(?s)check.*argument 0.*WRONG"):
         check_function(**broken, raise_on_failure=True)
 
 
@@ -195,8 +197,8 @@ class Wrong(Layer):
 )
 def test_each_kind_of_fault_in_a_layer_of_ones_own_is_found_by_the_row_that_is_there_for_it(fault, found):
     report = check_layer(Wrong(fault), (3, 2))
-    assert found <= {f"{row.witness} {row.name}" for row in report.failures}
-    assert all(bool(row.note) != row.passed for row in report.rows if row.witness == "contract")
+    assert found <= {f"{row.check} {row.name}" for row in report.failures}
+    assert all(bool(row.note) != row.passed for row in report.rows if row.check == "contract")
 
 
 def test_the_choices_of_a_pooling_layer_are_the_taps_of_its_real_cells():
@@ -303,7 +305,7 @@ def test_an_epsilon_in_the_wrong_place_is_found():
     Inside.__name__ = "Adam"
     report = check_optimizer(Inside())
     assert "gradients of 1e-8" in {row.name for row in report.failures}
-    assert {row.name: row.largest > 0.1 for row in report.rows if row.witness == "update rule"} == {
+    assert {row.name: row.largest > 0.1 for row in report.rows if row.check == "update rule"} == {
         "matrix": False,
         "vector": False,
         "gradients of 1e-8": True,
@@ -492,7 +494,7 @@ def test_a_forward_that_writes_into_its_argument_is_found_though_it_writes_the_s
 
     x = np.array([-1.0, 2.0, -3.0])
     report = check_function(relu, lambda dout, x: np.where(x > 0, dout, 0), [x])
-    assert [row.witness for row in report.failures] == ["contract"]
+    assert [row.check for row in report.failures] == ["contract"]
     assert "wrote" in report.failures[0].note
     assert x.tolist() == [-1.0, 2.0, -3.0]
 
@@ -558,7 +560,7 @@ def test_a_report_prints_its_title_and_a_line_a_row_in_columns():
     rows = [Row("gradient", "x", True, 1e-9, 1e-10, (0,)), Row("contract", "a long name", False, note="broken")]
     title, head, first, second = str(Report("Dense(2)", rows)).splitlines()
     assert title == "Dense(2)"
-    assert head.split() == ["witness", "compared", "largest", "median", "worst", "at", "kinks", "verdict"]
+    assert head.split() == ["check", "compared", "largest", "median", "worst", "at", "kinks", "verdict"]
     for word in ("verdict", "compared"):
         place = head.index(word)
         assert first[place - 2 : place] == second[place - 2 : place] == "  "
@@ -613,7 +615,7 @@ def spoilt(fault):
     ],
 )
 def test_each_kind_of_fault_in_a_loss_is_found_by_the_row_that_is_there_for_it(fault, found):
-    failed = {f"{row.witness} {row.name}" for row in check_loss(spoilt(fault)).failures}
+    failed = {f"{row.check} {row.name}" for row in check_loss(spoilt(fault)).failures}
     assert found <= failed
     if "writes" not in fault and fault not in ("value", "gradient"):
         assert failed == found
@@ -654,7 +656,7 @@ def test_a_fault_that_begins_with_the_last_step_is_found():
     assert check_optimizer(late(6, drift), steps=6).passed
     report = check_optimizer(late(6, drift), steps=7)
     assert {row.name for row in report.failures} >= {"matrix", "vector"}
-    assert {row.witness for row in report.failures} == {"update rule"}
+    assert {row.check for row in report.failures} == {"update rule"}
 
 
 def test_an_optimizer_that_writes_into_a_gradient_is_found_in_both_tellings():
@@ -662,7 +664,7 @@ def test_an_optimizer_that_writes_into_a_gradient_is_found_in_both_tellings():
         g += 1e-18
 
     report = check_optimizer(late(3, scribble))
-    assert {"gradients", "gradients, NumPy"} == {row.name for row in report.failures if row.witness == "contract"}
+    assert {"gradients", "gradients, NumPy"} == {row.name for row in report.failures if row.check == "contract"}
 
 
 @pytest.mark.parametrize("broken", ["kernel", "NumPy"])
@@ -754,8 +756,8 @@ def test_loops_that_a_layer_of_ones_own_never_calls_are_no_witness():
             return 2 * dout
 
     (failure,) = check_layer(Double(), (3,)).failures
-    assert (failure.witness, failure.name) == ("definition", "loops")
-    assert "forward calls self.forward_function" in failure.note
+    assert (failure.check, failure.name) == ("definition", "loops")
+    assert "forward must call self.forward_function" in failure.note
 
 
 @pytest.mark.parametrize(

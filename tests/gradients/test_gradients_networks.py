@@ -1,11 +1,13 @@
 """Whole networks along random directions, at their real size, with their joined and fused steps."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from scratchnet import Activation, Add, Conv2D, Dense, Flatten, Input, MaxPooling2D, Model, net_1, net_2
 from scratchnet.gradcheck import GradientCheckError, check_model
-from scratchnet.gradcheck.networks import _along, in_float64
+from scratchnet.gradcheck.network import along, in_float64, rounding
 from scratchnet.gradcheck.numeric import Numeric
 from scratchnet.kernels import winograd
 from scratchnet.layers import activations, dense
@@ -265,8 +267,14 @@ def test_a_thousandth_too_much_in_one_array_of_a_fresh_net_is_found(pooled, plac
 def test_the_rounding_allowed_follows_the_terms_and_the_shortest_step(terms, size):
     steps = iter([False, True, True, True, True, True])
     numeric = Numeric(np.zeros(2))
-    for _ in range(2):                             # the first direction meets a kink once, the second none
-        _along(np.zeros(25), np.ones(25), lambda: (np.array(terms), [np.array(next(steps))]), [np.array(True)], numeric)
+    objective = SimpleNamespace(
+        terms=lambda: np.array(terms),
+        choices=lambda: [np.array(next(steps))],
+        centre=[np.array(True)],
+        rounding=rounding(np.array(terms)),
+    )
+    for _ in range(2):                             # the first direction crosses a kink once, the second none
+        along(np.zeros(25), np.ones(25), objective, numeric)
     assert next(steps, None) is None
     assert numeric.retried == 1
     assert numeric.rounding == pytest.approx(2 * 2.0**-52 * 2 * size / (1e-5 / 5 / 2))

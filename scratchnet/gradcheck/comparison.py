@@ -1,0 +1,89 @@
+"""Comparing two arrays that should be equal: the relative error of each number, and how large it may be.
+
+Other checkers allow more: `torch.autograd.gradcheck` a relative error of 1e-3 plus an absolute one of 1e-5, with h = 1e-6;
+`jax.test_util.check_grads` 1e-5 in float64 and 2e-3 in float32, along one random direction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from scratchnet.gradcheck.numeric import Numeric
+from scratchnet.gradcheck.report import Row
+
+# Relative errors allowed between
+TOLERANCE = 1e-6  # a gradient and central differences in float64
+DIRECTION_TOLERANCE = 1e-5  # the same along a direction of a whole network, whose many kinks force short steps: more rounding
+COMPLEX_TOLERANCE = 1e-12  # a gradient and complex steps
+DEFINITION_TOLERANCE = 1e-10  # two implementations in float64, which sum in different orders
+BATCH_TOLERANCE = 1e-8  # images in one batch and one by one
+UPDATE_TOLERANCE = 1e-7  # the steps of an optimizer and those of its formula
+FLOAT32_TOLERANCE = 2e-3  # float32 and float64
+
+SMALLEST = 1e-6  # numbers below it count as rounding errors, for values of the size of 1
+MOST_SKIPPED = 0.05  # the share of differences that may be given up at kinks; with more, too little was compared
+
+
+def relative_errors(a: np.ndarray, b: np.ndarray, smallest: float = SMALLEST) -> np.ndarray:
+    """Return |a - b| / max(|a|, |b|, floor) for each number. A NaN in `b` means "not compared", and its error is NaN.
+
+    The floor is a thousandth of the largest |b|, and at least `smallest`. Without it, the rounding errors of large numbers
+    would look large in the small numbers and zeros of the same array. A NaN in `a` only is an infinite error.
+
+    Examples
+    --------
+    >>> relative_errors(np.array([1.0, 0.0]), np.array([1.1, 0.0])).round(3)
+    array([0.091, 0.   ])
+    """
+    a, b = np.asarray(a), np.asarray(b)
+    known = ~np.isnan(b)
+    floor = max(1e-3 * float(np.abs(b[known]).max(initial=0.0)), smallest, 1e-300)
+    with np.errstate(invalid="ignore"):
+        difference = np.where(a == b, 0.0, np.abs(a - b))  # the difference of equal infinities is 0
+        errors = difference / np.maximum(np.maximum(np.abs(a), np.abs(b)), floor)
+    errors = np.where(np.isnan(errors), np.inf, errors)
+    return np.where(known, errors, np.nan)
+
+
+def agree(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
+    """Return whether no relative error is larger than `tolerance`."""
+    return bool(np.nanmax(relative_errors(a, b), initial=0) <= tolerance)
+
+
+def compare(
+    check: str,
+    name: str,
+    got: Any,
+    expected: np.ndarray,
+    tolerance: float,
+    numeric: Numeric | None = None,
+    smallest: float = SMALLEST,
+) -> Row:
+    """Return the report's row for two arrays that should be equal."""
+    got = np.asarray(got)
+    if got.shape != expected.shape:
+        return Row(check, name, False, note=f"shape {got.shape}, expected {expected.shape}")
+    errors = relative_errors(got, expected, smallest)
+    known = errors[~np.isnan(errors)]
+    retried, skipped = (numeric.retried, numeric.skipped) if numeric else (0, 0)
+    not_finite = numeric is not None and int((~np.isfinite(expected)).sum()) > skipped  # a skipped difference is NaN too
+    if not_finite or not known.size or skipped > MOST_SKIPPED * errors.size:
+        note = "forward gives NaN or infinity" if not_finite else "too few differences are free of kinks"
+        return Row(check, name, False, compared=known.size, retried=retried, skipped=skipped, note=note)
+    where = np.unravel_index(int(np.nanargmax(errors)), errors.shape)
+    largest = float(errors[where])
+    return Row(
+        check,
+        name,
+        passed=largest <= tolerance,
+        largest=largest,
+        median=float(np.median(known)),
+        where=tuple(map(int, where)),
+        analytic=float(got[where]),
+        numeric=float(expected[where]),
+        compared=known.size,
+        retried=retried,
+        skipped=skipped,
+    )

@@ -1,0 +1,148 @@
+"""The contract check: conditions on a layer that are not about the values of its gradients.
+
+Each condition is a function (layer, xs, dout) -> str, which returns what is wrong, or "" if the condition holds. `CONTRACT`
+lists them. Each receives a layer and arrays of its own, so that none depends on what another one left behind.
+
+This check does not see wrong numbers that are wrong in the same way every time.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from scratchnet.gradcheck.comparison import BATCH_TOLERANCE, DEFINITION_TOLERANCE, FLOAT32_TOLERANCE, agree
+from scratchnet.gradcheck.report import Row
+from scratchnet.gradcheck.under_test import backward, fresh, run
+from scratchnet.layers.base import Layer
+
+Arrays = Sequence[np.ndarray]
+REPEATS = 5  # calls that must return the same bits
+
+
+def bits(arrays: Iterable[Any]) -> list[bytes]:
+    """Return the bytes of each array, in row-major order; anything that is not an array is left out."""
+    return [np.ascontiguousarray(a).tobytes() for a in arrays if isinstance(a, np.ndarray)]
+
+
+def inputs_unchanged(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
+    """Catch a forward or backward that writes into an array that it may only read: x, dout or a parameter."""
+    read_only = [*xs, dout, *layer.params.values()]
+    before = bits(read_only)
+    for _ in range(2):
+        run(layer, xs, dout)
+    return "" if bits(read_only) == before else "forward or backward wrote into x, dout or a parameter"
+
+
+def cache_unchanged(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
+    """Catch a backward that writes into what forward kept for it, or into the output, which the next layer may have kept."""
+    run(layer, xs, dout)
+    out = layer.forward(*xs)
+    before = bits([*(layer.cache or ()), out])
+    layer.backward(dout)
+    return "" if bits([*(layer.cache or ()), out]) == before else "backward wrote into self.cache or into the output of forward"
+
+
+def gradient_shapes(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
+    """Catch a gradient that differs in shape or dtype from its array, and so is broadcast or makes all that follows float64."""
+    layer.forward(*xs)
+    gradients = list(backward(layer, dout, len(xs)).values())
+    arrays = [*xs, *(layer.params[name] for name in layer.grads)]
+    same = all(g.shape == a.shape and g.dtype == a.dtype for g, a in zip(gradients, arrays, strict=True))
+    return "" if same else "a gradient differs in shape or dtype from the array that it belongs to"
+
+
+def same_bits(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
+    """Catch a race between threads, memory that was not initialized, and gradients that are added to those of the last call."""
+    first = run(layer, xs, dout)
+    second = backward(layer, dout, len(xs))  # twice after one forward
+    same = bits(second.values()) == bits(first[name] for name in second)
+    for _ in range(REPEATS):
+        same = same and bits(run(layer, xs, dout).values()) == bits(first.values())
+    return "" if same else f"{REPEATS} repeats of one call gave different bits, or gradients were added to earlier ones"
+
+
+def need_dx_false(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
+    """Catch a backward that computes other gradients of its parameters with need_dx=False, as `fit` calls the first layer."""
+    try:
+        inspect.signature(layer.backward).bind(dout, False)
+    except TypeError:
+        return "fit calls backward(dout, need_dx): the signature must be backward(self, dout, need_dx=True)"
+    expected = run(layer, xs, dout)
+    layer.forward(*xs)
+    layer.grads = {}  # the gradients of the call before would be right
+    layer.backward(dout, False)
+    got = {f"d{name}": gradient.tobytes() for name, gradient in layer.grads.items()}
+    same = got == {f"d{name}": expected[f"d{name}"].tobytes() for name in layer.params}
+    return "" if same else "the gradients of the parameters differ from those with need_dx=True"
+
+
+def no_stale_state(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
+    """Catch a layer whose results depend on the batch before."""
+    first = run(layer, xs, dout)
+    layer.forward(*(np.roll(x, 1, axis=0) * 0.5 + 0.25 for x in xs))
+    layer.backward(dout)
+    return "" if bits(run(layer, xs, dout).values()) == bits(first.values()) else "results depend on the batch before"
+
+
+def memory_layout(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
+    """Catch a layer that takes for granted that the numbers of x and dout lie side by side in memory, in row-major order."""
+    expected = run(layer, xs, dout)
+    strided = [np.asfortranarray(np.repeat(x, 2, axis=-1))[..., ::2] for x in xs]
+    got = run(layer, strided, np.repeat(dout, 2, axis=-1)[..., ::2])
+    same = all(agree(got[name], expected[name], DEFINITION_TOLERANCE) for name in expected)
+    return "" if same else "non-contiguous arrays give other results"
+
+
+def batch_of_one(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
+    """Catch an axis of length 1 that is dropped, images that influence each other, and gradients averaged over the batch."""
+    expected = run(layer, xs, dout)
+    single = [run(layer, [x[n : n + 1] for x in xs], dout[n : n + 1]) for n in range(len(dout))]
+    summed = {f"d{name}" for name in layer.params}  # over the images; the other results have one row for each
+    got = {
+        name: np.sum([one[name] for one in single], axis=0) if name in summed else np.concatenate([one[name] for one in single])
+        for name in expected
+    }
+    same = all(agree(got[name], expected[name], BATCH_TOLERANCE) for name in expected)
+    return "" if same else "images one by one give other results than in one batch"
+
+
+def float32(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
+    """Catch a float32 layer that returns float64, and one that loses digits on the way."""
+    expected = run(layer, xs, dout)
+    single = fresh(layer, layer.input_shapes, "float32", 0)
+    for p, exact in zip(single.params.values(), layer.params.values(), strict=True):
+        p[...] = exact
+    got = run(single, [x.astype("float32") for x in xs], dout.astype("float32"))
+    same = all(got[name].dtype == np.float32 and agree(got[name], expected[name], FLOAT32_TOLERANCE) for name in expected)
+    return "" if same else f"a float32 result differs from float64 by more than {FLOAT32_TOLERANCE:g}, or is not float32"
+
+
+CONTRACT: tuple[tuple[str, Callable[[Layer, Arrays, np.ndarray], str]], ...] = (
+    ("inputs", inputs_unchanged),
+    ("cache", cache_unchanged),
+    ("shapes", gradient_shapes),
+    ("bits", same_bits),
+    ("need_dx=False", need_dx_false),
+    ("stale state", no_stale_state),
+    ("memory layout", memory_layout),
+    ("batch of one", batch_of_one),
+    ("float32", float32),
+)
+
+
+def contract_rows(layer: Layer, xs: Arrays, dout: np.ndarray) -> list[Row]:
+    """Return a row for each condition of `CONTRACT`. An exception is a row too: any layer may come here."""
+    run(copy.deepcopy(layer), [x.copy() for x in xs], dout.copy())  # a layer that cannot run at all is reported once
+    rows = []
+    for name, condition in CONTRACT:
+        try:
+            problem = condition(copy.deepcopy(layer), [x.copy() for x in xs], dout.copy())
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+        rows.append(Row("contract", name, not problem, note=problem))
+    return rows

@@ -1,0 +1,83 @@
+"""The definition check of a layer: forward and backward compared with the plain loops of the definition.
+
+The inputs are ordinary numbers, numbers with many ties and zeros, and very large numbers. The loops take the padding from the
+layer, so its padding is compared with a count of windows.
+
+This check does not see a bug that the loops have too.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from scratchnet.gradcheck.comparison import DEFINITION_TOLERANCE, compare
+from scratchnet.gradcheck.report import Row
+from scratchnet.gradcheck.under_test import run
+from scratchnet.layers.base import Layer
+
+
+def definition_rows(layer: Layer, xs: Sequence[np.ndarray], rng: np.random.Generator) -> list[Row]:
+    """Compare all results with those of `implementations["loops"]`; a layer without loops has no rows."""
+    if "loops" not in layer.tellings:
+        return []
+    loops = copy.deepcopy(layer)
+    forward, loops.backward_function = layer.tellings["loops"]
+    called = []
+
+    def forward_function(*args: Any, **kwargs: Any) -> Any:
+        called.append(True)
+        return forward(*args, **kwargs)
+
+    loops.forward_function = forward_function
+    cases = {
+        "": list(xs),
+        "ties": [rng.integers(-2, 1, x.shape).astype(x.dtype) for x in xs],
+        "large": [1e6 * x for x in xs],
+    }
+    rows = padding_rows(layer)
+    for case, inputs in cases.items():
+        dout = rng.standard_normal((len(inputs[0]), *layer.output_shape))
+        got, expected = run(layer, inputs, dout), run(loops, inputs, dout)
+        if not called:
+            note = "never called: forward must call self.forward_function, the function of the chosen implementation"
+            return [Row("definition", "loops", False, note=note)]
+        for name in expected:
+            title = f"{name}, {case}" if case else name
+            rows.append(compare("definition", title, got[name], expected[name], DEFINITION_TOLERANCE))
+    return rows
+
+
+def counted_windows(padding: str, size: int, kernel: int, stride: int) -> tuple[int, int, int]:
+    """Return (cells added before, cells added after, windows) along one axis, found by counting.
+
+    "same" adds the fewest cells for which ceil(size / stride) windows fit, the odd one after; "valid" adds none.
+
+    Examples
+    --------
+    >>> counted_windows("same", 28, 3, 2), counted_windows("valid", 28, 3, 2)
+    ((0, 1, 14), (0, 0, 13))
+    """
+
+    def windows(added: int) -> int:
+        return len(range(0, size + added - kernel + 1, stride))
+
+    added = 0
+    while padding == "same" and windows(added) < len(range(0, size, stride)):
+        added += 1
+    return added // 2, added - added // 2, windows(added)
+
+
+def padding_rows(layer: Any) -> list[Row]:
+    """Compare the padding and the number of windows with a count, for a layer that slides a window."""
+    window = getattr(layer, "window", None) or getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)  # TEMPORARY
+    if window is None or layer.cache is None:
+        return []
+    pads = layer.pads if hasattr(layer, "pads") else layer.cache[1]
+    axes = range(2)
+    expected = [counted_windows(layer.padding, layer.input_shape[i], window[i], layer.strides[i]) for i in axes]
+    got = [(*pads[i], layer.output_shape[i]) for i in axes]
+    return [compare("definition", "padding", np.array(got), np.array(expected), 0.0)]

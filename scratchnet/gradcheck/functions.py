@@ -1,0 +1,183 @@
+"""The checks of a pair of functions, and of a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from scratchnet import losses, reference
+from scratchnet.gradcheck.comparison import COMPLEX_TOLERANCE, DEFINITION_TOLERANCE, TOLERANCE, compare
+from scratchnet.gradcheck.numeric import Kinks, Numeric, complex_step_gradient, differences
+from scratchnet.gradcheck.report import Report, Row
+
+LossFunction = Callable[[np.ndarray, np.ndarray], tuple[Any, np.ndarray]]
+
+
+def check_function(
+    forward: Callable[..., np.ndarray],
+    backward: Callable[..., Any],
+    arrays: Sequence[np.ndarray],
+    *,
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+    complex_step: bool = False,
+    kinks: Kinks | None = None,
+    tolerance: float | None = None,
+    raise_on_failure: bool = False,
+) -> Report:
+    """Check a pair of functions, forward and backward.
+
+    Parameters
+    ----------
+    forward : callable
+        forward(*arrays) -> out.
+    backward : callable
+        backward(dout, *arrays) -> one gradient for each array, in order; None for an array that is not compared.
+    arrays : sequence of ndarray, float64
+    names : sequence of str, optional
+    seed : int
+        Of the random upstream gradient dout.
+    complex_step : bool
+        Whether to use complex steps, for a smooth forward that computes with complex128; they agree to 1e-12.
+    kinks : callable, optional
+        kinks() -> the choices of the last forward, a sequence of arrays; see `scratchnet.gradcheck.numeric`.
+    tolerance : float, optional
+        Largest relative error allowed: by default 1e-6 for differences, and 1e-12 for complex steps.
+    raise_on_failure : bool
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    GradientCheckError
+        If the check failed and `raise_on_failure` is set.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).standard_normal((3, 4))
+    >>> check_function(np.tanh, lambda dout, x: (dout * (1 - np.tanh(x) ** 2),), [x]).passed
+    True
+    >>> check_function(np.tanh, lambda dout, x: (dout * (1 - np.tanh(x)),), [x]).passed
+    False
+    """
+    names = names or [f"argument {k}" for k in range(len(arrays))]
+    arrays = [np.array(a, dtype=np.float64) for a in arrays]
+    given = [a.copy() for a in arrays]
+    out = np.asarray(forward(*given))
+    dout = np.random.default_rng(seed).standard_normal(out.shape)
+    upstream = dout.copy()
+    gradients = backward(upstream, *given)
+    gradients = gradients if isinstance(gradients, (tuple, list)) else (gradients,)
+    unchanged = [a.tobytes() for a in (*given, upstream)] == [a.tobytes() for a in (*arrays, dout)]
+    note = "" if unchanged else "forward or backward wrote into dout or an argument"
+    report = Report(getattr(forward, "__name__", "function"), [Row("contract", "inputs", unchanged, note=note)])
+
+    def forward_on_copies(*arrays: np.ndarray) -> np.ndarray:  # a forward that writes must not change what is differentiated
+        return np.asarray(forward(*(a.copy() for a in arrays)))
+
+    allowed = tolerance or (COMPLEX_TOLERANCE if complex_step else TOLERANCE)
+    for k, (name, array, gradient) in enumerate(zip(names, arrays, gradients, strict=True)):
+        if gradient is None:
+            continue
+        if complex_step:
+            numeric = Numeric(complex_step_gradient(forward_on_copies, arrays, k, dout))
+        else:
+            numeric = differences(lambda: forward_on_copies(*arrays), array, dout, kinks=kinks)
+        report.rows.append(compare("gradient", name, gradient, numeric.gradient, allowed, numeric))
+    return report.raise_if_failed() if raise_on_failure else report
+
+
+def softmax_cross_entropy_definition(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the loss of the plain loops, and its gradient (p - y) / N from the softmax of the plain loops."""
+    return reference.softmax_cross_entropy(logits, y), (reference.softmax_forward(logits) - y) / len(logits)
+
+
+def check_loss(
+    loss: Any = losses.softmax_cross_entropy,
+    *,
+    shape: tuple[int, int] = (5, 4),
+    seed: int = 0,
+    definition: LossFunction | Literal["auto"] | None = "auto",
+    raise_on_failure: bool = False,
+) -> Report:
+    """Check a loss of logits, by default softmax cross-entropy.
+
+    Parameters
+    ----------
+    loss : callable or Loss
+        A function (logits, y) -> (mean loss, dlogits), or an object with such a method `value_and_gradient`.
+    shape : (N, K)
+    seed : int
+    definition : callable, optional
+        A function (logits, y) -> (mean loss, dlogits) that is known to be right, to compare the loss with. None: the loss is not
+        compared. "auto": softmax cross-entropy for a function and for an object of a class of `scratchnet.losses`, and None
+        for an object of any other class, which may be another loss.
+    raise_on_failure : bool
+
+    Returns
+    -------
+    Report
+        gradient: dlogits and differences, for one-hot and for soft labels. definition: value and gradient, at ordinary logits
+        and at logits of ±1e4. contract: the arguments are not modified, and the same call gives the same bits.
+
+    Raises
+    ------
+    GradientCheckError
+        If the check failed and `raise_on_failure` is set.
+
+    Examples
+    --------
+    >>> check_loss().passed
+    True
+    """
+    value_and_gradient: LossFunction = getattr(loss, "value_and_gradient", loss)
+    if definition == "auto":
+        is_ours = value_and_gradient is loss or type(loss) in losses.KNOWN.values()
+        definition = softmax_cross_entropy_definition if is_ours else None
+    rng = np.random.default_rng(seed)
+    logits = rng.standard_normal(shape)
+    hot = np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
+    soft = rng.dirichlet(np.ones(shape[1]), shape[0])
+    report = Report(getattr(loss, "__name__", type(loss).__name__))
+    report.rows += _loss_gradient(value_and_gradient, logits, {"dlogits": hot, "dlogits, soft labels": soft})
+    if definition is not None:
+        far = rng.choice([-1e4, 1e4], shape) + rng.standard_normal(shape)
+        spread = np.linspace(-1e4, 1e4, shape[0])[:, None] + logits
+        cases = {"": logits, ", logits of ±1e4": far, ", rows far apart": spread}
+        report.rows += _loss_definition(value_and_gradient, definition, cases, hot)
+    report.rows += _loss_contract(value_and_gradient, logits, hot)
+    return report.raise_if_failed() if raise_on_failure else report
+
+
+def _loss_gradient(loss: LossFunction, logits: np.ndarray, labels: dict[str, np.ndarray]) -> list[Row]:
+    rows = []
+    for name, y in labels.items():
+        numeric = differences(lambda y=y: np.asarray(loss(logits.copy(), y.copy())[0]), logits)  # type: ignore[misc]
+        rows.append(compare("gradient", name, loss(logits.copy(), y.copy())[1], numeric.gradient, TOLERANCE, numeric))
+    return rows
+
+
+def _loss_definition(loss: LossFunction, definition: LossFunction, cases: dict[str, np.ndarray], y: np.ndarray) -> list[Row]:
+    rows = []
+    for case, logits in cases.items():
+        with np.errstate(all="ignore"):
+            value, dlogits = loss(logits.copy(), y.copy())
+        expected, dexpected = definition(logits.copy(), y.copy())
+        rows.append(compare("definition", f"loss{case}", value, np.asarray(expected), DEFINITION_TOLERANCE))
+        rows.append(compare("definition", f"dlogits{case}", dlogits, dexpected, DEFINITION_TOLERANCE))
+    return rows
+
+
+def _loss_contract(loss: LossFunction, logits: np.ndarray, y: np.ndarray) -> list[Row]:
+    before = logits.tobytes(), y.tobytes()
+    first, second = loss(logits, y), loss(logits, y)
+    unchanged = (logits.tobytes(), y.tobytes()) == before
+    same = first[0] == second[0] and first[1].tobytes() == second[1].tobytes()
+    return [
+        Row("contract", "inputs", unchanged, note="" if unchanged else "the loss wrote into logits or labels"),
+        Row("contract", "bits", same, note="" if same else "the same call gave different bits"),
+    ]

@@ -1,0 +1,100 @@
+"""Three checks of a layer.
+
+gradient     backward with finite differences of forward. It does not see a wrong forward whose backward matches it: an average
+             pool that divides by the whole window at the edge passes.
+definition   forward and backward with the plain loops of the definition; see `definition.py`.
+contract     conditions that are not about numbers: no array that is only to be read is modified, the same call gives the same
+             bits, and so on; see `contract.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from scratchnet.gradcheck.comparison import TOLERANCE, compare
+from scratchnet.gradcheck.contract import contract_rows
+from scratchnet.gradcheck.definition import definition_rows
+from scratchnet.gradcheck.numeric import differences
+from scratchnet.gradcheck.patterns import layer_pattern
+from scratchnet.gradcheck.report import Report, Row
+from scratchnet.gradcheck.under_test import fresh, input_names, run
+from scratchnet.kernels.threads import limit
+from scratchnet.layers.base import Layer, Shape
+
+
+def gradient_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) -> list[Row]:
+    """Compare every gradient with central differences of forward."""
+    gradients = run(layer, xs, dout)
+    rows = []
+    for name, array in [*zip(input_names(len(xs)), xs, strict=True), *layer.params.items()]:
+        with limit(1):
+            numeric = differences(lambda: layer.forward(*xs), array, dout, kinks=lambda: layer_pattern(layer))
+        rows.append(compare("gradient", name, gradients[f"d{name}"], numeric.gradient, TOLERANCE, numeric))
+    return rows
+
+
+def check_layer(layer: Layer, input_shape: Any, *, batch: int = 3, seed: int = 0, raise_on_failure: bool = False) -> Report:
+    """Check the gradients of a layer, its definition and its contract.
+
+    The checks run on a copy, built in float64 with random weights and biases; the layer itself is not changed. An activation
+    that was given as `activation=` is left out: check it as a layer, `check_layer(ReLU(), ...)`.
+
+    Parameters
+    ----------
+    layer : Layer
+        A layer of the library or your own. Your own layer needs a method `branch_pattern()` if it has a kink, and
+        `implementations["loops"]` if it is to be compared with plain loops.
+    input_shape : tuple of int
+        Without the batch axis; a list of shapes for a layer with several inputs. Keep it small: two forward passes are
+        computed for each number.
+    batch : int
+        Number of images.
+    seed : int
+    raise_on_failure : bool
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    TypeError
+        If `layer` is not a layer, or `input_shape` not a shape.
+    GradientCheckError
+        If a check failed and `raise_on_failure` is set.
+
+    Examples
+    --------
+    >>> from scratchnet import Dense
+    >>> check_layer(Dense(3), (4,)).passed
+    True
+    """
+    if not isinstance(layer, Layer):
+        raise TypeError(f"check_layer: expected a Layer object such as Dense(3), got {layer!r}. Write a class with parentheses")
+    if not isinstance(input_shape, (tuple, list)) or not input_shape:
+        raise TypeError(
+            f"check_layer: expected input_shape, a tuple without the batch axis such as (6, 6, 2) or (4,), got {input_shape!r}"
+        )
+    shapes: list[Shape] = [tuple(s) for s in input_shape] if isinstance(input_shape[0], (tuple, list)) else [tuple(input_shape)]
+    layer = fresh(layer, shapes, "float64", seed)
+    rng = np.random.default_rng(seed)
+    xs = [rng.standard_normal((batch, *shape)) for shape in shapes]
+    dout = rng.standard_normal((batch, *layer.output_shape))
+    report = Report(f"{layer} on {', '.join(str((batch, *s)) for s in shapes)}")
+
+    def copies() -> list[np.ndarray]:  # for each check, so that none reads what a layer wrote into the arrays of another
+        return [x.copy() for x in xs]
+
+    for rows in (
+        lambda: gradient_rows(layer, copies(), dout.copy()),
+        lambda: definition_rows(layer, copies(), rng),
+        lambda: contract_rows(layer, copies(), dout.copy()),
+    ):
+        try:
+            report.rows += rows()
+        except Exception as error:  # whatever goes wrong in the layer is a finding, not a crash of the check
+            report.rows.append(Row("contract", "runs", False, note=f"{type(error).__name__}: {error}"))
+    return report.raise_if_failed() if raise_on_failure else report

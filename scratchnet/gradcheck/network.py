@@ -1,0 +1,202 @@
+"""The check of a whole network, of any size, along random directions.
+
+For a random direction v of one array a, the sum of gradient · v must equal the derivative of L along v,
+
+    (L(a + hv) - L(a - hv)) / 2h
+
+which takes two forward passes, however many numbers the array has. Every number of the gradient is in the sum.
+
+Rounding limits how small a derivative can be compared. L is a sum of n terms. Each is rounded to eps/2 of its size, or of 1 if
+it is smaller (-log p near 0 is computed from numbers near 1). In L(a + hv) - L(a - hv) these 2n errors add up to about
+√(2n)·eps/2, which is divided by 2h. We allow about six times that, since a term is rounded more than once:
+
+    2 · eps · √n · max(1, |term|) / h
+
+A network that is sure of its labels has gradients as small as this. An error along a direction counts only above it. Where the
+whole derivative is not larger, a gradient of zeros would pass too, so the row says that nothing was compared.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from scratchnet import losses
+from scratchnet.gradcheck.comparison import DIRECTION_TOLERANCE, compare
+from scratchnet.gradcheck.numeric import STEP, Numeric, steady_differences
+from scratchnet.gradcheck.patterns import pattern
+from scratchnet.gradcheck.report import Report, Row
+from scratchnet.plan import Plan
+
+EPS = float(np.finfo(np.float64).eps)
+DRAWS = 3  # how many directions are tried, if every step along one crosses a kink
+
+
+def check_model(
+    model: Any,
+    x: np.ndarray,
+    y: np.ndarray | None = None,
+    *,
+    directions: int = 2,
+    seed: int = 0,
+    raise_on_failure: bool = False,
+) -> Report:
+    """Check the gradients of a whole network, of any size, along random directions.
+
+    For a direction v of one array a, the sum of gradient · v must equal the difference quotient (L(a + hv) - L(a - hv)) / 2h.
+    Each parameter, and the images, have directions of their own. A difference across which a ReLU or a pooling window changes its
+    choice is computed again with half the step or along another direction, and counted. A derivative that is not larger than
+    the rounding error of L is not compared, and its row says so; labels that the network does not expect give larger ones.
+
+    Parameters
+    ----------
+    model : Model
+        The check uses a copy in float64, with random biases that are not zero: with biases of zero, a black background puts
+        every ReLU exactly on its kink.
+    x : ndarray (N, …)
+        Images; one or two are enough.
+    y : ndarray, optional
+        Labels as the model's loss takes them, or one-hot (N, K) for a model that is not compiled; L is then the loss. Without
+        labels, L is a random combination of the outputs.
+    directions : int
+        For each array.
+    seed : int
+    raise_on_failure : bool
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ValueError
+        For labels of another kind or number.
+    GradientCheckError
+        If the check failed and `raise_on_failure` is set.
+    """
+    rng = np.random.default_rng(seed)
+    objective = Objective(in_float64(model, rng), np.array(x, dtype=np.float64), y, rng)
+    gradients = objective.gradients()
+    report = Report(f"{model.name} on {np.shape(x)}, {model.count_params():,} parameters")
+    for name, array in objective.arrays.items():
+        analytic, numeric = np.empty(directions), Numeric(np.full(directions, np.nan))
+        for k in range(directions):
+            for _ in range(DRAWS):
+                v = rng.standard_normal(array.shape)
+                derivative = along(array, v, objective, numeric)
+                if derivative is not None:
+                    numeric.gradient[k] = derivative
+                    break
+            else:
+                numeric.skipped += 1
+            analytic[k] = np.sum(gradients[name] * v)
+        report.rows.append(_row(name, analytic, numeric))
+    return report.raise_if_failed() if raise_on_failure else report
+
+
+class Objective:
+    """L, as a function of the arrays of a model.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        The images "x" and the parameters, which `terms` reads.
+    centre : list of ndarray
+        The choices of all layers, with the arrays as they are.
+    rounding : float
+        See `rounding`.
+    """
+
+    def __init__(self, model: Any, x: np.ndarray, y: np.ndarray | None, rng: np.random.Generator):
+        self.model, self.x = model, x
+        self.loss = model.loss or losses.CategoricalCrossentropy()
+        self.y = None if y is None else _one_hot(model, np.asarray(y), len(x))
+        self.target = model.nodes[-1] if y is None else model.plan.logits
+        self.dout = rng.standard_normal((len(x), *model.nodes[-1].shape))
+        self.unfused = Plan(model.nodes, fuse=False)  # every ReLU runs as a layer, and knows its choices
+        self.arrays = {"x": x, **model.params}
+        self.rounding, self.centre = rounding(self.terms()), self.choices()
+
+    def terms(self) -> np.ndarray:
+        """Return the numbers whose sum is L, from a forward pass in which nothing is fused."""
+        out = self.unfused.forward(self.x, self.target)
+        if self.y is None:
+            return self.dout * out
+        if type(self.loss) in losses.KNOWN.values():
+            return losses.softmax_cross_entropy_losses(out, self.y) / len(out)
+        return np.asarray(self.loss.value_and_gradient(out, self.y)[0])  # another loss may be no sum over images
+
+    def choices(self) -> list[np.ndarray]:
+        """Return the choices of all layers in the last call of `terms`."""
+        return pattern(node.layer for node in self.model.nodes)
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """Return the gradient of L with respect to each of `arrays`, from the model's own forward and backward."""
+        out = self.model.plan.forward(self.x, self.target)
+        dout = self.dout if self.y is None else losses.softmax_cross_entropy(out, self.y)[1]
+        dx = self.model.plan.backward(dout, self.target, True)
+        return {"x": dx, **{name: g.copy() for name, g in self.model.grads.items()}}
+
+
+def rounding(terms: np.ndarray) -> float:
+    """Return what must be divided by h for the error that rounding alone can cause in a derivative; see the top of this file."""
+    return float(2 * EPS * np.sqrt(terms.size) * max(1.0, float(np.abs(terms).max())))
+
+
+def along(array: np.ndarray, v: np.ndarray, objective: Any, numeric: Numeric) -> float | None:
+    """Return the derivative of L along v, or None if every step crosses a kink.
+
+    It is that of L(array + t·v) with respect to t at 0. Repeated steps and the size of rounding errors are noted in `numeric`.
+    """
+    start, t, step = array.copy(), np.zeros(()), STEP / np.sqrt(v.size)
+
+    def terms() -> np.ndarray:
+        array[...] = start + t * v
+        return objective.terms()
+
+    try:
+        found = steady_differences(terms, t, 1.0, step, objective.choices, objective.centre)
+    finally:
+        array[...] = start
+    numeric.retried += found.retried
+    if found.skipped:
+        return None
+    numeric.rounding = max(numeric.rounding, objective.rounding / (step / 2**found.retried))
+    return float(found.gradient)
+
+
+def _row(name: str, analytic: np.ndarray, numeric: Numeric) -> Row:
+    """Compare the derivatives along all directions, up to errors of the size of rounding."""
+    floor = numeric.rounding / DIRECTION_TOLERANCE  # the relative error of `rounding` is then DIRECTION_TOLERANCE
+    row = compare("gradient", name, analytic, numeric.gradient, DIRECTION_TOLERANCE, numeric, smallest=floor)
+    if row.passed and np.nanmax(np.abs(numeric.gradient)) <= numeric.rounding:
+        note = f"not compared: not larger than rounding errors of {numeric.rounding:.1e}"
+        return Row("gradient", name, True, retried=row.retried, skipped=row.skipped, note=note)
+    return row
+
+
+def _one_hot(model: Any, y: np.ndarray, N: int) -> np.ndarray:
+    """Return labels as rows (N, K), or raise a ValueError: NumPy would broadcast another shape over the batch."""
+    K = model.nodes[-1].shape[-1]
+    if y.shape[:1] != (N,) or (model.loss is None and y.shape != (N, K)):
+        raise ValueError(
+            f"check_model: expected y one-hot of shape {(N, K)}, or {N} labels of the kind that the compiled loss takes,"
+            f" got {y.dtype} of shape {y.shape}. Convert integer labels with y = preprocessing.one_hot(y, {K})"
+        )
+    return np.asarray((model.loss or losses.CategoricalCrossentropy()).one_hot(y, K))
+
+
+def in_float64(model: Any, rng: np.random.Generator) -> Any:
+    """Return a copy of a model in float64, with random biases that are not zero."""
+    twin = copy.deepcopy(model)
+    twin.dtype = np.dtype(np.float64)
+    for node in twin.nodes:
+        node.layer.dtype = twin.dtype
+        node.layer.cache = None
+        node.layer.params = {name: p.astype(np.float64) for name, p in node.layer.params.items()}
+        if "bias" in node.layer.params:
+            node.layer.params["bias"] += 0.1 * rng.standard_normal(node.layer.params["bias"].shape)
+    twin.plan = Plan(twin.nodes, getattr(model, "fuse", True))
+    return twin

@@ -1,0 +1,86 @@
+"""The check of an optimizer: its steps compared with its formula, computed number by number."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from scratchnet import reference
+from scratchnet.gradcheck.comparison import UPDATE_TOLERANCE, compare
+from scratchnet.gradcheck.report import Report, Row
+from scratchnet.optimizers import Optimizer
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def check_optimizer(optimizer: Optimizer, *, steps: int = 7, seed: int = 0, raise_on_failure: bool = False) -> Report:
+    """Check an optimizer: its steps are compared with its formula, as `reference.py` computes it number by number.
+
+    Parameters
+    ----------
+    optimizer : SGD, Adagrad, Adadelta or Adam
+        The check uses a copy with the same settings.
+    steps : int
+    seed : int
+    raise_on_failure : bool
+
+    Returns
+    -------
+    Report
+        update rule: a matrix, a vector, and gradients of 1e-8 (for which ε decides), after `steps` steps, with the optimizer's
+        implementation and with NumPy's. contract: the gradients are not modified.
+
+    Raises
+    ------
+    ValueError
+        If `reference.py` has no formula for the optimizer.
+    GradientCheckError
+        If the check failed and `raise_on_failure` is set.
+
+    Examples
+    --------
+    >>> from scratchnet.optimizers import Adam
+    >>> check_optimizer(Adam()).passed
+    True
+    """
+    kind = type(optimizer).__name__
+    if kind not in reference.UPDATE_RULES:
+        known = ", ".join(reference.UPDATE_RULES)
+        raise ValueError(f"check_optimizer: no formula for {kind}, expected one of {known}. Compare its steps with your own formula")
+    rng = np.random.default_rng(seed)
+    sizes = {"matrix": ((3, 4), 1.0), "vector": ((5,), 1.0), "gradients of 1e-8": ((4,), 1e-8)}
+    start = {name: rng.standard_normal(shape) * (scale if scale < 1 else 1.0) for name, (shape, scale) in sizes.items()}
+    grads = [{name: scale * rng.standard_normal(shape) for name, (shape, scale) in sizes.items()} for _ in range(steps)]
+    report = Report(repr(optimizer))
+    for suffix, in_one_pass in (("", optimizer.in_one_pass), (", NumPy", False)):
+        twin = copy.deepcopy(optimizer)
+        twin.reset()
+        twin.in_one_pass = in_one_pass
+        report.rows += _rows(twin, start, grads, suffix)
+    return report.raise_if_failed() if raise_on_failure else report
+
+
+def _rows(optimizer: Optimizer, start: Arrays, grads: Sequence[Arrays], suffix: str) -> list[Row]:
+    """Compare how far each array moves with how far its formula moves it, and check that the gradients are unchanged."""
+    params = {name: p.copy() for name, p in start.items()}
+    before = [g.tobytes() for step in grads for g in step.values()]
+    for step in grads:
+        optimizer.update(list(params.values()), list(step.values()))
+    unchanged = [g.tobytes() for step in grads for g in step.values()] == before
+    rows = []
+    for name, p in params.items():
+        expected = _expected(optimizer, start[name], [step[name] for step in grads]) - start[name]
+        rows.append(compare("update rule", f"{name}{suffix}", p - start[name], expected, UPDATE_TOLERANCE, smallest=0))
+    note = "" if unchanged else "the optimizer wrote into a gradient"
+    return [*rows, Row("contract", f"gradients{suffix}", unchanged, note=note)]
+
+
+def _expected(optimizer: Optimizer, start: np.ndarray, grads: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the array after these gradients, each of its numbers computed alone with the formula."""
+    formula = reference.UPDATE_RULES[type(optimizer).__name__]
+    p = np.empty_like(start)
+    for index in np.ndindex(p.shape):
+        p[index] = formula(start[index], [g[index] for g in grads], **optimizer.get_config())
+    return p

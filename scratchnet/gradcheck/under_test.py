@@ -1,0 +1,53 @@
+"""A layer under test: a copy of it with random parameters, and one run of its forward and backward."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+
+from scratchnet.layers.base import Layer, Shape
+
+
+def fresh(layer: Layer, shapes: Sequence[Shape], dtype: str, seed: int) -> Layer:
+    """Return a copy of a layer, built with random weights and with biases that are not zero (a bias of zero hides bugs)."""
+    twin = copy.copy(layer)
+    twin.node, twin.activation = None, None  # a deep copy would otherwise include the whole graph above the layer
+    twin = copy.deepcopy(twin)
+    twin.build_for(list(shapes), np.random.default_rng(seed), dtype, twin.implementation or "fused")
+    rng = np.random.default_rng(seed + 1)
+    for p in twin.params.values():
+        noise = rng.standard_normal(p.shape)
+        p += (0.3 * noise if not p.any() else 0.01 * noise).astype(dtype)
+    return twin
+
+
+def input_names(count: int) -> list[str]:
+    """Return the names of a layer's inputs: "x", or "x0", "x1", … for several."""
+    return ["x"] if count == 1 else [f"x{i}" for i in range(count)]
+
+
+def backward(layer: Layer, dout: np.ndarray, inputs: int) -> dict[str, np.ndarray]:
+    """Run backward and return its gradients by name: "dx", and "dkernel" for a parameter "kernel"."""
+    dxs = layer.backward(dout)
+    if set(layer.grads) != set(layer.params):
+        raise ValueError(
+            f"backward: expected gradients of {sorted(layer.params)} in self.grads, got {sorted(layer.grads)}."
+            " Set self.grads = {...} with one gradient for each parameter"
+        )
+    dxs = dxs if isinstance(dxs, tuple) else (dxs,)
+    if any(dx is None for dx in dxs):
+        raise ValueError("backward(dout): expected dx, got None. Return dx unless it is called with need_dx=False")
+    gradients = dict(zip(input_names(inputs), dxs, strict=True)) | layer.grads
+    return {f"d{name}": gradient for name, gradient in gradients.items()}
+
+
+def run(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) -> dict[str, np.ndarray]:
+    """Run forward and backward and return copies of all results by name: "out" and the names of `backward`."""
+    out = layer.forward(*xs)
+    expected = (len(xs[0]), *layer.output_shape)
+    if out.shape != expected:
+        raise ValueError(f"forward: expected {expected}, which is what compute_output_shape announces, got {out.shape}")
+    results = {"out": out, **backward(layer, dout, len(xs))}
+    return {name: np.array(a, copy=True) for name, a in results.items()}
