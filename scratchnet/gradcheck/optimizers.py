@@ -47,8 +47,10 @@ def check_optimizer(optimizer: Optimizer, *, steps: int = 7, seed: int = 0, rais
     """
     kind = type(optimizer).__name__
     if kind not in reference.UPDATE_RULES:
-        known = ", ".join(reference.UPDATE_RULES)
-        raise ValueError(f"check_optimizer: no formula for {kind}, expected one of {known}. Compare its steps with your own formula")
+        raise ValueError(
+            f"check_optimizer: expected one of {', '.join(reference.UPDATE_RULES)}, got {kind}."
+            f" Add its formula, reference.UPDATE_RULES[{kind!r}] = formula"
+        )
     rng = np.random.default_rng(seed)
     sizes = {"matrix": ((3, 4), 1.0), "vector": ((5,), 1.0), "gradients of 1e-8": ((4,), 1e-8)}
     start = {name: rng.standard_normal(shape) * (scale if scale < 1 else 1.0) for name, (shape, scale) in sizes.items()}

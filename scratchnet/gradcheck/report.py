@@ -20,13 +20,13 @@ def _accept_witness(kind: type[Row]) -> type[Row]:
     init = kind.__init__
 
     @wraps(init)
-    def __init__(self: Row, *args: Any, **kwargs: Any) -> None:
+    def renamed(self: Row, *args: Any, **kwargs: Any) -> None:
         if "witness" in kwargs:
             _warn_of_witness()
             kwargs["check"] = kwargs.pop("witness")
         init(self, *args, **kwargs)
 
-    kind.__init__ = __init__  # type: ignore[method-assign]
+    kind.__init__ = renamed  # type: ignore[method-assign]
     return kind
 
 

@@ -1,4 +1,4 @@
-"""ReLU and softmax before the witnesses, and what happens exactly at the kink."""
+"""The gradients of ReLU and softmax, and what happens exactly at the kink."""
 
 import numpy as np
 import pytest
@@ -29,9 +29,9 @@ def test_the_gradient_of_relu_at_zero_is_zero():
     assert layer.backward(np.array([[5.0, 7.0, 9.0]])).tolist() == [[0.0, 0.0, 9.0]]
 
 
-def test_a_difference_across_the_kink_is_taken_again_and_one_on_it_is_given_up():
+def test_a_difference_across_the_kink_is_computed_again_and_one_on_it_is_given_up():
     layer = ReLU().build((2,), dtype="float64")
-    x = np.array([[2e-6, 0.0]])                    # within the first step of the kink, and exactly on it
+    x = np.array([[2e-6, 0.0]])                    # closer to the kink than the first step, and exactly on it
     numeric = differences(lambda: layer.forward(x), x, 1.0, kinks=lambda: [layer.cache[0] > 0])
     assert numeric.retried >= 3
     assert numeric.skipped == 1

@@ -1,9 +1,11 @@
-"""The checker itself: it finds what is right right, and what is wrong wrong."""
+"""The checker itself: right code passes, and wrong code fails in the row that is meant to find it."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from scratchnet import AveragePooling2D, Conv2D, Dense, Input, MaxPooling2D, MinPooling2D, optimizers
+from scratchnet import AveragePooling2D, Conv2D, Dense, Input, MaxPooling2D, MinPooling2D, optimizers, reference
 from scratchnet.gradcheck import (
     GradientCheckError,
     check_function,
@@ -11,16 +13,23 @@ from scratchnet.gradcheck import (
     check_loss,
     check_optimizer,
     complex_step_gradient,
+    contract,
     numerical_gradient,
 )
 from scratchnet.gradcheck.comparison import compare, relative_errors
 from scratchnet.gradcheck.definition import counted_windows
-from scratchnet.gradcheck.numeric import Numeric, differences
+from scratchnet.gradcheck.numeric import Numeric, central_differences, differences
 from scratchnet.gradcheck.patterns import layer_pattern
 from scratchnet.gradcheck.report import Report, Row, table
 from scratchnet.gradcheck.under_test import fresh
 from scratchnet.layers import Layer
-from scratchnet.losses import softmax_cross_entropy
+from scratchnet.losses import (
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+    softmax,
+    softmax_cross_entropy,
+    softmax_cross_entropy_losses,
+)
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
 
 
@@ -38,7 +47,7 @@ def test_the_error_against_the_step_is_v_shaped():
     assert errors[1] < 1e-3 * min(errors[0], errors[2])
 
 
-def test_numbers_are_put_back_to_the_last_bit():
+def test_numbers_are_restored_to_the_last_bit():
     x = np.random.default_rng(0).standard_normal(5)
     before = x.tobytes()
     numerical_gradient(lambda: x**3, x, np.ones(5))
@@ -57,8 +66,8 @@ def test_an_error_of_one_part_in_ten_thousand_is_found():
     assert report.failures[0].largest == pytest.approx(1e-4, rel=0.01)
 
 
-def test_a_gradient_right_only_for_upstream_ones_is_found():
-    """Softmax's outputs sum to 1: upstream ones give a gradient of 0, whatever backward forgets."""
+def test_a_gradient_that_is_right_only_for_upstream_ones_is_found():
+    """The outputs of softmax sum to 1, so with upstream ones the true gradient is 0, and any backward that returns 0 passes."""
     x = np.random.default_rng(0).standard_normal((2, 4))
 
     def softmax(x):
@@ -83,14 +92,14 @@ def test_a_gradient_of_nan_is_never_right():
     assert not check_function(lambda x: x**2, lambda dout, x: np.full(2, np.nan), [x]).passed
 
 
-def test_a_check_whose_differences_all_met_a_kink_does_not_pass():
+def test_a_check_whose_differences_all_cross_a_kink_does_not_pass():
     flips = iter(range(10**6))
     report = check_function(np.abs, lambda dout, x: dout, [np.ones(3)], kinks=lambda: [np.array(next(flips))])
     assert not report.passed
     assert report.failures[0].skipped == 3
 
 
-def test_raising_is_on_request_and_the_error_holds_the_table():
+def test_an_error_is_raised_on_request_and_contains_the_table():
     broken = {"forward": np.sin, "backward": lambda dout, x: dout, "arrays": [np.ones(2)]}
     assert not check_function(**broken).passed
     with pytest.raises(GradientCheckError, match=r"(?s)check.*argument 0.*WRONG"):
@@ -98,77 +107,77 @@ def test_raising_is_on_request_and_the_error_holds_the_table():
 
 
 class Wrong(Layer):
-    """A layer with one fault, of each kind that a witness is there for."""
+    """A layer with one bug, of each kind that a check is meant to find."""
 
-    def __init__(self, fault, *, name=None):
+    def __init__(self, bug, *, name=None):
         super().__init__(name=name)
-        self.fault, self.calls = fault, 0
+        self.bug, self.calls = bug, 0
 
     def make_params(self, rng):
         return {"scale": rng.standard_normal(self.input_shape)}
 
     def forward(self, x):
         self.calls += 1
-        kept = self.cache[0] if self.fault == "stale" and self.cache and self.cache[0].shape == x.shape else x
-        if self.fault == "reads memory":
+        kept = self.cache[0] if self.bug == "stale" and self.cache and self.cache[0].shape == x.shape else x
+        if self.bug == "reads memory":
             x = x.ravel(order="K").reshape(x.shape)
         self.out = x * self.params["scale"]
-        self.cache = (x, kept.copy() if self.fault == "writes into the cache" else kept, self.out)
-        if self.fault == "writes into x":
+        self.cache = (x, kept.copy() if self.bug == "writes into the cache" else kept, self.out)
+        if self.bug == "writes into x":
             x += 1e-3
-        if self.fault == "half precise" and x.dtype == np.float32:
+        if self.bug == "half precise" and x.dtype == np.float32:
             return (self.out.astype("float16") * 1.01).astype("float32")
-        if self.fault == "other bits in one buffer":
+        if self.bug == "other bits in one buffer":
             self.buffers = getattr(self, "buffers", {})
             buffer = self.buffers.setdefault((x.shape, x.dtype), np.empty_like(self.out))
             buffer[...] = self.out * (1 + 1e-12 * self.calls)
             return buffer
-        return self.out.astype("float64") if self.fault == "float64 out" else self.out
+        return self.out.astype("float64") if self.bug == "float64 out" else self.out
 
     def backward(self, dout, need_dx=True):
         x = self.cache[1]
-        if self.fault == "writes into dout":
+        if self.bug == "writes into dout":
             dout *= 1.0
             dout += 0.5
         grad = (dout * x).sum(axis=0)
-        if self.fault == "writes into the cache":
+        if self.bug == "writes into the cache":
             x += 1e-3
-        if self.fault == "writes into out":
+        if self.bug == "writes into out":
             self.out += 1e-3
-        if self.fault == "writes into a parameter":
+        if self.bug == "writes into a parameter":
             self.params["scale"] += 1e-3
-        if self.fault == "accumulates" and self.grads:
+        if self.bug == "accumulates" and self.grads:
             grad = grad + self.grads["scale"]
-        if self.fault == "last backward":
+        if self.bug == "last backward":
             x, self.last = getattr(self, "last", x), x.copy()
             grad = (dout * x).sum(axis=0) if x.shape == dout.shape else grad
-        if self.fault == "mean":
+        if self.bug == "mean":
             grad = grad / len(x)
-        if self.fault == "float64 gradient":
+        if self.bug == "float64 gradient":
             grad = grad.astype(np.float64)
-        if self.fault == "float32 gradient":
+        if self.bug == "float32 gradient":
             grad = grad.astype(np.float32)
-        if self.fault == "other bits":
+        if self.bug == "other bits":
             grad = grad * (1 + 1e-12 * self.calls)
-        if self.fault == "single image":
+        if self.bug == "single image":
             dout = dout if len(dout) > 1 else 0 * dout
         grads_before, self.grads = self.grads, {"scale": grad}
-        if self.fault == "without dx half" and not need_dx:
+        if self.bug == "without dx half" and not need_dx:
             self.grads = {"scale": grad / 2}
-        if self.fault == "without dx nothing" and not need_dx:
+        if self.bug == "without dx nothing" and not need_dx:
             self.grads = grads_before
-        if self.fault == "no gradient":
+        if self.bug == "no gradient":
             self.grads = {}
-        if self.fault == "one gradient too many":
+        if self.bug == "one gradient too many":
             self.grads["shift"] = grad
-        if self.fault == "gradient of another shape":
+        if self.bug == "gradient of another shape":
             self.grads["scale"] = grad[None]
         dx = dout * self.params["scale"]
-        return dx.astype("float32") if self.fault == "float32 dx" else dx
+        return dx.astype("float32") if self.bug == "float32 dx" else dx
 
 
 @pytest.mark.parametrize(
-    ("fault", "found"),
+    ("bug", "found"),
     [
         ("mean", {"gradient scale", "contract batch of one"}),
         ("writes into dout", {"contract inputs"}),
@@ -195,13 +204,63 @@ class Wrong(Layer):
         ("half precise", {"contract float32"}),
     ],
 )
-def test_each_kind_of_fault_in_a_layer_of_ones_own_is_found_by_the_row_that_is_there_for_it(fault, found):
-    report = check_layer(Wrong(fault), (3, 2))
+def test_each_kind_of_bug_in_a_custom_layer_is_found_by_the_row_that_is_meant_for_it(bug, found):
+    report = check_layer(Wrong(bug), (3, 2))
     assert found <= {f"{row.check} {row.name}" for row in report.failures}
     assert all(bool(row.note) != row.passed for row in report.rows if row.check == "contract")
 
 
-def test_the_choices_of_a_pooling_layer_are_the_taps_of_its_real_cells():
+def test_each_condition_of_the_contract_has_a_layer_and_arrays_of_its_own(monkeypatch):
+    seen = []
+
+    def greedy(layer, xs, dout):
+        seen.append((layer, xs[0], dout))
+        assert layer.params["scale"].any()
+        for array in (xs[0], dout, layer.params["scale"]):
+            assert array.any()
+            array[...] = 0
+        return ""
+
+    monkeypatch.setattr(contract, "CONTRACT", [("one", greedy), ("two", greedy)])
+    check_layer(Wrong(None), (3, 2), raise_on_failure=True)
+    assert len(seen) == 2
+
+
+def test_an_exception_in_one_condition_of_the_contract_leaves_the_others(monkeypatch):
+    def squeezes(layer, xs, dout):
+        raise IndexError("too many indices")
+
+    first, *others = contract.CONTRACT
+    monkeypatch.setattr(contract, "CONTRACT", [first, ("batch of two", squeezes), *others])
+    report = check_layer(Wrong(None), (3, 2))
+    assert [row.name for row in report.failures] == ["batch of two"]
+    assert report.failures[0].note == "IndexError: too many indices"
+    assert [row.name for row in report.rows if row.check == "contract"][-len(others) :] == [name for name, _ in others]
+
+
+def test_the_page_on_gradient_checking_lists_every_condition_of_the_contract():
+    page = (Path(__file__).parents[2] / "docs" / "gradient-checking.md").read_text(encoding="utf-8")
+    table = page.partition("| condition | finds |")[2].partition("\n\n")[0]
+    listed = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+    assert listed == [name for name, _ in contract.CONTRACT]
+
+
+def test_gradients_that_a_second_backward_adds_to_the_first_are_found():
+    class Adds(Wrong):
+        def forward(self, x):
+            self.grads = {}
+            return super().forward(x)
+
+        def backward(self, dout, need_dx=True):
+            before = dict(self.grads)
+            dx = super().backward(dout)
+            self.grads["scale"] = self.grads["scale"] + before.get("scale", 0)
+            return dx
+
+    assert [row.name for row in check_layer(Adds(None), (3, 2)).failures] == ["bits"]
+
+
+def test_the_branch_pattern_of_a_pooling_layer_is_the_index_of_the_real_cell_that_wins():
     x = np.array([[-1, -5, -2, -9], [-3, -4, -8, -1]], float).reshape(1, 2, 4, 1)
     for kind, expected in ((MaxPooling2D, [0, 3]), (MinPooling2D, [1, 1])):
         layer = kind(2).build((2, 4, 1), dtype="float64")
@@ -215,7 +274,7 @@ def test_the_choices_of_a_pooling_layer_are_the_taps_of_its_real_cells():
 
 
 @pytest.mark.parametrize("parameters", [True, False])
-def test_a_backward_that_fit_cannot_call_is_told_the_signature(parameters):
+def test_the_note_on_a_backward_that_fit_cannot_call_shows_the_signature(parameters):
     class Twice(Layer):
         def make_params(self, rng):
             return {"shift": np.ones(self.input_shape)} if parameters else {}
@@ -232,7 +291,7 @@ def test_a_backward_that_fit_cannot_call_is_told_the_signature(parameters):
     assert "backward(self, dout, need_dx=True)" in failure.note
 
 
-def test_a_layer_may_give_anything_for_a_dx_that_is_not_asked_for():
+def test_a_layer_may_return_anything_as_dx_with_need_dx_false():
     class Frugal(Wrong):
         def backward(self, dout, need_dx=True):
             dx = super().backward(dout)
@@ -242,17 +301,17 @@ def test_a_layer_may_give_anything_for_a_dx_that_is_not_asked_for():
     assert [row.name for row in report.rows].count("need_dx=False") == 1
 
 
-def test_a_layer_that_forgets_a_gradient_is_told_which():
+def test_the_note_on_a_missing_gradient_names_it():
     (row, *_) = check_layer(Wrong("no gradient"), (3, 2)).failures
     assert "self.grads" in row.note
     assert "'scale'" in row.note
 
 
-def test_the_same_layer_without_a_fault_passes():
+def test_the_same_layer_without_a_bug_passes():
     check_layer(Wrong(None), (3, 2), raise_on_failure=True)
 
 
-def test_a_layer_that_raises_is_a_finding_and_no_crash():
+def test_an_exception_in_a_layer_is_a_failed_row_and_not_a_crash():
     class Unfinished(Layer):
         def forward(self, x):
             raise IndexError("not yet")
@@ -262,14 +321,14 @@ def test_a_layer_that_raises_is_a_finding_and_no_crash():
     assert "not yet" in str(report)
 
 
-def test_the_layer_itself_is_not_touched():
+def test_the_layer_itself_is_not_changed():
     layer = Dense(2)
     check_layer(layer, (3,))
     assert not layer.built
     assert not layer.params
 
 
-def test_a_loss_with_the_sign_turned_or_without_its_mean_is_found():
+def test_a_loss_with_the_wrong_sign_or_without_its_mean_is_found():
     assert not check_loss(lambda z, y: (softmax_cross_entropy(z, y)[0], -softmax_cross_entropy(z, y)[1])).passed
     assert not check_loss(lambda z, y: (softmax_cross_entropy(z, y)[0], len(z) * softmax_cross_entropy(z, y)[1])).passed
 
@@ -342,7 +401,7 @@ def test_equal_infinities_agree_and_others_are_infinitely_wrong():
     assert relative_errors(np.zeros(0), np.zeros(0)).shape == (0,)
 
 
-def test_a_row_tells_the_largest_error_its_place_both_values_and_the_median():
+def test_a_row_holds_the_largest_error_its_index_both_values_and_the_median():
     got, expected = np.ones((2, 3)), np.ones((2, 3))
     got[1, 2], got[0, 1] = 4.0, 1.001
     row = compare("gradient", "x", got, expected, 0.5, Numeric(expected, retried=2))
@@ -354,7 +413,7 @@ def test_a_row_tells_the_largest_error_its_place_both_values_and_the_median():
     assert not compare("gradient", "x", got, expected, 0.7499).passed
 
 
-def test_a_row_without_differences_met_no_kinks():
+def test_a_row_without_differences_counts_no_kinks():
     row = compare("definition", "x", np.ones(3), np.ones(3), 1.0)
     assert (row.passed, row.retried, row.skipped) == (True, 0, 0)
 
@@ -377,7 +436,7 @@ def test_one_difference_in_twenty_may_be_given_up(skipped, passes):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_forward_that_gives_no_number_is_told_so_and_not_of_kinks(value):
+def test_a_forward_that_returns_nan_is_reported_as_that_and_not_as_a_kink(value):
     x = np.linspace(0.1, 1, 40)
     place = np.arange(40) == 3                     # one in forty is fewer than may be given up at kinks
     report = check_function(lambda x: np.where(place, value, x), lambda dout, x: np.where(place, 0, dout), [x])
@@ -391,12 +450,12 @@ def test_a_forward_that_gives_no_number_is_told_so_and_not_of_kinks(value):
 # -- differences -------------------------------------------------------------------------------------------------------
 
 
-def test_the_step_grows_with_the_number_so_that_rounding_does_not_drown_it():
+def test_the_step_grows_with_the_number_so_that_it_stays_above_rounding():
     x = np.array([1e8, -1e8, 0.5])
     np.testing.assert_allclose(numerical_gradient(lambda: x**2, x, np.ones(3)), 2 * x, rtol=1e-8)
 
 
-def test_the_difference_is_divided_by_the_step_that_was_really_taken():
+def test_the_difference_is_divided_by_the_step_after_rounding():
     x = np.array([1.0])                            # 1 + 1e-15 is not a number: the next one is 2.2e-16 further, or 1.1e-15
     assert numerical_gradient(lambda: 3 * (x - 1), x, step=1e-15)[0] == 3.0
 
@@ -404,6 +463,38 @@ def test_the_difference_is_divided_by_the_step_that_was_really_taken():
 def test_central_differences_are_exact_for_a_parabola_and_one_sided_ones_would_not_be():
     x = np.array([2.0])
     assert numerical_gradient(lambda: x**2, x, step=0.5)[0] == 4.0
+
+
+def test_central_differences_are_computed_where_the_mask_says_and_the_array_is_restored():
+    x = np.array([[1.0, 2.0], [-3.0, 4.0]])
+    before, calls = x.tobytes(), []
+
+    def f():
+        calls.append(x.copy())
+        return x**2
+
+    gradient = central_differences(f, x, 10.0, 0.5, np.array([[False, True], [True, False]]))
+    np.testing.assert_array_equal(gradient, [[np.nan, 40.0], [-60.0, np.nan]])
+    assert [(call - np.frombuffer(before).reshape(2, 2)).tolist() for call in calls] == [
+        [[0, 1], [0, 0]], [[0, -1], [0, 0]], [[0, 0], [1.5, 0]], [[0, 0], [-1.5, 0]],
+    ]  # fmt: skip
+    assert x.tobytes() == before
+
+
+def test_only_the_numbers_at_a_kink_are_computed_again():
+    x, seen = np.array([5.0, 3e-6, -5.0]), []
+
+    def f():
+        seen.append(x.copy())
+        return np.abs(x)
+
+    assert differences(f, x, np.ones(3), kinks=lambda: [x > 0]).gradient.round(8).tolist() == [1, 1, -1]
+    assert len(seen) == 1 + 2 * 3 + 2 * 2 + 1      # at x; each number; two more steps for the second; at x again
+
+
+def test_an_f_that_returns_the_same_array_from_each_call_is_differentiated():
+    x, out = np.array([1.0, 2.0]), np.empty(2)
+    np.testing.assert_allclose(numerical_gradient(lambda: np.square(x, out=out), x, np.ones(2)), [2, 4], rtol=1e-9)
 
 
 def test_a_step_is_halved_until_it_stays_on_one_side_of_the_kink():
@@ -414,14 +505,14 @@ def test_a_step_is_halved_until_it_stays_on_one_side_of_the_kink():
 
 
 @pytest.mark.parametrize("side", [1, -1])
-def test_a_kink_on_either_side_is_seen(side):
+def test_a_kink_on_either_side_is_found(side):
     x = np.array([0.0])
     numeric = differences(lambda: np.abs(x - side * 7e-6), x, kinks=lambda: [x > side * 7e-6])
     assert numeric.retried == 1
     assert numeric.gradient[0] == pytest.approx(-side, rel=1e-9)
 
 
-def test_choices_are_those_at_x_itself_whatever_was_computed_before():
+def test_the_pattern_to_keep_is_that_at_x_whatever_was_computed_before():
     x, seen = np.array([1.0]), [np.array([False])]
 
     def f():
@@ -432,7 +523,7 @@ def test_choices_are_those_at_x_itself_whatever_was_computed_before():
     assert (numeric.retried, numeric.skipped) == (0, 0)
 
 
-def test_a_difference_on_a_kink_is_given_up_and_the_number_put_back():
+def test_a_difference_on_a_kink_is_given_up_and_the_number_restored():
     x = np.array([0.0, 1.0])
     numeric = differences(lambda: np.abs(x), x, kinks=lambda: [x > 0, x < 0])
     assert (numeric.retried, numeric.skipped) == (10, 1)
@@ -441,7 +532,7 @@ def test_a_difference_on_a_kink_is_given_up_and_the_number_put_back():
     assert x.tolist() == [0.0, 1.0]
 
 
-def test_what_f_keeps_is_that_of_the_numbers_as_they_were():
+def test_what_f_keeps_between_calls_belongs_to_the_restored_numbers():
     kept, x = [], np.array([1.0, 2.0])
 
     def f():
@@ -452,7 +543,7 @@ def test_what_f_keeps_is_that_of_the_numbers_as_they_were():
     assert kept[0].tolist() == [1.0, 2.0]
 
 
-def test_a_complex_step_changes_one_number_of_one_array_and_leaves_no_trace():
+def test_a_complex_step_changes_one_number_of_one_array_and_restores_it():
     a, b = np.array([1.0, 2.0]), np.array([3.0, 4.0])
     gradient = complex_step_gradient(lambda a, b: a * b + a.sum(), [a, b], 0, np.array([1.0, 10.0]))
     np.testing.assert_allclose(gradient, [3 + 11, 40 + 11], rtol=1e-14)
@@ -481,13 +572,13 @@ def test_a_function_of_several_arrays_is_checked_in_each_and_none_means_not_comp
     assert [(row.name, row.passed) for row in report.rows] == [("inputs", True), ("a", True), ("b", False)]
 
 
-def test_a_list_of_gradients_is_taken_as_a_tuple_is():
+def test_a_list_of_gradients_works_like_a_tuple():
     arrays = [np.random.default_rng(k).standard_normal((2, 3)) for k in range(2)]
     report = check_function(lambda a, b: a * b, lambda dout, a, b: [dout * b, dout * (a + 1)], arrays)
     assert [(row.name, row.passed) for row in report.rows] == [("inputs", True), ("argument 0", True), ("argument 1", False)]
 
 
-def test_a_forward_that_writes_into_its_argument_is_found_though_it_writes_the_same_twice():
+def test_a_forward_that_writes_into_its_argument_is_found_even_if_it_writes_the_same_numbers_twice():
     def relu(x):
         x[x <= 0] = 0
         return x.copy()
@@ -499,7 +590,7 @@ def test_a_forward_that_writes_into_its_argument_is_found_though_it_writes_the_s
     assert x.tolist() == [-1.0, 2.0, -3.0]
 
 
-def test_whole_numbers_are_checked_as_floats_and_arguments_stay_as_they_were():
+def test_integers_are_checked_as_floats_and_arguments_are_not_changed():
     x = np.array([1, 2, 3])
     assert check_function(lambda x: x**2, lambda dout, x: 2 * x * dout, [x]).passed
     assert x.tolist() == [1, 2, 3]
@@ -527,12 +618,12 @@ def test_the_upstream_gradient_follows_the_seed_and_is_never_ones():
 # -- reports -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_wrong_row_prints_its_place_its_kinks_and_both_values():
+def test_a_wrong_row_prints_its_index_its_kinks_and_both_values():
     row = Row("gradient", "kernel", False, 1.25, 1e-11, (0, 2), 1.5, -0.5, compared=6, retried=3, skipped=1)
     assert row.cells() == ("gradient", "kernel", "1.2e+00", "1.0e-11", "[0,2]", "3+1", "WRONG", "got 1.5, expected -0.5")
 
 
-def test_a_right_row_prints_no_values_and_a_promise_only_its_note():
+def test_a_right_row_prints_no_values_and_a_condition_only_its_note():
     right = Row("gradient", "x", True, 1e-9, 1e-11, (1,), 1.5, 1.5, retried=2)
     assert right.cells() == ("gradient", "x", "1.0e-09", "1.0e-11", "[1]", "2", "ok", "")
     assert Row("contract", "bits", False, note="other bits").cells() == ("contract", "bits", "", "", "", "", "WRONG", "other bits")
@@ -556,7 +647,7 @@ def test_the_largest_error_of_a_report_is_that_of_its_gradients():
     assert Report("", rows[2:]).largest == 0
 
 
-def test_a_report_prints_its_title_and_a_line_a_row_in_columns():
+def test_a_report_prints_its_title_and_aligned_columns_with_one_line_for_each_row():
     rows = [Row("gradient", "x", True, 1e-9, 1e-10, (0,)), Row("contract", "a long name", False, note="broken")]
     title, head, first, second = str(Report("Dense(2)", rows)).splitlines()
     assert title == "Dense(2)"
@@ -570,31 +661,44 @@ def test_a_report_prints_its_title_and_a_line_a_row_in_columns():
     assert len(table(rows).splitlines()) == 3
 
 
+def test_the_old_name_of_check_works_and_warns():
+    with pytest.warns(FutureWarning, match=r"Row\.check") as warned:
+        row = Row(witness="contract", name="bits", passed=True)
+    assert len(warned) == 1
+    assert row == Row("contract", "bits", True)
+    with pytest.warns(FutureWarning, match=r"Row\.check") as warned:
+        assert row.witness == "contract"
+    assert len(warned) == 1
+    with pytest.warns(FutureWarning, match=r"Row\.check"):
+        row.witness = "gradient"
+    assert row.check == "gradient"
+
+
 # -- losses and optimizers ---------------------------------------------------------------------------------------------
 
 
-def spoilt(fault):
-    """Softmax cross-entropy with one fault."""
+def cross_entropy_with(bug):
+    """Softmax cross-entropy with one bug."""
     calls = []
 
     def loss(logits, y):
         calls.append(1)
-        if fault == "writes into logits":
+        if bug == "writes into logits":
             logits -= logits.max(axis=-1, keepdims=True)
         value, dlogits = softmax_cross_entropy(logits, y)
-        if fault == "writes into labels":
+        if bug == "writes into labels":
             y *= 1 - 1e-12
-        if fault == "value":
+        if bug == "value":
             value *= 1 + 1e-8
-        if fault == "gradient":
+        if bug == "gradient":
             dlogits = dlogits * (1 + 1e-8)
-        if fault == "clipped":
+        if bug == "clipped":
             value = min(value, 16.0)
-        if fault == "hard labels only":
+        if bug == "hard labels only":
             dlogits = dlogits * (y.max() == 1)
-        if fault == "other bits of the value":
+        if bug == "other bits of the value":
             value *= 1 + 1e-15 * len(calls)
-        if fault == "other bits of the gradient":
+        if bug == "other bits of the gradient":
             dlogits = dlogits * (1 + 1e-15 * len(calls))
         return value, dlogits
 
@@ -602,7 +706,7 @@ def spoilt(fault):
 
 
 @pytest.mark.parametrize(
-    ("fault", "found"),
+    ("bug", "found"),
     [
         ("value", {"definition loss", "definition loss, logits of ±1e4", "definition loss, rows far apart"}),
         ("gradient", {"definition dlogits", "definition dlogits, logits of ±1e4", "definition dlogits, rows far apart"}),
@@ -614,14 +718,14 @@ def spoilt(fault):
         ("other bits of the gradient", {"contract bits"}),
     ],
 )
-def test_each_kind_of_fault_in_a_loss_is_found_by_the_row_that_is_there_for_it(fault, found):
-    failed = {f"{row.check} {row.name}" for row in check_loss(spoilt(fault)).failures}
+def test_each_kind_of_bug_in_a_loss_is_found_by_the_row_that_is_meant_for_it(bug, found):
+    failed = {f"{row.check} {row.name}" for row in check_loss(cross_entropy_with(bug)).failures}
     assert found <= failed
-    if "writes" not in fault and fault not in ("value", "gradient"):
+    if "writes" not in bug and bug not in ("value", "gradient"):
         assert failed == found
 
 
-def test_a_loss_is_asked_for_as_many_rows_and_classes_as_it_is_told_and_a_sound_one_passes():
+def test_a_loss_is_called_with_logits_and_labels_of_the_given_shape_and_a_correct_one_passes():
     shapes = []
 
     def loss(logits, y):
@@ -633,11 +737,78 @@ def test_a_loss_is_asked_for_as_many_rows_and_classes_as_it_is_told_and_a_sound_
     assert set(shapes) == {((3, 7), (3, 7))}
     assert len(report.rows) == 10
     with pytest.raises(GradientCheckError):
-        check_loss(spoilt("value"), raise_on_failure=True)
+        check_loss(cross_entropy_with("value"), raise_on_failure=True)
+
+
+class Weighted:
+    """Cross-entropy in which each class has a weight: a loss of a user."""
+
+    def __init__(self, bug=None):
+        self.bug, self.calls = bug, 0
+
+    def value_and_gradient(self, logits, y):
+        self.calls += 1
+        weights = (y * np.arange(1.0, y.shape[1] + 1)).sum(axis=1)
+        p = softmax(logits)
+        value = (weights * softmax_cross_entropy_losses(logits, y)).mean()
+        dlogits = (p - y) / len(y) * (1 if self.bug == "weight" else weights[:, None])
+        if self.bug == "hard labels only":
+            dlogits = dlogits * (y.max() == 1)
+        if self.bug == "writes into labels":
+            y *= 1 - 1e-12
+        if self.bug == "bits":
+            value *= 1 + 1e-15 * self.calls
+        return value, dlogits
+
+
+def test_a_loss_object_with_another_formula_is_checked_without_the_definition_of_softmax_cross_entropy():
+    report = check_loss(Weighted(), raise_on_failure=True)
+    assert [(row.check, row.name) for row in report.rows] == [
+        ("gradient", "dlogits"),
+        ("gradient", "dlogits, soft labels"),
+        ("contract", "inputs"),
+        ("contract", "bits"),
+    ]
+    assert report.title == "Weighted"
+
+
+@pytest.mark.parametrize(
+    ("bug", "found"),
+    [
+        ("weight", {"gradient dlogits", "gradient dlogits, soft labels"}),
+        ("hard labels only", {"gradient dlogits, soft labels"}),
+        ("writes into labels", {"contract inputs", "contract bits"}),
+        ("bits", {"contract bits"}),
+    ],
+)
+def test_each_kind_of_bug_in_a_loss_object_is_found(bug, found):
+    failed = {f"{row.check} {row.name}" for row in check_loss(Weighted(bug)).failures}
+    assert failed
+    assert failed <= found
+
+
+@pytest.mark.parametrize("kind", [CategoricalCrossentropy, SparseCategoricalCrossentropy])
+def test_a_loss_object_of_the_library_is_compared_with_the_definition(kind):
+    report = check_loss(kind(), raise_on_failure=True)
+    assert len(report.rows) == 10
+    assert sum(row.check == "definition" for row in report.rows) == 6
+
+    class Derived(kind):
+        pass
+
+    assert len(check_loss(Derived(), raise_on_failure=True).rows) == 4
+
+
+def test_a_definition_may_be_given_or_left_out():
+    assert not check_loss(Weighted().value_and_gradient).passed      # a function is compared with softmax cross-entropy
+    assert check_loss(Weighted().value_and_gradient, definition=None).passed
+    assert len(check_loss(Weighted(), definition=Weighted().value_and_gradient, raise_on_failure=True).rows) == 10
+    wrong = check_loss(Weighted(), definition=softmax_cross_entropy)
+    assert {row.check for row in wrong.failures} == {"definition"}
 
 
 def late(steps_before, wrong):
-    """Adam, but for a fault from some step on."""
+    """Adam with a bug that begins after some steps."""
 
     class Late(Adam):
         def step(self, p, g, state):
@@ -649,7 +820,7 @@ def late(steps_before, wrong):
     return Late()
 
 
-def test_a_fault_that_begins_with_the_last_step_is_found():
+def test_a_bug_that_begins_with_the_last_step_is_found():
     def drift(p, g):
         p *= 1 + 1e-9
 
@@ -659,7 +830,7 @@ def test_a_fault_that_begins_with_the_last_step_is_found():
     assert {row.check for row in report.failures} == {"update rule"}
 
 
-def test_an_optimizer_that_writes_into_a_gradient_is_found_in_both_tellings():
+def test_an_optimizer_that_writes_into_a_gradient_is_found_in_both_implementations():
     def scribble(p, g):
         g += 1e-18
 
@@ -668,7 +839,7 @@ def test_an_optimizer_that_writes_into_a_gradient_is_found_in_both_tellings():
 
 
 @pytest.mark.parametrize("broken", ["kernel", "NumPy"])
-def test_a_fault_of_one_telling_alone_is_found_in_its_rows(broken, monkeypatch):
+def test_a_bug_in_one_implementation_only_is_found_in_its_rows(broken, monkeypatch):
     def stands_still(*arguments):
         pass
 
@@ -679,7 +850,7 @@ def test_a_fault_of_one_telling_alone_is_found_in_its_rows(broken, monkeypatch):
     assert wrong == {name + ", NumPy" * (broken == "NumPy") for name in ("matrix", "vector", "gradients of 1e-8")}
 
 
-def test_the_optimizer_itself_is_not_touched_and_its_own_state_does_not_count():
+def test_the_optimizer_itself_is_not_changed_and_its_state_is_not_used():
     optimizer = Adam(0.5)
     optimizer.update([np.ones(3)], [np.ones(3)])
     state = [a.copy() for a in optimizer.state[0]]
@@ -690,12 +861,14 @@ def test_the_optimizer_itself_is_not_touched_and_its_own_state_does_not_count():
         np.testing.assert_array_equal(now, then)
 
 
-def test_an_optimizer_without_a_formula_is_refused_with_those_that_have_one():
+def test_the_error_on_an_optimizer_without_a_formula_names_those_that_have_one_and_the_fix(monkeypatch):
     class Mine(SGD):
         pass
 
-    with pytest.raises(ValueError, match=r"Mine.*SGD, Adagrad, Adadelta, Adam"):
+    with pytest.raises(ValueError, match=r"SGD, Adagrad, Adadelta, Adam.*Mine.*reference\.UPDATE_RULES\['Mine'\]"):
         check_optimizer(Mine())
+    monkeypatch.setitem(reference.UPDATE_RULES, "Mine", reference.sgd)
+    check_optimizer(Mine(), raise_on_failure=True)
     with pytest.raises(GradientCheckError, match="matrix"):
         check_optimizer(late(0, lambda p, g: np.add(p, 1, out=p)), raise_on_failure=True)
 
@@ -703,7 +876,7 @@ def test_an_optimizer_without_a_formula_is_refused_with_those_that_have_one():
 # -- layers ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_kink_in_a_layer_of_ones_own_is_asked_for():
+def test_the_branch_pattern_of_a_custom_layer_is_used():
     class Absolute(Layer):
         def forward(self, x):
             self.cache = (x,)
@@ -721,7 +894,7 @@ def test_a_kink_in_a_layer_of_ones_own_is_asked_for():
     assert asked
 
 
-def test_loops_of_ones_own_are_the_definition():
+def test_the_loops_of_a_custom_layer_are_its_definition():
     def twice(x):
         return 2 * x
 
@@ -745,7 +918,7 @@ def test_loops_of_ones_own_are_the_definition():
     assert [row.name for row in check_layer(Double(), (3,)).failures] == ["out", "out, ties", "out, large"]
 
 
-def test_loops_that_a_layer_of_ones_own_never_calls_are_no_witness():
+def test_loops_that_a_custom_layer_never_calls_are_a_failed_row():
     class Double(Layer):
         tellings = {"loops": (lambda x: 3 * x, np.copy), "fused": (np.copy, np.copy)}
 
@@ -768,7 +941,7 @@ def test_windows_are_counted_and_not_computed(case, count):
     assert counted_windows("same", *case) == count
 
 
-def test_a_layer_that_pads_on_the_wrong_side_is_found_though_its_loops_are_given_the_same_padding():
+def test_padding_on_the_wrong_side_is_found_although_the_loops_use_the_same_padding():
     class Before(Conv2D):
         def make_params(self, rng):
             params = super().make_params(rng)
@@ -782,11 +955,11 @@ def test_a_layer_that_pads_on_the_wrong_side_is_found_though_its_loops_are_given
 @pytest.mark.parametrize(
     "layer", [Conv2D(2, (3, 2), padding="same"), MaxPooling2D((2, 3), 1, "same"), AveragePooling2D(2), MinPooling2D(2)]
 )
-def test_the_padding_of_every_layer_with_windows_is_counted(layer):
+def test_the_padding_of_every_layer_with_a_window_is_compared_with_a_count(layer):
     assert "padding" in {row.name for row in check_layer(layer, (5, 6, 2), raise_on_failure=True).rows}
 
 
-def test_a_copy_for_the_checks_has_weights_of_its_own_and_biases_that_are_not_zero():
+def test_the_copy_that_is_checked_has_other_weights_and_biases_that_are_not_zero():
     layer = Dense(4)
     twin = fresh(layer, [(3,)], "float64", 0)
     assert layer.params == {}
@@ -797,13 +970,13 @@ def test_a_copy_for_the_checks_has_weights_of_its_own_and_biases_that_are_not_ze
     assert fresh(Dense(4, implementation="loops"), [(3,)], "float64", 0).running == "loops"
 
 
-def test_weights_that_an_initializer_draws_anew_each_time_are_the_same_in_both_precisions():
+def test_both_precisions_have_the_same_weights_even_if_the_initializer_draws_others_each_time():
     own = np.random.default_rng(3)
     layer = Dense(2, kernel_initializer=lambda shape, rng: own.standard_normal(shape))
     check_layer(layer, (3,), raise_on_failure=True)
 
 
-def test_a_layer_in_a_model_is_checked_with_its_activation_left_out():
+def test_a_layer_in_a_model_is_checked_without_its_activation():
     layer = Conv2D(2, 3, activation="relu", padding="same")
     layer(Input(shape=(4, 5, 2)))
     check_layer(layer, (4, 5, 2), raise_on_failure=True)
@@ -811,7 +984,7 @@ def test_a_layer_in_a_model_is_checked_with_its_activation_left_out():
     assert layer.activation is not None
 
 
-def test_a_layer_is_checked_without_the_graph_above_it_however_deep_that_is():
+def test_a_layer_is_checked_without_the_graph_above_it_even_if_that_is_deep():
     x = Input(shape=(2,))
     for _ in range(1000):
         x = Dense(2)(x)

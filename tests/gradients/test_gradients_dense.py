@@ -1,4 +1,4 @@
-"""Dense before the witnesses."""
+"""The gradients of Dense in every implementation."""
 
 import numpy as np
 import pytest
@@ -10,13 +10,13 @@ from scratchnet.layers.dense import dense_backward, dense_forward
 
 @pytest.mark.parametrize("implementation", ["loops", "im2col", "fused"])
 @pytest.mark.parametrize(("units", "inputs", "batch"), [(4, 7, 3), (1, 5, 2), (17, 3, 4), (3, 1, 5), (5, 100, 1)])
-def test_every_gradient_agrees(units, inputs, batch, implementation, telling):
-    check_layer(Dense(units, implementation=telling(implementation)), (inputs,), batch=batch, raise_on_failure=True)
+def test_every_gradient_agrees(units, inputs, batch, implementation, runnable):
+    check_layer(Dense(units, implementation=runnable(implementation)), (inputs,), batch=batch, raise_on_failure=True)
 
 
 @pytest.mark.compiled
-def test_the_cut_into_slices_and_blocks_changes_nothing():
-    """Forward cuts from 2,048 inputs on, backward from 96: a size that is a multiple of neither."""
+def test_cutting_the_work_into_slices_and_blocks_does_not_change_the_result():
+    """Forward cuts the work at 2,048 inputs, backward at 96; this size is a multiple of neither."""
     rng = np.random.default_rng(3)
     x, dout = rng.standard_normal((101, 2311)), rng.standard_normal((101, 19))
     fused, plain = (Dense(19, implementation=name).build((2311,), dtype="float64") for name in ("fused", "im2col"))

@@ -1,4 +1,4 @@
-"""The layers that only move numbers."""
+"""The gradients of layers that only move numbers."""
 
 import numpy as np
 import pytest

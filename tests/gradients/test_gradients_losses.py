@@ -1,4 +1,4 @@
-"""Softmax cross-entropy before the witnesses."""
+"""The gradient of softmax cross-entropy."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Whole networks along random directions, at their real size, with their joined and fused steps."""
+"""Whole networks along random directions, at their real size, with joined and fused layers."""
 
 from types import SimpleNamespace
 
@@ -26,7 +26,7 @@ def test_a_whole_net_of_real_size_agrees(network, shape):
 
 
 def small(implementation, pooled):
-    """The study's nets with a few maps: small enough for the plain loops."""
+    """The networks of the study with a few maps, small enough for the plain loops."""
     strides = 1 if pooled else 2
     x = Input(shape=(5, 4, 2))
     y = Conv2D(3, (3, 3), activation="relu", padding="same")(x)
@@ -39,8 +39,8 @@ def small(implementation, pooled):
 @pytest.mark.parametrize("fuse", [True, False])
 @pytest.mark.parametrize("implementation", ["loops", "im2col", "fused"])
 @pytest.mark.parametrize("pooled", [True, False])
-def test_a_small_net_agrees_in_every_telling(pooled, implementation, fuse, telling):
-    model = small(telling(implementation), pooled)
+def test_a_small_network_agrees_in_every_implementation(pooled, implementation, fuse, runnable):
+    model = small(runnable(implementation), pooled)
     model.compile("adam", "categorical_crossentropy", fuse=fuse)
     x = np.random.default_rng(12).random((2, 5, 4, 2))
     check_model(model, x, np.eye(3)[[0, 2]], directions=1, raise_on_failure=True)
@@ -55,8 +55,8 @@ def on_black():
 
 @pytest.mark.compiled
 def test_on_a_black_background_parameters_agree_and_the_ties_of_the_pool_are_reported(monkeypatch):
-    """Random biases move every ReLU off its kink. But all windows of the background are ties, which a step in x breaks."""
-    monkeypatch.setattr(winograd, "suits", lambda *_: False)  # its last bits break the ties before any step does
+    """Random biases move every ReLU off its kink, but all windows of the background are ties, which a step in x breaks."""
+    monkeypatch.setattr(winograd, "suits", lambda *_: False)  # its rounding errors would break the ties before any step does
     x = on_black()
     report = check_model(net_1((28, 28, 1), 10, seed=2), x, directions=1)
     assert [row.name for row in report.failures] == ["x"]
@@ -65,8 +65,8 @@ def test_on_a_black_background_parameters_agree_and_the_ties_of_the_pool_are_rep
 
 
 @pytest.mark.compiled
-def test_winograd_breaks_the_ties_of_a_black_background_and_gives_the_parameters_the_same_gradients(monkeypatch):
-    """A tie that the last bits break goes to another of equal cells, and those saw equal pixels."""
+def test_winograd_breaks_the_ties_of_a_black_background_without_changing_the_gradients_of_the_parameters(monkeypatch):
+    """With another winner of a tie, the gradient goes to another of several equal cells, all computed from equal pixels."""
     x, y, grads = on_black(), np.eye(10)[[3, 7]], {}
     for name in ("winograd", "direct"):
         if name == "direct":
@@ -90,7 +90,7 @@ def dense_net(**options):
 DENSE_X, DENSE_Y = np.random.default_rng(14).random((3, 4)), np.eye(3)[[0, 2, 1]]
 
 
-def test_a_model_is_checked_on_a_copy_and_comes_out_as_it_went_in():
+def test_the_check_uses_a_copy_and_does_not_change_the_model():
     model, x = dense_net(), DENSE_X.copy()
     before = model.get_weights()
     check_model(model, x, DENSE_Y, raise_on_failure=True)
@@ -116,7 +116,7 @@ def test_the_copy_is_in_float64_with_the_same_kernels_and_biases_off_the_kink():
 
 @pytest.mark.parametrize("labels", [DENSE_Y, None], ids=["loss", "outputs"])
 @pytest.mark.parametrize("directions", [1, 3])
-def test_every_array_gets_its_row_with_as_many_directions_as_asked(labels, directions):
+def test_every_array_has_a_row_with_the_given_number_of_directions(labels, directions):
     model = dense_net()
     report = check_model(model, DENSE_X, labels, directions=directions, raise_on_failure=True)
     assert [row.name for row in report.rows] == ["x", *model.params]
@@ -127,7 +127,7 @@ def test_every_array_gets_its_row_with_as_many_directions_as_asked(labels, direc
 
 @pytest.mark.parametrize("labels", [DENSE_Y, None], ids=["loss", "outputs"])
 @pytest.mark.parametrize("which", [0, 1, 2])
-def test_a_gradient_that_is_off_by_a_ten_thousandth_is_found_where_it_is(monkeypatch, which, labels):
+def test_a_gradient_that_is_off_by_a_ten_thousandth_is_found_in_its_row(monkeypatch, which, labels):
     def off(*args):
         gradients = list(dense.dense_backward(*args))
         gradients[which] = None if gradients[which] is None else gradients[which] * 1.0001
@@ -136,7 +136,7 @@ def test_a_gradient_that_is_off_by_a_ten_thousandth_is_found_where_it_is(monkeyp
     monkeypatch.setattr(Dense, "tellings", {**Dense.tellings, "im2col": (dense.dense_forward, off)})
     report = check_model(dense_net(), DENSE_X, labels)
     wrong = {row.name.rpartition("/")[2] for row in report.failures}
-    # What is wrong in dx is wrong in all that lies below it too.
+    # A wrong dx makes all gradients below it wrong too.
     assert wrong == {0: {"x", "kernel", "bias"}, 1: {"kernel"}, 2: {"bias"}}[which]
     with pytest.raises(GradientCheckError, match="WRONG"):
         check_model(dense_net(), DENSE_X, labels, raise_on_failure=True)
@@ -146,7 +146,7 @@ def test_images_in_float32_are_checked_in_float64():
     check_model(dense_net(), DENSE_X.astype("float32"), DENSE_Y, raise_on_failure=True)
 
 
-def test_integer_labels_are_taken_when_the_models_loss_takes_them():
+def test_integer_labels_are_accepted_if_the_loss_of_the_model_takes_them():
     model = dense_net()
     model.compile("adam", "sparse_categorical_crossentropy")
     labels = check_model(model, DENSE_X, DENSE_Y.argmax(axis=1), raise_on_failure=True)
@@ -155,7 +155,7 @@ def test_integer_labels_are_taken_when_the_models_loss_takes_them():
 
 @pytest.mark.parametrize("y", [[0, 2, 1], [[0], [2], [1]], DENSE_Y[:1], DENSE_Y[:, :1], 1], ids=str)
 @pytest.mark.parametrize("compiled", [True, False])
-def test_labels_that_would_be_spread_over_the_batch_are_refused_with_the_line_that_mends_them(compiled, y):
+def test_labels_that_would_be_broadcast_are_refused_with_the_fix(compiled, y):
     model = dense_net()
     if compiled:
         model.compile("adam", "categorical_crossentropy")
@@ -163,13 +163,13 @@ def test_labels_that_would_be_spread_over_the_batch_are_refused_with_the_line_th
         check_model(model, DENSE_X, y)
 
 
-def test_rows_that_are_no_distribution_are_refused():
+def test_rows_that_are_not_a_distribution_are_refused():
     with pytest.raises(ValueError, match="sum 1"):
         check_model(dense_net(), DENSE_X, 2 * DENSE_Y)
 
 
-def test_a_direction_that_crosses_a_kink_is_walked_in_shorter_steps_and_that_is_counted():
-    """With a ReLU of 2,000 numbers spread over 1e-5 around 0 some always switch at the first step."""
+def test_a_direction_that_crosses_a_kink_is_tried_with_shorter_steps_and_counted():
+    """Of 2,000 numbers between -1e-5 and 1e-5, a ReLU always switches some at the first step."""
     x = Input(shape=(2000,))
     model = Model(x, Activation("relu")(x), seed=0, implementation="im2col")
     numbers = np.random.default_rng(15).uniform(-1e-5, 1e-5, (1, 2000))
@@ -189,8 +189,8 @@ def test_on_a_kink_every_direction_is_given_up_and_the_check_does_not_pass():
     assert "kinks" in row.note
 
 
-def test_a_joined_model_is_checked_with_its_joined_steps(monkeypatch):
-    """The loss's gradient starts below the softmax, whose own backward may then be wrong without harm."""
+def test_a_compiled_model_is_checked_with_softmax_and_loss_joined(monkeypatch):
+    """Backward then starts below the softmax, so a wrong backward of the softmax itself does no harm."""
     monkeypatch.setitem(activations.FUNCTIONS, "softmax", (activations.softmax_forward, lambda dout, out: dout))
     model = dense_net()
     model.compile("adam", "categorical_crossentropy")
@@ -203,7 +203,7 @@ def test_a_joined_model_is_checked_with_its_joined_steps(monkeypatch):
 
 @pytest.fixture(scope="module")
 def sure():
-    """A net that has learned its twelve images by heart, to a loss of some 1e-5, and these images."""
+    """A network that has memorized twelve images, with a loss of about 1e-5, and these images and labels."""
     rng = np.random.default_rng(0)
     images, labels = rng.random((12, 6, 5, 1)).astype("float32"), np.eye(3, dtype="float32")[rng.integers(0, 3, 12)]
     x = Input(shape=(6, 5, 1))
@@ -216,14 +216,14 @@ def sure():
 
 
 def scale_one(monkeypatch, name, factor):
-    """Let every model give this array's gradient times `factor`."""
+    """Multiply this array's gradient by `factor` in every model."""
     right = Model.grads.fget
     wrong = property(lambda self: {key: g * factor if key == name else g for key, g in right(self).items()})
     monkeypatch.setattr(Model, "grads", wrong)
 
 
 @pytest.mark.parametrize("image", range(12))
-def test_a_net_that_is_sure_of_its_labels_is_not_accused(sure, image):
+def test_a_network_that_is_sure_of_its_labels_passes(sure, image):
     model, images, labels = sure
     one = slice(image, image + 1)
     report = check_model(model, images[one], labels[one], seed=image, raise_on_failure=True)
@@ -231,13 +231,13 @@ def test_a_net_that_is_sure_of_its_labels_is_not_accused(sure, image):
 
 
 @pytest.mark.parametrize("name", ["conv2d/kernel", "conv2d/bias", "dense/kernel", "dense/bias"])
-def test_a_gradient_of_zeros_is_found_in_a_net_that_is_sure_of_its_labels(sure, name, monkeypatch):
+def test_a_gradient_of_zeros_is_found_in_a_network_that_is_sure_of_its_labels(sure, name, monkeypatch):
     model, images, labels = sure
     scale_one(monkeypatch, name, 0)
     assert [row.name for row in check_model(model, images[:1], labels[:1]).failures] == [name]
 
 
-def test_where_a_gradient_of_zeros_would_pass_the_row_says_that_it_was_not_compared(sure, monkeypatch):
+def test_a_row_in_which_a_gradient_of_zeros_would_pass_says_that_it_was_not_compared(sure, monkeypatch):
     model, images, labels = sure
     surer = in_float64(model, np.random.default_rng(0))
     surer.set_weights([4 * w for w in model.get_weights()])
@@ -255,7 +255,7 @@ def test_where_a_gradient_of_zeros_would_pass_the_row_says_that_it_was_not_compa
 
 @pytest.mark.parametrize("pooled", [True, False])
 @pytest.mark.parametrize("place", range(8))
-def test_a_thousandth_too_much_in_one_array_of_a_fresh_net_is_found(pooled, place, monkeypatch):
+def test_a_gradient_that_is_a_thousandth_too_large_is_found_in_an_untrained_network(pooled, place, monkeypatch):
     model = small("im2col", pooled)
     name = list(model.params)[place]
     scale_one(monkeypatch, name, 1.001)
@@ -264,7 +264,7 @@ def test_a_thousandth_too_much_in_one_array_of_a_fresh_net_is_found(pooled, plac
 
 
 @pytest.mark.parametrize(("terms", "size"), [([0.5, -0.1, 0.2, 0.3], 1), ([0.5, -8.0, 0.2, 0.3], 8)])
-def test_the_rounding_allowed_follows_the_terms_and_the_shortest_step(terms, size):
+def test_the_rounding_allowed_follows_from_the_terms_and_the_shortest_step(terms, size):
     steps = iter([False, True, True, True, True, True])
     numeric = Numeric(np.zeros(2))
     objective = SimpleNamespace(
@@ -282,7 +282,7 @@ def test_the_rounding_allowed_follows_the_terms_and_the_shortest_step(terms, siz
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_fused_step_writes_into_no_gradient_that_another_way_reads(order):
+def test_a_joined_layer_does_not_write_into_a_gradient_that_another_path_reads(order):
     x, dout = (np.random.default_rng(k).standard_normal((2, 5, 4, 1)) for k in (0, 1))
     grads = []
     for fuse in (True, False):

@@ -1,4 +1,4 @@
-"""Pools before the witnesses: windows that overlap and that don't, same and valid, ties."""
+"""The gradients of pooling: windows that overlap and that do not, same and valid, ties."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from scratchnet.gradcheck.patterns import layer_pattern
 KINDS = [MaxPooling2D, MinPooling2D, AveragePooling2D]
 CASES = [
     # window, strides, padding, image
-    ((2, 2), (1, 1), "same", (4, 5, 3)),           # net_1's: overlapping, the odd cell at the end
+    ((2, 2), (1, 1), "same", (4, 5, 3)),           # as in net_1: overlapping windows, the odd padded cell at the end
     ((2, 2), (2, 2), "valid", (5, 4, 2)),
     ((3, 2), (1, 2), "same", (5, 6, 2)),
     ((3, 3), (2, 1), "valid", (7, 5, 1)),
@@ -22,15 +22,15 @@ CASES = [
 @pytest.mark.parametrize("implementation", ["loops", "im2col", "fused"])
 @pytest.mark.parametrize(("window", "strides", "padding", "shape"), CASES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_gradient_agrees(kind, window, strides, padding, shape, implementation, telling):
-    layer = kind(window, strides, padding, implementation=telling(implementation))
+def test_every_gradient_agrees(kind, window, strides, padding, shape, implementation, runnable):
+    layer = kind(window, strides, padding, implementation=runnable(implementation))
     check_layer(layer, shape, batch=2, raise_on_failure=True)
 
 
 @pytest.mark.parametrize("implementation", ["loops", "im2col", "fused"])
 @pytest.mark.parametrize("kind", [MaxPooling2D, MinPooling2D])
-def test_at_a_tie_the_first_cell_in_row_major_order_gets_all(kind, implementation, telling):
-    layer = kind((2, 2), 2, implementation=telling(implementation)).build((2, 4, 1), dtype="float64")
+def test_at_a_tie_the_first_cell_in_row_major_order_gets_all(kind, implementation, runnable):
+    layer = kind((2, 2), 2, implementation=runnable(implementation)).build((2, 4, 1), dtype="float64")
     x = np.array([[7.0, 7.0, 1.0, 1.0], [7.0, 7.0, 1.0, 1.0]]).reshape(1, 2, 4, 1)
     layer.forward(x)
     dx = layer.backward(np.array([3.0, 5.0]).reshape(1, 1, 2, 1))
@@ -38,8 +38,8 @@ def test_at_a_tie_the_first_cell_in_row_major_order_gets_all(kind, implementatio
 
 
 @pytest.mark.parametrize("implementation", ["loops", "im2col", "fused"])
-def test_overlapping_windows_add_their_gradients(implementation, telling):
-    layer = MaxPooling2D((2, 2), 1, implementation=telling(implementation)).build((3, 3, 1), dtype="float64")
+def test_overlapping_windows_add_their_gradients(implementation, runnable):
+    layer = MaxPooling2D((2, 2), 1, implementation=runnable(implementation)).build((3, 3, 1), dtype="float64")
     x = np.zeros((1, 3, 3, 1))
     x[0, 1, 1, 0] = 9.0                            # the largest of all four windows
     layer.forward(x)
@@ -49,7 +49,7 @@ def test_overlapping_windows_add_their_gradients(implementation, telling):
 
 
 @pytest.mark.parametrize(("kind", "sign"), [(MaxPooling2D, 1), (MinPooling2D, -1)])
-def test_the_pattern_that_a_difference_must_not_change_is_the_chosen_real_cell_of_each_window(kind, sign):
+def test_the_branch_pattern_is_the_real_cell_that_wins_in_each_window(kind, sign):
     layer = kind((2, 2), 1, "same").build((2, 2, 1), dtype="float64")
     assert layer_pattern(layer) == []                          # before a forward nothing has been chosen
     x = sign * np.array([[-3.0, -1.0], [-2.0, -4.0]]).reshape(1, 2, 2, 1)
@@ -62,7 +62,7 @@ def test_the_pattern_that_a_difference_must_not_change_is_the_chosen_real_cell_o
     assert chosen.ravel().tolist() == [0, 0, 0, 0]
 
 
-def test_an_average_chooses_nothing():
+def test_an_average_pool_has_no_branch_pattern():
     layer = AveragePooling2D(2).build((2, 2, 1))
     layer.forward(np.ones((1, 2, 2, 1), "float32"))
     assert layer_pattern(layer) == []
