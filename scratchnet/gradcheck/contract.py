@@ -1,7 +1,7 @@
 """The contract check: conditions on a layer that are not about the values of its gradients.
 
 Each condition is a function (layer, xs, dout) -> str, which returns what is wrong, or "" if the condition holds. `CONTRACT`
-lists them. Each receives a layer and arrays of its own, so that none depends on what another one left behind.
+lists them. Each receives a layer that has not run, and arrays of its own, so that none depends on what another one left behind.
 
 This check does not see wrong numbers that are wrong in the same way every time.
 """
@@ -33,7 +33,7 @@ def inputs_unchanged(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     """Catch a forward or backward that writes into an array that it may only read: x, dout or a parameter."""
     read_only = [*xs, dout, *layer.params.values()]
     before = bits(read_only)
-    for _ in range(2):
+    for _ in range(2):  # the second time with what the first left behind
         run(layer, xs, dout)
     return "" if bits(read_only) == before else "forward or backward wrote into x, dout or a parameter"
 
@@ -136,8 +136,8 @@ CONTRACT: tuple[tuple[str, Callable[[Layer, Arrays, np.ndarray], str]], ...] = (
 
 
 def contract_rows(layer: Layer, xs: Arrays, dout: np.ndarray) -> list[Row]:
-    """Return a row for each condition of `CONTRACT`. An exception is a row too: any layer may come here."""
-    run(copy.deepcopy(layer), [x.copy() for x in xs], dout.copy())  # a layer that cannot run at all is reported once
+    """Return a row for each condition of `CONTRACT`; an exception in one is its row, and the others still run."""
+    run(copy.deepcopy(layer), [x.copy() for x in xs], dout.copy())  # a layer that cannot run at all raises here, once
     rows = []
     for name, condition in CONTRACT:
         try:

@@ -18,14 +18,15 @@ from scratchnet.gradcheck.comparison import DEFINITION_TOLERANCE, compare
 from scratchnet.gradcheck.report import Row
 from scratchnet.gradcheck.under_test import run
 from scratchnet.layers.base import Layer
+from scratchnet.layers.window import WindowLayer
 
 
-def definition_rows(layer: Layer, xs: Sequence[np.ndarray], rng: np.random.Generator) -> list[Row]:
+def definition_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) -> list[Row]:
     """Compare all results with those of `implementations["loops"]`; a layer without loops has no rows."""
-    if "loops" not in layer.tellings:
+    if "loops" not in layer.implementations:
         return []
     loops = copy.deepcopy(layer)
-    forward, loops.backward_function = layer.tellings["loops"]
+    forward, loops.backward_function = layer.implementations["loops"]
     called = []
 
     def forward_function(*args: Any, **kwargs: Any) -> Any:
@@ -35,12 +36,11 @@ def definition_rows(layer: Layer, xs: Sequence[np.ndarray], rng: np.random.Gener
     loops.forward_function = forward_function
     cases = {
         "": list(xs),
-        "ties": [rng.integers(-2, 1, x.shape).astype(x.dtype) for x in xs],
+        "ties": [np.clip(np.round(x) - 1, -2, 0) for x in xs],  # -2, -1 and 0: also zeros, and windows without a positive number
         "large": [1e6 * x for x in xs],
     }
     rows = padding_rows(layer)
     for case, inputs in cases.items():
-        dout = rng.standard_normal((len(inputs[0]), *layer.output_shape))
         got, expected = run(layer, inputs, dout), run(loops, inputs, dout)
         if not called:
             note = "never called: forward must call self.forward_function, the function of the chosen implementation"
@@ -71,13 +71,11 @@ def counted_windows(padding: str, size: int, kernel: int, stride: int) -> tuple[
     return added // 2, added - added // 2, windows(added)
 
 
-def padding_rows(layer: Any) -> list[Row]:
+def padding_rows(layer: Layer) -> list[Row]:
     """Compare the padding and the number of windows with a count, for a layer that slides a window."""
-    window = getattr(layer, "window", None) or getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)  # TEMPORARY
-    if window is None or layer.cache is None:
+    if not isinstance(layer, WindowLayer):
         return []
-    pads = layer.pads if hasattr(layer, "pads") else layer.cache[1]
     axes = range(2)
-    expected = [counted_windows(layer.padding, layer.input_shape[i], window[i], layer.strides[i]) for i in axes]
-    got = [(*pads[i], layer.output_shape[i]) for i in axes]
+    expected = [counted_windows(layer.padding, layer.input_shape[i], layer.window[i], layer.strides[i]) for i in axes]
+    got = [(*layer.pads[i], layer.output_shape[i]) for i in axes]
     return [compare("definition", "padding", np.array(got), np.array(expected), 0.0)]

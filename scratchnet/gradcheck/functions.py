@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -153,10 +154,14 @@ def check_loss(
     return report.raise_if_failed() if raise_on_failure else report
 
 
+def _value(loss: LossFunction, logits: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.asarray(loss(logits.copy(), y.copy())[0])
+
+
 def _loss_gradient(loss: LossFunction, logits: np.ndarray, labels: dict[str, np.ndarray]) -> list[Row]:
     rows = []
     for name, y in labels.items():
-        numeric = differences(lambda y=y: np.asarray(loss(logits.copy(), y.copy())[0]), logits)  # type: ignore[misc]
+        numeric = differences(partial(_value, loss, logits, y), logits)
         rows.append(compare("gradient", name, loss(logits.copy(), y.copy())[1], numeric.gradient, TOLERANCE, numeric))
     return rows
 

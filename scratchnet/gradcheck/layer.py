@@ -9,6 +9,7 @@ contract     conditions that are not about numbers: no array that is only to be 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,6 @@ from scratchnet.gradcheck.comparison import TOLERANCE, compare
 from scratchnet.gradcheck.contract import contract_rows
 from scratchnet.gradcheck.definition import definition_rows
 from scratchnet.gradcheck.numeric import differences
-from scratchnet.gradcheck.patterns import layer_pattern
 from scratchnet.gradcheck.report import Report, Row
 from scratchnet.gradcheck.under_test import fresh, input_names, run
 from scratchnet.kernels.threads import limit
@@ -31,7 +31,7 @@ def gradient_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) -> l
     rows = []
     for name, array in [*zip(input_names(len(xs)), xs, strict=True), *layer.params.items()]:
         with limit(1):
-            numeric = differences(lambda: layer.forward(*xs), array, dout, kinks=lambda: layer_pattern(layer))
+            numeric = differences(lambda: layer.forward(*xs), array, dout, kinks=layer.branch_pattern)
         rows.append(compare("gradient", name, gradients[f"d{name}"], numeric.gradient, TOLERANCE, numeric))
     return rows
 
@@ -84,17 +84,9 @@ def check_layer(layer: Layer, input_shape: Any, *, batch: int = 3, seed: int = 0
     xs = [rng.standard_normal((batch, *shape)) for shape in shapes]
     dout = rng.standard_normal((batch, *layer.output_shape))
     report = Report(f"{layer} on {', '.join(str((batch, *s)) for s in shapes)}")
-
-    def copies() -> list[np.ndarray]:  # for each check, so that none reads what a layer wrote into the arrays of another
-        return [x.copy() for x in xs]
-
-    for rows in (
-        lambda: gradient_rows(layer, copies(), dout.copy()),
-        lambda: definition_rows(layer, copies(), rng),
-        lambda: contract_rows(layer, copies(), dout.copy()),
-    ):
-        try:
-            report.rows += rows()
+    for rows_of in (gradient_rows, definition_rows, contract_rows):
+        try:  # with a layer and arrays of its own, so that no check depends on what another one left behind
+            report.rows += rows_of(copy.deepcopy(layer), [x.copy() for x in xs], dout.copy())
         except Exception as error:  # whatever goes wrong in the layer is a finding, not a crash of the check
             report.rows.append(Row("contract", "runs", False, note=f"{type(error).__name__}: {error}"))
     return report.raise_if_failed() if raise_on_failure else report

@@ -26,9 +26,8 @@ import numpy as np
 from scratchnet import losses
 from scratchnet.gradcheck.comparison import DIRECTION_TOLERANCE, compare
 from scratchnet.gradcheck.numeric import STEP, Numeric, steady_differences
-from scratchnet.gradcheck.patterns import pattern
 from scratchnet.gradcheck.report import Report, Row
-from scratchnet.plan import Plan
+from scratchnet.plan import NOTHING_JOINED
 
 EPS = float(np.finfo(np.float64).eps)
 DRAWS = 3  # how many directions are tried, if every step along one crosses a kink
@@ -113,15 +112,16 @@ class Objective:
         self.model, self.x = model, x
         self.loss = model.loss or losses.CategoricalCrossentropy()
         self.y = None if y is None else _one_hot(model, np.asarray(y), len(x))
-        self.target = model.nodes[-1] if y is None else model.plan.logits
+        self.target = model.nodes[-1] if y is None else model.logits
         self.dout = rng.standard_normal((len(x), *model.nodes[-1].shape))
-        self.unfused = Plan(model.nodes, fuse=False)  # every ReLU runs as a layer, and knows its choices
+        self.unfused = copy.copy(model)  # the same layers, with every ReLU computed by its own layer
+        self.unfused.plan = NOTHING_JOINED
         self.arrays = {"x": x, **model.params}
         self.rounding, self.centre = rounding(self.terms()), self.choices()
 
     def terms(self) -> np.ndarray:
         """Return the numbers whose sum is L, from a forward pass in which nothing is fused."""
-        out = self.unfused.forward(self.x, self.target)
+        out = self.unfused.forward(self.x, to=self.target)
         if self.y is None:
             return self.dout * out
         if type(self.loss) in losses.KNOWN.values():
@@ -130,13 +130,13 @@ class Objective:
 
     def choices(self) -> list[np.ndarray]:
         """Return the choices of all layers in the last call of `terms`."""
-        return pattern(node.layer for node in self.model.nodes)
+        return [choice for node in self.model.nodes for choice in node.layer.branch_pattern()]
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Return the gradient of L with respect to each of `arrays`, from the model's own forward and backward."""
-        out = self.model.plan.forward(self.x, self.target)
-        dout = self.dout if self.y is None else losses.softmax_cross_entropy(out, self.y)[1]
-        dx = self.model.plan.backward(dout, self.target, True)
+        out = self.model.forward(self.x, to=self.target)
+        dout = self.dout if self.y is None else self.loss.value_and_gradient(out, self.y)[1]
+        dx = self.model.backward(dout, start=self.target)
         return {"x": dx, **{name: g.copy() for name, g in self.model.grads.items()}}
 
 
@@ -198,5 +198,4 @@ def in_float64(model: Any, rng: np.random.Generator) -> Any:
         node.layer.params = {name: p.astype(np.float64) for name, p in node.layer.params.items()}
         if "bias" in node.layer.params:
             node.layer.params["bias"] += 0.1 * rng.standard_normal(node.layer.params["bias"].shape)
-    twin.plan = Plan(twin.nodes, getattr(model, "fuse", True))
     return twin

@@ -56,10 +56,10 @@ def check_optimizer(optimizer: Optimizer, *, steps: int = 7, seed: int = 0, rais
     start = {name: rng.standard_normal(shape) * (scale if scale < 1 else 1.0) for name, (shape, scale) in sizes.items()}
     grads = [{name: scale * rng.standard_normal(shape) for name, (shape, scale) in sizes.items()} for _ in range(steps)]
     report = Report(repr(optimizer))
-    for suffix, in_one_pass in (("", optimizer.in_one_pass), (", NumPy", False)):
+    for suffix, implementation in (("", optimizer.implementation), (", NumPy", "numpy")):
         twin = copy.deepcopy(optimizer)
         twin.reset()
-        twin.in_one_pass = in_one_pass
+        twin.implementation = implementation
         report.rows += _rows(twin, start, grads, suffix)
     return report.raise_if_failed() if raise_on_failure else report
 
@@ -82,7 +82,8 @@ def _rows(optimizer: Optimizer, start: Arrays, grads: Sequence[Arrays], suffix: 
 def _expected(optimizer: Optimizer, start: np.ndarray, grads: Sequence[np.ndarray]) -> np.ndarray:
     """Return the array after these gradients, each of its numbers computed alone with the formula."""
     formula = reference.UPDATE_RULES[type(optimizer).__name__]
+    settings = {name: value for name, value in optimizer.get_config().items() if name != "implementation"}
     p = np.empty_like(start)
     for index in np.ndindex(p.shape):
-        p[index] = formula(start[index], [g[index] for g in grads], **optimizer.get_config())
+        p[index] = formula(start[index], [g[index] for g in grads], **settings)
     return p

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
+from scratchnet.deprecation import OldName
 from scratchnet.tables import text_table
 
 
-def _warn_of_witness() -> None:
-    warnings.warn("Row.witness was renamed: use Row.check", FutureWarning, stacklevel=3)
-
-
 def _accept_witness(kind: type[Row]) -> type[Row]:
-    """Let `Row(witness=...)`, the name of older versions, set `check`."""
+    """Let `Row(witness=...)`, the old name, set `check`."""
     init = kind.__init__
 
     @wraps(init)
     def renamed(self: Row, *args: Any, **kwargs: Any) -> None:
         if "witness" in kwargs:
-            _warn_of_witness()
+            vars(kind)["witness"].warn(kind)
             kwargs["check"] = kwargs.pop("witness")
         init(self, *args, **kwargs)
 
@@ -71,17 +67,7 @@ class Row:
     retried: int = 0
     skipped: int = 0
     note: str = ""
-
-    @property
-    def witness(self) -> str:
-        """The name of `check` in older versions."""
-        _warn_of_witness()
-        return self.check
-
-    @witness.setter
-    def witness(self, value: str) -> None:
-        _warn_of_witness()
-        self.check = value
+    witness = OldName("check")
 
     def cells(self) -> tuple[str, ...]:
         """Return the row's cells, as they are printed."""

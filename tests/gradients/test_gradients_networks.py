@@ -12,6 +12,7 @@ from scratchnet.gradcheck.numeric import Numeric
 from scratchnet.kernels import winograd
 from scratchnet.layers import activations, dense
 from scratchnet.optimizers import Adam
+from scratchnet.plan import NOTHING_JOINED, join_relus
 
 
 @pytest.mark.compiled
@@ -128,12 +129,12 @@ def test_every_array_has_a_row_with_the_given_number_of_directions(labels, direc
 @pytest.mark.parametrize("labels", [DENSE_Y, None], ids=["loss", "outputs"])
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_a_gradient_that_is_off_by_a_ten_thousandth_is_found_in_its_row(monkeypatch, which, labels):
-    def off(*args):
-        gradients = list(dense.dense_backward(*args))
+    def off(*args, **joined):
+        gradients = list(dense.dense_backward(*args, **joined))
         gradients[which] = None if gradients[which] is None else gradients[which] * 1.0001
         return tuple(gradients)
 
-    monkeypatch.setattr(Dense, "tellings", {**Dense.tellings, "im2col": (dense.dense_forward, off)})
+    monkeypatch.setattr(Dense, "implementations", {**Dense.implementations, "im2col": (dense.dense_forward, off)})
     report = check_model(dense_net(), DENSE_X, labels)
     wrong = {row.name.rpartition("/")[2] for row in report.failures}
     # A wrong dx makes all gradients below it wrong too.
@@ -191,7 +192,8 @@ def test_on_a_kink_every_direction_is_given_up_and_the_check_does_not_pass():
 
 def test_a_compiled_model_is_checked_with_softmax_and_loss_joined(monkeypatch):
     """Backward then starts below the softmax, so a wrong backward of the softmax itself does no harm."""
-    monkeypatch.setitem(activations.FUNCTIONS, "softmax", (activations.softmax_forward, lambda dout, out: dout))
+    wrong = (activations.softmax_forward, lambda dout, out: dout)
+    monkeypatch.setitem(activations.ACTIVATIONS, "softmax", {"im2col": wrong, "fused": wrong})
     model = dense_net()
     model.compile("adam", "categorical_crossentropy")
     assert check_model(model, DENSE_X, DENSE_Y).passed
@@ -290,7 +292,7 @@ def test_a_joined_layer_does_not_write_into_a_gradient_that_another_path_reads(o
         skip = Conv2D(1, 2, padding="same")(image)
         way = Conv2D(1, 3, padding="same", activation="relu")(image)
         model = Model(image, Add()([way, skip][::order]), seed=0, dtype="float64")
-        model.plan = type(model.plan)(model.nodes, fuse)
+        model.plan = join_relus(model.nodes) if fuse else NOTHING_JOINED
         model.forward(x)
         upstream = dout.copy()
         model.backward(upstream)

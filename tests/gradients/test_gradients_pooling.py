@@ -5,7 +5,6 @@ import pytest
 
 from scratchnet import AveragePooling2D, MaxPooling2D, MinPooling2D
 from scratchnet.gradcheck import check_layer
-from scratchnet.gradcheck.patterns import layer_pattern
 
 KINDS = [MaxPooling2D, MinPooling2D, AveragePooling2D]
 CASES = [
@@ -51,18 +50,18 @@ def test_overlapping_windows_add_their_gradients(implementation, runnable):
 @pytest.mark.parametrize(("kind", "sign"), [(MaxPooling2D, 1), (MinPooling2D, -1)])
 def test_the_branch_pattern_is_the_real_cell_that_wins_in_each_window(kind, sign):
     layer = kind((2, 2), 1, "same").build((2, 2, 1), dtype="float64")
-    assert layer_pattern(layer) == []                          # before a forward nothing has been chosen
+    assert layer.branch_pattern() == []                          # before a forward nothing has been chosen
     x = sign * np.array([[-3.0, -1.0], [-2.0, -4.0]]).reshape(1, 2, 2, 1)
     layer.forward(x)
-    (chosen,) = layer_pattern(layer)
+    (chosen,) = layer.branch_pattern()
     assert chosen.ravel().tolist() == [1, 0, 0, 0]             # a zero of the margin would be the largest of all
     x[0, 0, 0] = sign * -0.5
     layer.forward(x)
-    (chosen,) = layer_pattern(layer)
+    (chosen,) = layer.branch_pattern()
     assert chosen.ravel().tolist() == [0, 0, 0, 0]
 
 
 def test_an_average_pool_has_no_branch_pattern():
     layer = AveragePooling2D(2).build((2, 2, 1))
     layer.forward(np.ones((1, 2, 2, 1), "float32"))
-    assert layer_pattern(layer) == []
+    assert layer.branch_pattern() == []
