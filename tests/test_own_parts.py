@@ -251,7 +251,7 @@ class Weighted(Loss):
 
     def value_and_gradient(self, logits, y):
         s, p = y @ np.asarray(self.class_weights), softmax(logits)
-        return float(-(s * np.log((p * y).sum(axis=1))).mean()), ((p - y) * s[:, None] / len(y)).astype(logits.dtype)
+        return float(-(s * (y * np.log(p)).sum(axis=1)).mean()), ((p - y) * s[:, None] / len(y)).astype(logits.dtype)
 
 
 class ForgetsTheWeight(Weighted):

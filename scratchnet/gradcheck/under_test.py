@@ -38,7 +38,7 @@ def backward(layer: Layer, dout: np.ndarray, inputs: int) -> dict[str, np.ndarra
         )
     dxs = dxs if isinstance(dxs, tuple) else (dxs,)
     if any(dx is None for dx in dxs):
-        raise ValueError("backward(dout): expected dx, got None. Return dx unless it is called with need_dx=False")
+        raise ValueError("backward(dout): expected an array, got None as dx. Return dx unless it is called with need_dx=False")
     gradients = dict(zip(input_names(inputs), dxs, strict=True)) | layer.grads
     return {f"d{name}": gradient for name, gradient in gradients.items()}
 

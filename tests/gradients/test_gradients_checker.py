@@ -24,6 +24,7 @@ from scratchnet.gradcheck.under_test import fresh
 from scratchnet.layers import Layer
 from scratchnet.losses import (
     CategoricalCrossentropy,
+    Loss,
     SparseCategoricalCrossentropy,
     softmax,
     softmax_cross_entropy,
@@ -752,10 +753,11 @@ def test_a_loss_is_called_with_logits_and_labels_of_the_given_shape_and_a_correc
         check_loss(cross_entropy_with("value"), raise_on_failure=True)
 
 
-class Weighted:
+class Weighted(Loss):
     """Cross-entropy in which each class has a weight: a loss of a user."""
 
     def __init__(self, bug=None):
+        super().__init__()
         self.bug, self.calls = bug, 0
 
     def value_and_gradient(self, logits, y):

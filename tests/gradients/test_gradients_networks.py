@@ -11,6 +11,7 @@ from scratchnet.gradcheck.network import along, in_float64, rounding
 from scratchnet.gradcheck.numeric import Numeric
 from scratchnet.kernels import winograd
 from scratchnet.layers import activations, dense
+from scratchnet.losses import CategoricalCrossentropy, softmax
 from scratchnet.optimizers import Adam
 from scratchnet.plan import NOTHING_JOINED, join_relus
 
@@ -167,6 +168,29 @@ def test_labels_that_would_be_broadcast_are_refused_with_the_fix(compiled, y):
 def test_rows_that_are_not_a_distribution_are_refused():
     with pytest.raises(ValueError, match="sum 1"):
         check_model(dense_net(), DENSE_X, 2 * DENSE_Y)
+
+
+class Squared(CategoricalCrossentropy):
+    """The squared error of the probabilities, summed over classes: a loss of a user that is no cross-entropy."""
+
+    factor = 1.0
+
+    def value_and_gradient(self, logits, y):
+        p = softmax(logits)
+        dp = 2 * (p - y) / len(y)
+        return ((p - y) ** 2).sum() / len(y), self.factor * activations.softmax_backward(dp, p)
+
+
+def test_a_model_with_a_custom_loss_is_checked_with_that_loss(monkeypatch):
+    model = dense_net()
+    model.compile("adam", Squared())
+    report = check_model(model, DENSE_X, DENSE_Y, raise_on_failure=True)
+    assert {row.compared for row in report.rows} == {2}
+    assert report.rows[1].numeric != check_model(dense_net(), DENSE_X, DENSE_Y).rows[1].numeric
+    monkeypatch.setattr(Squared, "factor", 1.0001)
+    assert len(check_model(model, DENSE_X, DENSE_Y).failures) == len(report.rows)
+    model.compile("adam", "categorical_crossentropy")
+    check_model(model, DENSE_X, DENSE_Y, raise_on_failure=True)
 
 
 def test_a_direction_that_crosses_a_kink_is_tried_with_shorter_steps_and_counted():
