@@ -78,9 +78,9 @@ def reports(implementation: str = "fused") -> Iterator[Report]:
 def run(args: argparse.Namespace) -> int:
     """Print a table of every comparison, or break something first; 0 when all is right, 1 when not."""
     if getattr(args, "break_name", None):
-        from scratchnet.tools import gradcheck_break
+        from scratchnet.tools.gallery import demonstration
 
-        return gradcheck_break.run(args.break_name)
+        return demonstration.run(args.break_name)
     began = time.perf_counter()
     total = len(LAYERS) + 1 + len(OPTIMIZERS) + 2 * len(SHAPES)
     done = list(tqdm(reports(), total=total, desc="gradcheck", unit="check", disable=None, leave=False))
