@@ -10,6 +10,7 @@ import numpy as np
 from scratchnet import losses
 from scratchnet.gradcheck import Report, check_layer, check_loss
 from scratchnet.layers import Activation, ReLU, Softmax
+from scratchnet.layers.activations import ACTIVATIONS
 from scratchnet.losses import softmax_cross_entropy
 from scratchnet.tools.gallery import replace
 from scratchnet.tools.gallery.entry import bug
@@ -48,7 +49,7 @@ def gradient(wrong: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]) 
 softmax_backward_bug = partial(
     bug,
     run_checks=lambda: check_layer(Softmax(), (5,)),
-    put=replace.activation_backward("softmax"),
+    put=replace.backward_of(ACTIVATIONS["softmax"]),
     net=SmallNet(hidden="softmax"),
 )
 loss_bug = partial(bug, run_checks=check_cross_entropy)
@@ -59,8 +60,8 @@ def relu_gradient_at_zero():
     """Keep the input, which differs from the output where it is negative, and let the gradient through at 0."""
     right = Activation.forward
 
-    def forward(self, x):
-        out = right(self, x)
+    def forward(self, x, **joined):
+        out = right(self, x, **joined)
         if self.function == "relu":
             self.cache = (x,)
         return out
@@ -68,16 +69,16 @@ def relu_gradient_at_zero():
     def backward(dout, x):
         return np.where(x >= 0, dout, dout.dtype.type(0))
 
-    return replace.all_of(replace.attribute(Activation, "forward")(forward), replace.activation("relu", backward=backward))
+    return replace.all_of(replace.attribute(Activation, "forward")(forward), replace.pair(ACTIVATIONS["relu"], backward=backward))
 
 
-@bug("relu-mask-from-output", check_relu, replace.activation_backward("relu"))
+@bug("relu-mask-from-output", check_relu, replace.backward_of(ACTIVATIONS["relu"]))
 def relu_mask_from_output(dout, out):
     """Let every gradient through."""
     return np.where(out >= 0, dout, dout.dtype.type(0))
 
 
-@bug("relu-is-identity", check_relu, replace.activation_forward("relu"))
+@bug("relu-is-identity", check_relu, replace.forward_of(ACTIVATIONS["relu"]))
 def relu_is_identity(x):
     """Return x."""
     return x.copy()

@@ -9,6 +9,7 @@ import numpy as np
 from scratchnet.gradcheck import check_layer
 from scratchnet.layers import Conv2D, Dense, Flatten, ReLU, Softmax
 from scratchnet.layers import dense as page
+from scratchnet.layers.activations import ACTIVATIONS
 from scratchnet.tools.gallery import replace
 from scratchnet.tools.gallery.entry import bug
 from scratchnet.tools.gallery.padding_and_dense import check_dense
@@ -17,14 +18,14 @@ from scratchnet.tools.gallery.small_net import SmallNet
 relu_bug = partial(bug, run_checks=lambda: check_layer(ReLU(), (3, 4, 2)))
 
 
-@relu_bug("relu-writes-into-dout", put=replace.activation_backward("relu"))
+@relu_bug("relu-writes-into-dout", put=replace.backward_of(ACTIVATIONS["relu"]))
 def relu_writes_into_dout(dout, out):
     """Save an array."""
     dout[out <= 0] = 0
     return dout
 
 
-@relu_bug("relu-writes-into-x", put=replace.activation_forward("relu"))
+@relu_bug("relu-writes-into-x", put=replace.forward_of(ACTIVATIONS["relu"]))
 def relu_writes_into_x(x):
     """Save an array by overwriting the caller's."""
     x[x <= 0] = 0
@@ -34,7 +35,7 @@ def relu_writes_into_x(x):
 @bug(
     "softmax-writes-into-saved-output",
     lambda: check_layer(Softmax(), (5,)),
-    replace.activation_backward("softmax"),
+    replace.backward_of(ACTIVATIONS["softmax"]),
     net=SmallNet(hidden="softmax"),
 )
 def softmax_writes_into_saved_output(dout, out):
@@ -50,9 +51,9 @@ def gradient_kept_from_last_step():
     def adding(kind):
         right = kind.backward
 
-        def backward(self, *args, **options):
+        def backward(self, *arguments, **joined):
             before = self.grads
-            dx = right(self, *args, **options)
+            dx = right(self, *arguments, **joined)
             self.grads = {name: before[name] + g if name in before else g for name, g in self.grads.items()}
             return dx
 
@@ -66,9 +67,9 @@ def stale_backward_cache():
     """Keep the first batch."""
     right = Dense.forward
 
-    def forward(self, x, **options):
+    def forward(self, x, **joined):
         kept = self.cache
-        out = right(self, x, **options)
+        out = right(self, x, **joined)
         self.cache = self.cache if kept is None or len(kept[0]) != len(x) else kept
         return out
 
@@ -84,10 +85,10 @@ def stale_weight_cache():
         _, w = cache.setdefault(id(w), (w, w.copy()))
         return page.dense_forward(x, w, b)
 
-    return replace.pair(Dense, forward)
+    return replace.pair(Dense.implementations, forward)
 
 
-@bug("batch-of-one-squeezed", lambda: check_layer(Flatten(), (2, 3, 2)), replace.forward_of(Flatten))
+@bug("batch-of-one-squeezed", lambda: check_layer(Flatten(), (2, 3, 2)), replace.forward_of(Flatten.implementations))
 def batch_of_one_squeezed(x):
     """Remove every axis of length 1."""
     return np.squeeze(x.reshape(len(x), -1))

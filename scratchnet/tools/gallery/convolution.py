@@ -35,10 +35,10 @@ def col2im_loop(loop: Callable[..., None], begin: Callable[..., np.ndarray] = np
         loop(padded, cols.reshape(N, *window_output_shape(x_shape, kernel, strides, pads), *kernel, C), strides)
         return np.ascontiguousarray(padded[:, top : top + H, left : left + W])
 
-    return replace.all_of(replace.pair(Conv2D), replace.attribute(page, "col2im")(col2im))
+    return replace.page_with(Conv2D.implementations, page, col2im=col2im)
 
 
-conv_backward_bug = partial(bug, run_checks=check_conv, put=replace.backward_of(Conv2D))
+conv_backward_bug = partial(bug, run_checks=check_conv, put=replace.backward_of(Conv2D.implementations))
 
 
 @conv_backward_bug("conv-dx-kernel-not-flipped")
@@ -121,8 +121,4 @@ def im2col_column_order():
         cols = cols.reshape(len(cols), x_shape[3], -1).swapaxes(1, 2).reshape(cols.shape)
         return col2im(cols, x_shape, *window)
 
-    return replace.all_of(
-        replace.pair(Conv2D),
-        replace.attribute(page, "im2col")(channel_first),
-        replace.attribute(page, "col2im")(from_channel_first),
-    )
+    return replace.page_with(Conv2D.implementations, page, im2col=channel_first, col2im=from_channel_first)

@@ -2,53 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
+from scratchnet import model
 from scratchnet.gradcheck import Report, check_layer, check_model
 from scratchnet.layers import Add, Conv2D, Dense, Flatten, Input
-from scratchnet.layers.base import Node
-from scratchnet.model import Model
-from scratchnet.plan import Plan
 from scratchnet.tools.gallery import replace
 from scratchnet.tools.gallery.entry import bug, join_reports
 from scratchnet.tools.gallery.small_net import SmallNet
 
 
 def check_branches() -> Report:
-    """Check a model that sums three convolutions, each of which reads the one before, and its layers alone."""
+    """Check a network that sums three convolutions, each of which reads the one before, and its layers alone."""
     image = Input(shape=(4, 5, 1))
     first = Conv2D(2, (3, 2), padding="same")(image)
     second = Conv2D(2, (2, 3), padding="same")(first)
     third = Conv2D(2, (3, 2), padding="same")(second)
     total = Add()([third, Add()([second, first])])
-    model = Model(image, Dense(3, activation="softmax")(Flatten()(total)), seed=0)
+    network = model.Model(image, Dense(3, activation="softmax")(Flatten()(total)), seed=0)
     rng = np.random.default_rng(0)
-    report = check_model(model, rng.random((2, 4, 5, 1)), np.eye(3)[[0, 2]])
+    report = check_model(network, rng.random((2, 4, 5, 1)), np.eye(3)[[0, 2]])
     alone = check_layer(Add(), [(3, 2), (3, 2)]), check_layer(Conv2D(2, (3, 2), padding="same"), (4, 5, 1))
     return join_reports(report, *alone)
 
 
-def addition_of_gradients(add: Callable[[Any, Any], Any]) -> replace.Patch:
-    """Replace the addition of two gradients that reach one node."""
-
-    def backward(self: Plan, dout: np.ndarray, start: Node, need_dx: bool) -> np.ndarray | None:
-        gradients: dict[Node, Any] = {start: dout}
-        for step in reversed(self.steps):
-            if step.node not in gradients:
-                continue
-            wanted = need_dx or any(parent is not self.input for parent in step.parents)
-            for parent, dx in zip(step.parents, step.backward(gradients.pop(step.node), wanted), strict=True):
-                gradients[parent] = add(gradients[parent], dx) if parent in gradients else dx
-        return gradients.get(self.input) if need_dx else None
-
-    return replace.attribute(Plan, "backward")(backward)
-
-
-graph_bug = partial(bug, run_checks=check_branches, put=addition_of_gradients, net=SmallNet(paths=True))
+graph_bug = partial(bug, run_checks=check_branches, put=replace.attribute(model, "add_gradients"), net=SmallNet(paths=True))
 
 
 @graph_bug("add-shares-gradient")

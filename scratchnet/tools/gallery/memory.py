@@ -55,10 +55,10 @@ def view_read_as_contiguous():
     def im2col(x, *window):
         return right(x.ravel(order="K").reshape(x.shape), *window)
 
-    return replace.all_of(replace.pair(Conv2D), replace.attribute(conv2d_page, "im2col")(im2col))
+    return replace.page_with(Conv2D.implementations, conv2d_page, im2col=im2col)
 
 
-@bug("gradient-becomes-float64", check_dense, replace.backward_of(Dense))
+@bug("gradient-becomes-float64", check_dense, replace.backward_of(Dense.implementations))
 def gradient_becomes_float64(dout, x, w, *options):
     """Sum by a product with ones, which are float64 by default."""
     dx, dw, _ = dense_page.dense_backward(dout, x, w, *options)
@@ -94,7 +94,7 @@ def check_race() -> Report:
     return join_reports(small, check_repeats(Dense(8), (2,), batch=RACERS))
 
 
-@bug("race-in-parallel-sum", check_race, replace.backward_of(Dense), threads=True)
+@bug("race-in-parallel-sum", check_race, replace.backward_of(Dense.implementations), threads=True)
 def race_in_parallel_sum(dout, x, w, *options):
     """Divide the images among the threads, but let them share the elements of the sum."""
     dx, dw, db = dense_page.dense_backward(dout, x, w, *options)

@@ -1,4 +1,7 @@
-"""Bugs of Adagrad, Adadelta and momentum: what is remembered, from which start, and in which order."""
+"""Bugs of Adagrad, Adadelta and momentum: what is remembered, from which start, and in which order.
+
+Each has the signature of the rule that it replaces, `adagrad_update` and the like in optimizers.py.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ def check(optimizer: Optimizer) -> Callable[[], Report]:
 
 def bug_of(optimizer: Optimizer, net: str) -> Callable[..., Any]:
     """Return the decorator `bug` for another rule of an optimizer."""
-    return partial(bug, run_checks=check(optimizer), put=replace.step_of(type(optimizer)), net=SmallNet(optimizer=net))
+    rule = replace.rule_of(type(optimizer).implementations)
+    return partial(bug, run_checks=check(optimizer), put=rule, net=SmallNet(optimizer=net))
 
 
 adagrad_bug = bug_of(Adagrad(), "adagrad")
@@ -38,71 +42,70 @@ def adagrad_from_zero(adagrad, p):
 
 
 @adagrad_bug("adagrad-decays")
-def adagrad_decays(adagrad, p, g, a):
+def adagrad_decays(p, g, a, learning_rate, epsilon):
     """Average the squares instead of summing them."""
     a[...] = 0.95 * a + 0.05 * g * g
-    p -= adagrad.learning_rate * g / np.sqrt(a + adagrad.epsilon)
+    p -= learning_rate * g / np.sqrt(a + epsilon)
 
 
 @adagrad_bug("adagrad-epsilon-outside-root", run_checks=check(Adagrad(0.01, 0.0)))
-def adagrad_epsilon_outside_root(adagrad, p, g, a):
+def adagrad_epsilon_outside_root(p, g, a, learning_rate, epsilon):
     """Add ε to the root."""
     a += g * g
-    p -= adagrad.learning_rate * g / (np.sqrt(a) + adagrad.epsilon)
+    p -= learning_rate * g / (np.sqrt(a) + epsilon)
 
 
 @adadelta_bug("adadelta-accumulators-in-wrong-order")
-def adadelta_accumulators_in_wrong_order(adadelta, p, g, a, d):
+def adadelta_accumulators_in_wrong_order(p, g, a, d, learning_rate, rho, epsilon):
     """Compute the step before its gradient is accumulated."""
-    step = np.sqrt(d + adadelta.epsilon) / np.sqrt(a + adadelta.epsilon) * g
-    a[...] = adadelta.rho * a + (1 - adadelta.rho) * g * g
-    d[...] = adadelta.rho * d + (1 - adadelta.rho) * step * step
-    p -= adadelta.learning_rate * step
+    step = np.sqrt(d + epsilon) / np.sqrt(a + epsilon) * g
+    a[...] = rho * a + (1 - rho) * g * g
+    d[...] = rho * d + (1 - rho) * step * step
+    p -= learning_rate * step
 
 
 @adadelta_bug("adadelta-lr-inside")
-def adadelta_lr_inside(adadelta, p, g, a, d):
+def adadelta_lr_inside(p, g, a, d, learning_rate, rho, epsilon):
     """Scale the step before it is accumulated."""
-    a[...] = adadelta.rho * a + (1 - adadelta.rho) * g * g
-    step = adadelta.learning_rate * np.sqrt(d + adadelta.epsilon) / np.sqrt(a + adadelta.epsilon) * g
-    d[...] = adadelta.rho * d + (1 - adadelta.rho) * step * step
+    a[...] = rho * a + (1 - rho) * g * g
+    step = learning_rate * np.sqrt(d + epsilon) / np.sqrt(a + epsilon) * g
+    d[...] = rho * d + (1 - rho) * step * step
     p -= step
 
 
 @adadelta_bug("adadelta-missing-root")
-def adadelta_missing_root(adadelta, p, g, a, d):
+def adadelta_missing_root(p, g, a, d, learning_rate, rho, epsilon):
     """Multiply by the mean square instead of its root."""
-    a[...] = adadelta.rho * a + (1 - adadelta.rho) * g * g
-    step = (d + adadelta.epsilon) / np.sqrt(a + adadelta.epsilon) * g
-    d[...] = adadelta.rho * d + (1 - adadelta.rho) * step * step
-    p -= adadelta.learning_rate * step
+    a[...] = rho * a + (1 - rho) * g * g
+    step = (d + epsilon) / np.sqrt(a + epsilon) * g
+    d[...] = rho * d + (1 - rho) * step * step
+    p -= learning_rate * step
 
 
 @momentum_bug("momentum-velocity-reset")
-def momentum_velocity_reset(sgd, p, g, u):
+def momentum_velocity_reset(p, g, u, learning_rate, momentum, nesterov):
     """Never use the velocity that was kept."""
     u = np.zeros_like(p)
-    u = sgd.momentum * u - sgd.learning_rate * g
+    u = momentum * u - learning_rate * g
     p += u
 
 
 @momentum_bug("momentum-dampened")
-def momentum_dampened(sgd, p, g, u):
+def momentum_dampened(p, g, u, learning_rate, momentum, nesterov):
     """Average instead of adding."""
-    u[...] = sgd.momentum * u - (1 - sgd.momentum) * sgd.learning_rate * g
+    u[...] = momentum * u - (1 - momentum) * learning_rate * g
     p += u
 
 
 @momentum_bug("momentum-one-step-stale")
-def momentum_one_step_stale(sgd, p, g, u):
+def momentum_one_step_stale(p, g, u, learning_rate, momentum, nesterov):
     """Move before the velocity is updated."""
     p += u
-    u[...] = sgd.momentum * u - sgd.learning_rate * g
+    u[...] = momentum * u - learning_rate * g
 
 
 @bug_of(SGD(0.1, 0.9, nesterov=True), "nesterov")("nesterov-velocity-updated-first")
-def nesterov_velocity_updated_first(sgd, p, g, u):
+def nesterov_velocity_updated_first(p, g, u, learning_rate, momentum, nesterov):
     """Count the newest gradient once too often."""
-    mu = sgd.momentum
-    u[...] = mu * u - sgd.learning_rate * g
-    p += mu * mu * u - (1 + mu) * sgd.learning_rate * g
+    u[...] = momentum * u - learning_rate * g
+    p += momentum * momentum * u - (1 + momentum) * learning_rate * g

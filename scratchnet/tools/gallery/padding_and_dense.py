@@ -49,20 +49,20 @@ def same_keeps_size_at_stride_2(size, kernel, stride):
 def flatten_fortran_order():
     """Let the first index change fastest."""
     return replace.pair(
-        Flatten,
+        Flatten.implementations,
         lambda x: np.ascontiguousarray(x.reshape(len(x), -1, order="F")),
         lambda dout, x_shape: np.ascontiguousarray(dout.reshape(x_shape, order="F")),
     )
 
 
-@bug("dense-bias-gradient-averaged", check_dense, replace.backward_of(Dense))
+@bug("dense-bias-gradient-averaged", check_dense, replace.backward_of(Dense.implementations))
 def dense_bias_gradient_averaged(dout, x, w, *options):
     """Take the mean of the rows."""
     dx, dw, _ = page.dense_backward(dout, x, w, *options)
     return dx, dw, dout.mean(axis=0)
 
 
-@bug("dense-bias-gradient-summed-over-units", check_dense, replace.backward_of(Dense))
+@bug("dense-bias-gradient-summed-over-units", check_dense, replace.backward_of(Dense.implementations))
 def dense_bias_gradient_summed_over_units(dout, x, w, *options):
     """Return the same number for all biases."""
     dx, dw, db = page.dense_backward(dout, x, w, *options)

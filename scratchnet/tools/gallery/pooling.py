@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from scratchnet.gradcheck import Report, check_layer
-from scratchnet.layers import AveragePooling2D, MaxPooling2D, MinPooling2D
+from scratchnet.layers import AveragePooling2D, Layer, MaxPooling2D, MinPooling2D
 from scratchnet.layers import pooling as page
 from scratchnet.padding import window_output_shape
 from scratchnet.tools.gallery import replace
@@ -15,7 +16,7 @@ from scratchnet.tools.gallery.entry import bug
 from scratchnet.tools.gallery.small_net import SmallNet
 
 
-def overlapping(kind: type) -> Callable[[], Report]:
+def overlapping(kind: Any) -> Callable[[], Report]:
     """Return the check of a pool whose windows overlap, and reach over the border at the bottom and right."""
     return lambda: check_layer(kind((2, 2), strides=1, padding="same"), (4, 5, 2))
 
@@ -25,17 +26,17 @@ def side_by_side() -> Report:
     return check_layer(MaxPooling2D((2, 2)), (4, 6, 2))
 
 
-def padded_with(value: float, kind: type) -> replace.Patch:
+def padded_with(value: float, kind: type[Layer]) -> replace.Patch:
     """Let padded cells contain `value` whatever is asked for, in forward and backward alike."""
     right = page._cells
 
     def cells(x, window, strides, pads, _):
         return right(x, window, strides, pads, value)
 
-    return replace.all_of(replace.pair(kind), replace.attribute(page, "_cells")(cells))
+    return replace.page_with(kind.implementations, page, _cells=cells)
 
 
-@bug("maxpool-overlap-assigns", overlapping(MaxPooling2D), replace.backward_of(MaxPooling2D))
+@bug("maxpool-overlap-assigns", overlapping(MaxPooling2D), replace.backward_of(MaxPooling2D.implementations))
 def maxpool_overlap_assigns(dout, x, window, strides, pads):
     """Walk through the windows, and overwrite the gradients of earlier ones."""
     N, H, W, C = x.shape
@@ -63,19 +64,19 @@ def maxpool_finite_minus_infinity():
     return padded_with(-99999.0, MaxPooling2D)
 
 
-@bug("maxpool-starts-from-zero", side_by_side, replace.forward_of(MaxPooling2D))
+@bug("maxpool-starts-from-zero", side_by_side, replace.forward_of(MaxPooling2D.implementations))
 def maxpool_starts_from_zero(x, window, strides, pads):
     """Include 0 in every window."""
     cells = page._cells(x, window, strides, pads, -np.inf)
     return page._out(cells.max(axis=2, initial=0), x, window, strides, pads)
 
 
-@bug("maxpool-tie-to-every-maximum", overlapping(MaxPooling2D), replace.backward_of(MaxPooling2D))
+@bug("maxpool-tie-to-every-maximum", overlapping(MaxPooling2D), replace.backward_of(MaxPooling2D.implementations))
 def maxpool_tie_to_every_maximum(dout, x, window, strides, pads):
     """Send dout to all cells that are equal to the maximum."""
     cells = page._cells(x, window, strides, pads, -np.inf)      # (N, OH·OW, KH·KW, C)
     mask = cells == cells.max(axis=2, keepdims=True)
-    return page._back(mask * dout.reshape(len(x), -1, 1, x.shape[3]), x, window, strides, pads)
+    return page._col2im(mask * dout.reshape(len(x), -1, 1, x.shape[3]), x, window, strides, pads)
 
 
 @bug("maxpool-axes-scrambled", side_by_side, net=SmallNet(strides=1, pool_strides=2))
@@ -96,10 +97,10 @@ def maxpool_axes_scrambled():
         np.put_along_axis(dcells, first, dout.reshape(first.shape), axis=2)
         return dcells.reshape(x.shape)
 
-    return replace.pair(MaxPooling2D, forward, backward)
+    return replace.pair(MaxPooling2D.implementations, forward, backward)
 
 
-@bug("maxpool-returns-inside-loop", overlapping(MaxPooling2D), replace.backward_of(MaxPooling2D))
+@bug("maxpool-returns-inside-loop", overlapping(MaxPooling2D), replace.backward_of(MaxPooling2D.implementations))
 def maxpool_returns_inside_loop(dout, x, *window):
     """Return after the first row of windows."""
     row = np.zeros_like(dout)
@@ -110,7 +111,7 @@ def maxpool_returns_inside_loop(dout, x, *window):
 def average_backward_by_window(dout, x, window, strides, pads):
     """Divide by the number of taps, though some are padding."""
     dcells = dout.reshape(len(x), -1, 1, x.shape[3]) / x.dtype.type(window[0] * window[1])
-    return page._back(dcells.repeat(window[0] * window[1], axis=2), x, window, strides, pads)
+    return page._col2im(dcells.repeat(window[0] * window[1], axis=2), x, window, strides, pads)
 
 
 @bug("avgpool-divides-by-window", overlapping(AveragePooling2D), net=SmallNet(pool="average"))
@@ -121,13 +122,13 @@ def avgpool_divides_by_window():
         cells = page._cells(x, window, strides, pads, 0)
         return page._out(cells.sum(axis=2) / x.dtype.type(window[0] * window[1]), x, window, strides, pads)
 
-    return replace.pair(AveragePooling2D, forward, average_backward_by_window)
+    return replace.pair(AveragePooling2D.implementations, forward, average_backward_by_window)
 
 
 @bug("avgpool-backward-other-divisor", overlapping(AveragePooling2D), net=SmallNet(pool="average"))
 def avgpool_backward_other_divisor():
     """Divide by the number of real cells in forward, and by that of the taps in backward."""
-    return replace.pair(AveragePooling2D, backward=average_backward_by_window)
+    return replace.pair(AveragePooling2D.implementations, backward=average_backward_by_window)
 
 
 @bug("minpool-pads-zero", overlapping(MinPooling2D), net=SmallNet(pool="min"))
