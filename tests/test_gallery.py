@@ -96,13 +96,13 @@ BITS_OR_LUCK = {
 }
 
 
-def weights_after_three_steps(net):
+def weights_after_three_steps(net, fuse=False):
     """Return them for images with a wide black border, where the biases make all numbers equal in the second step: ties."""
     rng = np.random.default_rng(0)
     x = np.pad(rng.random((8, 4, 6, 1), dtype=np.float32), ((0, 0), (4, 6), (4, 4), (0, 0)))
     y = np.eye(10, dtype=np.float32)[rng.integers(0, 10, 8)]
     model = net.build()
-    model.compile(small_net.optimizer(net.optimizer), "categorical_crossentropy", fuse=False)
+    model.compile(small_net.optimizer(net.optimizer), "categorical_crossentropy", fuse=fuse)
     with limit(1):
         for rows in (slice(0, 4), slice(4, 8), slice(0, 8)):
             model.train_on_batch(x[rows], y[rows])
@@ -123,6 +123,14 @@ def test_training_runs_the_bug_unless_it_does_no_harm_there(name):
     fits = all(a.shape == b.shape for a, b in zip(weights, healthy, strict=True))
     same = fits and all(np.allclose(a, b, rtol=1e-4, atol=1e-8) for a, b in zip(weights, healthy, strict=True))
     assert same == (name in HARMLESS_IN_THE_SMALL_NET)
+
+
+@pytest.mark.parametrize("name", ["stale-weight-cache", "conv-dw-reversed", "col2im-overwrites", "dense-bias-gradient-averaged"])
+def test_a_bug_is_the_same_whether_relus_are_joined_or_not(name):
+    with apply(name):
+        alone, joined = (weights_after_three_steps(find(name).net, fuse=fuse) for fuse in (False, True))
+    for a, b in zip(alone, joined, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 # -- the catalogue -----------------------------------------------------------------------------------------------------
