@@ -256,13 +256,13 @@ def test_one_that_is_not_caught_fails_the_command(no_training, two_entries, caps
 
 
 def test_what_this_machine_cannot_show_is_left_out_with_its_reason(no_training, two_entries, monkeypatch, capsys):
-    monkeypatch.setattr(type(two_entries["ce-clipped"]), "unavailable", lambda self: "no hands" * ("ce" in self.name))
+    monkeypatch.setattr(type(two_entries["ce-clipped"]), "unavailable", lambda self: "no threads" * ("ce" in self.name))
     assert demonstration.run("all") == 0
     assert demonstration.run("ce-clipped") == 0
     shown = capsys.readouterr().out
     assert "1 of 1 caught" in shown
-    assert "left out: ce-clipped: no hands" in shown
-    assert "not shown: no hands" in shown
+    assert "left out: ce-clipped: no threads" in shown
+    assert "not shown: no threads" in shown
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def code(text: str) -> str:
 
 def section(entry: Bug) -> str:
     """Return the section of one bug."""
-    fools = f", fools {' and '.join(entry.fools)}" if entry.fools else ""
+    fools = f", fools {', '.join(entry.fools)}" if entry.fools else ""
     parts = [
         f"### {entry.title}",
         f"{code(entry.name)}: {entry.operation}. Caught by **{entry.check}**{fools}.",
