@@ -173,8 +173,8 @@ def test_two_bugs_of_one_name_are_refused():
 
 
 def test_a_text_with_a_missing_or_an_unknown_key_is_refused():
-    with pytest.raises(ValueError, match=r"in \[a-b\].* got title, witness\. Missing: check, .*wrong; unknown: witness"):
-        read_texts("[a-b]\ntitle = A\nwitness = gradient\n")
+    with pytest.raises(ValueError, match=r"in \[a-b\].* got title, author\. Missing: check, .*wrong; unknown: author"):
+        read_texts("[a-b]\ntitle = A\nauthor = B\n")
 
 
 def test_lines_of_code_keep_their_indentation_and_lines_of_text_are_joined():
@@ -323,14 +323,14 @@ def random_layer(rng):
     padding = ("same", "valid")[number(0, 1)]
     largest = (4, 4) if padding == "same" else (min(4, H), min(4, W))
     window, strides = (number(1, largest[0]), number(1, largest[1])), (number(1, 3), number(1, 3))
-    told = {"implementation": implementation}
+    options = {"implementation": implementation}
     bias = bool(number(0, 1))
     makers = [
-        lambda: (Conv2D(number(1, 3), window, strides, padding, use_bias=bias, **told), (H, W, C)),
-        lambda: (MaxPooling2D(window, strides, padding, **told), (H, W, C)),
-        lambda: (MinPooling2D(window, strides, padding, **told), (H, W, C)),
-        lambda: (AveragePooling2D(window, strides, padding, **told), (H, W, C)),
-        lambda: (Dense(number(1, 4), use_bias=bias, **told), (number(1, 7),)),
+        lambda: (Conv2D(number(1, 3), window, strides, padding, use_bias=bias, **options), (H, W, C)),
+        lambda: (MaxPooling2D(window, strides, padding, **options), (H, W, C)),
+        lambda: (MinPooling2D(window, strides, padding, **options), (H, W, C)),
+        lambda: (AveragePooling2D(window, strides, padding, **options), (H, W, C)),
+        lambda: (Dense(number(1, 4), use_bias=bias, **options), (number(1, 7),)),
         lambda: (Softmax(), (number(1, 6),)),
         lambda: (ReLU(), (H, W, C)),
         lambda: (Activation("linear"), (H, W, C)),
