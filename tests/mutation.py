@@ -49,11 +49,11 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENTS = ROOT / "tests" / "mutation_equivalents.json"
 BASE, DENSE, POOL, CONV = "test_layers_base.py", "test_dense_flatten_add.py", "test_pooling.py", "test_conv2d.py"
-CAUGHT, FOOLED = ("test_the_witness_that_must_catch_it_does", "test_it_fools_the_witnesses_that_it_says_it_fools_and_no_other")
+CAUGHT, FOOLED = ("test_the_check_that_must_catch_it_does", "test_it_fools_exactly_the_checks_that_it_names")
 CHECKER = (
     "gradients/test_gradients_checker.py",
     "gradients/test_gradients_networks.py",
-    *(f"test_saboteurs.py::{test}" for test in (CAUGHT, FOOLED, "test_healthy_code_is_not_accused")),
+    *(f"test_gallery.py::{test}" for test in (CAUGHT, FOOLED, "test_healthy_code_is_not_accused")),
 )
 TESTS: dict[str, tuple[str, ...]] = {
     "layers/activations.py": ("test_activations.py", BASE, "gradients/test_gradients_activations.py"),

@@ -88,9 +88,9 @@ def shortened(rows: Sequence[Row]) -> list[Row]:
 def run(args: argparse.Namespace) -> int:
     """Print a table of all comparisons, or show one bug of the gallery. Return 0 if every check passed, and 1 otherwise."""
     if getattr(args, "break_name", None):
-        from scratchnet.tools import gradcheck_break
+        from scratchnet.tools.gallery import demonstration
 
-        return gradcheck_break.run(args.break_name)
+        return demonstration.run(args.break_name)
     began = time.perf_counter()
     total = len(LAYERS) + 1 + len(OPTIMIZERS) + 2 * len(SHAPES)
     done = list(tqdm(reports(), total=total, desc="gradcheck", unit="check", disable=None, leave=False))

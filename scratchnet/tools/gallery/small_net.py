@@ -1,4 +1,4 @@
-"""A net for demonstrations: net_2 made small, on glyphs at half their size, trained within a second or two."""
+"""A network for demonstrations: a small net_2 for glyphs at half their size, which trains in a second or two."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ POOLS: dict[str, Any] = {"max": MaxPooling2D, "min": MinPooling2D, "average": Av
 
 
 def optimizer(name: str) -> Optimizer:
-    """Make an optimizer at a rate that gets somewhere in `STEPS` steps."""
+    """Return an optimizer with a learning rate that makes progress within `STEPS` steps."""
     made: dict[str, Optimizer] = {
         "adam": Adam(0.002),
         "adagrad": Adagrad(0.03),
@@ -41,24 +41,24 @@ def optimizer(name: str) -> Optimizer:
         "momentum": SGD(0.03, momentum=0.9),
         "nesterov": SGD(0.03, momentum=0.9, nesterov=True),
     }
-    made[name].in_one_pass = False  # one pass over so few numbers saves nothing, and NumPy runs where no compiler is
+    made[name].implementation = "numpy"  # for so few numbers the kernel saves nothing
     return made[name]
 
 
 @dataclass(frozen=True)
 class SmallNet:
-    """Which net, with which optimizer; every saboteur names one that runs what it breaks.
+    """A small network and its optimizer; every bug names one that runs the operation which it breaks.
 
     Attributes
     ----------
     kernel_size : (int, int)
     strides, pool_strides : int
-        Of the second convolution and of the pool behind it.
+        Of the second convolution and of the pool after it.
     pool : {"max", "min", "average"}
     hidden : {"relu", "softmax"}
         The activation of the hidden dense layer.
     paths : bool
-        Whether three convolutions are summed, each a reader of the one before.
+        Whether the outputs of three convolutions are summed, each of which reads the one before.
     optimizer : {"adam", "adagrad", "adadelta", "momentum", "nesterov"}
     """
 
@@ -71,7 +71,7 @@ class SmallNet:
     optimizer: str = "adam"
 
     def build(self, seed: int = 1) -> Model:
-        """Make the net, not compiled, for images (14, 14, 1) of ten classes."""
+        """Return the model, not compiled, for images (14, 14, 1) of ten classes."""
         image = Input(shape=(14, 14, 1))
         x = Conv2D(8, self.kernel_size, padding="same", activation="relu")(image)
         if self.paths:
@@ -84,9 +84,9 @@ class SmallNet:
         return Model(image, Dense(10, activation="softmax")(x), seed=seed)
 
     def accuracy(self, *, show: bool = False, threads: bool = False) -> float:
-        """Train it for `STEPS` steps, and give its accuracy on test images; NaN when the loss did not stay finite.
+        """Train for `STEPS` steps and return the accuracy on test images; NaN when the loss did not stay finite.
 
-        Layers run one by one, so that a function put in the place of a layer's own is the one that runs.
+        No layers are joined, so that a function that replaces one of an activation runs as well.
         """
         (x, y), (x_test, y_test) = images()
         model = self.build()
@@ -101,7 +101,7 @@ class SmallNet:
 
 @lru_cache(maxsize=1)
 def images() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Give glyphs for training and for a test, as floats (n, 14, 14, 1) and one-hot rows: from the cache, or a few drawn."""
+    """Return glyphs for training and for a test, as floats (n, 14, 14, 1) and one-hot rows: from the cache, or drawn now."""
     splits = glyphs.load_data() if glyphs.SET.find() else glyphs.generate(IMAGES, TEST_IMAGES)
     train, test = (_inputs(x[:n], y[:n]) for (x, y), n in zip(splits, (IMAGES, TEST_IMAGES), strict=True))
     return train, test

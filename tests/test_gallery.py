@@ -1,6 +1,6 @@
-"""The gallery: every saboteur is caught by its witness, fools whom it says it fools, and leaves nothing behind.
+"""The gallery: every bug is caught by its check, fools exactly the checks that it names, and leaves nothing changed.
 
-It is the checker's negative control; the other half is at the end: healthy code is never accused.
+It is the negative control of the checker. The other half is at the end: correct code is never accused.
 """
 
 import re
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from scratchnet.gradcheck import check_layer, check_loss, check_optimizer
-from scratchnet.kernels import memory
+from scratchnet.kernels.memory import empty
 from scratchnet.kernels.threads import limit
 from scratchnet.layers import (
     Activation,
@@ -27,10 +27,10 @@ from scratchnet.layers import (
     Softmax,
 )
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
-from scratchnet.tools import gradcheck_break
-from scratchnet.tools.saboteurs import CATALOGUE, WITNESSES, apply, find, small_net, verdicts
-from scratchnet.tools.saboteurs.page import markdown
-from scratchnet.tools.saboteurs.small_net import SmallNet
+from scratchnet.tools.gallery import CATALOGUE, CHECKS, apply, demonstration, find, memory, small_net, verdicts
+from scratchnet.tools.gallery.entry import TEXTS, bug, catalogue, read_texts
+from scratchnet.tools.gallery.page import markdown
+from scratchnet.tools.gallery.small_net import SmallNet
 
 NAMES = [pytest.param(name, marks=pytest.mark.compiled) if entry.threads else name for name, entry in CATALOGUE.items()]
 
@@ -43,29 +43,29 @@ def broken_report(name):
     return find(name).report()
 
 
-# -- caught, and mended ------------------------------------------------------------------------------------------------
+# -- caught, and undone ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_witness_that_must_catch_it_does(name):
-    assert find(name).witness in {row.witness for row in broken_report(name).failures}
+def test_the_check_that_must_catch_it_does(name):
+    assert find(name).check in {row.witness for row in broken_report(name).failures}
 
 
 @pytest.mark.parametrize("left", [np.nan, 1e30, 0.0, 3.0])
-def test_memory_that_nobody_cleared_is_found_whatever_was_left_there(left):
-    used = memory.empty((8, 34, 34, 2), "float32")
+def test_uninitialised_memory_is_found_whatever_it_contains(left):
+    used = empty((8, 34, 34, 2), "float32")
     used[...] = left
     del used
     assert not find("col2im-uninitialised").report().passed
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_fools_the_witnesses_that_it_says_it_fools_and_no_other(name):
-    assert tuple(witness for witness, well in verdicts(broken_report(name)).items() if well) == find(name).fools
+def test_it_fools_exactly_the_checks_that_it_names(name):
+    assert tuple(check for check, passed in verdicts(broken_report(name)).items() if passed) == find(name).fools
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_is_well_again_after_it_though_an_error_ended_it(name):
+def test_it_is_undone_even_after_an_error(name):
     if find(name).unavailable():
         pytest.skip(find(name).unavailable())
     with pytest.raises(ZeroDivisionError), apply(name):
@@ -73,7 +73,7 @@ def test_all_is_well_again_after_it_though_an_error_ended_it(name):
     find(name).healthy_report().raise_if_failed()
 
 
-# Behind a ReLU, in a chain, with full batches and ordinary numbers, these do no harm: that is why nobody saw them.
+# After a ReLU, in a chain, with full batches and ordinary numbers, these do no harm; this is why they were not noticed.
 HARMLESS_IN_THE_SMALL_NET = {
     "maxpool-pads-zero",
     "maxpool-finite-minus-infinity",
@@ -96,13 +96,13 @@ BITS_OR_LUCK = {
 }
 
 
-def weights_after_three_steps(net):
-    """Of a net on images with much black around, where the biases of the second step make equal numbers: ties."""
+def weights_after_three_steps(net, fuse=False):
+    """Return them for images with a wide black border, where the biases make all numbers equal in the second step: ties."""
     rng = np.random.default_rng(0)
     x = np.pad(rng.random((8, 4, 6, 1), dtype=np.float32), ((0, 0), (4, 6), (4, 4), (0, 0)))
     y = np.eye(10, dtype=np.float32)[rng.integers(0, 10, 8)]
     model = net.build()
-    model.compile(small_net.optimizer(net.optimizer), "categorical_crossentropy", fuse=False)
+    model.compile(small_net.optimizer(net.optimizer), "categorical_crossentropy", fuse=fuse)
     with limit(1):
         for rows in (slice(0, 4), slice(4, 8), slice(0, 8)):
             model.train_on_batch(x[rows], y[rows])
@@ -115,9 +115,9 @@ def healthy_weights(net):
 
 
 @pytest.mark.parametrize("name", [name for name in CATALOGUE if name not in BITS_OR_LUCK])
-def test_training_runs_broken_unless_the_fault_does_no_harm_there(name):
+def test_training_runs_the_bug_unless_it_does_no_harm_there(name):
     entry = find(name)
-    with entry.broken():
+    with entry.installed():
         weights = weights_after_three_steps(entry.net)
     healthy = healthy_weights(entry.net)
     fits = all(a.shape == b.shape for a, b in zip(weights, healthy, strict=True))
@@ -125,12 +125,20 @@ def test_training_runs_broken_unless_the_fault_does_no_harm_there(name):
     assert same == (name in HARMLESS_IN_THE_SMALL_NET)
 
 
+@pytest.mark.parametrize("name", ["stale-weight-cache", "conv-dw-reversed", "col2im-overwrites", "dense-bias-gradient-averaged"])
+def test_a_bug_is_the_same_whether_relus_are_joined_or_not(name):
+    with apply(name):
+        alone, joined = (weights_after_three_steps(find(name).net, fuse=fuse) for fuse in (False, True))
+    for a, b in zip(alone, joined, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
 # -- the catalogue -----------------------------------------------------------------------------------------------------
 
 
-def test_the_gallery_has_at_least_forty_entries_and_every_witness_is_needed():
+def test_the_gallery_has_at_least_forty_entries_and_every_check_is_needed():
     assert len(CATALOGUE) >= 40
-    assert {entry.witness for entry in CATALOGUE.values()} == set(WITNESSES)
+    assert {entry.check for entry in CATALOGUE.values()} == set(CHECKS)
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -141,8 +149,44 @@ def test_an_entry_says_where_it_was_seen_and_what_the_right_line_is(name):
     assert entry.seen
     assert entry.right != entry.wrong
     assert entry.looks_right.endswith(".")
-    assert entry.witness not in entry.fools
-    assert set(entry.fools) <= set(WITNESSES)
+    assert entry.check not in entry.fools
+    assert set(entry.fools) <= set(CHECKS)
+
+
+def test_every_bug_has_its_text_and_every_text_its_bug():
+    assert list(TEXTS) == list(CATALOGUE)
+
+
+def test_a_bug_without_a_text_is_refused():
+    with pytest.raises(ValueError, match=r"expected a section \[relu-of-no-text\] in bugs\.ini"):
+        bug("relu-of-no-text", lambda: None)
+
+
+def test_a_text_without_a_bug_is_refused():
+    with pytest.raises(ValueError, match=r"got none for relu-of-no-code\. Write the function"):
+        catalogue(list(CATALOGUE.values()), {**TEXTS, "relu-of-no-code": {}})
+
+
+def test_two_bugs_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="got several: ce-clipped"):
+        catalogue([*CATALOGUE.values(), find("ce-clipped")], TEXTS)
+
+
+def test_a_text_with_a_missing_or_an_unknown_key_is_refused():
+    with pytest.raises(ValueError, match=r"in \[a-b\].* got title, author\. Missing: check, .*wrong; unknown: author"):
+        read_texts("[a-b]\ntitle = A\nauthor = B\n")
+
+
+def test_lines_of_code_keep_their_indentation_and_lines_of_text_are_joined():
+    keys = "title = A\noperation = B\ncheck = contract\nlooks_right = one\n  two\nsource = C\nseen = 100 % = D  ; # E\n"
+    text = read_texts(f"[a-b]\n{keys}right = x = 1\nwrong =\n    |if x:\n    |    x = 2\n")["a-b"]
+    assert text["wrong"] == "if x:\n    x = 2"
+    assert (text["right"], text["looks_right"], text["seen"]) == ("x = 1", "one two", "100 % = D  ; # E")
+    assert (text["fools"], text["convention"]) == ((), "")
+
+
+def test_the_text_of_the_race_names_the_numbers_of_its_check():
+    assert f"{memory.REPEATS} repeats on {memory.RACERS:,} images" in find("race-in-parallel-sum").looks_right
 
 
 def test_another_convention_is_not_called_an_error():
@@ -152,14 +196,14 @@ def test_another_convention_is_not_called_an_error():
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
-    for ask in (find, apply, gradcheck_break.run):
+    for ask in (find, apply, demonstration.run):
         with pytest.raises(ValueError, match=r"maxpool-pads-zero.*race-in-parallel-sum"):
             ask("maxpool-pads-one")
 
 
-def test_the_page_of_the_gallery_is_the_one_that_its_command_makes():
+def test_the_page_of_the_gallery_is_what_its_command_prints():
     page = Path(__file__).parents[1] / "docs" / "gallery.md"
-    assert page.read_text(encoding="utf-8") == markdown(), "python -m scratchnet.tools.saboteurs > docs/gallery.md"
+    assert page.read_text(encoding="utf-8") == markdown(), "python -m scratchnet.tools.gallery > docs/gallery.md"
 
 
 def test_the_pages_that_name_the_number_of_entries_name_it_right():
@@ -173,57 +217,57 @@ def test_the_pages_that_name_the_number_of_entries_name_it_right():
 
 @pytest.fixture
 def no_training(monkeypatch):
-    """Nets that reach 0.75, at once."""
+    """Let every network reach 0.75 at once."""
     monkeypatch.setattr(SmallNet, "accuracy", lambda self, **settings: 0.75)
 
 
 @pytest.fixture
 def two_entries(monkeypatch):
     kept = {name: CATALOGUE[name] for name in ("flatten-fortran-order", "ce-clipped")}
-    monkeypatch.setattr(gradcheck_break.saboteurs, "CATALOGUE", kept)
+    monkeypatch.setattr(demonstration.gallery, "CATALOGUE", kept)
     return kept
 
 
 def test_one_is_shown_with_its_lines_its_source_the_rows_that_fail_and_the_accuracies(no_training, capsys):
-    assert gradcheck_break.run("relu-gradient-at-zero") == 0
+    assert demonstration.run("relu-gradient-at-zero") == 0
     shown = capsys.readouterr().out
     entry = find("relu-gradient-at-zero")
     for part in (entry.right, entry.wrong, entry.source, entry.looks_right, entry.convention, "dx, ties", "75.0 %"):
         assert part in shown
-    assert "caught by the witness that must: definition" in shown
-    assert "fooled, for they found nothing: gradient, contract" in shown
+    assert "caught by the check that must catch it: definition" in shown
+    assert "fooled, because they found nothing: gradient, contract" in shown
 
 
 def test_all_are_shown_in_a_table_and_counted(no_training, two_entries, capsys):
-    assert gradcheck_break.run("all") == 0
+    assert demonstration.run("all") == 0
     shown = capsys.readouterr().out
     assert re.search(r"flatten-fortran-order +definition +yes +gradient, contract +75\.0 % +75\.0 %", shown)
     assert "2 of 2 caught" in shown
 
 
 def test_one_that_is_not_caught_fails_the_command(no_training, two_entries, capsys):
-    harmless = replace(two_entries["ce-clipped"], patch=lambda: apply("flatten-fortran-order"))
+    harmless = replace(two_entries["ce-clipped"], install=lambda: apply("flatten-fortran-order"))
     two_entries["ce-clipped"] = harmless
-    assert gradcheck_break.run("ce-clipped") == 1
-    assert gradcheck_break.run("all") == 1
+    assert demonstration.run("ce-clipped") == 1
+    assert demonstration.run("all") == 1
     shown = capsys.readouterr().out
     assert "NOT CAUGHT" in shown
     assert "1 of 2 caught" in shown
 
 
 def test_what_this_machine_cannot_show_is_left_out_with_its_reason(no_training, two_entries, monkeypatch, capsys):
-    monkeypatch.setattr(type(two_entries["ce-clipped"]), "unavailable", lambda self: "no hands" * ("ce" in self.name))
-    assert gradcheck_break.run("all") == 0
-    assert gradcheck_break.run("ce-clipped") == 0
+    monkeypatch.setattr(type(two_entries["ce-clipped"]), "unavailable", lambda self: "no threads" * ("ce" in self.name))
+    assert demonstration.run("all") == 0
+    assert demonstration.run("ce-clipped") == 0
     shown = capsys.readouterr().out
     assert "1 of 1 caught" in shown
-    assert "left out: ce-clipped: no hands" in shown
-    assert "not shown: no hands" in shown
+    assert "left out: ce-clipped: no threads" in shown
+    assert "not shown: no threads" in shown
 
 
 @pytest.fixture
 def few_images(monkeypatch):
-    """Squares of two sizes, which any net soon tells apart."""
+    """Squares of two sizes, which any network soon distinguishes."""
     monkeypatch.setattr(small_net, "EPOCHS", 60)
     x = np.zeros((16, 14, 14, 1), np.float32)
     x[::2, 5:8, 5:8], x[1::2, 2:12, 2:12] = 1, 1
@@ -247,7 +291,7 @@ def test_a_net_whose_loss_goes_to_infinity_has_no_accuracy_and_is_called_diverge
         raise FloatingPointError
 
     monkeypatch.setattr(small_net.Model, "fit", fit)
-    assert gradcheck_break.percent(SmallNet().accuracy()) == "diverged"
+    assert demonstration.percent(SmallNet().accuracy()) == "diverged"
 
 
 def test_small_glyphs_are_grey_images_of_half_the_size_with_one_hot_labels(monkeypatch):
@@ -264,11 +308,11 @@ def test_small_glyphs_are_grey_images_of_half_the_size_with_one_hot_labels(monke
     np.testing.assert_array_equal(y.argmax(axis=1), drawn[1])
 
 
-# -- healthy code is never accused -------------------------------------------------------------------------------------
+# -- correct code is never accused -------------------------------------------------------------------------------------
 
 
 def random_layer(rng):
-    """A layer of any kind in any telling, and a small shape for it."""
+    """Return a layer of any kind in any implementation, and a small shape for it."""
 
     def number(low, high):
         return int(rng.integers(low, high + 1))
@@ -279,14 +323,14 @@ def random_layer(rng):
     padding = ("same", "valid")[number(0, 1)]
     largest = (4, 4) if padding == "same" else (min(4, H), min(4, W))
     window, strides = (number(1, largest[0]), number(1, largest[1])), (number(1, 3), number(1, 3))
-    told = {"implementation": implementation}
+    options = {"implementation": implementation}
     bias = bool(number(0, 1))
     makers = [
-        lambda: (Conv2D(number(1, 3), window, strides, padding, use_bias=bias, **told), (H, W, C)),
-        lambda: (MaxPooling2D(window, strides, padding, **told), (H, W, C)),
-        lambda: (MinPooling2D(window, strides, padding, **told), (H, W, C)),
-        lambda: (AveragePooling2D(window, strides, padding, **told), (H, W, C)),
-        lambda: (Dense(number(1, 4), use_bias=bias, **told), (number(1, 7),)),
+        lambda: (Conv2D(number(1, 3), window, strides, padding, use_bias=bias, **options), (H, W, C)),
+        lambda: (MaxPooling2D(window, strides, padding, **options), (H, W, C)),
+        lambda: (MinPooling2D(window, strides, padding, **options), (H, W, C)),
+        lambda: (AveragePooling2D(window, strides, padding, **options), (H, W, C)),
+        lambda: (Dense(number(1, 4), use_bias=bias, **options), (number(1, 7),)),
         lambda: (Softmax(), (number(1, 6),)),
         lambda: (ReLU(), (H, W, C)),
         lambda: (Activation("linear"), (H, W, C)),

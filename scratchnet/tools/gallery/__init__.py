@@ -1,0 +1,74 @@
+"""The gallery of bugs: real mistakes, each of which can be reproduced here, and the check that catches each.
+
+    >>> from scratchnet import MaxPooling2D
+    >>> from scratchnet.gradcheck import check_layer
+    >>> from scratchnet.tools.gallery import apply
+    >>> with apply("maxpool-pads-zero"):
+    ...     report = check_layer(MaxPooling2D((2, 2), strides=1, padding="same"), (4, 5, 2))
+    >>> {row.witness for row in report.failures}
+    {'definition'}
+    >>> check_layer(MaxPooling2D((2, 2), strides=1, padding="same"), (4, 5, 2)).passed
+    True
+
+Each bug is a few lines of NumPy that replace one operation, written like the page of the layer that they replace, so that
+the wrong line can be compared with the right one. Their texts stand in bugs.ini. `scratchnet gradcheck --break NAME`
+demonstrates one; `python -m scratchnet.tools.gallery` prints the page docs/gallery.md.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from scratchnet.tools.gallery import (
+    activations_and_losses,
+    adam,
+    contracts,
+    convolution,
+    graph,
+    memory,
+    other_optimizers,
+    padding_and_dense,
+    pooling,
+)
+from scratchnet.tools.gallery.entry import CHECKS, TEXTS, Bug, catalogue, verdicts
+
+__all__ = ["CATALOGUE", "CHECKS", "ROOMS", "Bug", "apply", "find", "verdicts"]
+
+ROOMS: dict[str, list[Bug]] = {
+    title: [entry for entry in vars(module).values() if isinstance(entry, Bug)]
+    for title, module in {
+        "Pooling": pooling,
+        "Convolution": convolution,
+        "Padding, flatten, dense": padding_and_dense,
+        "Activations and losses": activations_and_losses,
+        "Adam": adam,
+        "Adagrad, Adadelta, momentum": other_optimizers,
+        "What is overwritten, and what is kept": contracts,
+        "Memory and threads": memory,
+        "The graph": graph,
+    }.items()
+}
+CATALOGUE = catalogue([entry for room in ROOMS.values() for entry in room], TEXTS)
+
+
+def find(name: str) -> Bug:
+    """Return an entry of the catalogue.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name; it lists the known ones.
+
+    Examples
+    --------
+    >>> find("col2im-overwrites").wrong
+    'x[:, rows, columns] += taps'
+    """
+    if name not in CATALOGUE:
+        raise ValueError(f"gallery: expected the name of a bug, got {name!r}. Choose one of {', '.join(CATALOGUE)}")
+    return CATALOGUE[name]
+
+
+def apply(name: str) -> AbstractContextManager[None]:
+    """Return the context manager that installs the bug `name`, for layers that are built inside it."""
+    return find(name).installed()

@@ -1,0 +1,97 @@
+"""The page docs/gallery.md, made from the catalogue."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from scratchnet.tools.gallery import CATALOGUE, ROOMS, Bug
+
+HEAD = """# The gallery of real bugs
+
+<!-- Made by: python -m scratchnet.tools.gallery > docs/gallery.md -->
+
+Every entry is a mistake that was made in public code, reproduced in a few lines that break one operation of scratchnet in
+the same way. For each of them a check must fail, and does: the gallery is the negative control of the gradient checker.
+Most of the broken networks train all the same. These commands show what accuracy a broken network still reaches:
+
+    scratchnet gradcheck --break NAME
+    scratchnet gradcheck --break all
+
+There are four checks. **gradient** compares backward with finite differences of forward. **definition** compares forward
+and backward with the plain loops of `scratchnet/reference.py`. **update rule** compares an optimizer with its formula,
+derived a second time. **contract** checks what surrounds the numbers: no input is modified, the same call gives the same
+bits, nothing remains from an earlier batch, and any memory layout, a batch of one and float32 work. "Fools" names the
+checks that ran as well and found nothing.
+
+Where an entry says *another convention*, the source is not in error: it follows another rule than Keras and scratchnet.
+"""
+
+
+def link(source: str) -> str:
+    """Return a Markdown link to an address, with a short label.
+
+    Examples
+    --------
+    >>> link("https://github.com/HIPS/autograd/issues/39")
+    '[HIPS/autograd#39](https://github.com/HIPS/autograd/issues/39)'
+    >>> link("https://github.com/Alescontrela/Numpy-CNN/blob/cf92c154/CNN/backward.py")
+    '[Alescontrela/Numpy-CNN, backward.py](https://github.com/Alescontrela/Numpy-CNN/blob/cf92c154/CNN/backward.py)'
+    """
+    url = urlsplit(source)
+    parts = url.path.strip("/").split("/")
+    if url.netloc != "github.com":
+        label = url.netloc
+    elif parts[2] == "blob":
+        label = f"{parts[0]}/{parts[1]}, {parts[-1]}"
+    else:
+        label = f"{parts[0]}/{parts[1]}#{parts[3]}"
+    return f"[{label}]({source})"
+
+
+def anchor(title: str) -> str:
+    """Return the anchor of a heading on its page, as GitHub and MyST both form it.
+
+    Examples
+    --------
+    >>> anchor("np.max(x, 0) instead of np.maximum(x, 0)")
+    '#npmaxx-0-instead-of-npmaximumx-0'
+    """
+    return "#" + re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def code(text: str) -> str:
+    """Return text marked as code, also when it contains backquotes.
+
+    Examples
+    --------
+    >>> code("x += 1"), code("has `rho`")
+    ('`x += 1`', '`` has `rho` ``')
+    """
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+def section(entry: Bug) -> str:
+    """Return the section of one bug."""
+    fools = f", fools {', '.join(entry.fools)}" if entry.fools else ""
+    parts = [
+        f"### {entry.title}",
+        f"{code(entry.name)}: {entry.operation}. Caught by **{entry.check}**{fools}.",
+        f"```python\n# right\n{entry.right}\n# wrong\n{entry.wrong}\n```",
+        entry.looks_right,
+        f"*Another convention:* {entry.convention}" if entry.convention else "",
+        f"Seen at {link(entry.source)}: {code(entry.seen)}",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def markdown() -> str:
+    """Return the whole page: a table of all bugs, then their sections."""
+    rows = ["| name | what is wrong | caught by | fools |", "|---|---|---|---|"]
+    for entry in CATALOGUE.values():
+        title, fools = f"[{entry.title}]({anchor(entry.title)})", ", ".join(entry.fools) or "–"
+        rows.append(f"| `{entry.name}` | {title} | {entry.check} | {fools} |")
+    parts = [HEAD, f"## All {len(CATALOGUE)}\n", "\n".join(rows), ""]
+    for title, room in ROOMS.items():
+        parts += [f"## {title}\n", *(f"{section(entry)}\n" for entry in room)]
+    return "\n".join(parts)
