@@ -5,7 +5,7 @@
     >>> from scratchnet.tools.gallery import apply
     >>> with apply("maxpool-pads-zero"):
     ...     report = check_layer(MaxPooling2D((2, 2), strides=1, padding="same"), (4, 5, 2))
-    >>> {row.witness for row in report.failures}
+    >>> {row.check for row in report.failures}
     {'definition'}
     >>> check_layer(MaxPooling2D((2, 2), strides=1, padding="same"), (4, 5, 2)).passed
     True

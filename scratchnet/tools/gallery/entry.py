@@ -96,8 +96,8 @@ class Bug:
 
 def verdicts(report: Report) -> dict[str, bool]:
     """Return for each check that a report contains whether all of its rows passed."""
-    ran = [check for check in CHECKS if any(row.witness == check for row in report.rows)]
-    return {check: all(row.passed for row in report.rows if row.witness == check) for check in ran}
+    ran = [check for check in CHECKS if any(row.check == check for row in report.rows)]
+    return {check: all(row.passed for row in report.rows if row.check == check) for check in ran}
 
 
 # -- texts and code ---------------------------------------------------------------------------------------------------

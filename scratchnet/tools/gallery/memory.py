@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from scratchnet.gradcheck import Report, Row, check_layer
-from scratchnet.gradcheck.witnesses import fresh, run
+from scratchnet.gradcheck.under_test import fresh, run
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty
 from scratchnet.kernels.threads import limit
