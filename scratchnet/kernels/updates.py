@@ -19,7 +19,8 @@ from scratchnet.kernels.threads import run
 
 
 @jit
-def _sgd(first, last, p, g, u, learning_rate, momentum, nesterov):
+def _sgd(first, last, p, g, u, constants):
+    learning_rate, momentum, nesterov = constants
     p, g, u = p[first:last], g[first:last], u[first:last]
     for i in range(len(p)):
         speed = momentum * u[i] - learning_rate * g[i]
@@ -28,7 +29,8 @@ def _sgd(first, last, p, g, u, learning_rate, momentum, nesterov):
 
 
 @jit
-def _adagrad(first, last, p, g, a, learning_rate, epsilon):
+def _adagrad(first, last, p, g, a, constants):
+    learning_rate, epsilon = constants
     p, g, a = p[first:last], g[first:last], a[first:last]
     for i in range(len(p)):
         squares = a[i] + g[i] * g[i]
@@ -37,7 +39,8 @@ def _adagrad(first, last, p, g, a, learning_rate, epsilon):
 
 
 @jit
-def _adadelta(first, last, p, g, a, d, learning_rate, rho, complement, epsilon):
+def _adadelta(first, last, p, g, a, d, constants):
+    learning_rate, rho, complement, epsilon = constants
     p, g, a, d = p[first:last], g[first:last], a[first:last], d[first:last]
     for i in range(len(p)):
         squares = rho * a[i] + complement * g[i] * g[i]
@@ -48,7 +51,8 @@ def _adadelta(first, last, p, g, a, d, learning_rate, rho, complement, epsilon):
 
 
 @jit
-def _adam(first, last, p, g, m, v, rate, beta_1, complement_1, beta_2, complement_2, epsilon):
+def _adam(first, last, p, g, m, v, constants):
+    rate, beta_1, complement_1, beta_2, complement_2, epsilon = constants
     p, g, m, v = p[first:last], g[first:last], m[first:last], v[first:last]
     for i in range(len(p)):
         mean = beta_1 * m[i] + complement_1 * g[i]
@@ -60,7 +64,7 @@ def _adam(first, last, p, g, m, v, rate, beta_1, complement_1, beta_2, complemen
 def _one_pass(kernel: Callable[..., None], p: np.ndarray, g: np.ndarray, states: Sequence[np.ndarray], *numbers: float) -> None:
     """Run a kernel on flat views of arrays of one shape, with its numbers in the precision of p."""
     arrays = (a.reshape(-1) for a in (p, np.ascontiguousarray(g), *states))
-    run(kernel, p.size, p.size, *arrays, *map(p.dtype.type, numbers))
+    run(kernel, p.size, p.size, *arrays, tuple(map(p.dtype.type, numbers)))
 
 
 def sgd_update(p: np.ndarray, g: np.ndarray, u: np.ndarray, learning_rate: float, momentum: float, nesterov: bool) -> None:
