@@ -1,4 +1,4 @@
-"""The contract check: conditions on a layer that are not about the values of its gradients.
+"""The contract check: conditions that a layer must meet besides returning the right values.
 
 Each condition is a function (layer, xs, dout) -> str, which returns what is wrong, or "" if the condition holds. `CONTRACT`
 lists them. Each receives a layer that has not run, and arrays of its own, so that none depends on what another one left behind.
@@ -48,7 +48,7 @@ def cache_unchanged(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 
 
 def gradient_shapes(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
-    """Catch a gradient that differs in shape or dtype from its array, and so is broadcast or makes all that follows float64."""
+    """Catch a gradient that differs in shape or dtype from its array, and so is broadcast, or makes later results float64."""
     layer.forward(*xs)
     gradients = list(backward(layer, dout, len(xs)).values())
     arrays = [*xs, *(layer.params[name] for name in layer.grads)]
@@ -82,15 +82,15 @@ def need_dx_false(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 
 
 def no_stale_state(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
-    """Catch a layer whose results depend on the batch before."""
+    """Catch a layer whose results depend on the previous batch."""
     first = run(layer, xs, dout)
     layer.forward(*(np.roll(x, 1, axis=0) * 0.5 + 0.25 for x in xs))
     layer.backward(dout)
-    return "" if bits(run(layer, xs, dout).values()) == bits(first.values()) else "results depend on the batch before"
+    return "" if bits(run(layer, xs, dout).values()) == bits(first.values()) else "results depend on the previous batch"
 
 
 def memory_layout(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
-    """Catch a layer that takes for granted that the numbers of x and dout lie side by side in memory, in row-major order."""
+    """Catch a layer that assumes that x and dout are contiguous in memory, in row-major order."""
     expected = run(layer, xs, dout)
     strided = [np.asfortranarray(np.repeat(x, 2, axis=-1))[..., ::2] for x in xs]
     got = run(layer, strided, np.repeat(dout, 2, axis=-1)[..., ::2])
@@ -99,7 +99,7 @@ def memory_layout(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 
 
 def batch_of_one(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
-    """Catch an axis of length 1 that is dropped, images that influence each other, and gradients averaged over the batch."""
+    """Catch a layer that drops an axis of length 1, mixes images, or averages gradients over the batch."""
     expected = run(layer, xs, dout)
     single = [run(layer, [x[n : n + 1] for x in xs], dout[n : n + 1]) for n in range(len(dout))]
     summed = {f"d{name}" for name in layer.params}  # over the images; the other results have one row for each
@@ -112,7 +112,7 @@ def batch_of_one(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 
 
 def float32(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
-    """Catch a float32 layer that returns float64, and one that loses digits on the way."""
+    """Catch a float32 layer that returns float64, and one that loses precision."""
     expected = run(layer, xs, dout)
     single = fresh(layer, layer.input_shapes, "float32", 0)
     for p, exact in zip(single.params.values(), layer.params.values(), strict=True):

@@ -3,8 +3,8 @@
 gradient     backward with finite differences of forward. It does not see a wrong forward whose backward matches it: an average
              pool that divides by the whole window at the edge passes.
 definition   forward and backward with the plain loops of the definition; see `definition.py`.
-contract     conditions that are not about numbers: no array that is only to be read is modified, the same call gives the same
-             bits, and so on; see `contract.py`.
+contract     conditions besides right values: no read-only array is modified, the same call returns the same bits, and so on; see
+             `contract.py`.
 """
 
 from __future__ import annotations
@@ -87,6 +87,6 @@ def check_layer(layer: Layer, input_shape: Any, *, batch: int = 3, seed: int = 0
     for rows_of in (gradient_rows, definition_rows, contract_rows):
         try:  # with a layer and arrays of its own, so that no check depends on what another one left behind
             report.rows += rows_of(copy.deepcopy(layer), [x.copy() for x in xs], dout.copy())
-        except Exception as error:  # whatever goes wrong in the layer is a finding, not a crash of the check
+        except Exception as error:  # an error in the layer is a result of the check, not a crash of it
             report.rows.append(Row("contract", "runs", False, note=f"{type(error).__name__}: {error}"))
     return report.raise_if_failed() if raise_on_failure else report

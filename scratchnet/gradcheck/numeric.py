@@ -74,7 +74,7 @@ def central_differences(
         x[index] = value - h
         f_below, x_below = f(), x[index]
         x[index] = value
-        gradient[index] = np.sum(dout * (f_above - f_below)) / (x_above - x_below)  # 2h, as it was rounded
+        gradient[index] = np.sum(dout * (f_above - f_below)) / (x_above - x_below)  # about 2h, after rounding
     return gradient
 
 

@@ -35,7 +35,7 @@ class Row:
     ----------
     check : str
         "gradient" (backward with finite differences of forward), "definition" (forward and backward with the plain loops),
-        "update rule" (an optimizer with its formula) or "contract" (conditions that are not about numbers).
+        "update rule" (an optimizer with its formula) or "contract" (conditions besides right values).
     name : str
         What was compared, such as "kernel" or "x".
     passed : bool
