@@ -114,7 +114,7 @@ class Objective:
         self.y = None if y is None else _one_hot(model, np.asarray(y), len(x))
         self.target = model.nodes[-1] if y is None else model.logits
         self.dout = rng.standard_normal((len(x), *model.nodes[-1].shape))
-        self.unfused = copy.copy(model)  # the same layers, with every ReLU computed by its own layer
+        self.unfused = copy.copy(model)  # the same layers, but every ReLU is computed by its own layer
         self.unfused.plan = NOTHING_JOINED
         self.arrays = {"x": x, **model.params}
         self.rounding, self.centre = rounding(self.terms()), self.choices()

@@ -972,12 +972,17 @@ def test_the_padding_of_every_layer_with_a_window_is_compared_with_a_count(layer
 
 def test_the_copy_that_is_checked_has_other_weights_and_biases_that_are_not_zero():
     layer = Dense(4)
+    layer.seen = ["a list of the layer"]
     twin = fresh(layer, [(3,)], "float64", 0)
     assert layer.params == {}
+    assert twin.seen == layer.seen
+    assert twin.seen is not layer.seen
     assert (np.abs(twin.params["bias"]) > 1e-3).all()
     assert twin.params["kernel"].dtype == "float64"
     drawn = Dense(4).build((3,), np.random.default_rng(0), "float64").params["kernel"]
     assert not np.allclose(twin.params["kernel"], drawn, atol=1e-4)
+    assert np.allclose(twin.params["kernel"], drawn, atol=0.1)              # the weights keep the size of the initializer's
+    assert np.abs(twin.params["bias"]).max() > 0.05
     assert fresh(Dense(4, implementation="loops"), [(3,)], "float64", 0).running == "loops"
 
 

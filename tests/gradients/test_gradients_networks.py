@@ -170,6 +170,20 @@ def test_rows_that_are_not_a_distribution_are_refused():
         check_model(dense_net(), DENSE_X, 2 * DENSE_Y)
 
 
+def test_a_wrong_joined_forward_is_found_although_its_backward_matches_it(monkeypatch):
+    """Differences are computed from a forward in which nothing is joined."""
+
+    def shifted(x, w, b, relu=False):
+        out = dense.dense_forward(x, w, b)
+        return np.maximum(out - 0.1, 0) if relu else out
+
+    monkeypatch.setattr(Dense, "implementations", {**Dense.implementations, "im2col": (shifted, dense.dense_backward)})
+    model = dense_net()
+    assert check_model(model, DENSE_X, DENSE_Y).passed
+    model.compile("adam", "categorical_crossentropy")
+    assert not check_model(model, DENSE_X, DENSE_Y).passed
+
+
 class Squared(CategoricalCrossentropy):
     """The squared error of the probabilities, summed over classes: a loss of a user that is no cross-entropy."""
 
