@@ -1,4 +1,4 @@
-"""A cache and a network of the tests' own: nothing here reads or writes the user's cache, or leaves the machine."""
+"""A separate cache and a local web server: these tests neither use the user's cache nor reach the network."""
 
 import contextlib
 import gzip
