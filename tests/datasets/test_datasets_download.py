@@ -28,7 +28,7 @@ def bad(mirror):
         "missing": (mirror.url + "/missing", "404"),
         "refused": (gone, "ConnectionError"),
         "wrong": (mirror.add("/wrong", OTHER), "wrong checksum: sha256 " + hashlib.sha256(OTHER).hexdigest()),
-        "short": (mirror.add("/short", CONTENT[:5000], promised=len(CONTENT)), "5,000 of 102,400 bytes|IncompleteRead"),
+        "short": (mirror.add("/short", CONTENT[:5000], announced=len(CONTENT)), "5,000 of 102,400 bytes|IncompleteRead"),
         "empty": (mirror.add("/empty", b""), "wrong checksum"),
         "slow": (mirror.add("/slow", CONTENT, pieces=400, pause=0.03), "too slow: expected at least 100 kB/s, got .* kB/s"),
         "silent": (mirror.add("/silent", CONTENT, pieces=2, pause=4.0), "too slow|timed out"),

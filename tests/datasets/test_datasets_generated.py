@@ -50,7 +50,7 @@ def linear_accuracy(splits, epochs):
 
 
 @both
-def test_images_are_bytes_of_the_promised_shape_in_equal_classes(drawn, name):
+def test_images_are_bytes_of_the_announced_shape_in_equal_classes(drawn, name):
     for (images, labels), count in zip(drawn[name], (3000, 600), strict=True):
         assert images.shape == (count, *SHAPES[name])
         assert images.dtype == labels.dtype == np.uint8
