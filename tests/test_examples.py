@@ -146,7 +146,7 @@ def test_the_own_layer_passes_its_check_and_its_broken_twin_does_not(capsys):
     assert "WRONG" not in good
     assert broken.startswith("ForgetsASlope")
     assert [line.split()[:2] for line in broken.splitlines() if "WRONG" in line] == [["gradient", "x"]]
-    assert rest.endswith("it answers the same: True\n")
+    assert rest.endswith("predicts the same: True\n")
 
 
 @pytest.mark.compiled
@@ -190,7 +190,7 @@ def test_keras_gives_the_same_probabilities_and_steps(run):
 def test_keras_shuffles_for_every_epoch_until_its_seed_is_set(run):
     pytest.importorskip("keras", reason="Keras is not installed: pip install keras tensorflow")
     without, after = run("the_order_of_images").split("after keras")
-    assert "another in every epoch" in without
+    assert "a different one in every epoch" in without
     assert "the same in every epoch" in after
 
 
