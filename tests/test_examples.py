@@ -297,5 +297,5 @@ def test_the_api_page_has_every_public_name():
     names = set(re.findall(r"^\.\. auto(?:class|function):: scratchnet\.([\w.]+)$", text, re.MULTILINE))
     public = {name for name in scratchnet.__all__ if not name.startswith("_")}
     rooms = {name for name in public if inspect.ismodule(getattr(scratchnet, name))}
-    assert rooms - modules == {"layers"}            # its classes are the package's own, its modules stand one by one
+    assert rooms - modules == {"layers"}            # the package exports its classes, and the page lists its modules one by one
     assert public - rooms - names == {"net_1", "net_2"}         # which come with their module
