@@ -1,6 +1,7 @@
 """How these pages are built: `sphinx-build -W --keep-going -b html docs docs/_build/html`."""
 
 import re
+import warnings
 
 from scratchnet import __version__
 
@@ -10,17 +11,21 @@ copyright = author
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build", "results/discussion.md", "results/runs"]     # the first is part of results/index.md
+exclude_patterns = ["_build", "results/discussion.md", "results/runs"]     # discussion.md is part of results/index.md
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
-suppress_warnings = ["misc.highlighting_failure"]      # code with "…" for what is left out is no Python
+suppress_warnings = ["misc.highlighting_failure"]      # code with "…" for omitted lines is not valid Python
 
 html_theme = "furo"
 html_title = f"scratchnet {version}"
 html_show_sphinx = False
 
+# Old names still work, but they print a warning when autodoc reads them, and are not documented.
+autodoc_default_options = {"exclude-members": "tellings, kinks, witness, in_one_pass"}
+warnings.filterwarnings("ignore", message=".* is now ", category=FutureWarning)
+
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"          # docstrings give the types, with shapes
+autodoc_typehints = "none"          # the docstrings have the types, with shapes
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_rtype = False
@@ -28,10 +33,10 @@ default_role = "py:obj"             # `Conv2D` in a docstring links to the class
 
 
 def plain_text_to_rst(app, what, name, obj, options, lines):
-    """Docstrings are written for the reader of the source: formulas and drawings are laid out by hand, |a| is a size.
+    """Convert a docstring, which is plain text with formulas and drawings laid out by hand, to reStructuredText.
 
-    Each indented block of the prose, which ends at the first section such as "Parameters", becomes a literal block; in
-    all other lines that are no doctest, a bar, and an asterisk before an argument, stand for themselves.
+    Each indented block before the first section, such as "Parameters", becomes a literal block. In all other lines except
+    doctests, bars and the asterisks before an argument are escaped, so that they are printed as they are.
     """
     out, literal, in_prose, doctest = [], False, True, False
     for k, line in enumerate(lines):
@@ -52,5 +57,5 @@ def plain_text_to_rst(app, what, name, obj, options, lines):
 
 
 def setup(app):
-    # before napoleon's own listener, at its default priority of 500
+    # a priority below 500 runs before napoleon's listener
     app.connect("autodoc-process-docstring", plain_text_to_rst, priority=400)

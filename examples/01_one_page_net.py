@@ -6,8 +6,8 @@
     flatten, dense 32, ReLU                    (N, 32)
     dense 10, softmax, cross-entropy           (N, 10)
 
-A capital is a size, a lower-case name an array: x goes into a layer, w and b are its weights, out comes out. da is the
-gradient of the loss with respect to a, dout is what arrives from above. Below every forward stands its backward.
+Capitals are sizes, lower-case names are arrays: x is a layer's input, w and b are its parameters. da is the gradient of
+the loss with respect to a; dout is the one with respect to a layer's output. Each backward follows its forward.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ DIGITS = """
 
 
 def draw_digits(N, rng):
-    """Put a digit anywhere on a noisy image: -> x (N, 9, 8, 1), and one-hot labels y (N, 10)."""
+    """Draw noisy images with a digit at a random position: -> x (N, 9, 8, 1) and one-hot labels y (N, 10)."""
     digits = np.array([[cell == "#" for cell in row] for row in DIGITS.split()])            # (5·10, 3)
     digits = digits.reshape(5, 10, 3).swapaxes(0, 1)                                        # -> (10, 5, 3)
     x, labels = 0.1 * rng.standard_normal((N, 9, 8, 1)), rng.integers(0, 10, N)
@@ -32,28 +32,28 @@ def draw_digits(N, rng):
 
 
 def pad_same(x, S):
-    """Put zeros around x, so that a 3×3 window in steps of S has ceil(size / S) places; the odd zero comes after."""
+    """Pad x with zeros, so that there are ceil(size / S) windows of 3×3 at stride S; an odd zero is added at the end."""
     totals = [max(0, (-(-size // S) - 1) * S + 3 - size) for size in x.shape[1:3]]
     return np.pad(x, [(0, 0), *((total // 2, total - total // 2) for total in totals), (0, 0)])
 
 
 def taps(padded, S):
-    """List for each cell (i, j) of the kernel the places of the image that it meets, one for every output."""
+    """Return for each cell (i, j) of the kernel the pixels that it is multiplied with, one for every output."""
     OH, OW = ((size - 3) // S + 1 for size in padded.shape[1:3])
     return [((i, j), np.s_[:, i : i + S * OH : S, j : j + S * OW : S]) for i, j in np.ndindex(3, 3)]
 
 
 def conv_forward(x, w, b, S):
     padded = pad_same(x, S)
-    return b + sum(padded[place] @ w[ij] for ij, place in taps(padded, S))  # (N, OH, OW, C) @ (C, F) -> (N, OH, OW, F)
+    return b + sum(padded[pixels] @ w[ij] for ij, pixels in taps(padded, S))  # (N, OH, OW, C) @ (C, F) -> (N, OH, OW, F)
 
 
 def conv_backward(dout, x, w, S):
     padded, dw = pad_same(x, S), np.zeros_like(w)
     dpadded = np.zeros_like(padded)
-    for ij, place in taps(padded, S):
-        dw[ij] = np.tensordot(padded[place], dout, ((0, 1, 2), (0, 1, 2)))  # (C, N·OH·OW) @ (N·OH·OW, F) -> (C, F)
-        dpadded[place] += dout @ w[ij].T                                    # (N, OH, OW, F) @ (F, C) -> (N, OH, OW, C)
+    for ij, pixels in taps(padded, S):
+        dw[ij] = np.tensordot(padded[pixels], dout, ((0, 1, 2), (0, 1, 2)))   # (C, N·OH·OW) @ (N·OH·OW, F) -> (C, F)
+        dpadded[pixels] += dout @ w[ij].T                                     # (N, OH, OW, F) @ (F, C) -> (N, OH, OW, C)
     (_, H, W, _), (_, PH, PW, _) = x.shape, padded.shape
     top, left = (PH - H) // 2, (PW - W) // 2
     return dpadded[:, top : top + H, left : left + W], dw, dout.sum(axis=(0, 1, 2))
@@ -68,14 +68,14 @@ def dense_backward(dout, x, w):
 
 
 def softmax_cross_entropy(logits, y):
-    """Give the mean loss, and dlogits = (p - y) / N: the derivatives of both in one."""
+    """Return the mean loss, and dlogits = (p - y) / N: the backward of softmax and cross-entropy together."""
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
     return -np.log(p[y == 1]).mean(), (p - y) / len(y)
 
 
 def forward(x, params):
-    """Go down: -> logits (N, 10), and all that the way back needs."""
+    """Return the logits (N, 10), and the arrays that backward needs."""
     w1, b1, w2, b2, w3, b3, w4, b4 = params
     a1 = np.maximum(0, conv_forward(x, w1, b1, S=1))        # (N, 9, 8, 1) -> (N, 9, 8, 8)
     a2 = np.maximum(0, conv_forward(a1, w2, b2, S=2))       # -> (N, 5, 4, 16)
@@ -85,7 +85,7 @@ def forward(x, params):
 
 
 def backward(dlogits, cache, params):
-    """Go back, last layer first: -> a gradient for each parameter. A ReLU lets through where it let through before."""
+    """Return a gradient for each parameter, last layer first. A ReLU passes dout on where its output is positive."""
     (x, a1, a2, flat, a3), (w1, _, w2, _, w3, _, w4, _) = cache, params
     da3, dw4, db4 = dense_backward(dlogits, a3, w4)
     dflat, dw3, db3 = dense_backward(da3 * (a3 > 0), flat, w3)

@@ -1,10 +1,11 @@
-"""net_1 and net_2 learn handwritten digits: pooling, or a stride?
+"""net_1 and net_2 learn handwritten digits: with max-pooling, or with a stride of 2.
 
-    python examples/02_mnist.py                     MNIST is downloaded if it is not there (12 MB)
-    python examples/02_mnist.py --data glyphs       printed digits, drawn here: no download
+    python examples/02_mnist.py                     downloads MNIST if necessary (12 MB)
+    python examples/02_mnist.py --data glyphs       printed digits, which need no download
 
-The nets differ in two things at once: net_1's second convolution has stride 1 and a max-pool behind it that keeps the size,
-net_2's has stride 2 and no pool. So a difference has two possible causes; `scratchnet reproduce --only pooling` changes each alone.
+The nets differ in two ways: net_1's second convolution has stride 1 and is followed by a max-pooling layer that keeps the
+size; net_2's has stride 2 and no pooling. A difference in accuracy can be due to either. `scratchnet reproduce --only
+pooling` changes one at a time.
 """
 
 import argparse
@@ -20,7 +21,7 @@ def main(data, limit, epochs):
     except datasets.DataError as error:
         raise SystemExit(f"{error}\nWithout a download: python examples/02_mnist.py --data glyphs") from None
     K = len(images.class_names)
-    # images (N, 28, 28) of 0 to 255 -> (N, 28, 28, 1) of 0 to 1; labels (N,) -> (N, K)
+    # images (N, 28, 28) in [0, 255] -> (N, 28, 28, 1) in [0, 1]; labels (N,) -> (N, K)
     x_train, x_test = (add_channel_axis(normalize_images(x[:limit])) for x in (images.x_train, images.x_test))
     y_train, y_test = (one_hot(y[:limit], K) for y in (images.y_train, images.y_test))
 

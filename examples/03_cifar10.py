@@ -1,9 +1,9 @@
-"""net_1 and net_2 learn photographs: when does a net begin to learn its training images by heart?
+"""net_1 and net_2 learn photographs: when does overfitting begin?
 
-    python examples/03_cifar10.py                   CIFAR-10 is downloaded if it is not there (170 MB)
-    python examples/03_cifar10.py --data shapes     coloured shapes, drawn here: no download
+    python examples/03_cifar10.py                   downloads CIFAR-10 if necessary (170 MB)
+    python examples/03_cifar10.py --data shapes     coloured shapes, which need no download
 
-Training stops when the validation loss has not become lower for two epochs, and goes back to the best epoch's weights.
+Training stops when the validation loss has not improved for two epochs, and restores the best epoch's weights.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""The optimizers compared: the same net, the same first weights, the same batches, and five ways to move.
+"""A comparison of optimizers: the same net, the same initial weights and the same batches, with five optimizers.
 
-    python examples/04_optimizers.py                    on glyphs, drawn here: no download
+    python examples/04_optimizers.py                    on glyphs, which needs no download
     python examples/04_optimizers.py --data cifar10     the study's comparison, on photographs
 
-Adadelta runs twice, since its learning rate decides what one thinks of it: Keras's default is 0.001, and the paper
-has no rate, which is a rate of 1.0. All others run with their defaults, SGD with a momentum of 0.9.
+Adadelta runs twice, because its result depends on the learning rate: Keras's default is 0.001; the paper has no learning
+rate, which means 1.0. The others run with their defaults, SGD with a momentum of 0.9.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main(data, limit, epochs, out):
     figure = Figure(figsize=(10, 4), layout="constrained")
     panels = dict(zip(("loss", "val_accuracy"), figure.subplots(1, 2), strict=True))
     for (name, optimizer), marker in zip(OPTIMIZERS.items(), "osv^D", strict=True):
-        model = net_2(x_train.shape[1:], K, seed=1)         # one seed: first weights and order of images are the same
+        model = net_2(x_train.shape[1:], K, seed=1)         # the same seed: the same initial weights and order of images
         model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])
         history = model.fit(x_train, y_train, 128, epochs, verbose=0, validation_data=(x_test, y_test)).history
         loss, accuracy = history["loss"][-1], history["val_accuracy"][-1]
@@ -60,5 +60,5 @@ if __name__ == "__main__":
     parser.add_argument("--data", default="glyphs", choices=datasets.NAMES)
     parser.add_argument("--limit", type=int, help="use only the first images")
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--out", type=Path, default=Path("runs/optimizers.png"), help="where the figure goes")
+    parser.add_argument("--out", type=Path, default=Path("runs/optimizers.png"), help="file for the figure (%(default)s)")
     main(**vars(parser.parse_args()))

@@ -1,8 +1,8 @@
-"""A layer of your own: written, checked, used, saved. PReLU, a ReLU that learns how much of a negative number to keep.
+"""A layer of your own: written, checked, trained and saved. PReLU is a ReLU with a learned slope for negative numbers.
 
-    out = x where x > 0, else a·x          a: (C,), one number a channel
+    out = x where x > 0, else a·x          a: (C,), one slope per channel
     dx  = dout where x > 0, else a·dout
-    da  = Σ dout·x over all places where x <= 0: a met each of them
+    da  = Σ dout·x over all positions of the channel where x <= 0, since out depends on a there
 
 Source: He et al., Delving deep into rectifiers (2015), equations 1 to 3.
 """
@@ -17,34 +17,34 @@ from scratchnet.preprocessing import add_channel_axis, normalize_images, one_hot
 
 
 class PReLU(Layer):
-    """A layer whose output has its input's shape; for another one there is `compute_output_shape`."""
+    """A layer whose output has the shape of its input. A layer that changes the shape defines `compute_output_shape`."""
 
     def make_params(self, rng):
-        """Start where the paper does."""
+        """Return the initial value of each parameter; 0.25 is the paper's."""
         return {"a": np.full(self.input_shape[-1], 0.25)}
 
     def forward(self, x):
         """(N, ..., C) -> (N, ..., C)."""
-        self.cache = (x,)                                                   # backward only reads it
+        self.cache = (x,)                                                   # for backward, which only reads it
         return np.where(x > 0, x, self.params["a"] * x)                     # (N, H, W, C)
 
     def backward(self, dout, need_dx=True):
-        """Fill `grads`, and give dx."""
+        """Store da in `grads` and return dx."""
         (x,) = self.cache
         da = np.where(x > 0, 0, dout * x)                                   # (N, H, W, C)
         self.grads = {"a": da.sum(axis=tuple(range(x.ndim - 1)))}           # -> (C,)
         return np.where(x > 0, dout, self.params["a"] * dout)
 
     def branch_pattern(self):
-        """Return which side of the kink each number is on: a finite difference must not step across it."""
+        """Return on which side of the kink each number is, so that no finite difference steps across it."""
         return [self.cache[0] > 0]
 
 
 class ForgetsASlope(PReLU):
-    """The same with a mistake. Nothing crashes, and a net with it would still learn."""
+    """The same layer with a bug. It raises no error, and a net with it still learns."""
 
     def backward(self, dout, need_dx=True):
-        """Let dout through as it comes, where x is negative too."""
+        """Return dout unchanged, also where x is negative."""
         super().backward(dout)
         return dout
 
@@ -60,12 +60,12 @@ def main(limit=2000, epochs=3):
     model = Sequential([*layers, Dense(10, activation="softmax")], seed=1)
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     model.fit(x, y, batch_size=32, epochs=epochs, validation_data=(x_test, y_test))
-    print("what the first PReLU learned to keep of each map:", model.get_layer("p_re_lu").params["a"].round(2))
+    print("the slopes that the first PReLU learned:", model.get_layer("p_re_lu").params["a"].round(2))
 
     with tempfile.TemporaryDirectory() as folder:
         model.save(f"{folder}/model.npz")
-        again = load_model(f"{folder}/model.npz", custom_objects={"PReLU": PReLU})      # the file names the class only
-    print("saved and read again, it answers the same:", np.array_equal(again.predict(x_test), model.predict(x_test)))
+        again = load_model(f"{folder}/model.npz", custom_objects={"PReLU": PReLU})      # the file has only its name
+    print("saved and loaded, the model predicts the same:", np.array_equal(again.predict(x_test), model.predict(x_test)))
 
 
 if __name__ == "__main__":

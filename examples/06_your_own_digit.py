@@ -1,10 +1,10 @@
-"""A digit of your own: a picture in any size, made into what the net was trained on, and the net's answer.
+"""A digit of your own: a picture of any size is converted to the form of the training images, and the net classifies it.
 
-    python examples/06_your_own_digit.py                    draws a four itself, with three strokes of a thick pen
-    python examples/06_your_own_digit.py my_digit.png       yours: dark on light or light on dark
+    python examples/06_your_own_digit.py                    draws a four itself, with three thick strokes
+    python examples/06_your_own_digit.py my_digit.png       your own picture: dark on light or light on dark
 
-The net is trained on printed digits at the first run and kept in runs/own-digit. `scratchnet predict RUN IMAGE` does
-for any run what stands below.
+The first run trains the net on printed digits and keeps it in runs/own-digit. `scratchnet predict RUN IMAGE` does the same
+for any run.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main(picture, run, limit, epochs):
     if not (run / "model.npz").exists():
         words = ["train", "--data", "glyphs", "--limit", str(limit), "--epochs", str(epochs), "--out", str(run)]
         if cli.main(words) != 0:
-            raise SystemExit("without a trained net nobody can answer")
+            raise SystemExit("The training failed, so no net can classify the picture")
     model = load_model(run / "model.npz")
     if picture is None:
         picture = run / "pictures" / "four.png"
@@ -46,9 +46,9 @@ def main(picture, run, limit, epochs):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Ask a net what digit a picture shows.")
-    parser.add_argument("picture", nargs="?", help="a PNG with one digit; drawn when left out")
-    parser.add_argument("--run", type=Path, default=Path("runs/own-digit"), help="a run; trained if it has no model")
+    parser = argparse.ArgumentParser(description="Classify a picture of a digit.")
+    parser.add_argument("picture", nargs="?", help="a PNG with one digit; without it a four is drawn")
+    parser.add_argument("--run", type=Path, default=Path("runs/own-digit"), help="a run folder; a model is trained if it has none")
     parser.add_argument("--limit", type=int, default=12_000, help="images to train on (%(default)s)")
     parser.add_argument("--epochs", type=int, default=4)
     main(**vars(parser.parse_args()))

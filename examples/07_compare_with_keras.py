@@ -1,12 +1,12 @@
-"""The same weights in Keras: do they give the same probabilities, and does each optimizer move them the same way?
+"""A comparison with Keras: the probabilities for the same weights, and the training steps of each optimizer.
 
     pip install keras tensorflow
     python examples/07_compare_with_keras.py
 
-Each of our nets is trained for a few steps, its weights are copied into a Keras model of the same form, and both answer
-the same images: two probabilities may differ by 1e-5. Then net_2 takes ten steps in both, from the same weights and with the
-same batches, once for each of the study's optimizers: two losses may differ by 1e-3. (Rounding alone makes them part. With
-Adam, whose first steps are of the same length for all weights, whatever their gradients, they part soonest.)
+Each of our nets is trained for a few steps, its weights are copied into a Keras model with the same layers, and both predict
+the same images: probabilities may differ by 1e-5. Then net_2 takes ten steps in both, from the same weights and with the
+same batches, once with each of the study's optimizers: losses may differ by 1e-3. (Rounding alone makes them diverge, and
+fastest with Adam, whose first steps have the same size for all weights, however small their gradients are.)
 """
 
 import argparse
@@ -21,11 +21,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 try:
     import keras
 except ImportError as error:
-    raise SystemExit(f"Keras is not there ({error}); install it, and a backend: pip install keras tensorflow") from None
+    raise SystemExit(f"Keras is not installed ({error}). Install it and a backend: pip install keras tensorflow") from None
 
 
 def keras_net(name, shape, K):
-    """Tell the nets again, in Keras's own words."""
+    """Return net_1 or net_2 as a Keras model."""
     pooling = [keras.layers.MaxPooling2D((2, 2), strides=(1, 1), padding="same")] if name == "net_1" else []
     second = (1, 1) if name == "net_1" else (2, 2)
     return keras.Sequential(
@@ -42,7 +42,7 @@ def keras_net(name, shape, K):
 
 
 def probabilities(limit):
-    """Compare what trained nets answer; give the largest difference."""
+    """Compare the probabilities of trained nets, and return the largest difference."""
     worst = 0.0
     for data in ("glyphs", "shapes"):
         images = datasets.load(data)
@@ -51,7 +51,7 @@ def probabilities(limit):
         for net in (net_1, net_2):
             ours = net(x.shape[1:], K, seed=1)
             ours.compile("adam", "categorical_crossentropy")
-            ours.fit(x, y, batch_size=128, verbose=0)                       # so that probabilities are not all alike
+            ours.fit(x, y, batch_size=128, verbose=0)                       # so that probabilities differ between images
 
             theirs = keras_net(ours.name, x.shape[1:], K)
             assert [w.shape for w in theirs.get_weights()] == [w.shape for w in ours.get_weights()]
@@ -66,7 +66,7 @@ def probabilities(limit):
 
 
 def steps(count=10):
-    """Compare the losses of the first steps of training; give the largest difference."""
+    """Compare the losses of the first training steps, and return the largest difference."""
     images = datasets.load("shapes")
     x, y = normalize_images(images.x_train[: 128 * count]), one_hot(images.y_train[: 128 * count], len(images.class_names))
     worst = 0.0
@@ -89,10 +89,10 @@ def main(limit):
     print(f"Keras {keras.__version__} on {keras.backend.backend()}")
     for worst, allowed in ((probabilities(limit), 1e-5), (steps(), 1e-3)):
         if worst > allowed:
-            raise SystemExit(f"The largest difference, {worst:.1e}, is over {allowed:g}")
+            raise SystemExit(f"The largest difference, {worst:.1e}, exceeds {allowed:g}")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Compare probabilities and steps of training with Keras's.")
-    parser.add_argument("--limit", type=int, default=2000, help="images to train on, and to compare on (%(default)s)")
+    parser = argparse.ArgumentParser(description="Compare probabilities and training steps with Keras's.")
+    parser.add_argument("--limit", type=int, default=2000, help="number of images to train on and to compare (%(default)s)")
     main(**vars(parser.parse_args()))

@@ -1,14 +1,14 @@
-"""In which order does Keras's fit take the images, and does it matter?
+"""The order in which Keras's fit takes the images, and whether it matters.
 
     pip install keras tensorflow
     python examples/08_the_order_of_images.py
-    python examples/08_the_order_of_images.py --epochs 6        # trains as well: many minutes
+    python examples/08_the_order_of_images.py --epochs 6        # trains too: many minutes
     python examples/08_the_order_of_images.py --epochs 16 --optimizer adagrad --seed 1
 
-First the orders of three epochs, as a model sees them, before and after `keras.utils.set_random_seed`. Then, with --epochs,
-net_2 learns CIFAR-10, each time from the same weights: in Keras's seeded fit as it is; and, in Keras and in scratchnet, with
-images in an order of our own that stays, and with one that is drawn anew for every epoch. What the order does can be read off
-down the page, and what the library does from pairs of lines, whose batches are the same.
+The program first prints the orders of three epochs, as a model sees them, before and after `keras.utils.set_random_seed`.
+With --epochs, net_2 then learns CIFAR-10 several times from the same weights: with Keras's seeded fit; and, in Keras and in
+scratchnet, with one given order for all epochs and with a new order for each epoch. Lines of the same library show the
+effect of the order; pairs of lines with the same order, and so the same batches, show the effect of the library.
 """
 
 import argparse
@@ -23,20 +23,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 try:
     import keras
 except ImportError as error:
-    raise SystemExit(f"Keras is not there ({error}); install it, and a backend: pip install keras tensorflow") from None
+    raise SystemExit(f"Keras is not installed ({error}). Install it and a backend: pip install keras tensorflow") from None
 
 
 def orders(images=12, epochs=3):
-    """Let a model write down which images it is given: one row an epoch."""
+    """Return the order in which a model receives the images, one row per epoch: (epochs, images)."""
     seen = []
 
-    class Witness(keras.Model):
+    class Recorder(keras.Model):
         def train_step(self, data):
             seen.extend(int(number) for number in np.asarray(data[0]).ravel())
             return super().train_step(data)
 
     number = keras.Input((1,))
-    model = Witness(number, keras.layers.Dense(1)(number))
+    model = Recorder(number, keras.layers.Dense(1)(number))
     model.compile("adam", "mse", run_eagerly=True)
     x = np.arange(images, dtype="float32")[:, None]
     model.fit(x, x, batch_size=4, epochs=epochs, verbose=0)
@@ -44,7 +44,7 @@ def orders(images=12, epochs=3):
 
 
 def keras_net_2():
-    """Tell net_2 in Keras's words."""
+    """Return net_2 as a Keras model."""
     return keras.Sequential(
         [
             keras.layers.Input(shape=(32, 32, 3)),
@@ -58,28 +58,28 @@ def keras_net_2():
 
 
 def train(epochs, optimizer, seed):
-    """Train net_2 in every way and print the validation accuracy of each epoch."""
+    """Train net_2 with each library and each order, and print the validation accuracy of each epoch."""
     data = datasets.load("cifar10")
     x, x_test = normalize_images(data.x_train), normalize_images(data.x_test)
     y, y_test = one_hot(data.y_train, 10), one_hot(data.y_test, 10)
     weights = net_2((32, 32, 3), 10, seed=seed).get_weights()
     settings = {"batch_size": 128, "validation_data": (x_test, y_test), "verbose": 0}
 
-    def learn(who, how, model, orders):
+    def learn(library, how, model, orders):
         model.set_weights(weights)
         model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])
-        print(f"{who:<11}{how:<21}", end="", flush=True)
-        for order in orders:                                    # None: fit draws it, and all epochs are one call
+        print(f"{library:<11}{how:<21}", end="", flush=True)
+        for order in orders:                                    # None: fit draws the orders, and all epochs are one call
             images = (x, y) if order is None else (x[order], y[order])
             history = model.fit(*images, epochs=epochs if order is None else 1, shuffle=order is None, **settings).history
             print("".join(f"{value:7.4f}" for value in history["val_accuracy"]), end="", flush=True)
         print()
 
     rng = np.random.default_rng(seed)
-    anew = [rng.permutation(len(x)) for _ in range(epochs)]
+    new_orders = [rng.permutation(len(x)) for _ in range(epochs)]
     keras.utils.set_random_seed(seed)
     learn("Keras", "seeded fit", keras_net_2(), [None])
-    for how, orders in (("one order", anew[:1] * epochs), ("an order an epoch", anew)):
+    for how, orders in (("one order", new_orders[:1] * epochs), ("an order an epoch", new_orders)):
         learn("Keras", how, keras_net_2(), orders)
         learn("scratchnet", how, net_2((32, 32, 3), 10), orders)
 
@@ -91,15 +91,15 @@ def main(epochs, optimizer, seed):
             keras.utils.set_random_seed(seed)
         found = orders()
         print(f"\n{'after' if seeded else 'without'} keras.utils.set_random_seed:", *found, sep="\n    ")
-        print("the same in every epoch" if (found == found[0]).all() else "another in every epoch")
+        print("the same in every epoch" if (found == found[0]).all() else "a different one in every epoch")
     if epochs:
         print(f"\nnet_2 on CIFAR-10, {optimizer}, seed {seed}, validation accuracy of {epochs} epochs")
         train(epochs, optimizer, seed)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Look at the order of images in Keras's fit.")
-    parser.add_argument("--epochs", type=int, default=0, help="epochs to train net_2 for, in every way (%(default)s)")
-    parser.add_argument("--optimizer", default="adam", help="that trains it, at its default rate (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights and of the orders (%(default)s)")
+    parser = argparse.ArgumentParser(description="Print the order of images in Keras's fit, and train with several orders.")
+    parser.add_argument("--epochs", type=int, default=0, help="number of epochs to train net_2 (%(default)s: no training)")
+    parser.add_argument("--optimizer", default="adam", help="optimizer, with its default learning rate (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the weights and of the orders (%(default)s)")
     main(**vars(parser.parse_args()))

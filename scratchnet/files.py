@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside their place under another name, and moved there when complete."""
+"""Files that appear complete or not at all: written under a temporary name in the same folder, and renamed when complete."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from scratchnet.interrupts import uninterrupted
 
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any]) -> Path:
-    """Let `write` fill a file that then takes its place at `path` in one step; on any failure `path` stays as it was.
+    """Write a file that replaces `path` in one step. If anything fails, `path` stays as it was.
 
     Parameters
     ----------
     path : path
-        Its folder is made when it is not there.
-    write : function of a binary file
+        Its folder is made if it does not exist.
+    write : callable
+        Called with an open binary file; writes the content.
 
     Returns
     -------
@@ -27,11 +28,11 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any])
     Raises
     ------
     IsADirectoryError
-        When `path` is a folder.
+        If `path` is a folder.
     """
     path = Path(path)
     if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; give the name of a file")
+        raise IsADirectoryError(f"expected the name of a file, got the folder {path}. Name a file in it")
     path.parent.mkdir(parents=True, exist_ok=True)
     with uninterrupted():
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -45,10 +46,10 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any])
             os.chmod(name, 0o666 & ~umask)
             os.replace(name, path)
         finally:
-            Path(name).unlink(missing_ok=True)      # it has moved, unless something failed
+            Path(name).unlink(missing_ok=True)      # the file has been renamed, unless something failed
     return path
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Write a text file whole, as UTF-8."""
+    """Write a text file as UTF-8, complete or not at all."""
     return write_whole(path, lambda file: file.write(text.encode()))

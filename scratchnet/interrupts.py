@@ -1,7 +1,7 @@
-"""Ctrl-C and ``kill``, held back where they would do harm.
+"""Ctrl-C and ``kill``, delayed where they would do damage.
 
-Python turns them into a KeyboardInterrupt wherever its next line begins. Between two files that belong together that leaves
-one of them behind, and in a line that LLVM calls while it compiles the exception is printed and forgotten.
+Python raises KeyboardInterrupt between any two lines. Between two files that belong together this leaves only one of them
+written, and in code that LLVM calls while it compiles, the exception is printed and lost.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let the block come to its end first; an interrupt that arrived meanwhile comes behind it.
+    """Run the block to its end; an interrupt that arrives meanwhile is raised after it.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def uninterrupted() -> Iterator[None]:
     arrived: list[int] = []
     try:
         with ExitStack() as handlers:
-            if threading.current_thread() is threading.main_thread():   # the only one that is interrupted, or may arrange it
+            if threading.current_thread() is threading.main_thread():   # only this thread receives signals and sets handlers
                 for number in (signal.SIGINT, signal.SIGTERM):
                     handler = signal.getsignal(number)
                     if callable(handler):

@@ -1,8 +1,8 @@
-"""From images and labels as they are stored to what a network takes: scaled pixels, a channel axis, one-hot labels.
+"""Preprocessing: stored images and labels become the inputs of a network.
 
-The study's own preparation is three lines, ``normalize_images``, ``add_channel_axis`` and ``one_hot``; `standardize` is
-the other normalization its theory chapter names, and `train_validation_split` sets images aside to watch training by.
-Every function gives new arrays and leaves its arguments alone.
+The study uses three functions: `normalize_images` scales pixels, `add_channel_axis` adds a channel axis to grey images, and
+`one_hot` encodes labels. `standardize` is the other normalization that its theory chapter describes, and
+`train_validation_split` takes a part of the images for validation. No function changes its arguments.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ def normalize_images(images: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     images : array of two or more axes, of integers or floats in [0, 255]
-        One image or many, grey or coloured; as a rule uint8.
+        One image or many, grey or colour, usually uint8.
 
     Returns
     -------
     float32 array of the same shape, in [0, 1]
-        No channel axis is added; `add_channel_axis` does that.
+        No channel axis is added; see `add_channel_axis`.
 
     Raises
     ------
     TypeError
         If the pixels are neither integers nor floats.
     ValueError
-        If a pixel is below 0, above 255 or not a number; or if they are floats of which none is above 1: they are
-        scaled already, and scaling them once more would leave pictures too dark to learn from.
+        If a pixel is below 0, above 255 or not a number, or if the pixels are floats that do not exceed 1: these are
+        scaled already, and dividing by 255 again would make them too small to learn from.
 
     Examples
     --------
@@ -45,20 +45,23 @@ def normalize_images(images: np.ndarray) -> np.ndarray:
     """
     images = np.asarray(images)
     if images.dtype.kind not in "uif":
-        raise TypeError(f"images of dtype {images.dtype}: expected integers or floats in [0, 255]")
+        raise TypeError(f"normalize_images: expected integers or floats in [0, 255], got {images.dtype}")
     if images.ndim < 2:
-        raise ValueError(f"images of shape {images.shape}: expected at least two axes, as in (N, H, W)")
+        raise ValueError(f"normalize_images: expected at least two axes, as in (N, H, W), got shape {images.shape}")
     if images.size and images.dtype != np.uint8:
         low, high = images.min(), images.max()
         if not (low >= 0 and high <= 255):
-            raise ValueError(f"pixels from {low} to {high}: expected [0, 255]")
+            raise ValueError(f"normalize_images: expected pixels in [0, 255], got pixels from {low} to {high}")
         if images.dtype.kind == "f" and 0 < high <= 1:
-            raise ValueError(f"floats from {low:.3g} to {high:.3g}: they are in [0, 1] already, use them as they are")
+            raise ValueError(
+                f"normalize_images: expected pixels in [0, 255], got floats from {low:.3g} to {high:.3g}."
+                " They are in [0, 1] already. Use them as they are"
+            )
     return np.divide(images, np.float32(255), dtype=np.float32, casting="unsafe")
 
 
 def add_channel_axis(images: np.ndarray) -> np.ndarray:
-    """Give grey images the channel axis that a convolution expects.
+    """Return grey images with the channel axis that a convolution expects.
 
     Parameters
     ----------
@@ -66,13 +69,13 @@ def add_channel_axis(images: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (N, H, W, 1) array, or what came where it has four axes already
+    (N, H, W, 1) array, or `images` itself if it has four axes already
         A view of the same values.
 
     Raises
     ------
     ValueError
-        If there are neither three axes nor four.
+        If `images` has neither three nor four axes.
 
     Examples
     --------
@@ -85,18 +88,18 @@ def add_channel_axis(images: np.ndarray) -> np.ndarray:
     if images.ndim == 4:
         return images
     if images.ndim != 3:
-        hint = "; for one image: images[None]" if images.ndim == 2 else ""
-        raise ValueError(f"images of shape {images.shape}: expected (N, H, W) or (N, H, W, C){hint}")
+        fix = ". For a single image use images[None]" if images.ndim == 2 else ""
+        raise ValueError(f"add_channel_axis: expected images of shape (N, H, W) or (N, H, W, C), got {images.shape}{fix}")
     return images[..., None]
 
 
 def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
-    """Turn each label k into a row of zeros with a one at place k.
+    """Encode each label k as a row of zeros with a one at position k.
 
     Parameters
     ----------
     vector : (N,) or (N, 1) array of integers in [0, number_classes)
-        Labels; the second form is CIFAR-10's.
+        Labels; those of CIFAR-10 have the second shape.
     number_classes : int
         K, at least 1.
 
@@ -109,7 +112,7 @@ def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
     TypeError
         If the labels, or `number_classes`, are not integers.
     ValueError
-        If the shape is another, or a label lies outside [0, number_classes).
+        If the shape is another one, or a label is outside [0, number_classes).
 
     Examples
     --------
@@ -119,25 +122,25 @@ def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
     try:
         K = operator.index(number_classes)
     except TypeError:
-        raise TypeError(f"number_classes={number_classes!r}: expected an integer") from None
+        raise TypeError(f"one_hot: expected an integer, got number_classes={number_classes!r}") from None
     if K < 1:
-        raise ValueError(f"number_classes={K}: expected at least 1")
+        raise ValueError(f"one_hot: expected at least 1 class, got number_classes={K}")
     labels = np.asarray(vector)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        hint = "; rows of several values are one-hot already" if labels.ndim == 2 else ""
-        raise ValueError(f"labels of shape {labels.shape}: expected (N,) or (N, 1){hint}")
+        fix = ". Rows of several values are one-hot already" if labels.ndim == 2 else ""
+        raise ValueError(f"one_hot: expected labels of shape (N,) or (N, 1), got {labels.shape}{fix}")
     if labels.size == 0:
         return np.zeros((0, K), np.float32)
     if labels.dtype.kind not in "ui":
-        raise TypeError(f"labels of dtype {labels.dtype}: expected integers; if they are whole: vector.astype(int)")
+        raise TypeError(f"one_hot: expected integers, got {labels.dtype}. If they are whole numbers use vector.astype(int)")
     outside = np.flatnonzero((labels < 0) | (labels >= K))
     if outside.size:
         first = outside[0]
+        fix = f". For labels up to {labels.max()} use number_classes={labels.max() + 1}" if labels.min() >= 0 else ""
         raise ValueError(
-            f"label {labels[first]} at position {first}: expected 0 to {K - 1} for number_classes={K}"
-            + (f"; for labels up to {labels.max()}: number_classes={labels.max() + 1}" if labels.min() >= 0 else "")
+            f"one_hot: expected labels from 0 to {K - 1} for number_classes={K}, got {labels[first]} at position {first}{fix}"
         )
     encoded = np.zeros((len(labels), K), np.float32)
     encoded[np.arange(len(labels)), labels] = 1
@@ -145,30 +148,29 @@ def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
 
 
 def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Shift and scale each channel to zero mean and unit deviation over the training split.
+    """Shift and scale each channel to mean 0 and standard deviation 1 over the training split.
 
-    The other splits are shifted and scaled by the training split's figures: their own must not be known before they are
-    predicted.
+    The other splits are shifted and scaled with the mean and deviation of the training split, because a prediction must not
+    depend on statistics of the test data.
 
     Parameters
     ----------
     x_train : (N, H, W, C), (N, H, W) or (N, D) array of integers or floats
-        Of grey images without a channel axis, all pixels are one channel; of rows, each column is one.
-    *others : arrays of the same shape but for N
+        In grey images without a channel axis all pixels are one channel; in rows (N, D) each column is one.
+    *others : arrays of the same shape except for N
 
     Returns
     -------
     tuple of float32 arrays
-        As many as came, in their order; float64 arrays where `x_train` is float64. A channel without any deviation
-        becomes zero.
+        One for each argument, in the same order; float64 arrays if `x_train` is float64. A constant channel becomes 0.
 
     Raises
     ------
     TypeError
         If the values are neither integers nor floats.
     ValueError
-        If `x_train` is empty, has another number of axes or holds values that are not finite, or if another split's
-        shape doesn't fit it.
+        If `x_train` is empty, has another number of axes or holds values that are not finite, or if the shape of another
+        split differs in more than N.
 
     Examples
     --------
@@ -179,23 +181,25 @@ def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, .
     splits = [np.asarray(x) for x in (x_train, *others)]
     train = splits[0]
     if train.ndim not in (2, 3, 4):
-        raise ValueError(f"x_train of shape {train.shape}: expected (N, H, W, C), (N, H, W) or (N, D)")
+        raise ValueError(f"standardize: expected x_train of shape (N, H, W, C), (N, H, W) or (N, D), got {train.shape}")
     if train.size == 0:
-        raise ValueError(f"x_train of shape {train.shape} is empty: it has no mean")
+        raise ValueError(f"standardize: expected at least one number in x_train, got shape {train.shape}")
     for x in splits:
         if x.dtype.kind not in "uif":
-            raise TypeError(f"images of dtype {x.dtype}: expected integers or floats")
+            raise TypeError(f"standardize: expected integers or floats, got {x.dtype}")
         if x.shape[1:] != train.shape[1:]:
-            raise ValueError(f"a split of shape {x.shape} beside x_train of {train.shape}: they may differ in N only")
+            raise ValueError(f"standardize: expected shapes that differ in N only, got {train.shape} and {x.shape}")
     C = 1 if train.ndim == 3 else train.shape[-1]
-    sums = sum(rows.sum(axis=0) for rows in _rows(train))                             # (D,), D numbers an image
+    sums = sum(rows.sum(axis=0) for rows in _rows(train))                             # (D,): D numbers per image
     lowest, highest = (pick(train.reshape(-1, C), axis=0) for pick in (np.min, np.max))
-    constant = np.resize(lowest == highest, sums.size)      # of equal numbers a sum has rounding, and a mean is not quite them
+    constant = np.resize(lowest == highest, sums.size)      # the computed mean of equal numbers may differ by a rounding error
     mean = np.where(constant, np.resize(lowest, sums.size), _per_channel(sums, C) / len(train))
     squares = sum(((rows - mean) ** 2).sum(axis=0) for rows in _rows(train))
     deviation = np.sqrt(_per_channel(squares, C) / len(train))
     if not np.isfinite(deviation).all():
-        raise ValueError("x_train holds values that are not finite; np.argwhere(~np.isfinite(x_train)) tells where")
+        raise ValueError(
+            "standardize: expected finite values in x_train, got others. np.argwhere(~np.isfinite(x_train)) finds them"
+        )
     scale = np.where(deviation > 0, deviation, 1)
     dtype = np.float64 if train.dtype == np.float64 else np.float32
     results = []
@@ -208,33 +212,32 @@ def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, .
 
 
 def _rows(x: np.ndarray) -> Iterator[np.ndarray]:
-    """Give some images at a time, each a row of float64: all of CIFAR-10 at once would take 1.2 GB."""
+    """Yield some images at a time as rows of float64; all of CIFAR-10 at once would take 1.2 GB."""
     for start in range(0, len(x), CHUNK):
         chunk = x[start : start + CHUNK]
         yield chunk.reshape(len(chunk), -1).astype(np.float64)
 
 
 def _per_channel(values: np.ndarray, C: int) -> np.ndarray:
-    """Give each of D numbers of an image the mean over its channel."""
+    """Return the mean of each channel, repeated for the D numbers of an image: (D,) -> (D,)."""
     return np.tile(values.reshape(-1, C).mean(axis=0), values.size // C)
 
 
 def train_validation_split(
     x: np.ndarray, y: np.ndarray, fraction: float = 0.1, *, seed: int | None = None, stratify: bool = False
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Set a random part of the images aside for validation.
+    """Split images and labels at random into a training part and a validation part.
 
     Parameters
     ----------
     x : (N, ...) array
     y : (N,), (N, 1) or one-hot (N, K) array
     fraction : float
-        The part that is set aside, between 0 and 1; the number of images is rounded.
+        The share of images for validation, between 0 and 1; their number is rounded.
     seed : int, optional
-        The same seed gives the same split; without one, every call gives another.
+        The same seed gives the same split; without a seed every call gives a different one.
     stratify : bool
-        Take the fraction of each class instead of the whole, to within one image; a class keeps at least one for
-        training.
+        Take this fraction of each class, to within one image; at least one image of a class remains for training.
 
     Returns
     -------
@@ -244,7 +247,7 @@ def train_validation_split(
     Raises
     ------
     ValueError
-        If `x` and `y` differ in length, `fraction` isn't between 0 and 1, or a part would be empty.
+        If `x` and `y` differ in length, `fraction` is not between 0 and 1, or a part would be empty.
 
     Examples
     --------
@@ -255,30 +258,34 @@ def train_validation_split(
     """
     x, y = np.asarray(x), np.asarray(y)
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
-        raise ValueError(f"x of shape {x.shape} and y of shape {y.shape}: expected one label for each of N images")
+        raise ValueError(
+            f"train_validation_split: expected one label for each of N images, got x of shape {x.shape} and y of shape {y.shape}"
+        )
     if not 0 < fraction < 1:
-        raise ValueError(f"fraction={fraction}: expected a number between 0 and 1, such as 0.1")
+        raise ValueError(f"train_validation_split: expected fraction between 0 and 1, such as 0.1, got {fraction}")
     N = len(x)
-    aside = round(N * fraction)
-    if not 0 < aside < N:
-        raise ValueError(f"fraction={fraction} of {N} images is {aside}: one part would be empty")
+    count = round(N * fraction)
+    if not 0 < count < N:
+        raise ValueError(
+            f"train_validation_split: expected both parts to have images, got fraction={fraction} of {N} images, which is {count}"
+        )
     order = np.random.default_rng(seed).permutation(N)
-    chosen = np.zeros(N, bool)                          # by place in `order`
+    chosen = np.zeros(N, bool)                          # by position in `order`
     if stratify:
         classes = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(N)
-        chosen[_stratified(classes[order], fraction, aside)] = True
+        chosen[_stratified(classes[order], fraction, count)] = True
     else:
-        chosen[:aside] = True
+        chosen[:count] = True
     train, validation = order[~chosen], order[chosen]
     return (x[train], y[train]), (x[validation], y[validation])
 
 
-def _stratified(classes: np.ndarray, fraction: float, aside: int) -> np.ndarray:
-    """Choose about `aside` places: of each class the whole part of its share, then by the largest remainders."""
-    _, which, sizes = np.unique(classes, return_inverse=True, return_counts=True)
+def _stratified(classes: np.ndarray, fraction: float, count: int) -> np.ndarray:
+    """Return about `count` positions: for each class the integer part of its share, the rest by the largest remainders."""
+    _, labels, sizes = np.unique(classes, return_inverse=True, return_counts=True)
     shares = sizes * fraction
     quotas = np.floor(shares).astype(int)
     by_remainder = np.argsort(quotas - shares, kind="stable")
-    may_give = by_remainder[(sizes - quotas)[by_remainder] > 1]
-    quotas[may_give[: aside - quotas.sum()]] += 1
-    return np.concatenate([np.flatnonzero(which == k)[:quota] for k, quota in enumerate(quotas)])
+    large_enough = by_remainder[(sizes - quotas)[by_remainder] > 1]
+    quotas[large_enough[: count - quotas.sum()]] += 1
+    return np.concatenate([np.flatnonzero(labels == k)[:quota] for k, quota in enumerate(quotas)])

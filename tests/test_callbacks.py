@@ -1,4 +1,4 @@
-"""Callbacks: when each method is called, and what each callback does of itself, with Keras's meanings."""
+"""Callbacks: when each method is called, and what each callback does, compared with Keras."""
 
 import csv
 import inspect
@@ -24,11 +24,11 @@ from scratchnet.optimizers import SGD
 METHODS = [name for name in dir(Callback) if name.startswith("on_")]
 
 
-PLAN = {"epochs": 3, "steps": 1, "batch_size": 1, "samples": 1, "verbose": 0, "metrics": ["loss", "val_loss"]}
+PARAMS = {"epochs": 3, "steps": 1, "batch_size": 1, "samples": 1, "verbose": 0, "metrics": ["loss", "val_loss"]}
 
 
 class FakeModel:
-    """Weights that tell the epoch they belong to, and everything a callback may touch."""
+    """A model whose weights are the number of the epoch, with everything that a callback uses."""
 
     def __init__(self):
         self.stop_training, self.optimizer, self.weights = False, SGD(learning_rate=1.0), [np.array([-1.0])]
@@ -41,11 +41,11 @@ class FakeModel:
 
 
 def play(callback, values, monitor="val_loss", model=None):
-    """Give the callback one monitored value an epoch; return the model, the epochs that ran and their rates."""
+    """Pass the callback one monitored value per epoch; return the model, the number of epochs that ran and the learning rates."""
     model = model or FakeModel()
     model.stop_training = False
     callback.set_model(model)
-    callback.set_params(PLAN | {"epochs": len(values), "metrics": ["loss", monitor]})
+    callback.set_params(PARAMS | {"epochs": len(values), "metrics": ["loss", monitor]})
     callback.on_train_begin()
     rates = []
     for epoch, value in enumerate(values):
@@ -71,7 +71,7 @@ def small_model(rate=0.1, metrics=("accuracy",)):
 
 
 class Diary(Callback):
-    """Writes down every call in order."""
+    """Records every call in order."""
 
     def __init__(self):
         super().__init__()
@@ -116,7 +116,7 @@ def test_methods_are_called_in_keras_order():
     assert diary.calls == [*expected, "train ends"]
 
 
-def test_callbacks_know_the_model_and_the_plan_of_training():
+def test_callbacks_know_the_model_and_the_parameters_of_training():
     x, y = data(10)
     diary, model = Diary(), small_model()
     model.fit(x, y, batch_size=4, epochs=3, validation_split=0.1, verbose=0, callbacks=[diary])
@@ -136,19 +136,19 @@ def test_a_callback_that_overrides_nothing_does_nothing():
 
 
 def test_several_callbacks_are_called_in_the_order_given():
-    said = []
+    called = []
 
-    class Says(Callback):
+    class Records(Callback):
         def __init__(self, name):
             super().__init__()
             self.name = name
 
         def on_epoch_end(self, epoch, logs=None):
-            said.append(self.name)
+            called.append(self.name)
 
     x, y = data()
-    small_model().fit(x, y, verbose=0, callbacks=[Says("first"), Says("second")])
-    assert said == ["first", "second"]
+    small_model().fit(x, y, verbose=0, callbacks=[Records("first"), Records("second")])
+    assert called == ["first", "second"]
 
 
 def test_logs_changed_after_their_epoch_do_not_change_the_history():
@@ -168,7 +168,7 @@ def test_logs_changed_after_their_epoch_do_not_change_the_history():
 def test_history_can_be_used_by_hand():
     history = History()
     play(history, [5.0])
-    play(history, [3.0, 2.0])  # each training begins it anew
+    play(history, [3.0, 2.0])  # a new training starts with an empty history
     assert history.epoch == [0, 1]
     assert history.history == {"loss": [0.0, 0.0], "val_loss": [3.0, 2.0]}
 
@@ -191,16 +191,16 @@ def test_names_and_defaults_are_keras(kind, expected):
 EARLY_STOPPING = {
     "the first epoch without improvement, at patience 0": ({}, [1.0, 0.9, 0.95, 0.1], 3),
     "the second of two, at patience 2": ({"patience": 2}, [1.0, 0.9, 0.95, 0.94, 0.1], 4),
-    "never, while it improves": ({"patience": 1}, [1.0, 0.9, 0.8, 0.7], 4),
+    "never while it improves": ({"patience": 1}, [1.0, 0.9, 0.8, 0.7], 4),
     "an improvement between resets the count": ({"patience": 2}, [1.0, 1.1, 0.9, 0.95, 0.96, 0.1], 5),
     "an equal value is no improvement": ({"patience": 1}, [1.0, 1.0, 0.5], 2),
     "less than min_delta is no improvement": ({"patience": 2, "min_delta": 0.1}, [1.0, 0.95, 0.92, 0.1], 3),
     "min_delta counts from the best epoch": ({"patience": 2, "min_delta": 0.1}, [1.0, 0.95, 0.89, 0.8, 0.7], 5),
-    "mode max wants more": ({"patience": 1, "mode": "max"}, [0.1, 0.2, 0.15, 0.9], 3),
+    "mode max: larger is better": ({"patience": 1, "mode": "max"}, [0.1, 0.2, 0.15, 0.9], 3),
     "min_delta at mode max": ({"patience": 1, "mode": "max", "min_delta": 0.1}, [0.1, 0.15, 0.9], 2),
     "a baseline not beaten": ({"patience": 2, "baseline": 0.5}, [0.9, 0.95, 0.92, 0.91], 2),
     "a baseline beaten": ({"patience": 2, "baseline": 0.5}, [0.4, 0.45, 0.42, 0.1], 3),
-    "the first epochs do not count": ({"start_from_epoch": 2}, [0.1, 5.0, 4.0, 3.0, 3.5, 1.0], 5),
+    "the first epochs are ignored": ({"start_from_epoch": 2}, [0.1, 5.0, 4.0, 3.0, 3.5, 1.0], 5),
     "not a number is no improvement": ({"patience": 1}, [1.0, float("nan"), 0.5], 2),
     "not a number is never the best": ({"patience": 2}, [float("nan"), 0.5, 0.4, 0.3], 4),
 }
@@ -214,7 +214,7 @@ def test_early_stopping_stops_after_as_many_epochs_as_keras(case):
     assert model.weights[0] == epochs - 1  # without restore_best_weights the last weights stay
 
 
-def test_early_stopping_takes_accuracy_for_something_to_raise():
+def test_for_early_stopping_a_larger_accuracy_is_better():
     assert play(EarlyStopping(monitor="val_accuracy"), [0.5, 0.6, 0.55, 0.9], "val_accuracy")[1] == 3
 
 
@@ -234,7 +234,7 @@ def test_early_stopping_restores_the_best_epochs_weights(options, values, best):
     assert model.weights[0] == best
 
 
-def test_early_stopping_begins_anew_when_used_again():
+def test_early_stopping_forgets_an_earlier_training():
     callback = EarlyStopping(patience=2, restore_best_weights=True)
     first, ran, _ = play(callback, [1.0, 0.5, 0.6, 0.7, 0.8])
     second, ran_again, _ = play(callback, [2.0, 1.5, 1.6, 1.7, 1.8])
@@ -242,7 +242,7 @@ def test_early_stopping_begins_anew_when_used_again():
     assert first.weights[0] == second.weights[0] == 1
 
 
-def test_early_stopping_ends_a_real_fit():
+def test_early_stopping_stops_a_real_fit():
     x, y = data()
     history = small_model(rate=0.0).fit(
         x, y, epochs=9, validation_data=(x, y), verbose=0, callbacks=[EarlyStopping(patience=3)]
@@ -251,19 +251,19 @@ def test_early_stopping_ends_a_real_fit():
 
 
 @pytest.mark.parametrize("kind", [EarlyStopping, ReduceLROnPlateau, ModelCheckpoint])
-def test_a_monitor_that_is_not_there_is_named_beside_those_that_are(tmp_path, kind):
+def test_the_error_for_an_unknown_monitor_names_it_and_the_known_ones(tmp_path, kind):
     x, y = data()
     if kind is ModelCheckpoint:
         callback = ModelCheckpoint(tmp_path / "m.npz", monitor="val_lss", save_best_only=True)
     else:
         callback = kind(monitor="val_lss")
-    # A warning is an error in this suite, so either way of saying it arrives here.
+    # A warning is an error in this suite, so a warning would be caught here too.
     with pytest.raises((ValueError, KeyError, UserWarning), match=r"(?s)(?=.*val_lss)(?=.*val_loss)"):
         small_model().fit(x, y, validation_data=(x, y), verbose=0, callbacks=[callback])
 
 
 class Adds(Callback):
-    """Puts a value of its own into each epoch's logs, and counts the epochs."""
+    """Adds a value to each epoch's logs, and counts the epochs."""
 
     def __init__(self, name, value=0.5):
         super().__init__()
@@ -274,7 +274,7 @@ class Adds(Callback):
         logs[self.name] = self.value
 
 
-def watchers_of(name, folder):
+def monitors_of(name, folder):
     return {
         "stop": EarlyStopping(name, patience=1, mode="max", start_from_epoch=1),
         "rate": ReduceLROnPlateau(name, patience=1, mode="max"),
@@ -284,10 +284,10 @@ def watchers_of(name, folder):
 
 
 @pytest.mark.parametrize("kind", ["stop", "rate", "best", "name"])
-def test_a_value_that_a_callback_of_ones_own_adds_can_be_watched(kind, tmp_path):
+def test_a_value_that_a_users_callback_adds_can_be_monitored(kind, tmp_path):
     x, y = data()
-    model, watcher = small_model(rate=0.5), watchers_of("val_f1", tmp_path)[kind]
-    history = model.fit(x, y, epochs=4, verbose=0, callbacks=[Adds("val_f1"), watcher])
+    model, monitor = small_model(rate=0.5), monitors_of("val_f1", tmp_path)[kind]
+    history = model.fit(x, y, epochs=4, verbose=0, callbacks=[Adds("val_f1"), monitor])
     assert len(history.epoch) == (3 if kind == "stop" else 4)  # patience 1, counted from the second epoch
     assert model.optimizer.learning_rate == pytest.approx(0.5e-3 if kind == "rate" else 0.5)
     files = {"best": {"m.npz"}, "name": {f"{epoch}-0.50.npz" for epoch in (1, 2, 3, 4)}}
@@ -295,11 +295,11 @@ def test_a_value_that_a_callback_of_ones_own_adds_can_be_watched(kind, tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["stop", "rate", "best", "name"])
-def test_a_value_that_might_have_been_added_is_refused_at_the_end_of_the_first_epoch(kind, tmp_path):
+def test_a_value_that_a_users_callback_could_add_but_does_not_is_refused_after_the_first_epoch(kind, tmp_path):
     x, y = data()
-    adds, watcher = Adds("val_f1"), watchers_of("val_f2", tmp_path)[kind]
+    adds, monitor = Adds("val_f1"), monitors_of("val_f2", tmp_path)[kind]
     with pytest.raises(ValueError, match=r"(?s)(?=.*val_f2)(?=.*val_f1)"):
-        small_model().fit(x, y, epochs=4, verbose=0, callbacks=[adds, watcher])
+        small_model().fit(x, y, epochs=4, verbose=0, callbacks=[adds, monitor])
     assert adds.epochs == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -307,13 +307,13 @@ def test_a_value_that_might_have_been_added_is_refused_at_the_end_of_the_first_e
 @pytest.mark.parametrize("kind", ["stop", "rate", "best", "name"])
 def test_a_value_that_is_added_too_late_is_refused_before_the_first_epoch(kind, tmp_path):
     x, y = data()
-    adds, watcher = Adds("val_f1"), watchers_of("val_f1", tmp_path)[kind]
+    adds, monitor = Adds("val_f1"), monitors_of("val_f1", tmp_path)[kind]
     with pytest.raises(ValueError, match="val_f1"):
-        small_model().fit(x, y, epochs=4, verbose=0, callbacks=[watcher, adds])
+        small_model().fit(x, y, epochs=4, verbose=0, callbacks=[monitor, adds])
     assert adds.epochs == 0
 
 
-def test_a_callback_of_ones_own_may_add_what_it_watches_itself():
+def test_a_users_callback_may_add_the_value_that_it_monitors():
     class StopsAtF1(EarlyStopping):
         def on_epoch_end(self, epoch, logs=None):
             super().on_epoch_end(epoch, logs | {"val_f1": 0.5})
@@ -322,7 +322,7 @@ def test_a_callback_of_ones_own_may_add_what_it_watches_itself():
     assert len(small_model().fit(x, y, epochs=4, verbose=0, callbacks=[StopsAtF1("val_f1", mode="max")]).epoch) == 2
 
 
-def test_the_learning_rate_can_name_a_file_once_plateau_has_noted_it(tmp_path):
+def test_the_learning_rate_can_be_part_of_a_file_name_if_plateau_adds_it(tmp_path):
     x, y = data()
     plateau, checkpoint = ReduceLROnPlateau("loss"), ModelCheckpoint(f"{tmp_path}/{{learning_rate:.2f}}.npz")
     with pytest.raises(ValueError, match="learning_rate"):
@@ -332,7 +332,7 @@ def test_the_learning_rate_can_name_a_file_once_plateau_has_noted_it(tmp_path):
 
 
 @pytest.mark.parametrize("make", [EarlyStopping, ReduceLROnPlateau, lambda mode: ModelCheckpoint("m.npz", mode=mode)])
-def test_an_unknown_mode_is_answered_with_the_known_ones(make):
+def test_the_error_for_an_unknown_mode_lists_the_known_ones(make):
     with pytest.raises((ValueError, UserWarning), match=r"(?s)(?=.*upwards)(?=.*min)(?=.*max)"):
         make(mode="upwards")
 
@@ -351,18 +351,18 @@ PLATEAU = {
 
 
 @pytest.mark.parametrize("case", PLATEAU)
-def test_learning_rate_falls_when_keras_would_let_it_fall(case):
+def test_learning_rate_falls_in_the_same_epochs_as_with_keras(case):
     options, values, expected = PLATEAU[case]
     _, _, rates = play(ReduceLROnPlateau(**options), [float(v) for v in values])
     assert rates == pytest.approx(expected)
 
 
-def test_learning_rate_falls_when_accuracy_stays():
+def test_learning_rate_falls_when_accuracy_does_not_improve():
     callback = ReduceLROnPlateau(monitor="val_accuracy", factor=0.5, patience=1)
     assert play(callback, [0.5, 0.6, 0.6, 0.7], "val_accuracy")[2] == [1, 1, 0.5, 0.5]
 
 
-def test_plateau_begins_anew_when_used_again():
+def test_plateau_forgets_an_earlier_training():
     callback = ReduceLROnPlateau(factor=0.5, patience=2)
     assert play(callback, [1.0, 1.0])[2] == [1, 1]
     assert play(callback, [2.0, 2.0, 1.5])[2] == [1, 1, 1]
@@ -374,7 +374,7 @@ def test_a_factor_that_does_not_reduce_is_refused(factor):
         ReduceLROnPlateau(factor=factor)
 
 
-def test_a_reduced_learning_rate_holds_in_a_real_fit():
+def test_plateau_reduces_the_learning_rate_in_a_real_fit():
     x, y = data()
     model = small_model(rate=0.0)
     model.optimizer.learning_rate = 1e-12
@@ -384,11 +384,11 @@ def test_a_reduced_learning_rate_holds_in_a_real_fit():
     assert model.optimizer.learning_rate == pytest.approx(0.25e-12)
 
 
-def test_checkpoint_writes_one_file_an_epoch_named_by_its_numbers(tmp_path):
+def test_checkpoint_writes_one_file_per_epoch_named_by_its_values(tmp_path):
     checkpoint = ModelCheckpoint(str(tmp_path / "deep" / "er" / "{epoch:02d}-{val_loss:.2f}.npz"))
     model = small_model(rate=0.0)
     checkpoint.set_model(model)
-    checkpoint.set_params(PLAN)
+    checkpoint.set_params(PARAMS)
     checkpoint.on_train_begin()
     for epoch, value in enumerate([1.0, 0.125, 0.5]):
         model.set_weights([np.full((4, 3), epoch, "float32"), np.zeros(3, "float32")])
@@ -413,7 +413,7 @@ def test_checkpoint_keeps_the_last_or_the_best_epoch(tmp_path, options, values, 
     path, model = tmp_path / "model.npz", small_model()
     checkpoint = ModelCheckpoint(path, **options)
     checkpoint.set_model(model)
-    checkpoint.set_params(PLAN)
+    checkpoint.set_params(PARAMS)
     checkpoint.on_train_begin()
     for epoch, value in enumerate(values):
         model.set_weights([np.full((4, 3), epoch, "float32"), np.zeros(3, "float32")])
@@ -432,7 +432,7 @@ def test_checkpoint_of_a_real_fit_holds_the_best_epochs_model(tmp_path):
     assert loss == pytest.approx(min(history.history["val_loss"]), rel=1e-6)
 
 
-def test_checkpoint_with_an_unknown_number_in_its_name_says_which_there_are(tmp_path):
+def test_the_error_for_an_unknown_name_in_filepath_lists_the_known_ones(tmp_path):
     x, y = data()
     with pytest.raises((KeyError, ValueError), match=r"(?s)(?=.*val_f1)(?=.*loss)"):
         small_model().fit(x, y, verbose=0, callbacks=[ModelCheckpoint(tmp_path / "{val_f1:.2f}.npz")])
@@ -442,7 +442,7 @@ def test_csv_logger_writes_the_history_row_by_row(tmp_path):
     x, y = data()
     path = tmp_path / "log.csv"
 
-    class ReadsAlong(Callback):
+    class CountsLines(Callback):
         lines = []
 
         def on_epoch_begin(self, epoch, logs=None):
@@ -450,7 +450,7 @@ def test_csv_logger_writes_the_history_row_by_row(tmp_path):
                 self.lines.append(len(path.read_text().splitlines()))
 
     history = small_model().fit(
-        x, y, epochs=3, validation_data=(x, y), verbose=0, callbacks=[CSVLogger(path), ReadsAlong()]
+        x, y, epochs=3, validation_data=(x, y), verbose=0, callbacks=[CSVLogger(path), CountsLines()]
     )
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -458,10 +458,10 @@ def test_csv_logger_writes_the_history_row_by_row(tmp_path):
     assert set(rows[0]) == set(history.history)
     for name, values in history.history.items():
         assert [float(row[name]) for row in rows] == pytest.approx(values, rel=1e-6)
-    assert ReadsAlong.lines == [2, 3]  # each row is there as soon as its epoch has ended
+    assert CountsLines.lines == [2, 3]  # each row is written as soon as its epoch has ended
 
 
-def test_csv_logger_begins_anew_or_appends_without_a_second_header(tmp_path):
+def test_csv_logger_overwrites_or_appends_without_a_second_header(tmp_path):
     x, y = data()
     path = tmp_path / "log.csv"
     for options in ({}, {}, {"append": True}):
@@ -498,7 +498,7 @@ model.fit(np.ones((8, 4), "float32"), np.eye(3, dtype="float32")[np.arange(8) % 
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal, which Windows has not")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal, which Windows does not have")
 def test_progress_bar_on_a_terminal_shows_epoch_batches_loss_and_accuracy():
     import fcntl
     import pty
@@ -515,7 +515,7 @@ def test_progress_bar_on_a_terminal_shows_epoch_batches_loss_and_accuracy():
     while True:
         try:
             part = os.read(ours, 4096)
-        except OSError:  # how Linux says that the other end has been closed
+        except OSError:  # on Linux: the other end has been closed
             break
         if not part:
             break

@@ -1,4 +1,4 @@
-"""Callbacks that write files: a wrong file is refused before work starts, and values stand under their own names."""
+"""Callbacks that write files: a wrong file is refused before training starts, and each value is in its own column."""
 
 import csv
 import os
@@ -11,7 +11,7 @@ from scratchnet.callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckp
 
 
 class CountsEpochs(Callback):
-    """Tells how much work was done."""
+    """Counts the epochs that began."""
 
     begun = 0
 
@@ -20,7 +20,7 @@ class CountsEpochs(Callback):
 
 
 def tree(folder):
-    """Everything below a folder: names and bytes."""
+    """Return the names and bytes of everything below a folder."""
     return {path.relative_to(folder): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
 
 
@@ -33,7 +33,7 @@ def fit(*callbacks, epochs=2, **options):
 @pytest.mark.parametrize("kind", [CSVLogger, ModelCheckpoint])
 def test_a_file_that_cannot_be_written_is_refused_before_the_first_epoch(kind, place, tmp_path):
     if place.startswith("/proc") and not os.path.isdir("/proc"):
-        pytest.skip("needs a folder in which nobody can write")
+        pytest.skip("needs a folder in which no user can write")
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "folder").mkdir()
     before, counts = tree(tmp_path), CountsEpochs()
@@ -43,7 +43,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_first_epoch(kind, p
     assert tree(tmp_path) == before
 
 
-def test_the_try_makes_no_folder_and_leaves_files_as_they_were(tmp_path):
+def test_testing_whether_a_file_can_be_written_changes_nothing(tmp_path):
     (tmp_path / "log.csv").write_text("epoch,loss\n")
     (tmp_path / "m.npz").write_text("a model")
     files = [CSVLogger(tmp_path / "log.csv"), ModelCheckpoint(tmp_path / "m.npz"), ModelCheckpoint(tmp_path / "{loss}" / "m.npz")]
@@ -54,13 +54,13 @@ def test_the_try_makes_no_folder_and_leaves_files_as_they_were(tmp_path):
 
 
 @pytest.mark.parametrize("separator", ["", "::", "\n", '"', None, 7])
-def test_a_separator_that_is_not_one_character_is_refused_at_once(separator):
-    with pytest.raises(ValueError, match=r"(?s)separator is one character.*got"):
+def test_a_separator_that_is_not_one_character_is_refused(separator):
+    with pytest.raises(ValueError, match=r"(?s)expected separator to be one character.*got"):
         CSVLogger("log.csv", separator=separator)
 
 
 def read(path, **options):
-    """The table in a CSV file, which must be a clean one: a row a line, as many values as headings."""
+    """Return the table in a CSV file, and check that each row has as many values as there are columns."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file, **options))
     assert all(None not in row and None not in row.values() for row in rows)
@@ -68,7 +68,7 @@ def read(path, **options):
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-def test_appended_values_stand_under_their_own_headings(end, tmp_path):
+def test_appended_values_are_in_their_own_columns(end, tmp_path):
     path = tmp_path / "log.csv"
     path.write_text(f"accuracy;epoch;loss\n0.25;0;9.5{end}", newline="")
     history = fit(CSVLogger(path, separator=";", append=True)).history
@@ -88,25 +88,25 @@ def test_a_file_without_rows_is_appended_to_like_a_new_one(content, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
-        ("epoch,loss\n0,1\n", "'epoch', 'loss', but training gives 'epoch', 'loss', 'accuracy'"),
-        ("loss,accuracy\n1,1\n", "'loss', 'accuracy', but"),
-        ("epoch,loss,accuracy,val_loss\n0,1,1,1\n", "'val_loss', but"),
-        ("epoch;loss;accuracy\n0;1;1\n", "'epoch;loss;accuracy', but"),
-        ("epoch,loss,accuracy\n0,1,0.51,2,0.75\n", "more values than there are columns"),
+        ("epoch,loss\n0,1\n", "'epoch', 'loss', 'accuracy', got 'epoch', 'loss'"),
+        ("loss,accuracy\n1,1\n", "got 'loss', 'accuracy'"),
+        ("epoch,loss,accuracy,val_loss\n0,1,1,1\n", "got 'epoch', 'loss', 'accuracy', 'val_loss'"),
+        ("epoch;loss;accuracy\n0;1;1\n", "got 'epoch;loss;accuracy'"),
+        ("epoch,loss,accuracy\n0,1,0.51,2,0.75\n", "as many values as columns in each row, got a row with more"),
     ],
 )
-def test_a_file_with_other_columns_is_refused_before_the_first_epoch_and_kept(content, told, tmp_path):
+def test_a_file_with_other_columns_is_refused_before_the_first_epoch_and_kept(content, message, tmp_path):
     path, counts = tmp_path / "log.csv", CountsEpochs()
     path.write_text(content)
-    with pytest.raises(ValueError, match=rf"(?s)log\.csv has .*{told}.*append=False"):
+    with pytest.raises(ValueError, match=rf"(?s)log\.csv: expected .*{message}\..*append=False"):
         fit(CSVLogger(path, append=True), counts)
     assert counts.begun == 0
     assert path.read_text() == content
 
 
-def test_what_plateau_notes_is_a_column_that_can_be_appended_to(tmp_path):
+def test_the_learning_rate_that_plateau_adds_is_a_column_that_can_be_appended_to(tmp_path):
     path = tmp_path / "log.csv"
     for _ in range(2):
         fit(ReduceLROnPlateau("loss"), CSVLogger(path, append=True))
@@ -115,7 +115,7 @@ def test_what_plateau_notes_is_a_column_that_can_be_appended_to(tmp_path):
         fit(CSVLogger(path, append=True))
 
 
-def test_what_a_callback_of_ones_own_adds_gets_a_column_whenever_it_comes(tmp_path):
+def test_a_value_that_a_users_callback_adds_later_becomes_a_column(tmp_path):
     class AddsLater(Adds):
         def on_epoch_end(self, epoch, logs=None):
             if epoch:
@@ -139,7 +139,7 @@ def test_a_checkpoint_of_weights_only_leaves_the_optimizers_state_out(weights_on
 
 
 @pytest.mark.parametrize(("threshold", "saved"), [(0.4, False), (0.6, True)])
-def test_the_first_save_must_better_the_initial_threshold(threshold, saved, tmp_path):
+def test_the_first_save_must_be_better_than_the_initial_threshold(threshold, saved, tmp_path):
     checkpoint = ModelCheckpoint(tmp_path / "model.npz", save_best_only=True, initial_value_threshold=threshold)
     checkpoint.set_model(small_model())
     checkpoint.set_params({"metrics": ["loss", "val_loss"]})

@@ -1,4 +1,4 @@
-"""The examples, README and the pages of docs/ run, in a quick form, and show what they say."""
+"""The examples, the README and the pages of docs/ run in a quick form, and print what they say."""
 
 import ast
 import doctest
@@ -38,7 +38,7 @@ def load(name):
 
 @pytest.fixture
 def run(monkeypatch, tmp_path, capsys):
-    """Run an example as a program, in an empty folder; give what it printed."""
+    """Return a function that runs an example as a program in an empty folder, and returns what it printed."""
 
     def run_example(name, *words):
         monkeypatch.chdir(tmp_path)
@@ -51,7 +51,7 @@ def run(monkeypatch, tmp_path, capsys):
 
 
 def drawn(printed):
-    """List the pictures that an example says it has drawn; each must open."""
+    """Return the pictures that an example says it has drawn, and check that each can be opened."""
     paths = [path for line in re.findall(r"^Drawn: (.*)$", printed, re.MULTILINE) for path in line.split(", ")]
     for path in paths:
         assert imread(path).std() > 0.01, f"{path} is blank"
@@ -85,7 +85,7 @@ def test_the_one_page_net_gives_the_librarys_loss_and_gradients(implementation):
         Dense(10, activation="softmax"),
     ]
     model = Sequential([Input(shape=(9, 8, 1)), *layers], seed=2, dtype="float64", implementation=implementation)
-    params = [p + 0.1 * rng.standard_normal(p.shape) for p in model.get_weights()]      # biases are not 0 any more
+    params = [p + 0.1 * rng.standard_normal(p.shape) for p in model.get_weights()]      # so that the biases are not 0
     model.set_weights(params)
 
     logits, cache = page.forward(x, params)
@@ -138,7 +138,7 @@ def test_in_the_comparison_adam_goes_further_than_adadelta_at_its_default_rate(r
 
 
 @pytest.mark.compiled
-def test_the_own_layer_passes_its_check_and_its_broken_twin_does_not(capsys):
+def test_your_own_layer_passes_its_checks_and_the_one_with_a_bug_does_not(capsys):
     load("your_own_layer").main(limit=256, epochs=1)
     printed = capsys.readouterr().out
     good, broken, rest = printed.split("\n\n")
@@ -146,22 +146,22 @@ def test_the_own_layer_passes_its_check_and_its_broken_twin_does_not(capsys):
     assert "WRONG" not in good
     assert broken.startswith("ForgetsASlope")
     assert [line.split()[:2] for line in broken.splitlines() if "WRONG" in line] == [["gradient", "x"]]
-    assert rest.endswith("it answers the same: True\n")
+    assert rest.endswith("predicts the same: True\n")
 
 
 @pytest.mark.compiled
-def test_an_own_digit_gets_an_answer_from_a_trained_run(run):
+def test_your_own_digit_is_classified_by_a_trained_run(run):
     printed = run("your_own_digit", "--limit", "256", "--epochs", "1")
     assert Path("runs/own-digit/model.npz").exists()
     assert len(re.findall(r"four\.png: a \d with [\d.]+ %", printed)) == 3
     assert drawn(printed) == ["runs/own-digit/four-as-the-net-sees-it.png"]
     again = run("your_own_digit", "runs/own-digit/pictures/four.png")
-    assert "epoch" not in again, "a run that is there is not trained anew"
+    assert "epoch" not in again, "a run that exists is not trained again"
     assert again.splitlines()[-4:] == printed.splitlines()[-4:]
 
 
 @pytest.mark.parametrize(("name", "instead"), [("mnist", "glyphs"), ("cifar10", "shapes"), ("optimizers", "glyphs")])
-def test_without_its_data_an_example_says_why_and_what_runs_instead(name, instead, run, monkeypatch):
+def test_without_its_data_an_example_says_why_and_which_command_works(name, instead, run, monkeypatch):
     def unreachable(name):
         raise datasets.DataError("nothing could be downloaded")
 
@@ -171,7 +171,7 @@ def test_without_its_data_an_example_says_why_and_what_runs_instead(name, instea
 
 
 @pytest.mark.parametrize("name", ["compare_with_keras", "the_order_of_images"])
-def test_an_example_that_needs_keras_says_what_to_install_where_it_is_not(name, run, monkeypatch):
+def test_an_example_that_needs_keras_says_what_to_install(name, run, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(SystemExit, match="pip install keras tensorflow"):
         run(name)
@@ -187,10 +187,10 @@ def test_keras_gives_the_same_probabilities_and_steps(run):
     assert max(differences[4:]) <= 1e-3
 
 
-def test_keras_shuffles_for_every_epoch_until_its_seed_is_set(run):
+def test_keras_shuffles_each_epoch_differently_until_its_seed_is_set(run):
     pytest.importorskip("keras", reason="Keras is not installed: pip install keras tensorflow")
     without, after = run("the_order_of_images").split("after keras")
-    assert "another in every epoch" in without
+    assert "a different one in every epoch" in without
     assert "the same in every epoch" in after
 
 
@@ -208,7 +208,7 @@ def commands(page):
 
 
 def has_programs(page):
-    if page.stem == "gallery":                  # its code is a line or two of other people's, without what is around it
+    if page.stem == "gallery":                  # its code is fragments of other people's programs
         return False
     return any(">>>" not in block for block in blocks(page, "python"))
 
@@ -231,7 +231,7 @@ def test_readme_has_two_commands_for_a_fresh_machine_after_at_most_five_lines():
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("page", pages_with(lambda page: ">>> " in page.read_text(encoding="utf-8")))
-def test_the_sessions_of_a_page_give_what_it_shows(page):
+def test_the_doctests_of_a_page_pass(page):
     result = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert result.attempted > 0
     assert result.failed == 0
@@ -253,7 +253,7 @@ def test_the_python_of_a_page_runs(page, monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("page", pages_with(commands))
-def test_the_commands_of_a_page_are_understood(page):
+def test_the_commands_of_a_page_are_valid(page):
     for line in commands(page):
         cli.parser().parse_args(shlex.split(line.partition("|")[0], comments=True)[1:])
 
@@ -264,7 +264,7 @@ def test_every_example_is_named_in_the_quickstart_in_its_order():
     assert named == [path.name for path in EXAMPLES]
 
 
-def test_every_file_that_a_page_or_a_module_names_is_there():
+def test_every_file_that_a_page_or_a_module_names_exists():
     missing = []
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
@@ -282,11 +282,20 @@ def test_every_file_that_a_page_or_a_module_names_is_there():
     assert missing == []
 
 
+def test_the_map_of_the_package_names_every_file():
+    package = ROOT / "scratchnet"
+    named = re.findall(r"`([\w/]+(?:\.py|/))`", (package / "README.md").read_text(encoding="utf-8"))
+    folders = [name for name in named if name.endswith("/")]
+    files = {str(path.relative_to(package)) for path in package.rglob("*.py") if not path.name.startswith("_")}
+    assert {name for name in files if name not in named and not name.startswith(tuple(folders))} == set()
+    assert len(set(named)) == len(named)
+
+
 def test_the_api_page_has_every_public_name():
     text = (ROOT / "docs/api.md").read_text(encoding="utf-8")
     modules = set(re.findall(r"^\.\. automodule:: scratchnet\.([\w.]+)$", text, re.MULTILINE))
     names = set(re.findall(r"^\.\. auto(?:class|function):: scratchnet\.([\w.]+)$", text, re.MULTILINE))
     public = {name for name in scratchnet.__all__ if not name.startswith("_")}
     rooms = {name for name in public if inspect.ismodule(getattr(scratchnet, name))}
-    assert rooms - modules == {"layers"}            # its classes are the package's own, its modules stand one by one
+    assert rooms - modules == {"layers"}            # the package exports its classes, and the page lists its modules one by one
     assert public - rooms - names == {"net_1", "net_2"}         # which come with their module

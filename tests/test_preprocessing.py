@@ -15,20 +15,20 @@ from scratchnet.preprocessing import (
 
 @given(npst.arrays(np.uint8, npst.array_shapes(min_dims=2, max_dims=4, max_side=5)))
 @settings(deadline=None)
-def test_normalized_bytes_are_the_study_s_own_quotient_bit_for_bit(images):
+def test_normalized_bytes_equal_the_studys_division_bit_for_bit(images):
     scaled = normalize_images(images)
     assert scaled.dtype == np.float32
     np.testing.assert_array_equal(scaled, images.astype("float32") / 255)
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint16, np.float32, np.float64])
-def test_pixels_of_another_type_but_the_same_range_are_scaled_alike(dtype):
+def test_pixels_of_another_type_but_the_same_range_are_scaled_equally(dtype):
     images = np.array([[0, 128, 255]])
     np.testing.assert_array_equal(normalize_images(images.astype(dtype)), images.astype(np.float32) / 255)
 
 
 def test_images_scaled_already_are_not_scaled_again():
-    with pytest.raises(ValueError, match=r"in \[0, 1\] already, use them as they are"):
+    with pytest.raises(ValueError, match=r"in \[0, 1\] already\. Use them as they are"):
         normalize_images(normalize_images(np.array([[0, 255]], np.uint8)))
 
 
@@ -38,7 +38,7 @@ def test_a_black_float_image_stays_black():
 
 @pytest.mark.parametrize("pixel", [-1.0, 256.0, np.nan, np.inf])
 def test_a_pixel_outside_the_range_is_refused(pixel):
-    with pytest.raises(ValueError, match=r"expected \[0, 255\]"):
+    with pytest.raises(ValueError, match=r"expected pixels in \[0, 255\]"):
         normalize_images(np.array([[7.0, pixel]]))
 
 
@@ -48,12 +48,12 @@ def test_images_that_are_not_real_numbers_are_refused(images):
         normalize_images(images)
 
 
-def test_a_row_of_pixels_is_no_image():
+def test_a_row_of_pixels_is_not_an_image():
     with pytest.raises(ValueError, match="expected at least two axes"):
         normalize_images(np.zeros(784, np.uint8))
 
 
-def test_normalizing_leaves_its_argument_alone():
+def test_normalizing_does_not_change_its_argument():
     images = np.array([[3.0, 255.0]])
     normalize_images(images)
     assert images.tolist() == [[3.0, 255.0]]
@@ -67,7 +67,7 @@ def test_only_grey_images_get_a_channel_axis():
 
 
 @pytest.mark.parametrize(("shape", "hint"), [((28, 28), r"images\[None\]"), ((9,), "expected"), ((1,) * 5, "expected")])
-def test_a_channel_axis_for_anything_else_is_refused(shape, hint):
+def test_a_channel_axis_for_other_shapes_is_refused(shape, hint):
     with pytest.raises(ValueError, match=hint):
         add_channel_axis(np.zeros(shape))
 
@@ -90,11 +90,11 @@ def test_labels_in_a_column_are_encoded_like_labels_in_a_row():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0, 10], "label 10 at position 1: expected 0 to 9 .*; for labels up to 10: number_classes=11"),
-        ([3, 4, -1, 10], "label -1 at position 2: expected 0 to 9 for number_classes=10$"),
+        ([0, 10], "expected labels from 0 to 9 .*, got 10 at position 1. For labels up to 10 use number_classes=11"),
+        ([3, 4, -1, 10], "expected labels from 0 to 9 for number_classes=10, got -1 at position 2$"),
     ],
 )
-def test_a_label_out_of_range_is_named_with_its_place(labels, message):
+def test_a_label_out_of_range_is_named_with_its_position(labels, message):
     with pytest.raises(ValueError, match=message):
         one_hot(np.array(labels), 10)
 
@@ -111,7 +111,7 @@ def test_labels_that_are_one_hot_already_are_refused():
 
 
 @pytest.mark.parametrize(("K", "error"), [(0, ValueError), (-3, ValueError), (10.0, TypeError), ("10", TypeError)])
-def test_a_number_of_classes_that_counts_nothing_is_refused(K, error):
+def test_a_number_of_classes_that_is_not_a_positive_integer_is_refused(K, error):
     with pytest.raises(error, match="number_classes="):
         one_hot(np.array([0]), K)
 
@@ -122,12 +122,12 @@ def test_standardized_training_channels_have_zero_mean_and_unit_deviation(shape)
     (standardized,) = standardize(x)
     assert standardized.dtype == np.float32
     assert standardized.shape == shape
-    axes = (0, 1, 2) if len(shape) > 2 else 0  # of grey images, the one channel is all pixels
+    axes = (0, 1, 2) if len(shape) > 2 else 0  # in grey images all pixels are one channel
     np.testing.assert_allclose(standardized.mean(axis=axes, dtype=float), 0, atol=1e-6)
     np.testing.assert_allclose(standardized.std(axis=axes, dtype=float), 1, atol=1e-6)
 
 
-def test_other_splits_are_standardized_by_the_training_split_s_figures():
+def test_other_splits_are_standardized_with_the_training_splits_mean_and_deviation():
     rng = np.random.default_rng(1)
     train, test = rng.normal(5, 3, (70, 4, 4, 2)), rng.normal(-2, 7, (9, 4, 4, 2))
     _, standardized = standardize(train, test)
@@ -142,7 +142,7 @@ def test_a_channel_without_deviation_becomes_zero():
 
 
 @pytest.mark.parametrize("value", [0.1, 0.7, 1 / 3, 1e300])
-def test_a_channel_of_one_number_becomes_zero_though_its_mean_is_rounded(value):
+def test_a_constant_channel_becomes_zero_although_its_mean_is_rounded(value):
     train, test = standardize(np.full((7, 3, 3, 1), value), np.full((1, 3, 3, 1), value + 1))
     assert not train.any()
     assert (test == (value + 1) - value).all()
@@ -151,10 +151,10 @@ def test_a_channel_of_one_number_becomes_zero_though_its_mean_is_rounded(value):
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        ([np.zeros((0, 3))], "is empty"),
-        ([np.zeros(3)], r"expected \(N, H, W, C\)"),
-        ([np.zeros((2, 3)), np.zeros((2, 4))], "may differ in N only"),
-        ([np.array([[1.0], [np.nan]])], "not finite"),
+        ([np.zeros((0, 3))], "expected at least one number"),
+        ([np.zeros(3)], r"expected x_train of shape \(N, H, W, C\)"),
+        ([np.zeros((2, 3)), np.zeros((2, 4))], "expected shapes that differ in N only"),
+        ([np.array([[1.0], [np.nan]])], "expected finite values"),
     ],
 )
 def test_splits_that_cannot_be_standardized_are_refused(splits, message):
@@ -166,16 +166,16 @@ def test_an_empty_split_beside_the_training_split_stays_empty():
     assert standardize(np.eye(3), np.zeros((0, 3)))[1].shape == (0, 3)
 
 
-def test_standardizing_words_is_refused():
+def test_standardizing_strings_is_refused():
     with pytest.raises(TypeError, match="expected integers or floats"):
         standardize(np.array([["a"]]))
 
 
 @given(st.integers(2, 60), st.floats(0.01, 0.99), st.booleans())
 @settings(deadline=None)
-def test_a_split_keeps_every_image_once_and_with_its_label(N, fraction, stratify):
+def test_a_split_keeps_every_image_once_with_its_label(N, fraction, stratify):
     if not 0 < round(N * fraction) < N:
-        with pytest.raises(ValueError, match="one part would be empty"):
+        with pytest.raises(ValueError, match="expected both parts to have images"):
             train_validation_split(np.arange(N), np.arange(N), fraction, stratify=stratify)
         return
     x = np.arange(N)
@@ -187,7 +187,7 @@ def test_a_split_keeps_every_image_once_and_with_its_label(N, fraction, stratify
         assert len(x_val) == round(N * fraction)
 
 
-def test_the_same_seed_splits_alike_and_another_seed_does_not():
+def test_the_same_seed_gives_the_same_split_and_another_seed_does_not():
     x = np.arange(100)
     first, again, other = (train_validation_split(x, x, seed=seed)[1][0] for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
@@ -221,11 +221,11 @@ def test_an_unstratified_split_of_sorted_labels_is_shuffled():
 @pytest.mark.parametrize(
     ("x", "y", "fraction", "message"),
     [
-        (np.zeros(4), np.zeros(5), 0.5, "one label for each"),
+        (np.zeros(4), np.zeros(5), 0.5, "expected one label for each"),
         (np.zeros(4), np.zeros(4), 0, "between 0 and 1"),
         (np.zeros(4), np.zeros(4), 1.0, "between 0 and 1"),
         (np.zeros(4), np.zeros(4), float("nan"), "between 0 and 1"),
-        (np.zeros(4), np.zeros(4), 0.01, "one part would be empty"),
+        (np.zeros(4), np.zeros(4), 0.01, "expected both parts to have images"),
     ],
 )
 def test_a_split_that_cannot_be_made_is_refused(x, y, fraction, message):

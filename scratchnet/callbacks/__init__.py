@@ -1,10 +1,10 @@
-"""What happens around training: a callback is told of each epoch and batch, and may look, note, save, slow or stop.
+"""Callbacks: objects whose methods `fit` calls before and after each epoch and each batch.
 
 `fit` calls, in this order: on_train_begin; for each epoch on_epoch_begin, for each batch on_train_batch_begin and
-on_train_batch_end, then on_epoch_end; on_train_end. `logs` holds the running means of an epoch's values so far, and at
-its end those of validation as well. Names, defaults and meanings are Keras's; only a `monitor` that nobody
-gives is refused, where Keras warns at the end of each epoch: before the first, or at the end of the first when a
-callback of your own that comes before might have added it to the logs.
+on_train_batch_end, then on_epoch_end; on_train_end. `logs` holds the means over the epoch so far, and at the end of an epoch
+those of validation too. Names, defaults and meanings are Keras's, with one exception: a `monitor` that is not in the logs is
+an error. Keras warns at the end of each epoch. The error is raised before the first epoch, or at the end of the first if a
+callback of your own, earlier in the list, could have added the value to the logs.
 """
 
 from scratchnet.callbacks.base import Callback, CallbackList, History

@@ -1,61 +1,58 @@
-"""The base of every callback, and those that only note what happens."""
+"""The base class of all callbacks, the list that calls them, and the history of a training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from scratchnet.model import Model
+from typing import Any
 
 Logs = dict[str, float]
 
 
 class Callback:
-    """The base of every callback: override what you want to be told.
+    """The base class of all callbacks. Override the methods that you need; the others do nothing.
 
     Attributes
     ----------
     model : Model
     params : dict
-        epochs, steps (batches in an epoch), batch_size, samples, verbose, and metrics: the names that an epoch's
-        logs have.
+        epochs, steps (batches in an epoch), batch_size, samples, verbose, and metrics: the names in an epoch's logs.
     adds : tuple of str
-        Names that it puts into an epoch's logs itself.
+        Names that this callback itself adds to an epoch's logs.
     more_names : tuple of str, or None
-        What callbacks up to this one add to those of metrics; None when one is not of this library: it may add any.
+        Names that the callbacks up to this one add to those of metrics. None if one of them is not part of this library:
+        it may add any name.
     """
 
-    model: Model
+    model: Any
     params: dict[str, Any]
     adds: tuple[str, ...] = ()
     more_names: tuple[str, ...] | None = ()
 
-    def set_model(self, model: Model) -> None:
-        """Learn which model trains."""
+    def set_model(self, model: Any) -> None:
+        """Store the model that trains."""
         self.model = model
 
     def set_params(self, params: dict[str, Any]) -> None:
-        """Learn how it trains."""
+        """Store the parameters of the training."""
         self.params = params
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Training starts."""
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Training is over."""
+        """Training has ended."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """An epoch starts; the first is 0."""
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """An epoch and its validation are over."""
+        """An epoch and its validation have ended."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """A batch starts; the first is 0."""
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """A batch is over, the weights have moved."""
+        """A batch has ended, and the weights have moved."""
 
 
 class CallbackList:
@@ -68,7 +65,7 @@ class CallbackList:
     Raises
     ------
     TypeError
-        When one is no callback.
+        If one of them is not a `Callback`.
     """
 
     def __init__(self, callbacks: Sequence[Callback]):
@@ -77,25 +74,26 @@ class CallbackList:
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(
-                    f"callbacks are objects of scratchnet.callbacks.Callback; got {callback!r}. A class needs its parentheses"
+                    f"callbacks: expected objects of scratchnet.callbacks.Callback, got {callback!r}."
+                    " A class needs parentheses: EarlyStopping()"
                 )
             ours = type(callback).__module__.startswith(__package__)
             added = (*added, *callback.adds) if ours and added is not None else None
             callback.more_names = added
 
     def call(self, event: str, *arguments: Any) -> None:
-        """Call the method `event` of each."""
+        """Call the method `event` of each callback."""
         for callback in self.callbacks:
             getattr(callback, event)(*arguments)
 
 
 class History(Callback):
-    """Note every epoch's values; `fit` has one of its own and returns it.
+    """Record the values of every epoch; `fit` returns one.
 
     Attributes
     ----------
     history : dict of str to list of float
-        "loss", "accuracy", "val_loss", "val_accuracy": one value an epoch.
+        "loss", "accuracy", "val_loss", "val_accuracy": one value per epoch.
     epoch : list of int
     """
 
@@ -104,11 +102,11 @@ class History(Callback):
         self.epoch: list[int] = []
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Start anew."""
+        """Forget an earlier training."""
         self.history, self.epoch = {}, []
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Note the epoch's values."""
+        """Record the epoch's values."""
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)

@@ -1,4 +1,4 @@
-"""Callbacks that write files: the model at the end of epochs, and a table of their values."""
+"""Callbacks that write files: the model at the end of an epoch, and a table of the values of all epochs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from scratchnet.files import write_text
 
 
 def check_writable(path: str | os.PathLike[str], example: str) -> None:
-    """Refuse a file that could not be written at the end of an epoch. The try leaves nothing behind, no folder either.
+    """Raise an OSError if a file could not be written at the end of an epoch. The test creates no file and no folder.
 
     Raises
     ------
     OSError
-        When `path` is a folder, or no file can be made where it would lie; `example` is a name for the advice.
+        If `path` is a folder, or a file cannot be made there. `example` is the file name that the message proposes.
     """
     path = Path(path).absolute()
     if os.path.isdir(path):
-        raise IsADirectoryError(f"{path} is a folder; name a file in it, such as {path / example}")
+        raise IsADirectoryError(f"expected the name of a file, got the folder {path}. Name a file in it: {path / example}")
     try:
-        folder = next(filter(os.path.exists, path.parents), path.parent)  # those below it will be made
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}.", suffix=".part"):  # as when it is written
+        folder = next(filter(os.path.exists, path.parents), path.parent)    # folders below this one would be made
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}.", suffix=".part"):  # named as `write_whole` does
             pass
     except OSError as error:
         raise type(error)(
@@ -43,17 +43,17 @@ class ModelCheckpoint(Monitor):
     Parameters
     ----------
     filepath : path
-        May name the epoch and its values, as in "model-{epoch:02d}-{val_loss:.3f}.npz"; the first epoch is 1 here.
+        It may contain the epoch and its values, as in "model-{epoch:02d}-{val_loss:.3f}.npz"; the first epoch is 1 here.
     monitor : str
     verbose : int
-        1 prints each save.
+        1 prints a line for each file.
     save_best_only : bool
-        Whether only an epoch better than all before is saved.
+        Whether an epoch is saved only if it is better than all before.
     save_weights_only : bool
         Whether the optimizer's state is left out.
     mode : {"auto", "min", "max"}
     initial_value_threshold : float, optional
-        A value that the first saved epoch must better.
+        The first epoch is saved only if it is better than this.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class ModelCheckpoint(Monitor):
         self.initial_value_threshold = initial_value_threshold
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Start anew, if the model can be saved and the file written; only a checkpoint that chooses needs its value."""
-        self.model.get_config()                                     # what `save` would refuse after an epoch is refused now:
-        for part in (self.model.loss, self.model.optimizer):        # layers by the line above, these by their own
+        """Forget an earlier training. Raise an error now if the model could not be saved, or the file not be written."""
+        self.model.get_config()                                     # raises for a layer that could not be saved
+        for part in (self.model.loss, self.model.optimizer):
             full_config(part)
         if self.save_best_only:
             super().on_train_begin(logs)
@@ -88,12 +88,10 @@ class ModelCheckpoint(Monitor):
             return self.filepath.format_map(logs | {"epoch": epoch + 1})
         except (KeyError, ValueError) as error:
             known = ", ".join(["epoch", *logs])
-            raise ValueError(
-                f"filepath={self.filepath!r} cannot be filled in ({error}); known names are {known}"
-            ) from None
+            raise ValueError(f"ModelCheckpoint: expected filepath with names of {known}, got {self.filepath!r} ({error})") from None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Save, if it is time to."""
+        """Save the model, or with `save_best_only` only if the value is the best so far."""
         logs = logs or {}
         if self.save_best_only:
             value = self.watched(logs)
@@ -107,7 +105,7 @@ class ModelCheckpoint(Monitor):
 
 
 class CSVLogger(Callback):
-    """Write each epoch's values as a row of a CSV file; the file is whole after every epoch.
+    """Write each epoch's values as a row of a CSV file, which is complete after every epoch.
 
     Parameters
     ----------
@@ -115,18 +113,18 @@ class CSVLogger(Callback):
     separator : str
         One character.
     append : bool
-        Whether rows go behind those of an existing file; it has this training's columns, in any order.
+        Whether rows are appended to an existing file. It must have this training's columns, in any order.
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):
         if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
-            raise ValueError(f"separator is one character, such as ',' or ';' or '\\t'; got {separator!r}")
+            raise ValueError(f"CSVLogger: expected separator to be one character, such as ',' or ';' or '\\t', got {separator!r}")
         self.filename, self.separator, self.append = Path(filename), separator, append
         self.columns: list[str] = []
         self.rows: list[dict[str, Any]] = []
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Read what is there, when rows are appended; refuse a file that cannot be written, or has other columns."""
+        """Read the rows to append to. Raise an error if the file cannot be written, or has other columns."""
         check_writable(self.filename, "log.csv")
         self.columns, self.rows = [], []
         if self.append and self.filename.exists():
@@ -138,19 +136,19 @@ class CSVLogger(Callback):
 
     def _check_columns(self) -> None:
         known = ["epoch", *self.params.get("metrics", []), *(self.more_names or ())]
-        # Callbacks that are not ours may add any name: a column that is not known yet may still be theirs.
-        strange = set(self.columns) - set(known) if self.more_names is not None else set()
+        # A user's own callback may add any name, so a column that is not known yet may be its value.
+        unknown = set(self.columns) - set(known) if self.more_names is not None else set()
         missing = set(known) - set(self.columns)
         wrong = ""
-        if strange or missing:
-            wrong = f"the columns {', '.join(map(repr, self.columns))}, but training gives {', '.join(map(repr, known))}"
+        if unknown or missing:
+            wrong = f"expected the columns {', '.join(map(repr, known))}, got {', '.join(map(repr, self.columns))}"
         elif any(None in row for row in self.rows):
-            wrong = "a row with more values than there are columns"
+            wrong = "expected as many values as columns in each row, got a row with more"
         if wrong:
-            raise ValueError(f"{self.filename} has {wrong}. Name another file, or write this one anew with append=False")
+            raise ValueError(f"{self.filename}: {wrong}. Name another file, or overwrite this one with append=False")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Write one more row. A name that comes only now becomes one more column, empty in the rows above."""
+        """Write the epoch's row. A name that is new becomes another column, which is empty in the rows above."""
         self.rows.append({"epoch": epoch, **(logs or {})})
         self.columns = list(dict.fromkeys([*self.columns, *self.rows[-1]]))
         text = io.StringIO()

@@ -1,4 +1,4 @@
-"""Callbacks that show how training goes: a bar on a terminal, or a line an epoch."""
+"""Callbacks that show the progress of training: a bar on a terminal, or one line per epoch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FORMAT = "{desc} {bar:10} {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
 
 
 def describe(logs: Logs) -> str:
-    """Write an epoch's values as one line.
+    """Return an epoch's values as one line of text.
 
     Examples
     --------
@@ -27,12 +27,12 @@ def describe(logs: Logs) -> str:
 
 
 class ProgressBar(Callback):
-    """Show epoch, batch, time left and running values: a bar an epoch on a terminal, nothing elsewhere.
+    """Show epoch, batch, remaining time and running means: one bar per epoch on a terminal, nothing elsewhere.
 
     Parameters
     ----------
     bar : callable, optional
-        What makes the bar, with tqdm's arguments.
+        Makes the bar; it takes tqdm's arguments.
     """
 
     def __init__(self, bar: Callable[..., Any] = tqdm):
@@ -46,24 +46,24 @@ class ProgressBar(Callback):
         self.bar = self.make_bar(total=steps, desc=title, unit="batch", bar_format=FORMAT, disable=None, dynamic_ncols=True)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Move it on."""
+        """Advance the bar by one batch."""
         self.bar.set_postfix_str(describe(logs or {}), refresh=False)
         self.bar.update()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Leave it with the epoch's values."""
+        """Show the epoch's values and close the bar."""
         self.bar.set_postfix_str(describe(logs or {}))
         self.close()
 
     def close(self) -> None:
-        """Close the bar, also when training is cut short."""
+        """Close the bar, also when training is interrupted."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None
 
 
 class EpochLines(Callback):
-    """Print a line an epoch: `verbose=2`."""
+    """Print one line per epoch: `verbose=2`."""
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Print the epoch's values."""

@@ -1,4 +1,4 @@
-"""Callbacks that watch one value for getting better: stop, or slow down, when it does not."""
+"""Callbacks that monitor one value: they stop training, or lower the learning rate, when it does not improve."""
 
 from __future__ import annotations
 
@@ -8,68 +8,68 @@ from scratchnet.callbacks.base import Callback, Logs
 
 
 class Monitor(Callback):
-    """The base of callbacks that watch one value for getting better.
+    """The base class of callbacks that monitor one value.
 
     Parameters
     ----------
     monitor : str
-        A name that an epoch's logs have, of training's own or added by a callback that comes before.
+        A name in an epoch's logs: one of training's own, or one that an earlier callback adds.
     mode : {"auto", "min", "max"}
-        What better means; "auto": "max" for an accuracy, "min" for a loss.
+        Whether smaller or larger is better; "auto" is "max" for an accuracy, and "min" otherwise.
     min_delta : float
-        By how much a value must be better to count.
+        A smaller difference is not an improvement.
     """
 
     def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0.0):
         if mode not in ("auto", "min", "max"):
-            raise ValueError(f"mode is 'auto', 'min' or 'max'; got {mode!r}")
+            raise ValueError(f"{type(self).__name__}: expected mode to be 'auto', 'min' or 'max', got {mode!r}")
         self.monitor = monitor
         self.mode = mode if mode != "auto" else "max" if monitor.endswith(("accuracy", "acc")) else "min"
         self.min_delta = abs(min_delta)
         self.best: float | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Refuse a value that training will not produce."""
+        """Raise a ValueError if training will not compute the value."""
         self.best = None
         if self.more_names is not None:
             self.watched(dict.fromkeys([*self.params.get("metrics", [self.monitor]), *self.more_names], 0.0))
 
     def watched(self, logs: Logs | None) -> float:
-        """Give the watched value of an epoch's logs; refuse a name that they have not."""
+        """Return the monitored value from an epoch's logs. Raises ValueError if they lack it."""
         if not logs or self.monitor not in logs:
             raise ValueError(
-                f"{type(self).__name__} watches {self.monitor!r}, but training gives {', '.join(map(repr, logs or ()))}."
-                " Values of validation need validation_data or validation_split, accuracies metrics=['accuracy'], and"
-                " those of a callback of your own that it comes before this one"
+                f"{type(self).__name__}: expected monitor to be one of {', '.join(map(repr, logs or ()))}, got {self.monitor!r}."
+                " For a value of validation pass validation_data or validation_split, for an accuracy metrics=['accuracy'];"
+                " a callback of your own that adds the value must precede this one"
             )
         return logs[self.monitor]
 
     def better(self, value: float, than: float | None) -> bool:
-        """Say whether `value` is an improvement; any number improves on None, and NaN on nothing."""
+        """Return whether `value` is an improvement. Any number is better than None; NaN is never better."""
         if than is None:
             return not np.isnan(value)
         return value < than - self.min_delta if self.mode == "min" else value > than + self.min_delta
 
 
 class EarlyStopping(Monitor):
-    """Stop when a value has not become better for `patience` epochs.
+    """Stop training when a value has not improved for `patience` epochs.
 
     Parameters
     ----------
     monitor : str
     min_delta : float
-        By how much it must be better.
+        A smaller difference is not an improvement.
     patience : int
-        Epochs without improvement after which training stops.
+        Number of epochs without improvement after which training stops.
     verbose : int
-        1 prints when it stops or restores.
+        1 prints a line when training stops and when weights are restored.
     mode : {"auto", "min", "max"}
     baseline : float, optional
-        Patience is only renewed by values better than this, too.
+        An improvement only restarts the count of epochs if it is better than this, too.
     restore_best_weights : bool
-        Whether the model gets the best epoch's weights when training is over.
+        Whether the model gets the best epoch's weights when training ends.
     start_from_epoch : int
-        Epochs before this one are not looked at.
+        Earlier epochs are ignored.
 
     Attributes
     ----------
@@ -95,13 +95,13 @@ class EarlyStopping(Monitor):
         self.best_weights: list[np.ndarray] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Start anew."""
+        """Forget an earlier training."""
         super().on_train_begin(logs)
         self.wait = self.stopped_epoch = self.best_epoch = 0
         self.best_weights = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Look at the value; stop when patience is at its end."""
+        """Compare the value with the best one; stop after `patience` epochs without improvement."""
         value = self.watched(logs)
         if epoch < self.start_from_epoch:
             return
@@ -117,7 +117,7 @@ class EarlyStopping(Monitor):
             self.model.stop_training = True
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Give the best weights back when asked to."""
+        """Restore the best epoch's weights if `restore_best_weights` is set."""
         if self.stopped_epoch and self.verbose:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.best_weights is not None:
@@ -127,21 +127,22 @@ class EarlyStopping(Monitor):
 
 
 class ReduceLROnPlateau(Monitor):
-    """Lower the learning rate when a value has not become better for `patience` epochs.
+    """Lower the learning rate when a value has not improved for `patience` epochs.
 
     Parameters
     ----------
     monitor : str
     factor : float
-        In (0, 1): what the rate is multiplied by.
+        In (0, 1); the learning rate is multiplied by it.
     patience : int
     verbose : int
         1 prints each change.
     mode : {"auto", "min", "max"}
     min_delta : float
     cooldown : int
-        Epochs to let pass after a change before looking again.
+        Number of epochs after a change in which epochs without improvement are not counted.
     min_lr : float
+        The learning rate is not lowered below this.
     """
 
     adds = ("learning_rate",)
@@ -159,23 +160,18 @@ class ReduceLROnPlateau(Monitor):
     ):
         super().__init__(monitor, mode, min_delta)
         if not 0 < factor < 1:
-            raise ValueError(f"factor lies between 0 and 1, so that the rate falls; got {factor!r}")
-        self.factor, self.patience, self.verbose, self.cooldown, self.min_lr = (
-            factor,
-            patience,
-            verbose,
-            cooldown,
-            min_lr,
-        )
+            raise ValueError(f"ReduceLROnPlateau: expected factor between 0 and 1, got {factor!r}. The rate is multiplied by it")
+        self.factor, self.patience, self.verbose = factor, patience, verbose
+        self.cooldown, self.min_lr = cooldown, min_lr
         self.wait = self.cooling = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Start anew."""
+        """Forget an earlier training."""
         super().on_train_begin(logs)
         self.wait = self.cooling = 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Look at the value; lower the rate when patience is at its end. The rate is noted in the logs."""
+        """Add the learning rate to the logs; lower it after `patience` epochs without improvement."""
         logs = logs if logs is not None else {}
         optimizer = self.model.optimizer
         logs["learning_rate"] = optimizer.learning_rate

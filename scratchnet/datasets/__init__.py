@@ -1,13 +1,13 @@
-"""Images to learn from: two sets that are downloaded, two that are drawn, and any set in idx format.
+"""Data sets: two that are downloaded, two that are drawn, and any set in idx format.
 
     mnist      60,000 + 10,000 handwritten digits, 28×28, grey                    downloaded, 12 MB
-    cifar10    50,000 + 10,000 photographs of ten kinds of things, 32×32, colour  downloaded, 170 MB
+    cifar10    50,000 + 10,000 photographs of ten classes, 32×32, colour          downloaded, 170 MB
     glyphs     12,000 + 2,000 printed digits, 28×28, grey                         drawn, in about 3 s
-    shapes     12,000 + 2,000 shapes on textured grounds, 32×32, colour           drawn, in about 4 s
+    shapes     12,000 + 2,000 shapes on textured backgrounds, 32×32, colour       drawn, in about 4 s
 
-Each has ``load_data()``, as in Keras; `load` gives any of them, or a folder of idx files, in one form. What is
-downloaded is looked for in the folder that ``SCRATCHNET_DATA`` names (``mnist/*-ubyte.gz``,
-``cifar10/cifar-10-batches-bin/*.bin``), then in `cache_dir`; what is drawn is kept there too.
+Each has ``load_data()``, as in Keras; `load` returns any of them, or a folder of idx files, in one form. MNIST and CIFAR-10
+are looked for in the folder that ``SCRATCHNET_DATA`` names (``mnist/*-ubyte.gz``, ``cifar10/cifar-10-batches-bin/*.bin``),
+then in `cache_dir`, and are downloaded into the latter otherwise. Drawn sets are kept there too.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cifar10, glyphs, mnist, shapes
-from .download import DownloadError
-from .places import DATA_VARIABLE, DataError, cache_dir, data_dir
-from .sets import Dataset, Found, IdxFolder, ImageSet
+from scratchnet.datasets import cifar10, glyphs, mnist, shapes
+from scratchnet.datasets.download import DownloadError
+from scratchnet.datasets.idx import IdxFolder
+from scratchnet.datasets.places import DATA_VARIABLE, DataError, cache_dir, data_dir
+from scratchnet.datasets.sets import Dataset, Found, ImageSet
 
 __all__ = [
     "NAMES",
@@ -42,29 +43,29 @@ __all__ = [
 _SETS: dict[str, ImageSet] = {module.SET.name: module.SET for module in (glyphs, shapes, mnist, cifar10)}
 
 NAMES = tuple(_SETS)
-"""The sets that have a name."""
+"""The names of the sets."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """One line of a table of sets: where a set lies.
+    """A row of the table of data sets: where a set is stored.
 
     Attributes
     ----------
     name : str
-        The set's name, or the path that was given.
+        The set's name, or its path.
     place : str
-        "SCRATCHNET_DATA", "cache", "folder" for a set given by its path, or "" for a set that lies nowhere yet.
+        "SCRATCHNET_DATA", "cache", "folder" for a set that is named by its path, or "" if it is not stored yet.
     folder : pathlib.Path or None
         The folder that holds its files.
     size : int
         Bytes on disk.
     note : str
-        What there is to say, in a few words.
+        A remark in a few words.
 
     Examples
     --------
-    >>> Status("mnist", "", None, 0, "downloaded at its first use").place
+    >>> Status("mnist", "", None, 0, "downloaded when first used").place
     ''
     """
 
@@ -76,7 +77,7 @@ class Status:
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Dataset:
-    """Give a set, fetched first if it must be.
+    """Return a data set, fetched first if necessary.
 
     Parameters
     ----------
@@ -86,25 +87,25 @@ def load(name_or_path: str | os.PathLike[str]) -> Dataset:
     Returns
     -------
     Dataset
-        With labels of shape (N,) for every set. Classes of a set given by its path are called "0" to "K-1", K being
-        one more than its largest label.
+        Labels have the shape (N,) in every set. The classes of a set that is named by its path are called "0" to "K-1",
+        where K is its largest label plus 1.
 
     Raises
     ------
     DataError
-        If the name is none of `NAMES` nor a folder, or the set is damaged or cannot be fetched.
+        If the name is neither one of `NAMES` nor a folder, or the set is damaged or cannot be fetched.
 
     Examples
     --------
     >>> load("mnits")
     Traceback (most recent call last):
-    scratchnet.datasets.places.DataError: no data 'mnits': expected glyphs, shapes, mnist, cifar10, or an idx folder
+    scratchnet.datasets.places.DataError: data: expected glyphs, shapes, mnist, cifar10, or an idx folder, got 'mnits'
     """
     return _set(name_or_path).dataset()
 
 
 def status() -> list[Status]:
-    """Tell of each named set whether it is there, and where; reads no data and fetches nothing.
+    """Return whether each named set is stored, and where. Nothing is read or fetched.
 
     Returns
     -------
@@ -120,7 +121,7 @@ def status() -> list[Status]:
 
 
 def fetch(name_or_path: str | os.PathLike[str]) -> Status:
-    """See to it that a set is there: download it, or draw it, unless it is there already.
+    """Download or draw a set, unless it is stored already.
 
     Parameters
     ----------
@@ -134,7 +135,7 @@ def fetch(name_or_path: str | os.PathLike[str]) -> Status:
     Raises
     ------
     DataError
-        If it is unknown or cannot be fetched.
+        If the set is unknown or cannot be fetched.
 
     Examples
     --------
@@ -145,7 +146,7 @@ def fetch(name_or_path: str | os.PathLike[str]) -> Status:
 
 
 def verify(name_or_path: str | os.PathLike[str]) -> Status:
-    """Check a set that is there: sums of what lies in the cache, the structure of all; fetches nothing.
+    """Check a stored set: the checksums of files in the cache, and the structure of all files. Nothing is fetched.
 
     Parameters
     ----------
@@ -155,12 +156,12 @@ def verify(name_or_path: str | os.PathLike[str]) -> Status:
     Returns
     -------
     Status
-        Its note says what was found good.
+        Its note says what was checked.
 
     Raises
     ------
     DataError
-        If the set is unknown, not there, or damaged; the message names the file.
+        If the set is unknown, not stored, or damaged; the message names the file.
 
     Examples
     --------
@@ -171,8 +172,8 @@ def verify(name_or_path: str | os.PathLike[str]) -> Status:
     found = image_set.find()
     if found is None:
         if isinstance(image_set, IdxFolder):
-            image_set.fetch()      # says which file is missing
-        raise DataError(f"{image_set.name} is not there yet; fetch it: scratchnet.datasets.fetch({image_set.name!r})")
+            image_set.fetch()      # its error says which file is missing
+        raise DataError(f"{image_set.name} is not there yet. Fetch it: scratchnet.datasets.fetch({image_set.name!r})")
     (x_train, y_train), (x_test, y_test) = image_set.verify(found)
     classes = len(image_set.class_names) or int(max(y_train.max(), y_test.max())) + 1
     form = "×".join(str(n) for n in x_train.shape[1:])
@@ -186,14 +187,14 @@ def _set(name_or_path: str | os.PathLike[str]) -> ImageSet:
         return _SETS[str(name_or_path)]
     folder = Path(name_or_path).expanduser()
     if not folder.is_dir():
-        raise DataError(f"no data {str(name_or_path)!r}: expected {', '.join(NAMES)}, or an idx folder")
+        raise DataError(f"data: expected {', '.join(NAMES)}, or an idx folder, got {str(name_or_path)!r}")
     return IdxFolder(folder)
 
 
 def _status(name: str, found: Found | None, note: str = "") -> Status:
     if found is not None:
-        return Status(name, found.place, found.folder, found.size, note or "there")
+        return Status(name, found.place, found.folder, found.size, note or "stored")
     drawn = name in ("glyphs", "shapes")
     named = data_dir()
-    absent = f" ({DATA_VARIABLE}={named} doesn't hold the whole set)" if named and not drawn else ""
-    return Status(name, "", None, 0, f"{'drawn' if drawn else 'downloaded'} at its first use{absent}")
+    absent = f" ({DATA_VARIABLE}={named} does not hold the whole set)" if named and not drawn else ""
+    return Status(name, "", None, 0, f"{'drawn' if drawn else 'downloaded'} when first used{absent}")

@@ -1,10 +1,10 @@
-"""The two forms CIFAR-10 comes in: plain records, and a Python pickle that is read without being run.
+"""The two file formats of CIFAR-10: plain records, and a Python pickle that is read without being run.
 
     binary:   one label byte, then 3072 pixel bytes, 10,000 times:  label | red 32×32 | green 32×32 | blue 32×32
     python:   a pickled dictionary with a list "labels" and an array "data" of the same 3072 bytes a row
 
-A pickle is a program, and an unpickler runs it. `pickletools.genops` only spells its instructions out: the two values
-that matter stand in it as literals, and everything else is left unread. Source of both layouts: Krizhevsky,
+A pickle is a program, and an unpickler runs it. `pickletools.genops` only lists its instructions: the two values that
+are needed appear there as literals, and everything else is ignored. Source of both layouts: Krizhevsky,
 "The CIFAR-10 dataset", https://www.cs.toronto.edu/~kriz/cifar.html, "Dataset layout".
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .places import DataError
+from scratchnet.datasets.places import DataError
 
 CLASSES = 10
 PIXELS = 3 * 32 * 32
@@ -28,20 +28,20 @@ RECORD = 1 + PIXELS
 PYTHON_RECORDS = 10_000
 BATCH_PIXELS = PYTHON_RECORDS * PIXELS
 MOST_BYTES = 64_000_000
-"""Room for one batch (31 MB) in either form; what is larger is something else."""
+"""More than one batch (31 MB) in either format; a larger file is something else."""
 MOST_UNPACKED = 400_000_000
-"""Room for a whole archive (186 MB unpacked)."""
+"""More than a whole archive (186 MB unpacked)."""
 MOST_INSTRUCTIONS = 1_000_000
 
 NUMBERS = frozenset(("BININT1", "BININT2", "BININT", "INT", "LONG", "LONG1"))
 BRACKETS = frozenset(
     ("MARK", "EMPTY_LIST", "LIST", "APPEND", "APPENDS", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "FRAME")
 )
-"""What may stand between a list's numbers: its brackets, and the notes a pickler takes to find the list again."""
+"""The instructions that may appear between the numbers of a list: its brackets, and the pickler's own references to it."""
 
 
 def planes_to_pixels(rows: np.ndarray) -> np.ndarray:
-    """Turn rows of colour planes into images whose pixels hold their colours together.
+    """Convert rows of colour planes to images with the channels last.
 
     Parameters
     ----------
@@ -86,13 +86,15 @@ def read_binary_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray
     ((1, 32, 32, 3), [7])
     """
     if not content or len(content) % RECORD:
-        raise DataError(f"{name}: {len(content):,} bytes, expected a whole number of records of {RECORD:,} bytes")
+        raise DataError(
+            f"{name}: expected a whole number of records of {RECORD:,} bytes, got {len(content):,} bytes. Get the file again"
+        )
     records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
     return planes_to_pixels(records[:, 1:]), _checked(records[:, 0].copy(), name)
 
 
 def read_python_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Take the images and the labels out of one pickled batch, without unpickling it.
+    """Return the images and the labels of one pickled batch, without unpickling it.
 
     Parameters
     ----------
@@ -114,7 +116,7 @@ def read_python_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray
     --------
     >>> read_python_batch(b"no pickle", "data_batch_1")
     Traceback (most recent call last):
-    scratchnet.datasets.places.DataError: data_batch_1: not a pickle (at position 0, opcode b'n' unknown)
+    scratchnet.datasets.places.DataError: data_batch_1: expected a pickle, got another file (at position 0, opcode b'n' unknown)
     """
     pixels: list[str | bytes] = []
     labels: list[int] = []
@@ -122,7 +124,7 @@ def read_python_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray
     try:
         for count, (opcode, value, _) in enumerate(pickletools.genops(content)):
             if count > MOST_INSTRUCTIONS:
-                raise DataError(f"{name}: over {MOST_INSTRUCTIONS:,} pickle instructions: not a CIFAR-10 batch")
+                raise DataError(f"{name}: expected a CIFAR-10 batch, got a pickle of over {MOST_INSTRUCTIONS:,} instructions")
             if isinstance(value, (str, bytes, bytearray)):
                 in_labels = value in ("labels", b"labels")
                 if len(value) == BATCH_PIXELS:
@@ -133,32 +135,32 @@ def read_python_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray
                 in_labels = False
     except DataError:
         raise
-    except Exception as error:     # genops raises whatever its readers of a malformed argument happen to raise
-        raise DataError(f"{name}: not a pickle ({error})") from error
+    except Exception as error:     # genops raises exceptions of many types for malformed arguments
+        raise DataError(f"{name}: expected a pickle, got another file ({error})") from error
     if len(pixels) != 1 or len(labels) != PYTHON_RECORDS:
         raise DataError(
-            f"{name}: {len(pixels)} strings of {BATCH_PIXELS:,} bytes and {len(labels):,} labels, "
-            f"expected 1 and {PYTHON_RECORDS:,}: it is not a CIFAR-10 batch"
+            f"{name}: expected 1 string of {BATCH_PIXELS:,} bytes and {PYTHON_RECORDS:,} labels,"
+            f" got {len(pixels)} strings and {len(labels):,} labels. It is not a CIFAR-10 batch"
         )
-    # pickletools gives a Python 2 string as text, one character a byte
+    # pickletools returns a Python 2 string as text, one character for each byte
     data = pixels[0].encode("latin-1") if isinstance(pixels[0], str) else pixels[0]
     rows = np.frombuffer(data, np.uint8).reshape(-1, PIXELS)
     if min(labels) < 0 or max(labels) > 255:
-        raise DataError(f"{name}: labels from {min(labels)} to {max(labels)}, expected 0 to {CLASSES - 1}")
+        raise DataError(f"{name}: expected labels from 0 to {CLASSES - 1}, got {min(labels)} to {max(labels)}")
     return planes_to_pixels(rows), _checked(np.array(labels, np.uint8), name)
 
 
 def _checked(labels: np.ndarray, name: str) -> np.ndarray:
     if labels.max() >= CLASSES:
-        raise DataError(f"{name}: a label {labels.max()}, expected 0 to {CLASSES - 1}")
+        raise DataError(f"{name}: expected labels from 0 to {CLASSES - 1}, got {labels.max()}")
     return labels
 
 
 def batch_contents(source: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Give the batches of a folder or of a tar archive one after another, in no other order than that of `names`.
+    """Yield the batches of a folder or of a tar archive, in the order of `names`.
 
-    Of an archive only members are read whose last name is asked for; nothing is ever written to disk, so that a path
-    in an archive can lead nowhere.
+    Only those members of an archive are read whose file name is in `names`. Nothing is written to disk, so a path in an
+    archive cannot point outside.
 
     Parameters
     ----------
@@ -169,7 +171,7 @@ def batch_contents(source: Path, names: Sequence[str]) -> Iterator[tuple[str, by
     Yields
     ------
     str, bytes
-        Where the batch was found, and what it holds.
+        Where the batch was found, and its bytes.
 
     Raises
     ------
@@ -194,14 +196,14 @@ def batch_contents(source: Path, names: Sequence[str]) -> Iterator[tuple[str, by
         if not file.is_file():
             raise DataError(f"{source}: has no {name}")
         if file.stat().st_size > MOST_BYTES:
-            raise DataError(f"{file}: {file.stat().st_size:,} bytes, far more than a batch of CIFAR-10")
+            raise DataError(f"{file}: expected a CIFAR-10 batch of about 31 MB, got {file.stat().st_size:,} bytes")
         yield str(file), file.read_bytes()
 
 
 def _members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     try:
-        # "r|": front to back, once, which gzip can do quickly
+        # "r|" reads front to back once, which is fast with gzip
         with gzip.open(archive) as packed, tarfile.open(fileobj=_Limited(packed, archive), mode="r|") as tar:
             for member in tar:
                 name = member.name.rpartition("/")[2]
@@ -211,12 +213,12 @@ def _members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
     except DataError:
         raise
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{archive}: the archive is damaged ({error}); get the file anew") from error
+        raise DataError(f"{archive}: the archive is damaged ({error}). Get the file again") from error
     return found
 
 
 class _Limited(io.RawIOBase):
-    """What an archive unpacks to, up to a limit: a few bytes of gzip can unpack to more than a machine has room for."""
+    """The unpacked bytes of an archive, up to a limit: a few bytes of gzip can unpack to more than fits into memory."""
 
     def __init__(self, stream: gzip.GzipFile, archive: Path) -> None:
         self.stream, self.archive, self.left = stream, archive, MOST_UNPACKED
@@ -225,5 +227,5 @@ class _Limited(io.RawIOBase):
         piece = self.stream.read(size if 0 <= size <= self.left else self.left + 1)
         self.left -= len(piece)
         if self.left < 0:
-            raise DataError(f"{self.archive}: unpacks to over {MOST_UNPACKED:,} bytes: not CIFAR-10's archive")
+            raise DataError(f"{self.archive}: expected CIFAR-10's archive, got one that unpacks to over {MOST_UNPACKED:,} bytes")
         return piece

@@ -1,4 +1,4 @@
-"""CIFAR-10: 50,000 + 10,000 colour photographs of ten kinds of things, 32×32.
+"""CIFAR-10: 50,000 + 10,000 colour photographs of ten classes, 32×32.
 
 Krizhevsky, 2009, "Learning multiple layers of features from tiny images", chapter 3.
 """
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .cifar import batch_contents, read_binary_batch, read_python_batch
-from .download import Source, fetch, intact
-from .places import DATA_VARIABLE, DataError, cache_dir, data_dir
-from .sets import Found, ImageSet, Splits
+from scratchnet.datasets.cifar import batch_contents, read_binary_batch, read_python_batch
+from scratchnet.datasets.download import Source, check_sum, fetch
+from scratchnet.datasets.places import DATA_VARIABLE, cache_dir, data_dir
+from scratchnet.datasets.sets import Found, ImageSet, Splits
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -25,7 +25,7 @@ SOURCES = (
     Source("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", *PYTHON),
 )
 FORMS = ("cifar-10-batches-bin", "cifar-10-batches-py", BINARY[0], PYTHON[0])
-"""What the set may lie in, a folder or an archive, in the order they are looked for."""
+"""The folders and archives that may hold the set, in the order in which they are looked for."""
 
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6)) + ("test_batch",)
 
@@ -56,10 +56,8 @@ class _Cifar10(ImageSet):
         return (np.concatenate(images), np.concatenate(labels)[:, None]), (x_test, y_test[:, None])
 
     def verify(self, found: Found) -> Splits:
-        file = found.files[0]
-        sha256 = dict((PYTHON, BINARY)).get(file.name, "")
-        if found.place == "cache" and not intact(file, sha256):
-            raise DataError(f"{file}: its SHA-256 is not {sha256}; fetch it again")
+        if found.place == "cache":
+            check_sum(found.files[0], dict((PYTHON, BINARY))[found.files[0].name])
         return self.read(found)
 
     @property
@@ -77,18 +75,18 @@ SET = _Cifar10("cifar10", CLASS_NAMES)
 
 
 def load_data() -> Splits:
-    """Give CIFAR-10, from ``SCRATCHNET_DATA``, from the cache, or downloaded (170 MB) into the cache.
+    """Return CIFAR-10 from ``SCRATCHNET_DATA`` or the cache; download it (170 MB) into the cache otherwise.
 
     Returns
     -------
     (x_train, y_train), (x_test, y_test)
         uint8 images (50000, 32, 32, 3) and (10000, 32, 32, 3), red, green, blue, 0 to 255; uint8 labels (50000, 1) and
-        (10000, 1), with that second axis as in Keras.
+        (10000, 1); the second axis is as in Keras.
 
     Raises
     ------
     DataError
-        If a file is damaged, or no address gives it.
+        If a file is damaged, or cannot be downloaded from any address.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Fetching a file once: several addresses, tried in turn whatever goes wrong, and a checksum before it is believed.
+"""Downloading a file once: several addresses are tried in turn, and the file is used only if its checksum is right.
 
-pooch keeps the file: it writes under another name, hashes, and gives the file its own name only if the sum is right.
-What it is given here is the way to read from one address, with a bar, and with a limit to patience: an address that
-averages under 200 kB/s over 30 s has failed, as much as one that answers 404.
+pooch stores the file: it writes under a temporary name, computes the checksum, and renames the file only if that is right.
+`Reader` downloads from one address, with a progress bar and a minimum speed: an address that averages under 200 kB/s over
+30 s counts as failed, like one that answers 404.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .places import CACHE_VARIABLE, DATA_VARIABLE, DataError, data_dir
+from scratchnet.datasets.places import CACHE_VARIABLE, DATA_VARIABLE, DataError, data_dir
 
 CONNECT_SECONDS = 10.0
 PIECE = 1 << 16
@@ -36,7 +36,9 @@ class Source(NamedTuple):
 
 
 class DownloadError(DataError):
-    """No address gave the file; the message lists each with its failure, and how to put the file in place by hand.
+    """The file could not be downloaded from any address.
+
+    The message lists each address with its failure, and says how to put the file in place by hand.
 
     Examples
     --------
@@ -47,14 +49,14 @@ class DownloadError(DataError):
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads one address into a file: the downloader that `pooch.retrieve` is given.
+    """Downloads from one address into a file, for `pooch.retrieve`.
 
     Parameters
     ----------
     slowest : float
-        Bytes per second below which an address has failed.
+        Bytes per second below which an address counts as failed.
     window : float
-        Seconds over which that is averaged; also the longest silence.
+        Seconds over which the speed is averaged, and the longest time without data.
 
     Examples
     --------
@@ -66,18 +68,18 @@ class Reader:
     window: float = 30.0
 
     def __call__(self, url: str, output_file: str, pooch: Any = None) -> None:
-        """Write what the address gives to `output_file`; raise an OSError if it is slow, short or endless."""
-        import requests  # pooch's own requirement, and slow to import
+        """Download to `output_file`; raise an OSError if the address is too slow, or sends too few or too many bytes."""
+        import requests  # a requirement of pooch; it is slow to import
         from tqdm import tqdm
 
-        # identity: a server that unpacks or packs on the way would change the bytes whose sum we know
+        # "identity": a server that packs or unpacks the file would change the bytes, and so the checksum
         headers = {"Accept-Encoding": "identity", "User-Agent": "scratchnet"}
         timeout = (min(CONNECT_SECONDS, self.window), self.window)
         answer = requests.get(url, stream=True, timeout=timeout, headers=headers)
         with answer as response, open(output_file, "wb") as out:
             response.raise_for_status()
             length = int(response.headers.get("content-length") or 0)
-            # read1 returns what has come; read would wait for a whole piece, out of sight of the clock
+            # read1 returns the bytes that have arrived; read would wait for a whole piece, however slow
             read = getattr(response.raw, "read1", response.raw.read)
             received, window_start, window_bytes = 0, time.monotonic(), 0
             with tqdm(
@@ -96,12 +98,11 @@ class Reader:
                     elapsed = time.monotonic() - window_start
                     if elapsed >= self.window:
                         if window_bytes < self.slowest * elapsed:
-                            rate = window_bytes / elapsed / 1e3
-                            wanted = f"at least {self.slowest / 1e3:.0f} kB/s"
-                            raise OSError(f"too slow: {rate:.1f} kB/s over {elapsed:.0f} s, expected {wanted}")
+                            rate, least = window_bytes / elapsed / 1e3, self.slowest / 1e3
+                            raise OSError(f"too slow: expected at least {least:.0f} kB/s, got {rate:.1f} kB/s over {elapsed:.0f} s")
                         window_start, window_bytes = time.monotonic(), 0
                     if received > MOST_BYTES:
-                        raise OSError(f"more than {MOST_BYTES:,} bytes: that is another file")
+                        raise OSError(f"more than {MOST_BYTES:,} bytes, which is not the file")
             if length and received != length:
                 raise OSError(f"the connection closed after {received:,} of {length:,} bytes")
 
@@ -113,18 +114,18 @@ def fetch(
     others: Sequence[Source] = (),
     reader: Callable[[str, str, Any], None] | None = None,
 ) -> Path:
-    """Give the path of a checked file: the one in `folder`, or the first that an address gives whole.
+    """Return the path of a file with the right checksum: one that is in `folder` already, or the first that is downloaded.
 
     Parameters
     ----------
     sources : sequence of Source
-        In the order to try them. They may differ in the file they give.
+        The addresses, in the order in which they are tried. They may name different files.
     folder : pathlib.Path
-        Where the file is kept, in the cache.
+        The folder of the cache that keeps the file.
     others : sequence of Source
-        Files that the set needs as well, named in the error for the person who fetches them by hand.
+        Other files of the same set; the error lists them too, for whoever downloads the set by hand.
     reader : callable, optional
-        Reads an address into a file; a `Reader` of the usual patience by default.
+        Downloads from an address into a file; `Reader()` by default.
 
     Returns
     -------
@@ -134,7 +135,7 @@ def fetch(
     Raises
     ------
     DownloadError
-        If no address gives the file, or the folder cannot be written to.
+        If the file cannot be downloaded from any address, or the folder cannot be written to.
 
     Examples
     --------
@@ -154,20 +155,20 @@ def fetch(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DownloadError(
-            f"cannot make {folder} ({error.strerror}); name another place: export {CACHE_VARIABLE}=FOLDER"
+            f"the folder {folder} cannot be made ({error.strerror}). Name another one: export {CACHE_VARIABLE}=FOLDER"
         ) from error
     failures = []
     for source in sources:
         try:
             known = f"sha256:{source.sha256}"
             return Path(pooch.retrieve(source.url, known, source.file, folder, downloader=reader or Reader()))
-        except Exception as error:     # whatever the failure is, the next address may do
+        except Exception as error:     # whatever the failure is, the next address may work
             failures.append((source, _in_one_line(error)))
     raise DownloadError(_all_failed(failures, folder, others))
 
 
 def intact(path: Path, sha256: str) -> bool:
-    """Tell whether a file is there and has the sum.
+    """Return whether a file exists and has the checksum.
 
     Parameters
     ----------
@@ -189,9 +190,15 @@ def intact(path: Path, sha256: str) -> bool:
     return path.is_file() and pooch.file_hash(str(path)) == sha256
 
 
+def check_sum(path: Path, sha256: str) -> None:
+    """Raise DataError unless a file has the checksum."""
+    if not intact(path, sha256):
+        raise DataError(f"{path}: its SHA-256 is not {sha256}, so the file is damaged. Fetch it again")
+
+
 def _in_one_line(error: Exception) -> str:
     text = re.sub(r"Max retries exceeded with url: \S+ ", "", " ".join(str(error).split()))
-    if got := re.search(r"but got ([0-9a-f]{64})", text):     # pooch's message advises readers of its documentation
+    if got := re.search(r"but got ([0-9a-f]{64})", text):     # the rest of pooch's message is advice for its own users
         return f"wrong checksum: sha256 {got[1]}"
     return f"{type(error).__name__}: {text if len(text) <= 300 else text[:300] + '…'}"
 
@@ -202,13 +209,13 @@ def _all_failed(failures: Sequence[tuple[Source, str]], folder: Path, others: Se
     named = data_dir()
     lines = [f"{failures[0][0].file} could not be fetched. Tried in turn:"]
     lines += [f"  {source.url}\n    {failure}" for source, failure in failures]
-    lines += [f"To put it there by hand, copy {'one of these' if len(wanted) > 1 else 'this'} into {folder}:"]
+    lines += [f"To add it by hand, copy {'one of these files' if len(wanted) > 1 else 'this file'} into {folder}:"]
     lines += [f"  {file}\n    sha256 {sha256}" for file, sha256 in wanted]
-    lines += ["and the set's other files:"] if more else []
+    lines += ["and the other files of the set:"] if more else []
     lines += [f"  {file}\n    sha256 {sha256}" for file, sha256 in more]
     lines += [
-        f"{DATA_VARIABLE}={named} was looked into first; {named / folder.name} doesn't hold the whole set."
+        f"{DATA_VARIABLE}={named} was searched first, but {named / folder.name} does not hold the whole set."
         if named
-        else f"Or copy any good copy of the set into FOLDER/{folder.name} and export {DATA_VARIABLE}=FOLDER."
+        else f"Or put any copy of the set into FOLDER/{folder.name} and export {DATA_VARIABLE}=FOLDER."
     ]
     return "\n".join(lines)

@@ -1,14 +1,14 @@
-"""Figures drawn many at a time: an outline becomes a distance field once, and every image bends and samples that field.
+"""Drawing many figures at a time: each outline becomes a distance field once, and every image samples a distorted field.
 
-A *distance field* holds, at each point of a square around a figure, how far the figure's outline is, positive inside
-and negative outside. It is smooth where a picture of the figure has hard edges, so a small one sampled between its
-points still gives a crisp edge at any size, and adding a constant to it makes every stroke thicker by that constant.
+A *distance field* holds, at each point of a square around a figure, the distance to the figure's outline, positive inside
+and negative outside. It is smooth where an image of the figure has hard edges, so a small field, interpolated between its
+points, still has a sharp outline at any size; and adding a constant to it makes every stroke thicker by that constant.
 
-    outline (polygons)  --distance_field-->  field  --sample at bent coordinates-->  distances  --coverage-->  pixels
+    outline (polygons)  --distance_field-->  field  --sample at distorted coordinates-->  distances  --coverage-->  pixels
 
-Coordinates are (x, y) with y upwards as in a font, the figure's larger side reaching from -1 to 1. An image's pixels
-are taken to the figure by an affine map of their own (`affine_maps`) and an elastic displacement (`elastic_shifts`,
-after Simard, Steinkraus and Platt, 2003, "Best practices for convolutional neural networks", section 2).
+Coordinates are (x, y) with y upwards as in a font; the figure's larger side extends from -1 to 1. Each image has its own
+affine map from its pixels to the figure (`affine_maps`) and its own elastic displacement (`elastic_shifts`, after Simard,
+Steinkraus and Platt, 2003, "Best practices for convolutional neural networks", section 2).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from collections.abc import Sequence
 import numpy as np
 
 REACH = 1.6
-"""A field covers [-REACH, REACH] in both directions: the figure itself and room for strokes to thicken."""
+"""A field covers [-REACH, REACH] in both directions: the figure, and a margin for thicker strokes."""
 
 
 def fit_to_unit(polygons: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Centre an outline on the origin and scale it until its larger side reaches from -1 to 1.
+    """Return an outline centred on the origin and scaled so that its larger side extends from -1 to 1.
 
     Parameters
     ----------
@@ -44,15 +44,15 @@ def fit_to_unit(polygons: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def distance_field(polygons: Sequence[np.ndarray], size: int) -> np.ndarray:
-    """Distance to an outline at the points of a size x size grid over [-REACH, REACH], positive inside.
+    """Return the distance to an outline at the points of a size x size grid over [-REACH, REACH], positive inside.
 
-    The distance to a segment from a to b is that to its nearest point a + t (b - a), t held in [0, 1]; inside is where
-    the winding number is not zero, as fonts have it, so that a hole is a loop that runs the other way round.
+    The distance to a segment from a to b is that to its nearest point a + t (b - a), with t clipped to [0, 1]. Inside is
+    where the winding number is not zero, as in fonts, so a hole is a loop in the opposite direction.
 
     Parameters
     ----------
     polygons : sequence of (n, 2) arrays
-        The closed loops of one outline; the last corner is joined to the first.
+        The closed loops of one outline; the last corner is connected to the first.
     size : int
         Points on a side.
 
@@ -64,41 +64,41 @@ def distance_field(polygons: Sequence[np.ndarray], size: int) -> np.ndarray:
     Examples
     --------
     >>> square = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-    >>> field = distance_field([square], 33)       # 0.1 from point to point, the middle one at the origin
+    >>> field = distance_field([square], 33)       # points are 0.1 apart; the middle one is the origin
     >>> field[16, [16, 21, 29, 32]].round(3).tolist() == np.float32([1, 0.5, -0.3, -0.6]).tolist()
     True
     """
     loops = [np.asarray(polygon, dtype=np.float32) for polygon in polygons]
     ax, ay = np.concatenate(loops).T                                                  # (S,) segments from a to b
     bx, by = np.concatenate([np.roll(loop, -1, axis=0) for loop in loops]).T
-    moving = (ax != bx) | (ay != by)                # a repeated corner is a segment of no length: t would be 0 / 0
-    ax, ay, bx, by = ax[moving], ay[moving], bx[moving], by[moving]
+    proper = (ax != bx) | (ay != by)                # a repeated corner is a segment of length 0: t would be 0 / 0
+    ax, ay, bx, by = ax[proper], ay[proper], bx[proper], by[proper]
     ux, uy = bx - ax, by - ay
     side = np.linspace(-REACH, REACH, size, dtype=np.float32)
     field = np.empty((size, size), np.float32)
-    for row, y in enumerate(side):                  # a row at a time: (size, S) stays in the processor's cache
+    for row, y in enumerate(side):                  # a row at a time: (size, S) fits into the processor's cache
         px, py = side[:, None] - ax, y - ay
         t = np.clip((px * ux + py * uy) / (ux * ux + uy * uy), 0, 1)
         distance = np.sqrt(((px - t * ux) ** 2 + (py - t * uy) ** 2).min(axis=1))
-        left = ux * py - uy * px > 0                # the point lies to the left of the line through a and b
+        left = ux * py - uy * px > 0                # the point is to the left of the line through a and b
         winding = (left & (ay <= y) & (y < by)).sum(axis=1) - (~left & (by <= y) & (y < ay)).sum(axis=1)
         field[row] = np.where(winding != 0, distance, -distance)
     return field
 
 
 def affine_maps(radius: np.ndarray, angle: np.ndarray, stretch: np.ndarray, shear: np.ndarray) -> np.ndarray:
-    """Maps from pixels to the figure, one an image: the inverse of shear, then stretch, then turn, then size.
+    """Return each image's map from pixels to the figure: the inverse of shear, then stretch, then rotation, then size.
 
     Parameters
     ----------
     radius : (N,) array
         Half the figure's larger side, in pixels.
     angle : (N,) array
-        Turn to the left, in radians.
+        Rotation to the left, in radians.
     stretch : (N,) array
         Factor on the width.
     shear : (N,) array
-        How far a point at height 1 moves to the right.
+        The distance by which a point at height 1 moves to the right.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def affine_maps(radius: np.ndarray, angle: np.ndarray, stretch: np.ndarray, shea
     Examples
     --------
     >>> quarter_turn = affine_maps(np.array([10.0]), np.array([np.pi / 2]), np.array([1.0]), np.array([0.0]))
-    >>> np.allclose(quarter_turn[0] @ [0, 10], [1, 0], atol=1e-6)     # above the centre is the figure's right end
+    >>> np.allclose(quarter_turn[0] @ [0, 10], [1, 0], atol=1e-6)     # the figure's right end is above the centre
     True
     """
     cosine, sine = np.cos(angle), np.sin(angle)
@@ -118,14 +118,14 @@ def affine_maps(radius: np.ndarray, angle: np.ndarray, stretch: np.ndarray, shea
 
 
 def spline_weights(size: int, knots: int) -> np.ndarray:
-    """Matrix that spreads a few values over many points smoothly: the uniform cubic B-spline.
+    """Return the matrix that interpolates a few values smoothly at many points: the uniform cubic B-spline.
 
     Parameters
     ----------
     size : int
-        Points, spread evenly over the line.
+        Number of points, evenly spaced.
     knots : int
-        Values, four of which weigh on each point; at least 4.
+        Number of values, at least 4; each point depends on four of them.
 
     Returns
     -------
@@ -139,14 +139,14 @@ def spline_weights(size: int, knots: int) -> np.ndarray:
     ((28, 6), True)
     """
     position = np.linspace(0, knots - 3, size, endpoint=False)
-    distance = np.abs(position[:, None] + 1 - np.arange(knots))                       # of each point to each knot
+    distance = np.abs(position[:, None] + 1 - np.arange(knots))                       # from each point to each knot
     near = (4 - 6 * distance**2 + 3 * distance**3) / 6
     far = np.clip(2 - distance, 0, None) ** 3 / 6
     return np.where(distance < 1, near, far).astype(np.float32)
 
 
 def elastic_shifts(rng: np.random.Generator, count: int, size: int, knots: int = 6) -> np.ndarray:
-    """Smooth random displacements, of deviation about 1, one field an image.
+    """Return a smooth random displacement for each pixel of each image; its standard deviation is about 1.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def elastic_shifts(rng: np.random.Generator, count: int, size: int, knots: int =
     size : int
         Pixels on a side.
     knots : int
-        Random values on a side that the displacement is made of: more of them bend it more sharply.
+        Random values on a side, between which the displacement is interpolated; more of them make it vary faster.
 
     Returns
     -------
@@ -168,21 +168,21 @@ def elastic_shifts(rng: np.random.Generator, count: int, size: int, knots: int =
     (3, 28, 28, 2)
     """
     weights = spline_weights(size, knots)
-    weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))      # so that a sum of unit normals has deviation 1
+    weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))      # so that a sum of unit normals has variance 1
     bumps = rng.standard_normal((2, count, knots, knots), dtype=np.float32)
     shifts = weights @ bumps @ weights.T         # (size, knots) @ (2, N, knots, knots) @ (knots, size)
     return np.moveaxis(shifts, 0, -1)
 
 
 def pixel_positions(maps: np.ndarray, centres: np.ndarray, size: int) -> np.ndarray:
-    """Where each pixel of each image lies in the figure's coordinates.
+    """Return the position of each pixel of each image in the figure's coordinates.
 
     Parameters
     ----------
     maps : (N, 2, 2) array
         From `affine_maps`.
     centres : (N, 2) array
-        Where the figure's centre lies, in pixels (x, y) from the image's centre, y upwards.
+        The figure's centre, in pixels (x, y) from the image's centre, y upwards.
     size : int
         Pixels on a side.
 
@@ -204,16 +204,16 @@ def pixel_positions(maps: np.ndarray, centres: np.ndarray, size: int) -> np.ndar
 
 
 def sample(fields: np.ndarray, which: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Distances at any position, between the points of the fields (bilinear interpolation).
+    """Return the distances at any positions, by bilinear interpolation between the points of the fields.
 
     Parameters
     ----------
     fields : (T, S, S) float32 array
         Distance fields over [-REACH, REACH].
     which : (N,) integer array
-        The field each image is drawn from.
+        The index of each image's field.
     positions : (N, H, W, 2) array
-        Coordinates (x, y); what lies beyond the field takes the value at its rim.
+        Coordinates (x, y); a position outside the field takes the value at its edge.
 
     Returns
     -------
@@ -237,14 +237,14 @@ def sample(fields: np.ndarray, which: np.ndarray, positions: np.ndarray) -> np.n
 
 
 def coverage(distances: np.ndarray, pixel: np.ndarray) -> np.ndarray:
-    """Share of each pixel that a figure covers: 0 outside, 1 inside, a ramp over one pixel's width between.
+    """Return the share of each pixel that a figure covers: 0 outside, 1 inside, linear over one pixel's width in between.
 
     Parameters
     ----------
     distances : (N, H, W) array
         To the outline, positive inside.
     pixel : (N,) array
-        A pixel's width in the figure's units; a larger value blurs the edge.
+        A pixel's width in the figure's units; a larger value blurs the outline.
 
     Returns
     -------
@@ -256,3 +256,18 @@ def coverage(distances: np.ndarray, pixel: np.ndarray) -> np.ndarray:
     [[[0.0, 0.25, 0.5, 1.0]]]
     """
     return np.clip(distances / pixel[:, None, None] + 0.5, 0, 1).astype(np.float32, copy=False)
+
+
+def uniform_per_image(rng: np.random.Generator, low: float, high: float, count: int) -> np.ndarray:
+    """Draw one random number from [low, high) for each image, in a shape that multiplies (N, H, W).
+
+    Returns
+    -------
+    (N, 1, 1) float32 array
+
+    Examples
+    --------
+    >>> uniform_per_image(np.random.default_rng(0), 0, 1, 3).shape
+    (3, 1, 1)
+    """
+    return rng.uniform(low, high, (count, 1, 1)).astype(np.float32)

@@ -1,6 +1,6 @@
-"""Sets that need no download: drawn from a seed in a few seconds, then kept in the cache with a sum of their content.
+"""Sets that need no download: drawn from a seed in a few seconds, then kept in the cache with a checksum of their content.
 
-The sum lies in the same file: it guards against a damaged file, not against a person. What fails it is drawn again.
+The checksum is in the same file: it detects damage, not tampering. A damaged set is drawn again.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .places import CACHE_VARIABLE, DataError, cache_dir, written_whole
-from .sets import Found, ImageSet, Splits
+from scratchnet.datasets.places import CACHE_VARIABLE, DataError, cache_dir
+from scratchnet.datasets.sets import Found, ImageSet, Splits
+from scratchnet.files import write_whole
 
 TRAIN, TEST = 12_000, 2_000
 CHUNK = 500
-"""Images drawn at a time: few enough for the processor's cache, and part of what a seed means."""
+"""Images drawn at a time: few enough for the processor's cache. Another number changes the images of a seed."""
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
@@ -34,9 +35,9 @@ class GeneratedSet(ImageSet):
     name : str
     class_names : sequence of str
     edition : int
-        Changes with whatever changes the pictures, so that a file of an older edition isn't taken for this one.
+        Must change whenever the images change, so that a file of an older edition is not used.
     prepare : callable
-        Called once before drawing; gives the function that draws.
+        Called once before drawing; returns the function that draws.
 
     Examples
     --------
@@ -51,9 +52,9 @@ class GeneratedSet(ImageSet):
         self.edition, self.prepare = edition, prepare
 
     def generate(self, train: int, test: int, seed: int) -> Splits:
-        """Draw both splits, each from a stream of random numbers of its own, so that neither changes the other."""
+        """Draw both splits. Each has its own stream of random numbers, so the size of one does not change the other."""
         if train < 1 or test < 1:
-            raise ValueError(f"train={train}, test={test}: expected at least one image in each")
+            raise ValueError(f"{self.name}: expected at least one image in each split, got train={train} and test={test}")
         from tqdm import tqdm
 
         draw = self.prepare()
@@ -71,64 +72,62 @@ class GeneratedSet(ImageSet):
 
     @property
     def file(self) -> Path:
-        """Where the cache keeps the set."""
+        """The file of the set in the cache."""
         return cache_dir() / self.name / f"{self.name}-{self.edition}.npz"
 
     def find(self) -> Found | None:
-        """The file in the cache, if there is one."""
+        """Return the file in the cache, or None."""
         return Found("cache", (self.file,)) if self.file.is_file() else None
 
     def fetch(self) -> Found:
-        """Draw the set and keep it, unless it is kept already and sound."""
-        found = self.find()
-        if found is not None:
+        """Draw the set and keep it in the cache, unless an undamaged one is there already."""
+        if self._kept() is None:
             try:
-                self.read(found)
-                return found
-            except DataError:
-                pass
-        try:
-            _save(self.file, self.generate(TRAIN, TEST, seed=0))
-        except OSError as error:
-            raise DataError(f"{self.file} cannot be written ({error}); {ELSEWHERE}") from error
+                _save(self.file, self.generate(TRAIN, TEST, seed=0))
+            except OSError as error:
+                raise DataError(f"{self.file} cannot be written ({error}). {WRITABLE}") from error
         return Found("cache", (self.file,))
 
     def read(self, found: Found) -> Splits:
-        """Read the kept file, and check its content's sum."""
+        """Read the file in the cache and verify its checksum."""
         file = found.files[0]
         try:
-            # opened here: given a name, np.load leaves the file open when it is no archive
+            # an open file, not its name: np.load leaves a named file open if it is not an archive
             with file.open("rb") as raw, np.load(raw, allow_pickle=False) as kept:
                 arrays = [kept[name] for name in ARRAYS]
                 sha256 = str(kept["sha256"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"{file}: damaged ({error}); remove it, and it is drawn again") from error
+            raise DataError(f"{file}: the file is damaged ({error}). Remove it, and it is drawn again") from error
         if sha256 != content_sum(arrays):
-            raise DataError(f"{file}: its content doesn't have the sum it was written with; remove it to draw it again")
+            raise DataError(f"{file}: the file is damaged (its checksum is wrong). Remove it, and it is drawn again")
         x_train, y_train, x_test, y_test = arrays
         return (x_train, y_train), (x_test, y_test)
 
     def load(self) -> Splits:
-        """Read the kept set, or draw it and keep it; a cache that cannot be written to costs time, not the set."""
-        found = self.find()
-        if found is not None:
+        """Return the set from the cache, or draw it and keep it. If the cache cannot be written to, warn."""
+        splits = self._kept()
+        if splits is None:
+            splits = self.generate(TRAIN, TEST, seed=0)
             try:
-                return self.read(found)
-            except DataError:
-                pass
-        splits = self.generate(TRAIN, TEST, seed=0)
-        try:
-            _save(self.file, splits)
-        except OSError as error:
-            warnings.warn(f"{self.name} is drawn anew each time: {error}; {ELSEWHERE}", RuntimeWarning, stacklevel=3)
+                _save(self.file, splits)
+            except OSError as error:
+                warnings.warn(f"{self.name} is drawn again each time: {error}. {WRITABLE}", RuntimeWarning, stacklevel=3)
         return splits
 
+    def _kept(self) -> Splits | None:
+        """Return the set in the cache, or None if there is none or it is damaged."""
+        found = self.find()
+        try:
+            return None if found is None else self.read(found)
+        except DataError:
+            return None
 
-ELSEWHERE = f"name a folder that can be written to: export {CACHE_VARIABLE}=FOLDER"
+
+WRITABLE = f"Name a folder that can be written to: export {CACHE_VARIABLE}=FOLDER"
 
 
 def content_sum(arrays: Sequence[np.ndarray]) -> str:
-    """SHA-256 of arrays: of each one's type, shape and values.
+    """Return the SHA-256 of some arrays: of the dtype, shape and values of each.
 
     Parameters
     ----------
@@ -153,6 +152,5 @@ def content_sum(arrays: Sequence[np.ndarray]) -> str:
 
 def _save(file: Path, splits: Splits) -> None:
     arrays = [array for split in splits for array in split]
-    with written_whole(file) as draft, draft.open("wb") as out:
-        contents = dict(zip(ARRAYS, arrays, strict=True), sha256=np.array(content_sum(arrays)))
-        np.savez(out, **contents)  # type: ignore[arg-type]  # numpy's stub takes any keyword for `allow_pickle`
+    contents = dict(zip(ARRAYS, arrays, strict=True), sha256=np.array(content_sum(arrays)))
+    write_whole(file, lambda out: np.savez(out, allow_pickle=False, **contents))

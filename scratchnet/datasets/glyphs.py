@@ -1,18 +1,27 @@
 """glyphs: 12,000 + 2,000 printed digits, 28×28, grey, drawn with the typefaces that come with matplotlib.
 
-White on black and about MNIST's size, so that it stands in for MNIST where nothing can be downloaded. Each image takes
-one of 21 faces, turns, shears, stretches, moves and bends it, makes its strokes thicker or thinner, dims it, blurs its
-edge, and adds noise. Pixels alone don't give a digit away: a linear classifier gets about nine in ten right.
+White on black and about as large as MNIST's digits: a substitute for MNIST that needs no download. Each image uses one of
+21 typefaces; the digit is rotated, sheared, stretched, moved and bent, its strokes are made thicker or thinner, it is
+dimmed and blurred, and noise is added. A linear classifier gets nearly nine in ten of the test images right.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .drawing import affine_maps, coverage, distance_field, elastic_shifts, fit_to_unit, pixel_positions, sample
-from .generated import TEST, TRAIN, Draw, GeneratedSet
-from .places import DataError
-from .sets import Splits
+from scratchnet.datasets.drawing import (
+    affine_maps,
+    coverage,
+    distance_field,
+    elastic_shifts,
+    fit_to_unit,
+    pixel_positions,
+    sample,
+    uniform_per_image,
+)
+from scratchnet.datasets.generated import TEST, TRAIN, Draw, GeneratedSet
+from scratchnet.datasets.places import DataError
+from scratchnet.datasets.sets import Splits
 
 CLASS_NAMES = tuple("0123456789")
 SIZE = 28
@@ -25,12 +34,12 @@ FACES = (
 
 
 def digit_fields() -> np.ndarray:
-    """Distance fields of the ten digits in every face, from the outlines in matplotlib's font files.
+    """Return the distance fields of the ten digits in every typeface, from the outlines in matplotlib's font files.
 
     Returns
     -------
     (210, 72, 72) float32 array
-        Digit k of face f is field 10 f + k.
+        Digit k of typeface f is field 10 f + k.
 
     Raises
     ------
@@ -52,10 +61,10 @@ def digit_fields() -> np.ndarray:
     for face in FACES:
         file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{face}.ttf"
         if not file.is_file():
-            raise DataError(f"{file} is missing, which comes with matplotlib: pip install --force-reinstall matplotlib")
+            raise DataError(f"{file} is missing. It is part of matplotlib: pip install --force-reinstall matplotlib")
         properties = FontProperties(fname=str(file))
         for digit in CLASS_NAMES:
-            # at size 40 a curve is cut into few pieces, none of which strays by more than a fortieth of a pixel
+            # at size 40 a curve becomes few segments, none of which is further from it than a fortieth of a pixel
             outline = TextPath((0, 0), digit, size=40, prop=properties).to_polygons()
             fields.append(distance_field(fit_to_unit([np.asarray(loop) for loop in outline]), 72))
     return np.stack(fields)
@@ -72,24 +81,20 @@ def _prepare() -> Draw:
         stretch, shear = np.exp(rng.uniform(-0.2, 0.2, count)), rng.uniform(-0.15, 0.15, count)
         maps = affine_maps(radius, angle, stretch, shear)
         positions = pixel_positions(maps, rng.uniform(-2, 2, (count, 2)), SIZE)
-        positions += elastic_shifts(rng, count, SIZE) * _each(rng, 0, 0.12, count)[..., None]
-        distances = sample(fields, faces * 10 + digits, positions) + _each(rng, -0.02, 0.09, count)
-        images = coverage(distances, rng.uniform(1, 2, count) / radius) * _each(rng, 0.75, 1, count)
-        images += rng.standard_normal((count, SIZE, SIZE), dtype=np.float32) * _each(rng, 0, 0.1, count)
+        positions += elastic_shifts(rng, count, SIZE) * uniform_per_image(rng, 0, 0.12, count)[..., None]
+        distances = sample(fields, faces * 10 + digits, positions) + uniform_per_image(rng, -0.02, 0.09, count)
+        images = coverage(distances, rng.uniform(1, 2, count) / radius) * uniform_per_image(rng, 0.75, 1, count)
+        images += rng.standard_normal((count, SIZE, SIZE), dtype=np.float32) * uniform_per_image(rng, 0, 0.1, count)
         return np.clip(images * 255, 0, 255).round().astype(np.uint8), digits.astype(np.uint8)
 
     return draw
-
-
-def _each(rng: np.random.Generator, low: float, high: float, count: int) -> np.ndarray:
-    return rng.uniform(low, high, (count, 1, 1)).astype(np.float32)
 
 
 SET = GeneratedSet("glyphs", CLASS_NAMES, 1, _prepare)
 
 
 def generate(train: int = TRAIN, test: int = TEST, *, seed: int = 0) -> Splits:
-    """Draw the set anew, of any size, from any seed; nothing is kept.
+    """Draw a set of any size from any seed. The cache is not used.
 
     Parameters
     ----------
@@ -101,7 +106,7 @@ def generate(train: int = TRAIN, test: int = TEST, *, seed: int = 0) -> Splits:
     Returns
     -------
     (x_train, y_train), (x_test, y_test)
-        As `load_data` gives them, (train, 28, 28) and (test, 28, 28); classes are as equal in number as can be.
+        As `load_data` returns them, (train, 28, 28) and (test, 28, 28); the classes are of equal size as far as possible.
 
     Examples
     --------
@@ -113,12 +118,12 @@ def generate(train: int = TRAIN, test: int = TEST, *, seed: int = 0) -> Splits:
 
 
 def load_data() -> Splits:
-    """Give glyphs, from the cache, or drawn (about 3 s) and kept there.
+    """Return glyphs from the cache; draw it (about 3 s) and keep it there if it is not.
 
     Returns
     -------
     (x_train, y_train), (x_test, y_test)
-        uint8 images (12000, 28, 28) and (2000, 28, 28), 0 (ground) to 255 (ink); uint8 labels (12000,) and (2000,).
+        uint8 images (12000, 28, 28) and (2000, 28, 28), 0 (background) to 255 (ink); uint8 labels (12000,) and (2000,).
 
     Warns
     -----

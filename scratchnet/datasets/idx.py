@@ -1,11 +1,11 @@
-"""The idx format of MNIST and its relatives: a header of a few big-endian numbers, then the bytes of an array.
+"""The idx format of MNIST and similar sets: a header of a few big-endian numbers, then the bytes of an array.
 
     00 00 08 03   0000EA60 0000001C 0000001C   ...
     magic: two zeros, the type (08, unsigned byte), the number of axes; a length for each axis; the values, row-major
 
-Source: the description at the foot of MNIST's page (LeCun, Cortes, Burges, "The MNIST database of handwritten digits").
-Files may be gzipped. A header is believed only after the file's own length has agreed with it, so that a file which
-promises more than it holds is refused before any memory is asked for.
+Source: the description at the end of MNIST's page (LeCun, Cortes, Burges, "The MNIST database of handwritten digits").
+Files may be gzipped. The length in a header is compared with the file's own length first, so that a file which announces
+more values than it holds is refused before memory is allocated.
 """
 
 from __future__ import annotations
@@ -13,17 +13,27 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
 
-from .places import DataError
+from scratchnet.datasets.places import DataError
+from scratchnet.datasets.sets import Found, ImageSet, Splits
 
 UNSIGNED_BYTE = 0x08
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_RATIO = 1032
 """Deflate never packs more than 1,032 bytes into one (a match of 258 bytes takes at least two bits)."""
+
+IDX_FILES = (
+    (("train",), "images", 3),
+    (("train",), "labels", 1),
+    (("t10k", "test"), "images", 3),
+    (("t10k", "test"), "labels", 1),
+)
+"""The four files of a set: the possible names of the split, the content, the number of axes."""
 
 
 def read_idx(path: str | Path, axes: int) -> np.ndarray:
@@ -64,34 +74,34 @@ def read_idx(path: str | Path, axes: int) -> np.ndarray:
         try:
             return _read_array(stream, path, axes, room)
         except (EOFError, OSError, zlib.error) as error:
-            raise DataError(f"{path}: the gzip stream is damaged ({error}); get the file anew") from error
+            raise DataError(f"{path}: the gzip stream is damaged ({error}). Get the file again") from error
 
 
 def _read_array(stream: BinaryIO, path: Path, axes: int, room: int) -> np.ndarray:
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
         start = magic.hex(" ") or "nothing"
-        raise DataError(f"{path}: not an idx file: it starts with {start}, expected 00 00 08 0{axes}")
+        raise DataError(f"{path}: expected an idx file, which starts with 00 00 08 0{axes}, got a file that starts with {start}")
     if magic[2] != UNSIGNED_BYTE:
-        raise DataError(f"{path}: idx type 0x{magic[2]:02x}, expected 0x08, unsigned bytes")
+        raise DataError(f"{path}: expected idx type 0x08 (unsigned byte), got 0x{magic[2]:02x}")
     if magic[3] != axes:
-        raise DataError(f"{path}: an array of {magic[3]} axes, expected {axes} ({'labels' if axes == 1 else 'images'})")
+        raise DataError(f"{path}: expected {axes} axes ({'labels' if axes == 1 else 'images'}), got {magic[3]} axes")
     lengths = stream.read(4 * axes)
     if len(lengths) < 4 * axes:
-        raise DataError(f"{path}: ends within its header, after {4 + len(lengths)} bytes")
+        raise DataError(f"{path}: the file ends within its header, after {4 + len(lengths)} bytes. Get it again")
     shape = tuple(int(n) for n in np.frombuffer(lengths, ">u4"))
     size = math.prod(shape)
     if size > room:
-        raise DataError(f"{path}: its header promises {size:,} bytes, for the shape {shape}; the file cannot hold them")
+        raise DataError(f"{path}: the header announces {size:,} bytes (shape {shape}), more than the file can hold. Get it again")
     values = np.empty(size, np.uint8)
     filled = 0
     while filled < size:
         count = stream.readinto(values[filled:].data)  # type: ignore[attr-defined]
         if not count:
-            raise DataError(f"{path}: ends after {filled:,} of the {size:,} values of its shape {shape}")
+            raise DataError(f"{path}: expected {size:,} values (shape {shape}), the file ends after {filled:,}. Get it again")
         filled += count
-    if stream.read(1):  # this also brings gzip to its end, where it checks its own sum
-        raise DataError(f"{path}: holds more than the {size:,} values of its shape {shape}")
+    if stream.read(1):  # reading past the end also makes gzip verify its checksum
+        raise DataError(f"{path}: expected {size:,} values (shape {shape}), the file holds more. Get it again")
     return values.reshape(shape)
 
 
@@ -103,7 +113,7 @@ def read_pair(images: str | Path, labels: str | Path, classes: int | None = None
     images, labels : str or pathlib.Path
         An idx3-ubyte and an idx1-ubyte file, plain or gzipped.
     classes : int, optional
-        The number of classes, K; without it any label is taken.
+        The number of classes, K; without it any label is accepted.
 
     Returns
     -------
@@ -126,9 +136,71 @@ def read_pair(images: str | Path, labels: str | Path, classes: int | None = None
     """
     x, y = read_idx(images, axes=3), read_idx(labels, axes=1)
     if len(x) != len(y):
-        raise DataError(f"{images} holds {len(x):,} images, but {labels} {len(y):,} labels: they are not of one split")
+        raise DataError(f"{labels}: expected {len(x):,} labels, one for each image in {images}, got {len(y):,} labels")
     if x.size == 0:
-        raise DataError(f"{images}: holds no pixel, its shape is {x.shape}")
+        raise DataError(f"{images}: expected at least one pixel, got shape {x.shape}")
     if classes is not None and y.max() >= classes:
-        raise DataError(f"{labels}: a label {y.max()}, expected 0 to {classes - 1}")
+        raise DataError(f"{labels}: expected labels from 0 to {classes - 1}, got {y.max()}")
     return x, y
+
+
+class IdxFolder(ImageSet):
+    """A folder with four idx files, plain or gzipped: Fashion-MNIST, KMNIST, EMNIST, or your own.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    classes : int, optional
+        Labels must be below it.
+
+    Examples
+    --------
+    >>> IdxFolder(Path("nowhere")).fetch()
+    Traceback (most recent call last):
+    scratchnet.datasets.places.DataError: nowhere: there is no such folder
+    """
+
+    def __init__(self, folder: Path, classes: int | None = None) -> None:
+        super().__init__(folder.absolute().name)
+        self.folder, self.classes = folder, classes
+
+    def find(self) -> Found | None:
+        """Return where the four files are, in the order in which `read` takes them."""
+        return None if self.missing() else Found("folder", tuple(self._matches(*wanted)[0] for wanted in IDX_FILES))
+
+    def missing(self) -> list[str]:
+        """Return the names of those of the four files that the folder lacks."""
+        return [
+            f"{splits[0]}-{kind}-idx{axes}-ubyte"
+            for splits, kind, axes in IDX_FILES
+            if not self._matches(splits, kind, axes)
+        ]
+
+    def fetch(self) -> Found:
+        """Return where the four files are. Raises DataError if one is missing."""
+        found = self.find()
+        if found is None:
+            if not self.folder.is_dir():
+                raise DataError(f"{self.folder}: there is no such folder")
+            raise DataError(
+                f"{self.folder}: has no {', no '.join(self.missing())} (plain or .gz)."
+                " A set is a folder with four idx files that are named as MNIST's are"
+            )
+        return found
+
+    def read(self, found: Found) -> Splits:
+        """Read and check the four files."""
+        train = read_pair(found.files[0], found.files[1], self.classes)
+        test = read_pair(found.files[2], found.files[3], self.classes)
+        if train[0].shape[1:] != test[0].shape[1:]:
+            raise DataError(
+                f"{self.folder}: expected images of one size, got {train[0].shape[1:]} for training and"
+                f" {test[0].shape[1:]} for testing"
+            )
+        return train, test
+
+    def _matches(self, splits: Sequence[str], kind: str, axes: int) -> list[Path]:
+        # "emnist-letters-train-images-idx3-ubyte" has words before its name, "train-images.idx3-ubyte" has a dot in it
+        names = [f"{split}-{kind}{dot}idx{axes}-ubyte{end}" for split in splits for dot in "-." for end in ("", ".gz")]
+        exact = [self.folder / name for name in names if (self.folder / name).is_file()]
+        return exact or sorted(file for name in names for file in self.folder.glob(f"*-{name}") if file.is_file())

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .download import Source, fetch, intact
-from .places import DATA_VARIABLE, DataError, cache_dir, data_dir
-from .sets import Found, IdxFolder, ImageSet, Splits
+from scratchnet.datasets.download import Source, check_sum, fetch
+from scratchnet.datasets.idx import IdxFolder
+from scratchnet.datasets.places import DATA_VARIABLE, DataError, cache_dir, data_dir
+from scratchnet.datasets.sets import Found, ImageSet, Splits
 
 CLASS_NAMES = tuple("0123456789")
 
@@ -43,14 +44,13 @@ class _Mnist(ImageSet):
     def read(self, found: Found) -> Splits:
         train, test = IdxFolder(found.folder, classes=len(CLASS_NAMES)).read(found)
         if train[0].shape[1:] != (28, 28):
-            raise DataError(f"{found.files[0]}: images of {train[0].shape[1:]}, expected (28, 28) of MNIST")
+            raise DataError(f"{found.files[0]}: expected MNIST's images of (28, 28), got images of {train[0].shape[1:]}")
         return train, test
 
     def verify(self, found: Found) -> Splits:
         if found.place == "cache":
             for file in found.files:
-                if not intact(file, FILES[file.name]):
-                    raise DataError(f"{file}: its SHA-256 is not {FILES[file.name]}; fetch it again")
+                check_sum(file, FILES[file.name])
         return self.read(found)
 
     @property
@@ -62,17 +62,17 @@ SET = _Mnist("mnist", CLASS_NAMES)
 
 
 def load_data() -> Splits:
-    """Give MNIST, from ``SCRATCHNET_DATA``, from the cache, or downloaded (12 MB) into the cache.
+    """Return MNIST from ``SCRATCHNET_DATA`` or the cache; download it (12 MB) into the cache otherwise.
 
     Returns
     -------
     (x_train, y_train), (x_test, y_test)
-        uint8 images (60000, 28, 28) and (10000, 28, 28), 0 (ground) to 255 (ink); uint8 labels (60000,) and (10000,).
+        uint8 images (60000, 28, 28) and (10000, 28, 28), 0 (background) to 255 (ink); uint8 labels (60000,) and (10000,).
 
     Raises
     ------
     DataError
-        If a file is damaged, or no address gives it.
+        If a file is damaged, or cannot be downloaded from any address.
 
     Examples
     --------

@@ -1,15 +1,15 @@
-"""shapes: 12,000 + 2,000 coloured shapes on textured grounds, 32×32, red, green and blue.
+"""shapes: 12,000 + 2,000 coloured shapes on textured backgrounds, 32×32, red, green and blue.
 
-CIFAR-10's form where nothing can be downloaded. Only the outline tells the class: shape and ground take any hue, either
-may be the lighter one, and the ground is striped, chequered, blotched or grained. A linear classifier, which can only
-weigh colours at places, learns next to nothing.
+A substitute for CIFAR-10 that needs no download. Only the outline determines the class: shape and background have any hue,
+either may be the lighter one, and the background is striped, chequered, blotched or grained. A linear classifier, which
+only weights the colours of pixels, learns almost nothing.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .drawing import (
+from scratchnet.datasets.drawing import (
     affine_maps,
     coverage,
     distance_field,
@@ -18,9 +18,10 @@ from .drawing import (
     pixel_positions,
     sample,
     spline_weights,
+    uniform_per_image,
 )
-from .generated import TEST, TRAIN, Draw, GeneratedSet
-from .sets import Splits
+from scratchnet.datasets.generated import TEST, TRAIN, Draw, GeneratedSet
+from scratchnet.datasets.sets import Splits
 
 SIZE = 32
 
@@ -41,14 +42,14 @@ def _heart() -> np.ndarray:
 
 
 def _crescent(shift: float = 0.5, bite: float = 0.8) -> np.ndarray:
-    x = (1 - bite**2 + shift**2) / (2 * shift)      # where the unit circle meets the circle that bites into it
+    x = (1 - bite**2 + shift**2) / (2 * shift)      # where the unit circle intersects the circle that is cut out of it
     y = np.sqrt(1 - x**2)
     outer, inner = np.rad2deg(np.arctan2(y, x)), np.rad2deg(np.arctan2(y, x - shift))
     return np.concatenate([_arc(0, 1, outer, 360 - outer, 60), _arc(shift, bite, 360 - inner, inner, 50)])
 
 
 def outlines() -> dict[str, list[np.ndarray]]:
-    """The ten shapes, by name, as closed loops of corners; a loop that runs the other way round is a hole.
+    """Return the ten shapes by name, as closed loops of corners; a loop in the opposite direction is a hole.
 
     Returns
     -------
@@ -85,12 +86,12 @@ CLASS_NAMES = tuple(outlines())
 
 
 def colours(hue: np.ndarray, saturation: np.ndarray, lightness: np.ndarray) -> np.ndarray:
-    """Colours from hue, saturation and lightness.
+    """Convert hue, saturation and lightness to red, green and blue.
 
     Parameters
     ----------
     hue : (N,) array
-        In turns: 0 red, 1/3 green, 2/3 blue, 1 red again.
+        As a fraction of the colour circle: 0 red, 1/3 green, 2/3 blue, 1 red again.
     saturation, lightness : (N,) arrays in [0, 1]
 
     Returns
@@ -109,17 +110,17 @@ def colours(hue: np.ndarray, saturation: np.ndarray, lightness: np.ndarray) -> n
 
 
 def textures(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Grounds, each at random striped, chequered, blotched, or a slope of light with grain.
+    """Draw backgrounds: each is striped, chequered, blotched, or a gradient with grain, at random.
 
     Parameters
     ----------
     rng : numpy Generator
     count : int
-        Images, N.
+        Number of images, N.
 
     Returns
     -------
-    (N, 32, 32) float32 array, about in [-1, 1]
+    (N, 32, 32) float32 array, approximately in [-1, 1]
 
     Examples
     --------
@@ -127,12 +128,12 @@ def textures(rng: np.random.Generator, count: int) -> np.ndarray:
     (5, 32, 32)
     """
     line = np.arange(SIZE, dtype=np.float32) - np.float32((SIZE - 1) / 2)
-    angle = _each(rng, 0, np.pi, count)
+    angle = uniform_per_image(rng, 0, np.pi, count)
     across = line * np.cos(angle) + line[:, None] * np.sin(angle)
     along = line[:, None] * np.cos(angle) - line * np.sin(angle)
-    pitch = _each(rng, 0.6, 1.6, count)                              # radians a pixel: waves of 4 to 10 pixels
-    waves = np.sin(across * pitch + _each(rng, 0, 2 * np.pi, count))
-    chequers = waves * np.sin(along * pitch + _each(rng, 0, 2 * np.pi, count))
+    pitch = uniform_per_image(rng, 0.6, 1.6, count)                  # radians per pixel: waves of 4 to 10 pixels
+    waves = np.sin(across * pitch + uniform_per_image(rng, 0, 2 * np.pi, count))
+    chequers = waves * np.sin(along * pitch + uniform_per_image(rng, 0, 2 * np.pi, count))
     weights = spline_weights(SIZE, 9)
     blotches = weights @ rng.standard_normal((count, 9, 9), dtype=np.float32) @ weights.T
     grain = rng.standard_normal((count, SIZE, SIZE), dtype=np.float32)
@@ -152,30 +153,27 @@ def _prepare() -> Draw:
         stretch, shear = np.exp(rng.uniform(-0.1, 0.1, count)), rng.uniform(-0.1, 0.1, count)
         maps = affine_maps(radius, angle, stretch, shear)
         positions = pixel_positions(maps, rng.uniform(-1.8, 1.8, (count, 2)), SIZE)
-        positions += elastic_shifts(rng, count, SIZE, knots=5) * _each(rng, 0, 0.06, count)[..., None]
+        positions += elastic_shifts(rng, count, SIZE, knots=5) * uniform_per_image(rng, 0, 0.06, count)[..., None]
         inside = coverage(sample(fields, shapes, positions), 1.2 / radius)[..., None]
 
-        # light on dark or dark on light, by lot: lightness must not tell the class either
-        light_ground = rng.random(count) < 0.5
-        ground_light = np.where(light_ground, rng.uniform(0.68, 0.82, count), rng.uniform(0.15, 0.32, count))
-        shape_light = np.where(light_ground, rng.uniform(0.15, 0.4, count), rng.uniform(0.55, 0.8, count))
+        # light on dark or dark on light, at random: lightness must not reveal the class either
+        light_background = rng.random(count) < 0.5
+        lightness = np.where(light_background, rng.uniform(0.68, 0.82, count), rng.uniform(0.15, 0.32, count))
+        shape_lightness = np.where(light_background, rng.uniform(0.15, 0.4, count), rng.uniform(0.55, 0.8, count))
         hue, contrast = rng.random(count), rng.uniform(0.03, 0.12, count)
-        dark = colours(hue, rng.uniform(0.2, 0.7, count), ground_light - contrast)
-        light = colours(hue + rng.uniform(-0.12, 0.12, count), rng.uniform(0.2, 0.7, count), ground_light + contrast)
-        colour = colours(rng.random(count), rng.uniform(0.5, 1, count), shape_light)
-        ground = _wide(dark) + _wide(light - dark) * (0.5 + 0.5 * textures(rng, count)[..., None])
-        images = ground + (_wide(colour) * (1 + 0.24 * height) - ground) * inside
-        images += rng.standard_normal((count, SIZE, SIZE, 3), dtype=np.float32) * _each(rng, 0, 0.04, count)[..., None]
+        dark = colours(hue, rng.uniform(0.2, 0.7, count), lightness - contrast)
+        light = colours(hue + rng.uniform(-0.12, 0.12, count), rng.uniform(0.2, 0.7, count), lightness + contrast)
+        colour = colours(rng.random(count), rng.uniform(0.5, 1, count), shape_lightness)
+        background = _per_pixel(dark) + _per_pixel(light - dark) * (0.5 + 0.5 * textures(rng, count)[..., None])
+        images = background + (_per_pixel(colour) * (1 + 0.24 * height) - background) * inside
+        noise = rng.standard_normal((count, SIZE, SIZE, 3), dtype=np.float32)
+        images += noise * uniform_per_image(rng, 0, 0.04, count)[..., None]
         return np.clip(images * 255, 0, 255).round().astype(np.uint8), shapes.astype(np.uint8)
 
     return draw
 
 
-def _each(rng: np.random.Generator, low: float, high: float, count: int) -> np.ndarray:
-    return rng.uniform(low, high, (count, 1, 1)).astype(np.float32)
-
-
-def _wide(colour: np.ndarray) -> np.ndarray:
+def _per_pixel(colour: np.ndarray) -> np.ndarray:
     return colour[:, None, None]                                     # (N, 3) -> (N, 1, 1, 3)
 
 
@@ -183,7 +181,7 @@ SET = GeneratedSet("shapes", CLASS_NAMES, 1, _prepare)
 
 
 def generate(train: int = TRAIN, test: int = TEST, *, seed: int = 0) -> Splits:
-    """Draw the set anew, of any size, from any seed; nothing is kept.
+    """Draw a set of any size from any seed. The cache is not used.
 
     Parameters
     ----------
@@ -195,7 +193,7 @@ def generate(train: int = TRAIN, test: int = TEST, *, seed: int = 0) -> Splits:
     Returns
     -------
     (x_train, y_train), (x_test, y_test)
-        As `load_data` gives them, (train, 32, 32, 3) and (test, 32, 32, 3); classes are as equal in number as can be.
+        As `load_data` returns them, (train, 32, 32, 3) and (test, 32, 32, 3); the classes are of equal size as far as possible.
 
     Examples
     --------
@@ -207,7 +205,7 @@ def generate(train: int = TRAIN, test: int = TEST, *, seed: int = 0) -> Splits:
 
 
 def load_data() -> Splits:
-    """Give shapes, from the cache, or drawn (about 4 s) and kept there.
+    """Return shapes from the cache; draw it (about 4 s) and keep it there if it is not.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A cache and a network of the tests' own: nothing here reads or writes the user's cache, or leaves the machine."""
+"""A separate cache and a local web server: these tests neither use the user's cache nor reach the network."""
 
 import contextlib
 import gzip
@@ -26,7 +26,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def real_data(monkeypatch):
-    """Ask for a named set of SCRATCHNET_DATA; skips where it isn't there."""
+    """Return a function that makes a set of SCRATCHNET_DATA available, or skips the test if it is missing."""
 
     def want(name):
         if not REAL_DATA:
@@ -39,12 +39,12 @@ def real_data(monkeypatch):
 
 
 def idx_bytes(array):
-    """The idx file of an array of bytes."""
+    """Return the bytes of an idx file that holds an array."""
     return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
 def small_idx_set(seed=0, side=28, train=30, test=20, classes=10):
-    """Four idx files' contents by MNIST's names, and the arrays in them."""
+    """Return the contents of four idx files by MNIST's names, and the arrays in them."""
     rng = np.random.default_rng(seed)
     arrays = {
         "train-images-idx3-ubyte": rng.integers(256, size=(train, side, side), dtype=np.uint8),
@@ -62,7 +62,7 @@ def write_set(folder, contents, packed=True):
 
 
 class Mirror:
-    """A web server on this machine whose pages answer well or badly."""
+    """A local web server with correct and faulty pages."""
 
     def __init__(self):
         self.pages: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
@@ -76,7 +76,7 @@ class Mirror:
                 if page is None:
                     self.send_error(404)
                     return
-                with contextlib.suppress(OSError):  # the reader may lose patience and hang up
+                with contextlib.suppress(OSError):  # the client may close the connection
                     page(self)
 
             def log_message(self, *args):
@@ -93,12 +93,12 @@ class Mirror:
         self.thread.join()
         self.server.server_close()
 
-    def add(self, path, content, *, promised=None, pieces=1, pause=0.0, **headers):
-        """Serve `content` at `path`: in pieces with a pause after each, perhaps promising another length."""
+    def add(self, path, content, *, announced=None, pieces=1, pause=0.0, **headers):
+        """Serve `content` at `path`, in pieces with a pause after each; `announced` is a wrong length to announce."""
 
         def page(handler):
             handler.send_response(200)
-            handler.send_header("Content-Length", str(len(content) if promised is None else promised))
+            handler.send_header("Content-Length", str(len(content) if announced is None else announced))
             for name, value in headers.items():
                 handler.send_header(name.replace("_", "-"), value)
             handler.end_headers()

@@ -14,7 +14,7 @@ LABELS = [int(k) for k in np.random.default_rng(1).integers(10, size=10_000)]
 
 
 def python_2_pickle(labels=LABELS, data=ROWS, extra=b""):
-    """A batch as Python 2's cPickle wrote it: byte strings for names, lists appended to a thousand at a time."""
+    """Return a batch as Python 2's cPickle wrote it: names as byte strings, lists appended to a thousand numbers at a time."""
     numbers = [b"K" + bytes([k]) if 0 <= k < 256 else b"J" + struct.pack("<i", k) for k in labels]
     parts = [b"\x80\x02}q\x01(U\x0bbatch_labelq\x02U\x15training batch 1 of 5q\x03U\x06labelsq\x04]q\x05"]
     parts += [b"(" + b"".join(numbers[i : i + 1000]) + b"e" for i in range(0, len(numbers), 1000)]
@@ -43,7 +43,7 @@ def test_colour_planes_become_the_colours_of_pixels():
     row = np.concatenate([np.full(1024, 10), np.full(1024, 20), np.arange(1024) % 256]).astype(np.uint8)
     image = cifar.planes_to_pixels(row[None])[0]
     assert image[0, 0].tolist() == [10, 20, 0]
-    assert image[0, 31].tolist() == [10, 20, 31]  # a row further is 32 bytes further
+    assert image[0, 31].tolist() == [10, 20, 31]  # the next row is 32 bytes later
     assert image[1, 0].tolist() == [10, 20, 32]
     assert image.flags.c_contiguous
 
@@ -57,12 +57,12 @@ def test_a_binary_batch_is_a_label_before_each_image():
 
 @pytest.mark.parametrize("length", [0, 1, 3072, 3074, 2 * 3073 - 1])
 def test_a_binary_batch_of_broken_records_is_refused(length):
-    with pytest.raises(DataError, match=f"batch: {length:,} bytes, expected a whole number of records"):
+    with pytest.raises(DataError, match=f"batch: expected a whole number of records .*, got {length:,} bytes"):
         read_binary_batch(bytes(length), "batch")
 
 
 def test_a_binary_label_above_nine_is_refused():
-    with pytest.raises(DataError, match="a label 10, expected 0 to 9"):
+    with pytest.raises(DataError, match="expected labels from 0 to 9, got 10"):
         read_binary_batch(bytes([10]) + bytes(3072), "batch")
 
 
@@ -74,7 +74,7 @@ def test_a_binary_label_above_nine_is_refused():
         pytest.param(lambda: pickle.dumps({"labels": LABELS, "data": ROWS.tobytes()}, protocol=4), id="protocol 4"),
     ],
 )
-def test_a_pickled_batch_gives_what_an_unpickler_would(content):
+def test_a_pickled_batch_is_read_as_an_unpickler_would_read_it(content):
     images, labels = read_python_batch(content(), "batch")
     np.testing.assert_array_equal(images.transpose(0, 3, 1, 2).reshape(10_000, -1), ROWS)
     assert labels.tolist() == LABELS
@@ -100,24 +100,24 @@ SMALL = np.zeros((1, 5), np.uint8)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (lambda: python_2_pickle(data=SMALL), "0 strings of 30,720,000 bytes and 10,000 labels"),
-        (lambda: python_2_pickle(labels=LABELS[:-1]), "1 strings .* and 9,999 labels"),
-        (lambda: python_2_pickle(labels=LABELS[:-1] + [10]), "a label 10, expected 0 to 9"),
-        (lambda: python_2_pickle(labels=LABELS[:-1] + [-1]), "labels from -1 to 9"),
-        (lambda: python_2_pickle(labels=LABELS[:-1] + [256]), "labels from 0 to 256"),
-        (lambda: pickle.dumps({"labels": LABELS, "a": bytes(BATCH_PIXELS), "b": bytearray(BATCH_PIXELS)}), "2 strings"),
-        (lambda: python_2_pickle()[:-40], "not a pickle"),
-        (lambda: python_2_pickle()[:1_000_000], "not a pickle"),
-        (lambda: b"", "not a pickle"),
-        (lambda: b"N0" * 600_000 + b".", "over 1,000,000 pickle instructions"),
+        (lambda: python_2_pickle(data=SMALL), "1 string of 30,720,000 bytes .* got 0 strings and 10,000 labels"),
+        (lambda: python_2_pickle(labels=LABELS[:-1]), "got 1 strings and 9,999 labels"),
+        (lambda: python_2_pickle(labels=LABELS[:-1] + [10]), "expected labels from 0 to 9, got 10"),
+        (lambda: python_2_pickle(labels=LABELS[:-1] + [-1]), "expected labels from 0 to 9, got -1 to 9"),
+        (lambda: python_2_pickle(labels=LABELS[:-1] + [256]), "expected labels from 0 to 9, got 0 to 256"),
+        (lambda: pickle.dumps({"labels": LABELS, "a": bytes(BATCH_PIXELS), "b": bytearray(BATCH_PIXELS)}), "got 2 strings"),
+        (lambda: python_2_pickle()[:-40], "expected a pickle"),
+        (lambda: python_2_pickle()[:1_000_000], "expected a pickle"),
+        (lambda: b"", "expected a pickle"),
+        (lambda: b"N0" * 600_000 + b".", "got a pickle of over 1,000,000 instructions"),
     ],
 )
-def test_a_pickle_that_is_no_batch_is_refused_with_what_is_wrong(content, message):
+def test_a_pickle_that_is_not_a_batch_is_refused_with_the_reason(content, message):
     with pytest.raises(DataError, match=message):
         read_python_batch(content(), "batch")
 
 
-def test_batches_come_in_the_order_asked_for_from_a_folder_and_from_an_archive(tmp_path):
+def test_batches_are_read_in_the_order_asked_for_from_a_folder_and_from_an_archive(tmp_path):
     (tmp_path / "b").write_bytes(b"two")
     (tmp_path / "a").write_bytes(b"one")
     archive = tar_gz(tmp_path / "x.tar.gz", [("set/b", b"two"), ("set/readme", b"?"), ("set/a", b"one")])
@@ -125,7 +125,7 @@ def test_batches_come_in_the_order_asked_for_from_a_folder_and_from_an_archive(t
         assert [content for _, content in batch_contents(source, ["a", "b"])] == [b"one", b"two"]
 
 
-def test_a_path_that_climbs_out_of_an_archive_leads_nowhere(tmp_path):
+def test_a_path_in_an_archive_that_points_outside_writes_nothing(tmp_path):
     inner = tmp_path / "deep" / "inner"
     inner.mkdir(parents=True)
     archive = tar_gz(inner / "x.tar.gz", [("../../a", b"one"), ("/tmp/../b", b"two")])
@@ -149,7 +149,7 @@ def test_a_damaged_archive_is_refused(tmp_path, kept):
         list(batch_contents(archive, ["a"]))
 
 
-def test_an_archive_that_unpacks_without_end_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
+def test_an_archive_that_unpacks_to_too_much_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(cifar, "MOST_UNPACKED", 1_000_000)
     archive = tar_gz(tmp_path / "x.tar.gz", [("set/filler", bytes(3_000_000)), ("set/a", b"one")])
     with pytest.raises(DataError, match="unpacks to over 1,000,000 bytes"):
@@ -159,5 +159,5 @@ def test_an_archive_that_unpacks_without_end_is_refused_before_it_fills_the_memo
 def test_a_file_far_larger_than_a_batch_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(cifar, "MOST_BYTES", 10)
     (tmp_path / "a").write_bytes(bytes(11))
-    with pytest.raises(DataError, match="far more than a batch"):
+    with pytest.raises(DataError, match="expected a CIFAR-10 batch of about 31 MB, got 11 bytes"):
         list(batch_contents(tmp_path, ["a"]))

@@ -14,7 +14,6 @@ from test_datasets_cifar import tar_gz
 from scratchnet import datasets
 from scratchnet.datasets import DataError, cifar10, mnist
 from scratchnet.datasets.download import Source
-from scratchnet.datasets.places import written_whole
 
 CONTENTS, ARRAYS = small_idx_set()
 CIFAR10_MEANS = [142.37, 116.70, 119.41, 116.23, 111.78, 117.39, 106.56, 118.89, 133.48, 124.28]
@@ -27,7 +26,7 @@ def assert_is_set(splits, arrays):
 
 @pytest.fixture
 def small_mnist(monkeypatch, mirror):
-    """MNIST's addresses and sums, for a small set that this machine serves."""
+    """MNIST's addresses and checksums are those of a small set on a local server."""
     packed = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in CONTENTS.items()}
     monkeypatch.setattr(mnist, "FILES", {name: hashlib.sha256(data).hexdigest() for name, data in packed.items()})
     monkeypatch.setattr(mnist, "MIRRORS", (f"{mirror.url}/first/", f"{mirror.url}/second/"))
@@ -50,7 +49,7 @@ def write_cifar(folder):
         (folder / name).write_bytes(content)
 
 
-def test_the_cache_is_where_the_variable_says_or_where_the_system_keeps_caches(monkeypatch, tmp_path):
+def test_the_cache_is_the_folder_of_the_variable_or_the_systems_folder_for_caches(monkeypatch, tmp_path):
     assert datasets.cache_dir() == tmp_path / "cache"
     for unset in (lambda: monkeypatch.setenv("SCRATCHNET_CACHE", ""), lambda: monkeypatch.delenv("SCRATCHNET_CACHE")):
         unset()
@@ -63,19 +62,6 @@ def test_an_empty_variable_names_no_data_folder(monkeypatch):
     monkeypatch.setenv("SCRATCHNET_DATA", "~")
     assert datasets.data_dir() == Path.home()
 
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_draft(tmp_path):
-    file = tmp_path / "file"
-    file.write_text("old")
-
-    def write():
-        with written_whole(file) as draft:
-            draft.write_text("half")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        write()
-    assert [(entry.name, entry.read_text()) for entry in tmp_path.iterdir()] == [("file", "old")]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -101,16 +87,16 @@ def test_mnist_is_downloaded_once_and_then_found_in_the_cache(small_mnist, cache
     assert "checksums and structure are right" in datasets.verify("mnist").note
 
 
-def test_a_named_folder_without_the_set_is_passed_over(small_mnist, tmp_path, monkeypatch):
+def test_a_named_folder_without_the_set_is_skipped(small_mnist, tmp_path, monkeypatch):
     incomplete = dict(list(CONTENTS.items())[:3])
     write_set(tmp_path / "mine" / "mnist", incomplete)
     monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path / "mine"))
-    assert "doesn't hold the whole set" in datasets.status()[2].note
+    assert "does not hold the whole set" in datasets.status()[2].note
     assert datasets.fetch("mnist").place == "cache"
-    assert len(list((tmp_path / "mine" / "mnist").iterdir())) == 3  # nothing is ever written there
+    assert len(list((tmp_path / "mine" / "mnist").iterdir())) == 3  # nothing is written there
 
 
-def test_a_set_that_is_nowhere_names_every_file_in_its_error(small_mnist, cache):
+def test_the_error_for_a_set_that_cannot_be_downloaded_names_every_file(small_mnist, cache):
     small_mnist.pages.clear()
     with pytest.raises(DataError) as caught:
         mnist.load_data()
@@ -119,7 +105,7 @@ def test_a_set_that_is_nowhere_names_every_file_in_its_error(small_mnist, cache)
     assert str(cache / "mnist") in str(caught.value)
 
 
-def test_damage_in_the_cache_is_found_by_verify_and_mended_by_fetch(small_mnist, cache):
+def test_verify_detects_damage_in_the_cache_and_fetch_repairs_it(small_mnist, cache):
     datasets.fetch("mnist")
     file = cache / "mnist" / "t10k-labels-idx1-ubyte.gz"
     file.write_bytes(file.read_bytes()[:-1] + b"\1")
@@ -132,9 +118,9 @@ def test_damage_in_the_cache_is_found_by_verify_and_mended_by_fetch(small_mnist,
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
-        ("train-labels-idx1-ubyte", np.full(30, 10, np.uint8), "a label 10"),
-        ("train-images-idx3-ubyte", np.zeros((30, 27, 28), np.uint8), r"images of \(27, 28\)"),
-        ("t10k-labels-idx1-ubyte", np.zeros(19, np.uint8), "20 images, but .* 19 labels"),
+        ("train-labels-idx1-ubyte", np.full(30, 10, np.uint8), "expected labels from 0 to 9, got 10"),
+        ("train-images-idx3-ubyte", np.zeros((30, 27, 28), np.uint8), r"expected images of one size, got \(27, 28\)"),
+        ("t10k-labels-idx1-ubyte", np.zeros(19, np.uint8), "expected 20 labels, .*, got 19 labels"),
     ],
 )
 def test_a_damaged_set_in_the_named_folder_is_refused(small_mnist, tmp_path, monkeypatch, name, array, message):
@@ -148,7 +134,7 @@ def test_a_damaged_set_in_the_named_folder_is_refused(small_mnist, tmp_path, mon
 def test_mnist_of_another_size_is_refused(tmp_path, monkeypatch):
     write_set(tmp_path / "mnist", small_idx_set(side=32)[0])
     monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
-    with pytest.raises(DataError, match=r"images of \(32, 32\), expected \(28, 28\)"):
+    with pytest.raises(DataError, match=r"expected MNIST's images of \(28, 28\), got images of \(32, 32\)"):
         mnist.load_data()
 
 
@@ -176,13 +162,13 @@ def test_cifar10_is_read_from_the_named_folder_unpacked_or_not(tmp_path, monkeyp
     assert datasets.verify("cifar10").size > 0
 
 
-def test_cifar10_with_a_batch_missing_is_passed_over(tmp_path, monkeypatch, mirror):
+def test_cifar10_with_a_batch_missing_is_skipped(tmp_path, monkeypatch, mirror):
     folder = tmp_path / "cifar10" / "cifar-10-batches-bin"
     write_cifar(folder)
     (folder / "test_batch.bin").unlink()
     monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
     monkeypatch.setattr(cifar10, "SOURCES", (Source(mirror.url + "/gone", *cifar10.BINARY),))
-    with pytest.raises(DataError, match="doesn't hold the whole set"):
+    with pytest.raises(DataError, match="does not hold the whole set"):
         cifar10.load_data()
 
 
@@ -230,20 +216,20 @@ def test_a_folder_with_a_file_missing_is_refused_with_its_name(tmp_path):
             function(tmp_path)
 
 
-def test_splits_of_two_sizes_are_refused(tmp_path):
+def test_splits_with_different_image_sizes_are_refused(tmp_path):
     write_set(tmp_path, {**CONTENTS, "t10k-images-idx3-ubyte": idx_bytes(np.zeros((20, 5, 5), np.uint8))})
-    with pytest.raises(DataError, match=r"\(28, 28\) for training, of \(5, 5\) for testing"):
+    with pytest.raises(DataError, match=r"expected images of one size, got \(28, 28\) for training and \(5, 5\) for testing"):
         datasets.load(tmp_path)
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones():
-    known = "no data 'mnits': expected glyphs, shapes, mnist, cifar10, or an idx folder"
+def test_the_error_for_an_unknown_name_lists_the_known_names():
+    known = "expected glyphs, shapes, mnist, cifar10, or an idx folder, got 'mnits'"
     for function in (datasets.load, datasets.fetch, datasets.verify):
         with pytest.raises(DataError, match=known):
             function("mnits")
 
 
-def test_verifying_what_is_not_there_fetches_nothing(mirror, cache):
+def test_verifying_a_set_that_is_not_there_fetches_nothing(mirror, cache):
     with pytest.raises(DataError, match="mnist is not there yet"):
         datasets.verify("mnist")
     assert not cache.exists()
