@@ -1,7 +1,7 @@
-"""The ``scratchnet`` command: it lists the commands, parses the words, runs one command, and turns errors into one line.
+"""The ``scratchnet`` command: parse the command line, run one of the commands, and report an error as one line.
 
 Each command is a module of ``scratchnet.tools`` with two functions: ``add_arguments(parser)`` and ``run(args)``.
-Exit codes: 0 done, 1 failed (the reason in one line on stderr), 2 wrong usage, 130 interrupted.
+Exit codes: 0 success, 1 failure (the reason is one line on stderr), 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        The words after ``scratchnet``; by default those of the process.
+        The arguments after ``scratchnet``; by default those of the process.
 
     Returns
     -------
     int
-        0 done, 1 failed, 130 interrupted.
+        0 success, 1 failure, 130 interrupted.
 
     Raises
     ------
@@ -96,14 +96,14 @@ def tool(command: str) -> ModuleType:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Return the parsed words of the command line; ``command`` is the name of the command.
+    """Return the parsed arguments; ``command`` is the name of the command.
 
-    Only the command in `argv` gets its options, because they are defined in its module.
+    Options are added only for a command that `argv` names, because they are defined in its module.
     """
     parser = argparse.ArgumentParser(
         prog="scratchnet",
         description="Convolutional networks written from scratch: train one, look inside it, check its gradients.",
-        epilog="'scratchnet COMMAND --help' lists the options of a command. Exit codes: 0 done, 1 failed, 2 wrong usage.",
+        epilog="'scratchnet COMMAND --help' lists the options of a command. Exit codes: 0 success, 1 failure, 2 wrong usage.",
     )
     parser.add_argument("--version", action="version", version=f"scratchnet {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

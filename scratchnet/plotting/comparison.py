@@ -1,4 +1,4 @@
-"""Several trainings in one picture: a line for each, with a band from the lowest seed to the highest."""
+"""Several training runs in one figure: a line for each, with a band from the lowest seed to the highest."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def early_stopping(
     title: str | None = None,
     path: PathLike | None = None,
 ) -> Figure:
-    """Draw the curves of trainings, and where early stopping would have stopped them and which weights it would restore.
+    """Draw training curves with the epochs at which early stopping stops and whose weights it restores.
 
     Parameters
     ----------

@@ -12,6 +12,6 @@ doctor           the installation, with hints
 arguments.py     types and texts that several commands' options share
 inputs.py        from a data set to a network's input
 pictures.py      from a picture to a network's input
-run_folder.py    the files of a training
-versions.py      the versions that records name
+run_folder.py    the files of a training run
+versions.py      the package versions that a run records
 """

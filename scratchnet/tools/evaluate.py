@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``scratchnet evaluate``."""
     parser.description = "Print the loss and the accuracy of a trained network on test images, and the accuracy of each class."
     parser.add_argument("run_path", metavar="RUN", help="a run folder, or a model.npz")
-    parser.add_argument("--data", metavar="NAME|PATH", help=f"{DATA} (the data of the training)")
+    parser.add_argument("--data", metavar="NAME|PATH", help=f"{DATA} (the data that the run was trained on)")
     parser.add_argument("--limit", type=positive_int, metavar="N", help="use only the first N test images (all)")
 
 

@@ -1,4 +1,4 @@
-"""The run folder: the files that a training writes, and how they are read again.
+"""The run folder: the files that ``scratchnet train`` writes, and how they are read again.
 
 A run folder contains
 

@@ -66,15 +66,15 @@ def run(args: argparse.Namespace) -> int:
     title = f"{args.net} on {data.name}, {args.optimizer}"
     recorder = Recorder(folder)
     try:
-        with noted_end(settings, recorder):
+        with failure_recorded(settings, recorder):
             fit_seconds = fit(args, model, data, recorder)
     except KeyboardInterrupt:
-        print(f"scratchnet: interrupted; {keep_finished_epochs(recorder, title)}", file=sys.stderr)
+        print(f"scratchnet: interrupted; {draw_finished_epochs(recorder, title)}", file=sys.stderr)
         return 130
     except FloatingPointError as error:
-        raise FloatingPointError(f"{error}; {keep_finished_epochs(recorder, title)}") from None
+        raise FloatingPointError(f"{error}; {draw_finished_epochs(recorder, title)}") from None
 
-    with noted_end(settings, recorder):
+    with failure_recorded(settings, recorder):
         model.save(folder / run_folder.MODEL)  # early stopping may have restored the weights of an earlier epoch
         one_hot = preprocessing.one_hot(data.y_test, len(data.class_names))
         loss, accuracy = model.evaluate(data.x_test, one_hot, batch_size=args.batch_size, verbose=0)
@@ -156,8 +156,8 @@ class Recorder(Callback):
 
 
 @contextmanager
-def noted_end(settings: Mapping[str, Any], recorder: Recorder) -> Iterator[None]:
-    """If the block raises anything, note in ``settings.json`` that the run was interrupted or failed."""
+def failure_recorded(settings: Mapping[str, Any], recorder: Recorder) -> Iterator[None]:
+    """If the block raises an error, record in ``settings.json`` that the run was interrupted or failed."""
     try:
         yield
     except BaseException as error:
@@ -167,8 +167,8 @@ def noted_end(settings: Mapping[str, Any], recorder: Recorder) -> Iterator[None]
         raise
 
 
-def keep_finished_epochs(recorder: Recorder, title: str) -> str:
-    """Draw the history of a run that ended early, and return what its folder holds."""
+def draw_finished_epochs(recorder: Recorder, title: str) -> str:
+    """Draw the history of a run that stopped early, and return a sentence that says what its folder holds."""
     if not recorder.epochs:
         return f"no epoch was finished, so {recorder.folder} holds no model"
     plotting.history(recorder.history, title=title, path=recorder.folder / "history.png")

@@ -1,4 +1,4 @@
-"""The versions of the packages that a run's numbers depend on, as its records name them."""
+"""The package versions that a run records, because its numbers depend on them."""
 
 from __future__ import annotations
 
