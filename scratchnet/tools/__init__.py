@@ -1,1 +1,17 @@
-"""One file for each command; ``scratchnet.cli`` parses and calls ``run(args)`` of one of them."""
+"""The commands, one module each: ``add_arguments(parser)`` defines its options and ``run(args)`` does its work.
+
+train            a data set in, a run folder out
+evaluate         a trained network's loss and accuracy, class by class
+predict          a trained network's answer to pictures of your own
+data             where the data sets are stored
+gradcheck        every gradient against finite differences
+reproduce        the study's experiments and their report
+bench            the speed of this machine and of other frameworks
+doctor           the installation, with hints
+
+arguments.py     types and texts that several commands' options share
+inputs.py        from a data set to a network's input
+pictures.py      from a picture to a network's input
+run_folder.py    the files of a training run
+versions.py      the package versions that a run records
+"""
