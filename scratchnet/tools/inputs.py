@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scratchnet import preprocessing
-from scratchnet.plan import is_activation
 
 if TYPE_CHECKING:
     from scratchnet.model import Model
@@ -28,8 +27,8 @@ def form(model: Model) -> tuple[tuple[int, ...], int]:
 
 
 def gives_logits(model: Model) -> bool:
-    """Say whether `model` gives logits: it does not end in softmax, so what it gives are no probabilities yet."""
-    return not is_activation(model.nodes[-1], "softmax")
+    """Return whether the outputs of `model` are logits: it does not end in a softmax."""
+    return model.logits is model.nodes[-1]
 
 
 def check_fit(model: Model, sample_shape: Sequence[int], K: int, data: str) -> None:
