@@ -17,6 +17,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from scratchnet.tools.arguments import positive_int
 from scratchnet.tools.reproduce import campaign, experiments, ledger, report
 
 
@@ -38,3 +39,23 @@ def run(args: argparse.Namespace) -> int:
     page = report.write(plan, out)
     print(f"report: {page} and {page.with_name('report.html')}")
     return 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = (
+        "Train what the study trained and what its questions need, and write one report: index.md, and report.html, which needs "
+        "no other file. A finished training is kept in histories/ and is not repeated; an interrupted one continues after its "
+        "last epoch. The report covers everything that is finished."
+    )
+    option = parser.add_argument
+    option("--quick", action="store_true", help="the same on few generated images, in two minutes, to see that it works")
+    option(
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        help="groups (study, pooling, rates, overfitting, preprocessing, order), single experiments, 'ledger', or 'report', "
+        "which trains nothing (all)",
+    )
+    option("--seeds", type=positive_int, metavar="N", help="use seeds 0 to N-1 where an answer depends on them (3; quick: 1)")
+    option("--out", metavar="DIR", help="folder of histories, models, figures and the report (results, results/quick)")
