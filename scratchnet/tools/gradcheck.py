@@ -106,3 +106,14 @@ def run(args: argparse.Namespace) -> int:
         return 1
     print("every gradient agrees with finite differences, and every forward with its definition")
     return 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = "Print a table of layer, parameter, largest relative error and verdict."
+    parser.add_argument(
+        "--break",
+        dest="break_name",
+        metavar="NAME",
+        help="first put in one of the gallery's bugs, and show which check catches it ('all': each in turn)",
+    )
