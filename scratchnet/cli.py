@@ -1,30 +1,31 @@
-"""The ``scratchnet`` command: parse the arguments, call a program of ``scratchnet.tools``, report an error as one line.
+"""The ``scratchnet`` command: it lists the commands, parses the words, runs one command, and turns errors into one line.
 
-Exit codes: 0 success, 1 failure (the reason is one line on stderr), 2 wrong usage, 130 interrupted.
+Each command is a module of ``scratchnet.tools`` with two functions: ``add_arguments(parser)`` and ``run(args)``.
+Exit codes: 0 done, 1 failed (the reason in one line on stderr), 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import io
 import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any
+from importlib import import_module
+from types import ModuleType
 
 from scratchnet._version import __version__
 
 COMMANDS = {
-    "train": "train a net; write the model, its history and figures to a run folder",
-    "evaluate": "print the loss and the accuracy of a trained net, class by class",
-    "predict": "classify your own pictures with a trained net",
-    "data": "show where the data sets are; download or verify them",
+    "train": "train a network; write its model, history and figures into a run folder",
+    "evaluate": "print loss and accuracy of a trained network, and the accuracy of each class",
+    "predict": "classify pictures of your own with a trained network",
+    "data": "show where the data sets are stored; download or verify them",
     "gradcheck": "compare every gradient with finite differences",
-    "reproduce": "repeat the study's experiments and write one report of all",
-    "bench": "measure how fast this machine trains, against its own peak or against other frameworks",
+    "reproduce": "repeat the study's experiments and write one report of all of them",
+    "bench": "measure how fast this machine trains, against its own peak or against installed frameworks",
     "doctor": "show versions, threads, vector width and BLAS, with hints",
 }
 
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 success, 1 failure, 130 interrupted.
+        0 done, 1 failed, 130 interrupted.
 
     Raises
     ------
@@ -48,17 +49,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         By argparse: code 2 for wrong usage, 0 for ``--help`` and ``--version``.
     """
     prepare_streams()
-    interrupt_on_sigterm()
+    main_thread = threading.current_thread() is threading.main_thread()  # only this thread may set signal handlers
+    if main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # 'kill' and 'timeout' interrupt as Ctrl-C does
     try:
-        args = parser().parse_args(argv)
-        tool = importlib.import_module(f"scratchnet.tools.{args.command}")
-        code = tool.run(args) or 0
+        args = parse(sys.argv[1:] if argv is None else argv)
+        code = tool(args.command).run(args) or 0
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         return fail("interrupted", 130)
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone. Python must not flush into the closed pipe again at exit.
+        # The reader of the output (head, less) has closed the pipe. When Python exits, it must not flush into it again.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
@@ -73,20 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def prepare_streams() -> None:
-    """Replace a closed stdout or stderr, and print ? for a character that a stream cannot encode."""
+    """Make printing safe: output to a closed stream is discarded, and a character that a stream lacks becomes "?"."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed with >&- or 2>&-: the output is lost, but the command still works
+        stream = getattr(sys, name)
+        if stream is None:  # closed with >&- or 2>&-
             setattr(sys, name, io.StringIO())
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-
-
-def interrupt_on_sigterm() -> None:
-    """Make SIGTERM, which 'kill' and 'timeout' send, interrupt the command as Ctrl-C does."""
-    in_main_thread = threading.current_thread() is threading.main_thread()  # only this thread may set a handler
-    if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def fail(reason: str, code: int = 1) -> int:
@@ -95,33 +90,25 @@ def fail(reason: str, code: int = 1) -> int:
     return code
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command."""
-    top = argparse.ArgumentParser(
-        prog="scratchnet",
-        description="Convolutional networks written from scratch: train one, look at it, check its gradients.",
-        epilog="'scratchnet COMMAND --help' describes a command. Exit codes: 0 success, 1 failure, 2 wrong usage.",
-    )
-    top.add_argument("--version", action="version", version=f"scratchnet {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=CommandParser)
-    for name, summary in COMMANDS.items():
-        commands.add_parser(name, module=f"scratchnet.tools.{name}", help=summary, allow_abbrev=False)
-    return top
+def tool(command: str) -> ModuleType:
+    """Return the module of `command`. It is imported only when it is needed, so that ``--help`` is fast."""
+    return import_module(f"scratchnet.tools.{command}")
 
 
-class CommandParser(argparse.ArgumentParser):
-    """The parser of one command, which gets its options from the command's module.
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Return the parsed words of the command line; ``command`` is the name of the command.
 
-    The module is imported when the command is parsed: ``scratchnet --help`` imports none.
+    Only the command in `argv` gets its options, because they are defined in its module.
     """
-
-    def __init__(self, *, module: str, **options: Any):
-        super().__init__(**options)
-        self.module: str | None = module
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Add the options, once, and parse."""
-        if self.module is not None:
-            importlib.import_module(self.module).add_arguments(self)
-            self.module = None
-        return super().parse_known_args(args, namespace)
+    parser = argparse.ArgumentParser(
+        prog="scratchnet",
+        description="Convolutional networks written from scratch: train one, look inside it, check its gradients.",
+        epilog="'scratchnet COMMAND --help' lists the options of a command. Exit codes: 0 done, 1 failed, 2 wrong usage.",
+    )
+    parser.add_argument("--version", action="version", version=f"scratchnet {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, about in COMMANDS.items():
+        command = commands.add_parser(name, help=about, allow_abbrev=False)
+        if name in argv:
+            tool(name).add_arguments(command)
+    return parser.parse_args(argv)

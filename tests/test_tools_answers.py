@@ -66,7 +66,7 @@ def test_evaluate_refuses_images_of_another_size(trained, tmp_path, capsys):
 
 def test_evaluate_refuses_classes_that_the_net_does_not_know(trained, tmp_path, capsys):
     other = write_bars(tmp_path / "other", classes=5)
-    assert "4 classes; other has 5" in refused(capsys, 1, "evaluate", trained, "--data", other)
+    assert "at most 4 classes, got 5 from other" in refused(capsys, 1, "evaluate", trained, "--data", other)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
@@ -85,7 +85,7 @@ def test_a_model_without_softmax_is_answered_as_its_twin_that_has_one(command, b
 def test_a_run_that_is_none_is_refused(command, tmp_path, capsys):
     words = [tmp_path / "a.png"] if command == "predict" else []
     assert "does not exist" in refused(capsys, 1, command, tmp_path / "nowhere", *words)
-    assert "has no model.npz" in refused(capsys, 1, command, tmp_path, *words)
+    assert "a folder without model.npz" in refused(capsys, 1, command, tmp_path, *words)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04" + b"\0" * 60])
@@ -153,10 +153,10 @@ def test_predict_counts_the_classes_of_a_model_without_settings(trained, bar_pic
 def test_predict_refuses_a_bad_picture_by_name_before_any_is_drawn(trained, bar_picture, tmp_path, capsys):
     (tmp_path / "bad.png").write_bytes(b"no picture")
     out = tmp_path / "out"
-    assert "bad.png: not a picture" in refused(
+    assert "bad.png: expected a readable picture" in refused(
         capsys, 1, "predict", trained, bar_picture, tmp_path / "bad.png", "--out", out
     )
-    assert "none.png: there is no such" in refused(capsys, 1, "predict", trained, tmp_path / "none.png", "--out", out)
+    assert "none.png: expected a picture file, found no file" in refused(capsys, 1, "predict", trained, tmp_path / "none.png", "--out", out)
     assert not out.exists()
 
 
@@ -164,4 +164,4 @@ def test_predict_refuses_a_blank_sheet_by_name(trained, tmp_path, capsys):
     from matplotlib.image import imsave
 
     imsave(tmp_path / "blank.png", np.ones((40, 30)), cmap="gray", vmin=0, vmax=1)
-    assert "blank.png: nothing is drawn" in refused(capsys, 1, "predict", trained, tmp_path / "blank.png")
+    assert "blank.png: expected a dark drawing on light paper, or light on dark, got a blank picture" in refused(capsys, 1, "predict", trained, tmp_path / "blank.png")

@@ -43,7 +43,7 @@ def test_a_folder_with_anything_in_it_is_refused_without_force(tmp_path):
 @pytest.mark.parametrize("force", [False, True])
 def test_a_file_in_the_folders_place_is_refused_always(tmp_path, force):
     (tmp_path / "run").write_text("mine")
-    with pytest.raises(NotADirectoryError, match="is a file"):
+    with pytest.raises(NotADirectoryError, match="expected a folder, got a file"):
         run_folder.check_free(tmp_path / "run", force=force)
 
 
@@ -104,9 +104,9 @@ def test_the_model_is_found_by_its_folder_and_by_itself(tmp_path):
 
 
 def test_a_run_without_a_model_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"has no model\.npz"):
+    with pytest.raises(FileNotFoundError, match=r"a folder without model\.npz"):
         run_folder.model_path(tmp_path)
-    with pytest.raises(FileNotFoundError, match="nothing does not exist"):
+    with pytest.raises(FileNotFoundError, match="nothing: .* does not exist"):
         run_folder.model_path(tmp_path / "nothing")
 
 
@@ -116,7 +116,7 @@ def test_settings_are_read_from_beside_the_model(tmp_path):
     assert run_folder.read_settings(tmp_path / "model.npz") == {"data": "mnist"}
 
 
-@pytest.mark.parametrize(("text", "reason"), [("{", "is not JSON"), ("[1]", "a list came")])
+@pytest.mark.parametrize(("text", "reason"), [("{", "expected JSON"), ("[1]", "expected a JSON object, got a list")])
 def test_spoiled_settings_are_refused(tmp_path, text, reason):
     (tmp_path / "settings.json").write_text(text)
     with pytest.raises(ValueError, match=reason):

@@ -105,9 +105,11 @@ def test_a_set_with_a_name_is_not_mistaken_for_a_folder_of_that_name(tmp_path, m
     monkeypatch.chdir(tmp_path)
     model = scratchnet.net_2((4, 4, 1), 2)
     model.compile()
+    x, y = np.zeros((1, 4, 4, 1), np.float32), np.zeros(1, np.uint8)
+    images = datasets.Dataset("mnist", x, y, x, y, ("0", "1"))
     for data, kept in (("mnist", "mnist"), ("./mnist", str(tmp_path / "mnist"))):
-        args = cli.parser().parse_args(["train", "--data", data])
-        assert train_tool.describe(args, model, data, ["0", "1"], 1, 1)["data"] == kept
+        args = cli.parse(["train", "--data", data])
+        assert train_tool.describe(args, model, images)["data"] == kept
 
 
 def test_settings_describe_the_machine_without_naming_it(trained):
@@ -159,15 +161,15 @@ def test_limit_takes_the_first_images_of_both_splits(bars, tmp_path, capsys, wit
 
 
 def test_without_a_rate_each_optimizer_keeps_its_own(bars, tmp_path, without_figures):
-    for name in cli.OPTIMIZERS:
+    for name in optimizers.KNOWN:
         assert train(bars, tmp_path / name, "--optimizer", name, "--limit", "4") == 0
         chosen = json.loads((tmp_path / name / "settings.json").read_text())["optimizer"]
-        assert chosen == {"name": name, "learning_rate": train_tool.OPTIMIZERS[name]().learning_rate}
+        assert chosen == {"name": name, "learning_rate": optimizers.KNOWN[name]().learning_rate}
 
 
 def test_the_optimizers_of_the_command_are_those_of_the_library():
-    assert set(cli.OPTIMIZERS) == set(train_tool.OPTIMIZERS)
-    for name, kind in train_tool.OPTIMIZERS.items():
+    for name, kind in optimizers.KNOWN.items():
+        assert cli.parse(["train", "--optimizer", name]).optimizer == name
         assert isinstance(optimizers.get(name), kind)
 
 
@@ -328,7 +330,7 @@ def test_a_loss_that_is_not_finite_fails_in_one_line_and_says_what_is_kept(bars,
 @pytest.mark.parametrize("error", [BrokenPipeError(), MemoryError(), OSError(28, "No space left on device"), TypeError()], ids=repr)
 def test_a_run_that_breaks_off_for_any_reason_is_not_left_running(error, bars, tmp_path, break_off):
     break_off(1, error)
-    args = cli.parser().parse_args(["train", "--data", str(bars), "--batch-size", "8", "--out", str(tmp_path / "run")])
+    args = cli.parse(["train", "--data", str(bars), "--batch-size", "8", "--out", str(tmp_path / "run")])
     with pytest.raises(type(error)):
         train_tool.run(args)
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())

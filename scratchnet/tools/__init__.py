@@ -1,5 +1,17 @@
-"""The programs of the ``scratchnet`` command.
+"""The commands, one module each: ``add_arguments(parser)`` defines its options and ``run(args)`` does its work.
 
-Each command has a module of its name with two functions: ``add_arguments(parser)`` adds its description and its options to an
-argparse parser, and ``run(args)`` does the work and returns the exit code. `scratchnet.cli` imports the module and calls both.
+train            a data set in, a run folder out
+evaluate         a trained network's loss and accuracy, class by class
+predict          a trained network's answer to pictures of your own
+data             where the data sets are stored
+gradcheck        every gradient against finite differences
+reproduce        the study's experiments and their report
+bench            the speed of this machine and of other frameworks
+doctor           the installation, with hints
+
+arguments.py     types and texts that several commands' options share
+inputs.py        from a data set to a network's input
+pictures.py      from a picture to a network's input
+run_folder.py    the files of a training
+versions.py      the versions that records name
 """

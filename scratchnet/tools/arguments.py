@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
-DATA = "glyphs or shapes (no download), mnist, cifar10, or a folder with four idx files, plain or .gz"
+DATA = "glyphs or shapes (generated, no download), mnist, cifar10, or a folder with four idx files, plain or .gz"
 
 
 def positive_int(text: str) -> int:

@@ -1,4 +1,4 @@
-"""``scratchnet data``: where the data sets live and what is there; fetch and verify them."""
+"""``scratchnet data``: where the data sets are stored; download and verify them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,33 @@ from collections.abc import Callable, Sequence
 
 from scratchnet import datasets
 from scratchnet.datasets import DataError, Status
+from scratchnet.tables import text_table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the actions of ``scratchnet data``."""
+    parser.description = "Show where the data sets are stored; download or generate them; verify their files."
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    actions.add_parser("status", help="show which sets are stored, and where (the default)")
+    for action, about in (("fetch", "download or generate the named sets"), ("verify", "verify the files of the named sets")):
+        one = actions.add_parser(action, help=about, description=f"{about.capitalize()}.")
+        one.add_argument("names", metavar="NAME", nargs="+", help="glyphs, shapes, mnist, cifar10, or a folder with four idx files")
+    parser.set_defaults(action="status")
 
 
 def run(args: argparse.Namespace) -> int:
     """Show, fetch or verify as ``args.action`` says; return 0."""
     if args.action == "status":
-        print("\n".join(table(datasets.status())))
-        print(f"\nSCRATCHNET_DATA  {datasets.data_dir() or 'not set'}")
-        print(f"cache            {datasets.cache_dir()}")
+        print("\n".join(table(datasets.status())), end="\n\n")
+        places = [("SCRATCHNET_DATA", str(datasets.data_dir() or "not set")), ("cache", str(datasets.cache_dir()))]
+        print("\n".join(text_table(places)))
     else:
         each(datasets.fetch if args.action == "fetch" else datasets.verify, args.names)
     return 0
 
 
 def each(action: Callable[[str], Status], names: Sequence[str]) -> None:
-    """Do `action` for every name and tell; the names that fail are raised together when all have had their turn."""
+    """Apply `action` to every name and print its result. Failures are collected and raised together at the end."""
     failures = []
     for name in names:
         try:
@@ -34,20 +46,18 @@ def each(action: Callable[[str], Status], names: Sequence[str]) -> None:
         raise DataError("; ".join(failures))
 
 
-def table(rows: Sequence[Status]) -> list[str]:
-    """Return lines of a table of the sets.
+def table(sets: Sequence[Status]) -> list[str]:
+    """Return the lines of a table of data sets.
 
     >>> for line in table([Status("mnist", "", None, 0, "downloaded at its first use")]):
     ...     print(line)
-    name   found in      size  where
-    mnist  -                -  downloaded at its first use
+    name   found in  size  where
+    mnist  -            -  downloaded at its first use
     """
-    cells = [("name", "found in", "size", "where")]
-    for row in rows:
-        there = (row.place, size(row.size), str(row.folder)) if row.folder else ("-", "-", row.note)
-        cells.append((row.name, *there))
-    name, place, much = (max(len(cell[i]) for cell in cells) for i in range(3))
-    return [f"{a:<{name}}  {b:<{place}}  {c:>{max(much, 8)}}  {d}" for a, b, c, d in cells]
+    rows = [("name", "found in", "size", "where")]
+    for one in sets:
+        rows.append((one.name, *((one.place, size(one.size), str(one.folder)) if one.folder else ("-", "-", one.note))))
+    return text_table(rows, "<<>")
 
 
 def size(count: int) -> str:

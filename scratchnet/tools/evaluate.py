@@ -1,4 +1,4 @@
-"""``scratchnet evaluate``: how good a trained net is, class by class."""
+"""``scratchnet evaluate``: the loss and the accuracy of a trained network, class by class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 
 from scratchnet import datasets, load_model, losses, preprocessing
+from scratchnet.metrics import confusion_matrix
+from scratchnet.tables import text_table
 from scratchnet.tools import inputs, run_folder
+from scratchnet.tools.arguments import DATA, positive_int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``scratchnet evaluate``."""
+    parser.description = "Print the loss and the accuracy of a trained network on test images, and the accuracy of each class."
+    parser.add_argument("run_path", metavar="RUN", help="a run folder, or a model.npz")
+    parser.add_argument("--data", metavar="NAME|PATH", help=f"{DATA} (the data of the training)")
+    parser.add_argument("--limit", type=positive_int, metavar="N", help="use only the first N test images (all)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -17,42 +28,38 @@ def run(args: argparse.Namespace) -> int:
     path = run_folder.model_path(args.run_path)
     data_name = args.data or run_folder.read_settings(path).get("data")
     if data_name is None:
-        raise ValueError(f"no settings.json beside {path} says what the net was trained on; name the data with --data")
+        raise ValueError(f"{path}: expected a settings.json beside it that names the data, got none. Name the data with --data.")
     model = load_model(path)
     data = datasets.load(data_name)
     x, y = inputs.net_inputs(data.x_test[: args.limit]), data.y_test[: args.limit]
     inputs.check_fit(model, x.shape[1:], len(data.class_names), data.name)
     _, K = inputs.form(model)
-    class_names = [*data.class_names, *map(str, range(len(data.class_names), K))]  # the net may know more than these
+    class_names = [*data.class_names, *map(str, range(len(data.class_names), K))]  # the network may have more classes
 
-    # The loss is measured in its own way whatever the net was trained with, so that runs can be compared.
+    # Always cross-entropy, whatever loss the network was trained with, so that runs can be compared.
     model.compile(loss=losses.CategoricalCrossentropy(from_logits=inputs.gives_logits(model)), metrics=["accuracy"])
     loss, accuracy = model.evaluate(x, preprocessing.one_hot(y, K), batch_size=128, verbose=0)
-    said = model.predict(x, batch_size=128).argmax(axis=1)
+    y_pred = model.predict(x, batch_size=128).argmax(axis=1)
     print(f"{path}: {model.name}, {model.count_params():,} parameters")
     print(f"{data.name}: loss {loss:.4f}, accuracy {accuracy:.4f} ({len(x):,} test images)\n")
-    print("\n".join(class_table(y, said, class_names)))
+    print("\n".join(class_table(y, y_pred, class_names)))
     return 0
 
 
 def class_table(y_true: Any, y_pred: Any, class_names: Sequence[str]) -> list[str]:
-    """Return lines of a table: each class, its images, the share that was right, what it was most often taken for.
+    """Return the lines of a table: each class, its images, its accuracy, and its most frequent wrong answer.
 
     >>> for line in class_table([0, 0, 0, 1], [0, 1, 1, 1], ["cat", "dog", "owl"]):
     ...     print(line)
-    class  images  accuracy  most often taken for
+    class  images  accuracy  most often confused with
     cat         3    0.3333  dog (2)
     dog         1    1.0000
     owl         0         -
     """
-    K = len(class_names)
-    counts = np.bincount(np.asarray(y_true, int) * K + np.asarray(y_pred, int), minlength=K * K).reshape(K, K)
-    width = max(5, *map(len, class_names))
-    lines = [f"{'class':<{width}}  images  accuracy  most often taken for"]
-    for k, row in enumerate(counts):
-        images = row.sum()
-        accuracy = f"{row[k] / images:.4f}" if images else "-"
-        wrong = np.where(np.arange(K) == k, 0, row)
+    rows = [("class", "images", "accuracy", "most often confused with")]
+    for k, counts in enumerate(confusion_matrix(y_true, y_pred, len(class_names))):
+        images, correct = counts.sum(), counts[k]
+        wrong = np.where(np.arange(len(counts)) == k, 0, counts)
         other = f"{class_names[int(wrong.argmax())]} ({wrong.max()})" if wrong.any() else ""
-        lines.append(f"{class_names[k]:<{width}}  {images:6}  {accuracy:>8}  {other}".rstrip())
-    return lines
+        rows.append((class_names[k], str(images), f"{correct / images:.4f}" if images else "-", other))
+    return text_table(rows, "<>>")

@@ -1,21 +1,16 @@
-"""From a data set to what a net takes: the study's preprocessing, in one place for train, evaluate and predict."""
+"""From a data set to a network's input: the study's preprocessing, in one place for train, evaluate and predict."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scratchnet import preprocessing
-
-if TYPE_CHECKING:
-    from scratchnet.model import Model
-
-Array = np.ndarray[Any, Any]
+from scratchnet.model import Model
 
 
-def net_inputs(images: Array) -> Array:
+def net_inputs(images: np.ndarray) -> np.ndarray:
     """Return ``uint8`` images (N, H, W) or (N, H, W, C) as float32 (N, H, W, C) in [0, 1]."""
     return preprocessing.add_channel_axis(preprocessing.normalize_images(images))
 
@@ -27,21 +22,26 @@ def form(model: Model) -> tuple[tuple[int, ...], int]:
 
 
 def gives_logits(model: Model) -> bool:
-    """Return whether the outputs of `model` are logits: it does not end in a softmax."""
+    """Return whether the output of `model` is logits: the model does not end in softmax."""
     return model.logits is model.nodes[-1]
 
 
 def check_fit(model: Model, sample_shape: Sequence[int], K: int, data: str) -> None:
-    """Raise ValueError unless `model` takes images of `sample_shape` (H, W, C) and knows at least `K` classes."""
+    """Raise ValueError unless `model` takes images of `sample_shape` (H, W, C) and has at least `K` classes."""
     expected, classes = form(model)
     if expected != tuple(sample_shape):
         raise ValueError(
-            f"the net takes images of {_times(expected)}; those of {data} are {_times(sample_shape)}. "
-            "Name data of the net's kind with --data"
+            f"the network: expected images of {times(expected)}, got images of {times(sample_shape)} from {data}. "
+            "Name matching data with --data."
         )
     if classes < K:
-        raise ValueError(f"the net knows {classes} classes; {data} has {K}. Name data of the net's kind with --data")
+        raise ValueError(f"the network: expected at most {classes} classes, got {K} from {data}. Name matching data with --data.")
 
 
-def _times(shape: Sequence[int]) -> str:
+def times(shape: Sequence[int]) -> str:
+    """Return a shape as it is printed.
+
+    >>> times((28, 28, 1))
+    '28×28×1'
+    """
     return "×".join(map(str, shape))

@@ -1,4 +1,4 @@
-"""``scratchnet predict``: what a trained net takes a picture of one's own for."""
+"""``scratchnet predict``: a trained network's answer to pictures of your own."""
 
 from __future__ import annotations
 
@@ -13,15 +13,28 @@ from scratchnet.tools import inputs, run_folder
 from scratchnet.tools.pictures import read_picture, to_net
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``scratchnet predict``."""
+    parser.description = (
+        "Print the class and the three largest probabilities of each picture, and draw the picture as the network sees it. "
+        "For a network of grey images, a drawing is inverted if it is dark on light, scaled so that its ink fits 20 of 28 pixels, "
+        "and centred, as MNIST's digits are; a drawing that already has the network's input size is only inverted. For a network "
+        "of colour images, the middle of the picture is cut out and averaged down to the input size."
+    )
+    parser.add_argument("run_path", metavar="RUN", help="a run folder, or a model.npz")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="a picture of any size: grey, RGB or RGBA")
+    parser.add_argument("--out", metavar="DIR", help="the folder for the drawings (predictions/ in the run folder)")
+
+
 def run(args: argparse.Namespace) -> int:
-    """Print one line a picture, and draw each as the net sees it; return 0."""
+    """Print one line for each picture, and draw each as the network sees it; return 0."""
     path = run_folder.model_path(args.run_path)
     class_names = run_folder.read_settings(path).get("class_names")
     model = load_model(path)
     shape, K = inputs.form(model)
     if class_names is None or len(class_names) != K:
         class_names = [str(k) for k in range(K)]
-    x = np.stack([prepared(image, shape) for image in args.images])  # (N, H, W, C); all are read before any is asked
+    x = np.stack([prepared(image, shape) for image in args.images])  # (N, H, W, C); all are read before any is drawn
 
     outputs = model.predict(x)  # (N, K)
     probabilities = losses.softmax(outputs) if inputs.gives_logits(model) else outputs
@@ -37,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def prepared(image: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the picture in the file `image` as the net takes it; errors name the file."""
+    """Return the picture in the file `image` as the network's input; errors name the file."""
     picture = read_picture(image)
     try:
         return to_net(picture, shape)
@@ -46,12 +59,12 @@ def prepared(image: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def drawing_paths(folder: Path, images: Sequence[str]) -> list[Path]:
-    """Return a file in `folder` for each picture: its name with "-prediction", numbered where two would be the same.
+    """Return a file in `folder` for each picture: its name with "-prediction", and a number if that name is taken.
 
     >>> [path.name for path in drawing_paths(Path("out"), ["a/one.png", "b/one.png", "two.jpg"])]
     ['one-prediction.png', 'one-prediction-2.png', 'two-prediction.png']
     """
-    taken = {Path(image).resolve() for image in images}  # a picture of somebody's is never written over
+    taken = {Path(image).resolve() for image in images}  # the user's pictures are never overwritten
     paths = []
     for image in images:
         stem, number = f"{Path(image).stem}-prediction", 1

@@ -1,14 +1,14 @@
-"""The run folder: what a training writes, where, and how it is read again.
+"""The run folder: the files that a training writes, and how they are read again.
 
-A run folder holds
+A run folder contains
 
-    model.npz        the net's weights, its form and the optimizer's state: scratchnet.load_model reads it
-    history.json     one list an entry, as History.history: loss, accuracy, val_loss, val_accuracy
+    model.npz        the model with its weights and the optimizer's state: scratchnet.load_model reads it
+    history.json     History.history: lists of loss, accuracy, val_loss and val_accuracy, one value for each epoch
     history.csv      the same as a table, epochs from 1
-    settings.json    every argument, versions, the machine, and how the run ended
+    settings.json    all arguments, versions, the machine, and how the run ended
     *.png            the figures
 
-Each file is written under another name first and then moved to its place, so that it is there whole or not at all.
+Each file is written under a temporary name and then renamed, so that it is always complete.
 """
 
 from __future__ import annotations
@@ -43,15 +43,17 @@ def default_folder(net: str, data: str, now: datetime | None = None) -> Path:
 
 
 def check_free(folder: Path, force: bool) -> None:
-    """Raise an OSError unless `folder` is new or empty, or is a folder and `force` is given. Nothing is created."""
+    """Raise OSError if `folder` is a file, or is not empty and `force` is False. Nothing is created."""
     if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file; --out names a folder")
+        raise NotADirectoryError(f"{folder}: expected a folder, got a file. Name another --out.")
     if folder.is_dir() and any(folder.iterdir()) and not force:
-        raise FileExistsError(f"{folder} is not empty; name another --out, or add --force to replace the run in it")
+        raise FileExistsError(
+            f"{folder}: expected a new or empty folder, got one with files. Name another --out, or add --force to replace its run."
+        )
 
 
 def start(folder: Path) -> None:
-    """Create `folder`, and remove an earlier run's files from it: half of one run and half of another tell lies."""
+    """Create `folder`, and remove the files of an earlier run, so that the files of two runs are never mixed."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in (MODEL, HISTORY_JSON, HISTORY_CSV, SETTINGS, *FIGURES):
         (folder / name).unlink(missing_ok=True)
@@ -63,7 +65,7 @@ def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def write_history(folder: Path, history: Mapping[str, Sequence[float]]) -> None:
-    """Write ``history.json`` and ``history.csv`` from lists of one value an epoch."""
+    """Write ``history.json`` and ``history.csv`` from lists of one value for each epoch."""
     write_text(folder / HISTORY_JSON, json.dumps(history, indent=2) + "\n")
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
@@ -73,24 +75,26 @@ def write_history(folder: Path, history: Mapping[str, Sequence[float]]) -> None:
 
 
 def model_path(run: str | Path) -> Path:
-    """Return the model file of `run`, a run folder or the file itself; raise FileNotFoundError when there is none."""
+    """Return the model file of `run`, a run folder or the file itself; raise FileNotFoundError if there is none."""
     run = Path(run)
     path = run / MODEL if run.is_dir() else run
     if not path.is_file():
-        what = f"has no {MODEL}" if run.is_dir() else "does not exist"
-        raise FileNotFoundError(f"{run} {what}; RUN is a folder that 'scratchnet train' wrote, or a {MODEL}")
+        found = f"a folder without {MODEL}" if run.is_dir() else "a path that does not exist"
+        raise FileNotFoundError(
+            f"{run}: expected a run folder or a {MODEL}, got {found}. Name a folder that 'scratchnet train' wrote."
+        )
     return path
 
 
 def read_settings(model: Path) -> dict[str, Any]:
-    """Return what ``settings.json`` beside `model` holds, or an empty dict when there is no such file."""
+    """Return the content of ``settings.json`` beside `model`, or an empty dict if there is no such file."""
     path = model.with_name(SETTINGS)
     if not path.is_file():
         return {}
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+        raise ValueError(f"{path}: expected JSON, got an error: {error}. Train again, or delete the file.") from None
     if not isinstance(settings, dict):
-        raise ValueError(f"{path} holds no settings: an object was expected, a {type(settings).__name__} came")
+        raise ValueError(f"{path}: expected a JSON object, got a {type(settings).__name__}. Train again, or delete the file.")
     return settings

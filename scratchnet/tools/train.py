@@ -1,4 +1,4 @@
-"""``scratchnet train``: data in, a run folder out."""
+"""``scratchnet train``: a data set in, a run folder out."""
 
 from __future__ import annotations
 
@@ -9,29 +9,132 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scratchnet import datasets, networks, optimizers, plotting, preprocessing
-from scratchnet._version import __version__
 from scratchnet.callbacks import Callback, EarlyStopping
+from scratchnet.datasets import Dataset
 from scratchnet.interrupts import uninterrupted
 from scratchnet.model import Model
 from scratchnet.tools import inputs, run_folder
+from scratchnet.tools.arguments import DATA, natural, positive_int, positive_number
+from scratchnet.tools.versions import versions
 
-OPTIMIZERS = {
-    "adam": optimizers.Adam,
-    "adagrad": optimizers.Adagrad,
-    "adadelta": optimizers.Adadelta,
-    "sgd": optimizers.SGD,
-}
+NETWORKS = {"net_1": networks.net_1, "net_2": networks.net_2}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``scratchnet train``."""
+    parser.description = (
+        "Train a network and write its model, history, settings and figures into a run folder. "
+        "The test images are the validation images, as in the study."
+    )
+    option = parser.add_argument
+    option("--net", choices=NETWORKS, default="net_2", help="the network (%(default)s)")
+    option("--data", default="glyphs", metavar="NAME|PATH", help=f"{DATA} (%(default)s)")
+    option("--optimizer", choices=optimizers.KNOWN, default="adam", help="the update rule (%(default)s)")
+    option("--learning-rate", type=positive_number, metavar="RATE", help="the learning rate (the optimizer's default)")
+    option("--epochs", type=positive_int, default=5, metavar="N", help="passes over the data (%(default)s; study: 16)")
+    option("--batch-size", type=positive_int, default=128, metavar="N", help="images in a step (%(default)s)")
+    option(
+        "--patience",
+        type=positive_int,
+        metavar="N",
+        help="stop after N epochs without a lower validation loss and restore the best weights (never stop early)",
+    )
+    option("--limit", type=positive_int, metavar="N", help="use only the first N training and N test images (all)")
+    option("--seed", type=natural, default=0, help="the seed of the weights and of the shuffling (%(default)s)")
+    option("--out", metavar="DIR", help="the run folder (runs/<date>-<net>-<data>)")
+    option("--force", action="store_true", help="accept a folder that is not empty, and replace the run in it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train as `args` say and return the exit code: 0, or 130 when interrupted."""
+    began = time.perf_counter()
+    folder = Path(args.out) if args.out else run_folder.default_folder(args.net, args.data)
+    run_folder.check_free(folder, args.force)
+    data = prepare(datasets.load(args.data), args.limit)
+    model = build(args, data)
+    settings = describe(args, model, data)
+    run_folder.start(folder)
+    run_folder.write_settings(folder, settings)
+
+    title = f"{args.net} on {data.name}, {args.optimizer}"
+    recorder = Recorder(folder)
+    try:
+        with noted_end(settings, recorder):
+            fit_seconds = fit(args, model, data, recorder)
+    except KeyboardInterrupt:
+        print(f"scratchnet: interrupted; {keep_finished_epochs(recorder, title)}", file=sys.stderr)
+        return 130
+    except FloatingPointError as error:
+        raise FloatingPointError(f"{error}; {keep_finished_epochs(recorder, title)}") from None
+
+    with noted_end(settings, recorder):
+        model.save(folder / run_folder.MODEL)  # early stopping may have restored the weights of an earlier epoch
+        one_hot = preprocessing.one_hot(data.y_test, len(data.class_names))
+        loss, accuracy = model.evaluate(data.x_test, one_hot, batch_size=args.batch_size, verbose=0)
+        draw(folder, title, model, recorder.history, data)
+        seconds = {"training": round(fit_seconds, 3), "all": round(time.perf_counter() - began, 3)}
+        result = {"val_loss": float(loss), "val_accuracy": float(accuracy)}
+        done = {"state": "done", "epochs": recorder.epochs, "seconds": seconds, "result": result}
+        run_folder.write_settings(folder, settings | done)
+    print(f"trained {recorder.epochs} epoch{'s' * (recorder.epochs > 1)} in {fit_seconds:.1f} s")
+    print(f"validation accuracy {accuracy:.4f}, loss {loss:.4f} ({len(data.x_test):,} test images)")
+    print(f"run folder: {folder}")
+    return 0
+
+
+def prepare(data: Dataset, limit: int | None) -> Dataset:
+    """Return `data` with its images as a network takes them, and only the first `limit` of each split."""
+    return replace(
+        data,
+        x_train=inputs.net_inputs(data.x_train[:limit]),
+        y_train=data.y_train[:limit],
+        x_test=inputs.net_inputs(data.x_test[:limit]),
+        y_test=data.y_test[:limit],
+    )
+
+
+def build(args: argparse.Namespace, data: Dataset) -> Model:
+    """Return the compiled network, after printing its size and that of the data."""
+    K = len(data.class_names)
+    sample_shape = data.x_train.shape[1:]
+    model = NETWORKS[args.net](sample_shape, K, seed=args.seed)
+    rate = {} if args.learning_rate is None else {"learning_rate": args.learning_rate}
+    model.compile(optimizers.KNOWN[args.optimizer](**rate), "categorical_crossentropy", metrics=["accuracy"])
+    print(
+        f"{args.net} on {data.name}: {len(data.x_train):,} training and {len(data.x_test):,} test images "
+        f"of {inputs.times(sample_shape)}, {K} classes"
+    )
+    model.summary()
+    return model
+
+
+def fit(args: argparse.Namespace, model: Model, data: Dataset, recorder: Recorder) -> float:
+    """Train `model`, with early stopping if `args` ask for it, and return the seconds."""
+    K = len(data.class_names)
+    callbacks: list[Callback] = [recorder]
+    if args.patience is not None:
+        callbacks.append(EarlyStopping(monitor="val_loss", patience=args.patience, restore_best_weights=True))
+    began = time.perf_counter()
+    model.fit(
+        data.x_train,
+        preprocessing.one_hot(data.y_train, K),
+        batch_size=args.batch_size,
+        epochs=args.epochs,
+        validation_data=(data.x_test, preprocessing.one_hot(data.y_test, K)),
+        callbacks=callbacks,
+    )
+    return time.perf_counter() - began
 
 
 class Recorder(Callback):
-    """Write model and history into the run folder after every epoch, so that an interrupted run keeps what it had."""
+    """Write model and history into the run folder after every epoch, so that an interrupted run keeps its finished epochs."""
 
     def __init__(self, folder: Path):
         super().__init__()
@@ -48,136 +151,63 @@ class Recorder(Callback):
 
     @property
     def epochs(self) -> int:
-        """Return how many epochs are written."""
+        """Return the number of epochs written."""
         return len(self.history.get("loss", ()))
 
 
-def run(args: argparse.Namespace) -> int:
-    """Train as `args` say and return the exit code: 0, or 130 when interrupted."""
-    began = time.perf_counter()
-    folder = Path(args.out) if args.out else run_folder.default_folder(args.net, args.data)
-    run_folder.check_free(folder, args.force)
-    data = datasets.load(args.data)
-    name, class_names, K = data.name, list(data.class_names), len(data.class_names)
-    x_train, y_train = inputs.net_inputs(data.x_train[: args.limit]), data.y_train[: args.limit]
-    x_test, y_test = inputs.net_inputs(data.x_test[: args.limit]), data.y_test[: args.limit]
-    del data  # the bytes are not needed beside the floats
-
-    network = networks.net_1 if args.net == "net_1" else networks.net_2
-    model = network(x_train.shape[1:], K, seed=args.seed)
-    rate = {} if args.learning_rate is None else {"learning_rate": args.learning_rate}
-    model.compile(OPTIMIZERS[args.optimizer](**rate), "categorical_crossentropy", metrics=["accuracy"])
-    shape = "×".join(map(str, x_train.shape[1:]))
-    print(f"{args.net} on {name}: {len(x_train):,} training and {len(x_test):,} test images of {shape}, {K} classes")
-    model.summary()
-
-    one_hot = preprocessing.one_hot(y_train, K), preprocessing.one_hot(y_test, K)
-    settings = describe(args, model, name, class_names, len(x_train), len(x_test))
-    run_folder.start(folder)
-    run_folder.write_settings(folder, settings)
-    recorder = Recorder(folder)
-    callbacks: list[Callback] = [recorder]
-    if args.patience is not None:
-        callbacks.append(EarlyStopping(monitor="val_loss", patience=args.patience, restore_best_weights=True))
-
-    title = f"{args.net} on {name}, {args.optimizer}"
-    fit_began = time.perf_counter()
-    try:
-        with end_noted(settings, recorder):
-            model.fit(
-                x_train,
-                one_hot[0],
-                batch_size=args.batch_size,
-                epochs=args.epochs,
-                validation_data=(x_test, one_hot[1]),
-                callbacks=callbacks,
-            )
-    except (KeyboardInterrupt, FloatingPointError) as error:
-        kept = f"{folder} holds model and history after epoch {recorder.epochs}"
-        if recorder.epochs:
-            plotting.history(recorder.history, title=title, path=folder / "history.png")
-        else:
-            kept = f"no epoch was finished, so {folder} holds no model"
-        if isinstance(error, FloatingPointError):
-            raise FloatingPointError(f"{error}; {kept}") from None
-        print(f"scratchnet: interrupted; {kept}", file=sys.stderr)
-        return 130
-    fit_seconds = time.perf_counter() - fit_began
-
-    with end_noted(settings, recorder):
-        model.save(folder / run_folder.MODEL)  # early stopping may have gone back to an earlier epoch's weights
-        loss, accuracy = model.evaluate(x_test, one_hot[1], batch_size=args.batch_size, verbose=0)
-        draw(folder, title, model, recorder.history, x_test, y_test, class_names)
-        seconds = {"training": round(fit_seconds, 3), "all": round(time.perf_counter() - began, 3)}
-        result = {"val_loss": float(loss), "val_accuracy": float(accuracy)}
-        done = {"state": "done", "epochs": recorder.epochs, "seconds": seconds, "result": result}
-        run_folder.write_settings(folder, settings | done)
-    print(f"trained {recorder.epochs} epoch{'s' * (recorder.epochs > 1)} in {fit_seconds:.1f} s")
-    print(f"validation accuracy {accuracy:.4f}, loss {loss:.4f} ({len(x_test):,} test images)")
-    print(f"run folder: {folder}")
-    return 0
-
-
 @contextmanager
-def end_noted(settings: Mapping[str, Any], recorder: Recorder) -> Iterator[None]:
-    """Have ``settings.json`` tell when what is done here breaks off, whatever the reason, and raise that again."""
+def noted_end(settings: Mapping[str, Any], recorder: Recorder) -> Iterator[None]:
+    """If the block raises anything, note in ``settings.json`` that the run was interrupted or failed."""
     try:
         yield
     except BaseException as error:
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        with suppress(OSError), uninterrupted():  # a full disk takes no note; the first error is the one to tell
+        with suppress(OSError), uninterrupted():  # if the disk is full, the first error is the one to report
             run_folder.write_settings(recorder.folder, {**settings, "state": state, "epochs": recorder.epochs})
         raise
 
 
-def describe(
-    args: argparse.Namespace, model: Model, name: str, class_names: list[str], train_images: int, test_images: int
-) -> dict[str, Any]:
-    """Return what ``settings.json`` says before training: enough to do it again, and to use the model."""
-    arguments = {key: value for key, value in vars(args).items() if key != "command"}
+def keep_finished_epochs(recorder: Recorder, title: str) -> str:
+    """Draw the history of a run that ended early, and return what its folder holds."""
+    if not recorder.epochs:
+        return f"no epoch was finished, so {recorder.folder} holds no model"
+    plotting.history(recorder.history, title=title, path=recorder.folder / "history.png")
+    return f"{recorder.folder} holds model and history after epoch {recorder.epochs}"
+
+
+def describe(args: argparse.Namespace, model: Model, data: Dataset) -> dict[str, Any]:
+    """Return the content of ``settings.json`` before training: enough to repeat the run, and to use the model."""
     return {
         "state": "running",
-        "arguments": arguments,
-        # A folder is found again from wherever 'scratchnet evaluate' is called.
+        "arguments": {key: value for key, value in vars(args).items() if key != "command"},
+        # An absolute path, so that 'scratchnet evaluate' finds the data from any working folder.
         "data": args.data if args.data in datasets.NAMES else str(Path(args.data).expanduser().absolute()),
-        "data_name": name,
-        "class_names": class_names,
+        "data_name": data.name,
+        "class_names": list(data.class_names),
         "input_shape": list(model.input_shape[1:]),
-        "training_images": train_images,
-        "test_images": test_images,
+        "training_images": len(data.x_train),
+        "test_images": len(data.x_test),
         "preprocessing": "uint8 / 255",
         "optimizer": {"name": args.optimizer, "learning_rate": float(model.optimizer.learning_rate)},
         "parameters": int(model.count_params()),
-        "versions": {
-            "scratchnet": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "numba": version("numba"),
-        },
+        "versions": versions(),
         "platform": {"system": platform.system(), "machine": platform.machine(), "processors": os.cpu_count()},
     }
 
 
-def draw(
-    folder: Path,
-    title: str,
-    model: Model,
-    history: Mapping[str, list[float]],
-    x_test: np.ndarray[Any, Any],
-    y_test: np.ndarray[Any, Any],
-    class_names: list[str],
-) -> None:
+def draw(folder: Path, title: str, model: Model, history: Mapping[str, list[float]], data: Dataset) -> None:
     """Draw the run's figures into `folder`."""
-    probabilities = model.predict(x_test, batch_size=128)
-    said = probabilities.argmax(axis=1)
-    right = f"{title}: {np.mean(said == y_test):.2%} of {len(y_test):,} test images right"
+    x, y, class_names = data.x_test, data.y_test, data.class_names
+    probabilities = model.predict(x, batch_size=128)
+    y_pred = probabilities.argmax(axis=1)
+    accuracy = f"{title}: {np.mean(y_pred == y):.2%} of {len(y):,} test images classified correctly"
     plotting.history(history, title=title, path=folder / "history.png")
-    plotting.confusion_matrix(y_test, said, class_names, title=right, path=folder / "confusion_matrix.png")
-    plotting.confident_mistakes(x_test, y_test, probabilities, class_names, path=folder / "confident_mistakes.png")
+    plotting.confusion_matrix(y, y_pred, class_names, title=accuracy, path=folder / "confusion_matrix.png")
+    plotting.confident_mistakes(x, y, probabilities, class_names, path=folder / "confident_mistakes.png")
 
     kernel = next(value for value in model.params.values() if value.ndim == 4)
-    if kernel.shape[2] in (1, 3):  # a filter over other channels is no picture
+    if kernel.shape[2] in (1, 3):  # filters over other numbers of channels cannot be drawn as images
         plotting.filters(kernel, path=folder / "filters.png")
-        outputs = list(model.layer_outputs(x_test[:1]).items())[1:]  # the first is the image itself
+        outputs = list(model.layer_outputs(x[:1]).items())[1:]  # the first is the image itself
         maps = {name: output[0] for name, output in outputs if output.ndim == 4}
-        plotting.feature_maps(maps, image=x_test[0], title=title, path=folder / "feature_maps.png")
+        plotting.feature_maps(maps, image=x[0], title=title, path=folder / "feature_maps.png")
