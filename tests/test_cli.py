@@ -1,4 +1,4 @@
-"""The command itself: usage, exit codes, one line for each mistake."""
+"""The command: usage, exit codes, one line for each error."""
 
 import io
 import os
@@ -46,25 +46,25 @@ def misused(capsys, *words):
         (["doctor", "now"], "unrecognized arguments"),
     ],
 )
-def test_wrong_usage_is_2_and_says_what_was_wrong(words, part, capsys):
+def test_wrong_usage_exits_with_2_and_names_the_mistake(words, part, capsys):
     assert part in misused(capsys, *words)
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
-def test_every_command_explains_itself(command, capsys):
+def test_every_command_has_a_help_text(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main([command, "--help"])
     assert stopped.value.code == 0
     assert f"scratchnet {command}" in capsys.readouterr().out
 
 
-def test_the_help_and_the_parser_say_the_same_defaults():
+def test_the_defaults_of_train_are_those_of_its_help():
     args = cli.parse(["train"])
     assert (args.net, args.data, args.optimizer, args.batch_size, args.seed) == ("net_2", "glyphs", "adam", 128, 0)
     assert (args.epochs, args.learning_rate, args.patience, args.limit, args.out) == (5, None, None, None, None)
 
 
-def test_version_is_the_packages_own(capsys):
+def test_version_is_that_of_the_package(capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["--version"])
     assert stopped.value.code == 0
@@ -82,7 +82,7 @@ def test_version_is_the_packages_own(capsys):
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
-def test_what_goes_wrong_is_one_line_and_a_code(error, code, line, capsys, monkeypatch):
+def test_an_error_becomes_one_line_and_an_exit_code(error, code, line, capsys, monkeypatch):
     def run(args):
         raise error
 
@@ -90,7 +90,7 @@ def test_what_goes_wrong_is_one_line_and_a_code(error, code, line, capsys, monke
     assert refused(capsys, code, "doctor") == f"scratchnet: {line}\n"
 
 
-def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
+def test_a_bug_keeps_its_traceback(monkeypatch):
     def run(args):
         raise TypeError("a bug")
 
@@ -99,7 +99,7 @@ def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
         cli.main(["doctor"])
 
 
-def test_gradcheck_receives_the_name_to_break_and_gives_its_code(monkeypatch):
+def test_gradcheck_receives_the_name_to_break_and_returns_its_code(monkeypatch):
     seen = []
 
     def run(args):
@@ -117,7 +117,7 @@ def process(*words, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
 
-def test_as_a_process_the_codes_are_0_1_and_2(tmp_path):
+def test_as_a_process_the_exit_codes_are_0_1_and_2(tmp_path):
     done = process("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"scratchnet {scratchnet.__version__}\n", "")
     done = process("evaluate", tmp_path)
@@ -135,7 +135,7 @@ def test_module_and_command_are_the_same(monkeypatch, capsys):
     assert capsys.readouterr().out == f"scratchnet {scratchnet.__version__}\n"
 
 
-def test_a_stream_that_lacks_a_letter_shows_a_question_mark(monkeypatch):
+def test_a_character_that_a_stream_cannot_encode_becomes_a_question_mark(monkeypatch):
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr("scratchnet.tools.doctor.run", lambda args: print("9×7"))
     monkeypatch.setattr(sys, "stdout", out)
@@ -144,26 +144,26 @@ def test_a_stream_that_lacks_a_letter_shows_a_question_mark(monkeypatch):
 
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
-def test_a_stream_that_is_closed_from_the_start_is_no_error(closed, monkeypatch, capsys):
+def test_a_stream_closed_from_the_start_is_no_error(closed, monkeypatch, capsys):
     def run(args):
         print("found")
         print("doubted", file=sys.stderr)
 
     monkeypatch.setattr("scratchnet.tools.doctor.run", run)
-    monkeypatch.setattr(sys, closed, None)  # what Python makes of >&- and 2>&-
+    monkeypatch.setattr(sys, closed, None)  # as Python sets it for >&- and 2>&-
     assert cli.main(["doctor"]) == 0
     assert capsys.readouterr() == (("", "doubted\n") if closed == "stdout" else ("found\n", ""))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell that can close a stream")
-def test_as_a_process_closed_streams_leave_the_code_as_it_is(tmp_path):
+def test_as_a_process_closed_streams_do_not_change_the_exit_code(tmp_path):
     for words, code in (("data", 0), (f'evaluate "{tmp_path}"', 1)):
         command = f'"{sys.executable}" -m scratchnet {words} >&-'
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stderr.count("\n")) == (code, code)
 
 
-def test_a_closed_pipe_ends_the_command_without_a_word(monkeypatch, tmp_path, capsys):
+def test_a_closed_pipe_ends_the_command_silently(monkeypatch, tmp_path, capsys):
     def run(args):
         raise BrokenPipeError
 
@@ -172,11 +172,11 @@ def test_a_closed_pipe_ends_the_command_without_a_word(monkeypatch, tmp_path, ca
         monkeypatch.setattr(sys, "stdout", out)
         assert cli.main(["doctor"]) == 1
         out.write("more")
-    assert (tmp_path / "out").read_text() == ""  # what came later went nowhere
+    assert (tmp_path / "out").read_text() == ""  # what was printed later was discarded
     assert capsys.readouterr().err == ""
 
 
-def test_a_reader_that_leaves_early_is_no_error():
+def test_a_reader_that_closes_the_pipe_early_is_no_error():
     command = f'"{sys.executable}" -m scratchnet data | head -c 1 > {os.devnull}; exit ${{PIPESTATUS[0]}}'
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert done.stderr == ""

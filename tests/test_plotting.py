@@ -1,4 +1,4 @@
-"""Pictures: what they say is what they were given."""
+"""Pictures show exactly the values that they were given."""
 
 import subprocess
 import sys
@@ -8,8 +8,7 @@ import pytest
 
 from scratchnet import plotting
 from scratchnet.callbacks import History
-from scratchnet.plotting.canvas import as_picture
-from scratchnet.plotting.curves import epoch_ticks
+from scratchnet.plotting.canvas import as_picture, epoch_ticks
 
 HISTORY = {
     "accuracy": [0.40, 0.61, 0.75, 0.88],
@@ -30,7 +29,7 @@ def rng():
 
 
 def drawn(figure):
-    """Return the figure as pixels, after checking that nothing of it lies outside."""
+    """Return the figure as pixels, after checking that no part of it is cut off."""
     figure.canvas.draw()
     box = figure.get_tightbbox()
     width, height = figure.get_size_inches()
@@ -55,7 +54,7 @@ def test_drawing_imports_no_pyplot_and_so_changes_no_backend(tmp_path):
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
-def test_history_draws_the_very_values_over_epochs_from_1():
+def test_history_draws_exactly_the_values_over_epochs_from_1():
     figure = plotting.history(HISTORY, title="net_2 on cifar10")
     accuracy, loss = figure.axes
     for axes, panel in ((accuracy, "accuracy"), (loss, "loss")):
@@ -67,7 +66,7 @@ def test_history_draws_the_very_values_over_epochs_from_1():
     assert figure.get_suptitle() == "net_2 on cifar10"
 
 
-def test_what_fit_returns_is_drawn_like_the_dict_it_holds():
+def test_the_history_of_fit_is_drawn_like_its_dict():
     fitted = History()
     fitted.history = HISTORY
     np.testing.assert_array_equal(drawn(plotting.history(fitted)), drawn(plotting.history(HISTORY)))
@@ -76,7 +75,7 @@ def test_what_fit_returns_is_drawn_like_the_dict_it_holds():
     np.testing.assert_array_equal(drawn(given), drawn(held))
 
 
-def test_history_panels_stand_side_by_side():
+def test_history_panels_are_side_by_side():
     figure = plotting.history(HISTORY)
     drawn(figure)
     left, right = (axes.get_position() for axes in figure.axes)
@@ -121,9 +120,9 @@ def test_history_without_metrics_has_one_panel():
 @pytest.mark.parametrize(
     ("history", "reason"),
     [
-        ({}, "needs 'loss'"),
-        ({"loss": []}, "needs 'loss'"),
-        ({"loss": [1.0, 2.0], "val_loss": [1.0]}, r"history\['val_loss'\] has 1 epochs, history\['loss'\] has 2"),
+        ({}, "expected 'loss' with at least one epoch"),
+        ({"loss": []}, "expected 'loss' with at least one epoch"),
+        ({"loss": [1.0, 2.0], "val_loss": [1.0]}, r"expected 2 epochs in 'val_loss', as in 'loss', got 1"),
     ],
 )
 def test_a_history_that_cannot_be_drawn_is_refused(history, reason):
@@ -131,7 +130,7 @@ def test_a_history_that_cannot_be_drawn_is_refused(history, reason):
         plotting.history(history)
 
 
-def test_grey_filters_share_one_scale_with_0_in_its_middle(rng):
+def test_grey_filters_share_one_scale_centred_at_0(rng):
     kernel = rng.normal(size=(3, 2, 1, 10))
     figure = plotting.filters(kernel)
     assert figure.get_suptitle() == "10 filters of 3×2"
@@ -163,7 +162,7 @@ def test_filters_of_zeros_are_drawn():
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 32, 64), (3, 3, 8), (3, 3, 2, 8)])
-def test_filters_that_are_no_picture_are_refused(shape):
+def test_filters_that_cannot_be_drawn_are_refused(shape):
     with pytest.raises(ValueError, match="first layer"):
         plotting.filters(np.zeros(shape))
 
@@ -189,7 +188,7 @@ def test_feature_maps_of_a_dead_layer_are_drawn():
 
 
 @pytest.mark.parametrize("maps", [{}, {"dense": np.zeros(128)}, {"conv2d": np.zeros((1, 5, 4, 3))}])
-def test_outputs_that_are_no_maps_are_refused(maps):
+def test_outputs_that_are_not_maps_are_refused(maps):
     with pytest.raises(ValueError, match=r"\(H, W, C\)"):
         plotting.feature_maps(maps)
 
@@ -200,7 +199,7 @@ def test_confusion_matrix_counts_rows_as_truth_and_columns_as_answers():
     counts = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
     assert counts == {(0, 0): "1", (0, 2): "2", (1, 1): "1", (1, 0): "1", (2, 2): "1"}
     assert texts(axes.get_xticklabels()) == texts(axes.get_yticklabels()) == NAMES
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("the net says", "the image is")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
     assert figure.get_suptitle() == "accuracy 0.500: 3 of 6 images"
     share = np.square(axes.get_images()[0].get_array())
     np.testing.assert_allclose(share, [[1 / 3, 0, 2 / 3], [1 / 2, 1 / 2, 0], [0, 0, 1]])
@@ -215,10 +214,10 @@ def test_confusion_matrix_leaves_the_row_of_an_absent_class_empty():
 @pytest.mark.parametrize(
     ("y_true", "y_pred", "reason"),
     [
-        ([0, 1], [0], "1 for 2 came"),
-        ([], [], "0 for 0 came"),
-        ([0, 3], [0, 1], "y_true has class 3; 3 class names go with 0..2"),
-        ([0, 1], [0, -1], "y_pred has class -1"),
+        ([0, 1], [0], "got 1 answers for 2 labels"),
+        ([], [], "got 0 answers for 0 labels"),
+        ([0, 3], [0, 1], r"expected classes 0\.\.2 in y_true, got 3"),
+        ([0, 1], [0, -1], "in y_pred, got -1"),
     ],
 )
 def test_a_confusion_matrix_of_wrong_labels_is_refused(y_true, y_pred, reason):
@@ -226,15 +225,15 @@ def test_a_confusion_matrix_of_wrong_labels_is_refused(y_true, y_pred, reason):
         plotting.confusion_matrix(y_true, y_pred, NAMES)
 
 
-def test_confident_mistakes_are_the_wrong_ones_the_surest_first(rng):
+def test_confident_mistakes_are_the_wrong_answers_the_most_confident_first(rng):
     images = rng.integers(0, 256, (5, 6, 4), dtype=np.uint8)
     p = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.05, 0.0, 0.95], [0.0, 0.4, 0.6], [0.8, 0.1, 0.1]])
     figure = plotting.confident_mistakes(images, [0, 0, 1, 1, 1], p, NAMES, count=3)
     panels = [axes for axes in figure.axes if axes.get_visible()]
-    assert [axes.get_title() for axes in panels] == ["says owl 0.95", "says cat 0.80", "says dog 0.70"]
-    assert [axes.get_xlabel() for axes in panels] == ["is dog 0.00", "is dog 0.10", "is cat 0.20"]
+    assert [axes.get_title() for axes in panels] == ["predicted owl 0.95", "predicted cat 0.80", "predicted dog 0.70"]
+    assert [axes.get_xlabel() for axes in panels] == ["true dog 0.00", "true dog 0.10", "true cat 0.20"]
     np.testing.assert_allclose(panels[0].get_images()[0].get_array(), images[2] / 255)
-    assert figure.get_suptitle() == "the 3 surest of 4 mistakes"
+    assert figure.get_suptitle() == "the 3 most confident of 4 mistakes"
     drawn(figure)
 
 
@@ -252,7 +251,7 @@ def test_without_a_mistake_the_picture_says_so():
 def test_confident_mistakes_of_unequal_lengths_are_refused():
     with pytest.raises(ValueError, match="3 images, 2 labels, 2 rows"):
         plotting.confident_mistakes(np.zeros((3, 4, 4)), [0, 1], np.eye(3)[:2], NAMES)
-    with pytest.raises(ValueError, match="3 classes need 3 class names; 2 came"):
+    with pytest.raises(ValueError, match="expected at least 3 names for 3 classes, got 2"):
         plotting.confident_mistakes(np.zeros((2, 4, 4)), [0, 1], np.eye(3)[:2], NAMES[:2])
 
 
@@ -300,9 +299,9 @@ def test_image_sheet_gives_each_class_a_row(rng):
 
 
 def test_an_image_sheet_needs_a_label_and_a_name_for_each_image():
-    with pytest.raises(ValueError, match="1 for 2 came"):
+    with pytest.raises(ValueError, match="got 1 labels for 2 images"):
         plotting.image_sheet(np.zeros((2, 4, 4)), [0], NAMES)
-    with pytest.raises(ValueError, match="4 classes need 4 class names; 3 came"):
+    with pytest.raises(ValueError, match="expected at least 4 names for 4 classes, got 3"):
         plotting.image_sheet(np.zeros((2, 4, 4)), [0, 3], NAMES)
 
 
@@ -334,23 +333,23 @@ def test_a_standardized_image_is_stretched_to_what_can_be_drawn():
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4, 2)), np.zeros(4), np.full((2, 2), np.nan)])
-def test_what_is_no_image_is_refused(image):
-    with pytest.raises(ValueError, match="an image to draw"):
+def test_an_array_that_is_not_an_image_is_refused(image):
+    with pytest.raises(ValueError, match="expected an image of"):
         as_picture(image)
 
 
 @pytest.mark.parametrize(
     ("ending", "magic"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".SVG", b"<?xml"), ("", b"\x89PNG")]
 )
-def test_the_ending_of_path_chooses_the_format(tmp_path, ending, magic):
+def test_the_suffix_of_path_chooses_the_format(tmp_path, ending, magic):
     path = tmp_path / f"picture{ending}"
     plotting.history(HISTORY, path=path)
     assert path.read_bytes().startswith(magic)
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_unknown_ending_is_refused_with_the_known_ones(tmp_path):
-    with pytest.raises(ValueError, match=r"pdf, .*png.*, not '\.xyz'"):
+def test_an_unknown_suffix_is_refused_with_the_known_ones(tmp_path):
+    with pytest.raises(ValueError, match=r"pdf, .*png.*, got '\.xyz'"):
         plotting.history(HISTORY, path=tmp_path / "picture.xyz")
     assert not list(tmp_path.iterdir())
 
@@ -396,11 +395,11 @@ def test_compared_lines_are_means_over_the_seeds_and_bands_reach_from_the_lowest
 
 
 def test_nothing_to_compare_is_refused():
-    with pytest.raises(ValueError, match="no series"):
+    with pytest.raises(ValueError, match="expected at least one series"):
         plotting.compare({"stride 1": {"max": [[]], "none": []}})
 
 
-def test_values_over_rates_stand_on_a_logarithmic_axis_with_a_ring_at_the_default():
+def test_values_over_rates_have_a_logarithmic_axis_and_a_ring_at_the_default():
     lines = {"adam": {0.01: 0.5, 0.001: 0.7}, "adadelta": {1.0: 0.6}}
     figure = plotting.over_rates(lines, defaults={"adam": 0.001, "adadelta": 0.001}, ylabel="accuracy")
     drawn(figure)
@@ -412,12 +411,12 @@ def test_values_over_rates_stand_on_a_logarithmic_axis_with_a_ring_at_the_defaul
     assert list(adadelta.get_xdata()) == [1.0]  # its default was not tried, so nothing is ringed
 
 
-def test_early_stopping_marks_each_stop_once_and_the_epochs_given_back():
+def test_early_stopping_marks_each_stop_once_and_the_restored_epochs():
     figure = plotting.early_stopping({"net_1": HISTORY}, {"net_1": {1: (4, 3), 2: (4, 3)}})
     drawn(figure)
     for axes, panel in zip(figure.axes, ("loss", "accuracy"), strict=True):
         by_name = {line.get_label(): line for line in axes.get_lines()}
-        assert list(by_name["weights given back"].get_xdata()) == [3, 3]
+        assert list(by_name["weights restored"].get_xdata()) == [3, 3]
         stop = by_name["stopped, with this patience"]
         assert (list(stop.get_xdata()), list(stop.get_ydata())) == ([4], [HISTORY[f"val_{panel}"][3]])
         assert texts(axes.texts) == ["1, 2"]

@@ -1,4 +1,4 @@
-"""`scratchnet data`: what is there is told, what is named is fetched or checked, and one failure hides no other."""
+"""`scratchnet data`: stored sets are listed, named sets are fetched or verified, and one failure does not hide another."""
 
 import pytest
 from small_runs import refused, write_bars
@@ -27,7 +27,7 @@ def test_a_folder_of_idx_files_is_verified(tmp_path, capsys):
     assert "48 + 24 images of 9×7, 4 classes; structure is right" in capsys.readouterr().out
 
 
-def test_each_set_is_checked_though_another_is_damaged(tmp_path, capsys):
+def test_each_set_is_verified_although_another_is_damaged(tmp_path, capsys):
     good, bad = write_bars(tmp_path / "good"), write_bars(tmp_path / "bad")
     (bad / "train-labels-idx1-ubyte").write_bytes(b"short")
     assert cli.main(["data", "verify", str(bad), "mnits", str(good)]) == 1
@@ -38,17 +38,17 @@ def test_each_set_is_checked_though_another_is_damaged(tmp_path, capsys):
     assert "mnits" in printed.err
 
 
-def test_what_is_not_there_is_not_verified(capsys):
+def test_a_set_that_is_not_stored_cannot_be_verified(capsys):
     assert "not there yet" in refused(capsys, 1, "data", "verify", "mnist")
 
 
-def test_fetch_tells_where_the_set_lies(tmp_path, capsys):
+def test_fetch_prints_where_the_set_is_stored(tmp_path, capsys):
     folder = write_bars(tmp_path / "bars")
     assert cli.main(["data", "fetch", str(folder)]) == 0
     assert f"in {folder})" in capsys.readouterr().out
 
 
-def test_status_shows_a_set_that_is_there_with_its_size(tmp_path, monkeypatch, capsys):
+def test_status_shows_a_stored_set_with_its_size(tmp_path, monkeypatch, capsys):
     found = datasets.Status("mnist", "cache", tmp_path / "mnist", 11_594_722, "there")
     monkeypatch.setattr(datasets, "status", lambda: [found])
     assert cli.main(["data"]) == 0

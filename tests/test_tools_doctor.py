@@ -1,4 +1,4 @@
-"""The doctor: facts from this machine, hints from facts."""
+"""`scratchnet doctor`: facts about this machine, and hints from facts."""
 
 import argparse
 import copy
@@ -42,18 +42,18 @@ def test_a_healthy_machine_gets_no_hint():
         (HEALTHY, {"SCRATCHNET_DATA": "/there/is/no/such/folder"}, "which is not a folder"),
     ],
 )
-def test_each_trouble_gets_one_hint_with_the_line_that_mends_it(sick, environment, word):
+def test_each_problem_gets_one_hint_with_its_fix(sick, environment, word):
     (hint,) = doctor.hints(sick, environment)
     assert word in hint
 
 
-def test_a_processor_without_avx_512_is_rightly_a_haswell():
+def test_without_avx_512_the_kernels_of_a_haswell_get_no_hint():
     narrow = facts("BLAS", **{"runs as": "Haswell"})
     narrow["processor"]["AVX-512"] = "no"
     assert doctor.hints(narrow, {}) == []
 
 
-def test_who_chose_the_blas_kernels_themselves_gets_no_hint():
+def test_blas_kernels_that_the_user_chose_get_no_hint():
     assert doctor.hints(facts("BLAS", **{"runs as": "Haswell"}), {"OPENBLAS_CORETYPE": "Haswell"}) == []
 
 
@@ -67,7 +67,7 @@ def test_doctor_prints_the_versions_and_the_machine(capsys):
         assert word in printed
 
 
-def test_a_compiler_that_fails_is_told_and_gives_1(monkeypatch, capsys):
+def test_a_compiler_that_fails_is_reported_and_exits_with_1(monkeypatch, capsys):
     def broken(**options):
         def decorate(function):
             def call(*arguments):
@@ -88,7 +88,7 @@ def test_without_openblas_the_blas_runs_as_unknown(monkeypatch):
     assert doctor.blas()["runs as"] == "unknown"
 
 
-def test_an_openblas_that_cannot_be_asked_is_passed_over(monkeypatch):
+def test_an_openblas_without_the_needed_functions_is_skipped(monkeypatch):
     def refuse(path):
         raise OSError("not a library")
 
@@ -98,7 +98,7 @@ def test_an_openblas_that_cannot_be_asked_is_passed_over(monkeypatch):
     assert doctor.openblas_core() is None
 
 
-def test_usable_cores_are_those_that_the_system_grants(monkeypatch):
+def test_usable_cores_are_those_that_the_system_allows(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3}, raising=False)
     assert doctor.usable_cores() == 2
     monkeypatch.delattr(os, "sched_getaffinity")

@@ -1,4 +1,4 @@
-"""Pictures of one's own: read from any kind of PNG, and made into what a net was trained on."""
+"""Pictures of your own: read from any kind of PNG, and converted to a network's input."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_every_kind_of_png_is_read_as_the_same_picture(tmp_path, mode):
     np.testing.assert_allclose(picture, np.repeat(black_on_white[:, :, None] / 255, 3, axis=2), atol=1e-6)
 
 
-def test_what_is_transparent_is_laid_on_white(tmp_path):
+def test_transparent_pixels_are_blended_with_white(tmp_path):
     pixels = np.zeros((2, 2, 4), np.uint8)
     pixels[0, 0] = (255, 0, 0, 255)
     pixels[0, 1] = (255, 0, 0, 51)  # a fifth of red over four fifths of white
@@ -46,7 +46,7 @@ def test_what_is_transparent_is_laid_on_white(tmp_path):
     np.testing.assert_allclose(picture, [[[1, 0, 0], [1, 0.8, 0.8]], [[1, 1, 1], [1, 1, 1]]], atol=1e-6)
 
 
-def test_a_jpeg_is_read_as_well(tmp_path):
+def test_a_jpeg_is_read(tmp_path):
     Image.new("RGB", (16, 8), (255, 0, 0)).save(tmp_path / "a.jpg", quality=95)
     picture = read_picture(tmp_path / "a.jpg")
     assert picture.shape == (8, 16, 3)
@@ -60,7 +60,7 @@ def test_colours_are_read_in_their_order(tmp_path, rng):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
-def test_a_file_that_is_no_picture_is_refused_by_name(tmp_path, content):
+def test_a_file_that_is_not_a_picture_is_refused_by_name(tmp_path, content):
     path = tmp_path / "broken.png"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"broken\.png: expected a readable picture"):
@@ -124,7 +124,7 @@ def test_a_drawing_is_scaled_to_20_pixels_and_centred_by_its_mass():
     assert abs(out.sum(axis=0) @ np.arange(28) / mass - 13.5) <= 0.5
 
 
-def test_where_a_drawing_lies_on_its_paper_makes_no_difference():
+def test_the_position_of_a_drawing_on_its_paper_makes_no_difference():
     here, there = drawing(top=10, left=50), drawing(H=200, W=120, top=150, left=3)
     np.testing.assert_allclose(centred_ink(here, 28, 28), centred_ink(there, 28, 28), atol=1e-12)
 
@@ -135,7 +135,7 @@ def test_faint_dirt_on_the_paper_is_not_ink():
     np.testing.assert_allclose(centred_ink(dirty, 28, 28), centred_ink(drawing(), 28, 28), atol=1e-12)
 
 
-def test_a_lopsided_drawing_is_kept_whole():
+def test_an_asymmetric_drawing_is_not_cut_off():
     grey = np.ones((100, 100))
     grey[:, 10:20] = 0.0
     grey[98:, 10:95] = 0.0  # heavy on the left, a thin foot to the right
@@ -144,7 +144,7 @@ def test_a_lopsided_drawing_is_kept_whole():
     assert (len(rows), len(columns)) == (20, 17)
 
 
-def test_an_image_of_the_nets_own_size_is_taken_as_it_is(rng):
+def test_an_image_of_the_networks_input_size_is_not_scaled(rng):
     digit = np.zeros((28, 28))
     digit[3:20, 5:9] = rng.random((17, 4))
     np.testing.assert_array_equal(centred_ink(digit, 28, 28), digit)
@@ -152,12 +152,12 @@ def test_an_image_of_the_nets_own_size_is_taken_as_it_is(rng):
 
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_a_blank_sheet_is_refused(level):
+def test_a_blank_picture_is_refused(level):
     with pytest.raises(ValueError, match="got a blank picture"):
         centred_ink(np.full((50, 40), level), 28, 28)
 
 
-def test_a_drawing_fits_a_net_of_another_size():
+def test_a_drawing_is_fitted_to_a_network_of_another_size():
     out = centred_ink(drawing(), 14, 12)
     assert out.shape == (14, 12)
     assert len(np.flatnonzero(out.any(axis=1))) == 10
@@ -172,7 +172,7 @@ def test_the_middle_of_a_wide_picture_is_taken():
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (12, 10, 3)])
-def test_a_picture_becomes_what_the_net_takes(shape, rng):
+def test_a_picture_becomes_an_input_of_the_network(shape, rng):
     x = to_net(rng.random((41, 53, 3)), shape)
     assert x.shape == shape
     assert x.dtype == np.float32
@@ -185,18 +185,18 @@ def test_a_single_pixel_is_enlarged_for_a_colour_net():
 
 
 @pytest.mark.parametrize("shape", [(10,), (28, 28, 2)])
-def test_a_net_that_takes_no_picture_is_told(shape):
+def test_a_network_that_takes_no_pictures_is_refused(shape):
     with pytest.raises(ValueError, match=r"expected an input shape of a picture, \(H, W, 1\) or \(H, W, 3\)"):
         to_net(np.zeros((4, 4, 3)), shape)
 
 
-def test_grey_weighs_colours_as_an_eye_does():
+def test_grey_weights_colours_by_their_perceived_brightness():
     picture = np.zeros((4, 4, 3))
     picture[1, 1] = (0, 1, 0)
     assert to_net(picture, (4, 4, 1))[1, 1, 0] == pytest.approx(0.587)
 
 
-def test_a_drawing_is_never_written_over_a_picture_that_was_given(tmp_path):
+def test_a_drawing_never_overwrites_a_given_picture(tmp_path):
     given = [str(tmp_path / "one.png"), str(tmp_path / "one-prediction.png")]
     paths = drawing_paths(tmp_path, given)
     assert [path.name for path in paths] == ["one-prediction-2.png", "one-prediction-prediction.png"]

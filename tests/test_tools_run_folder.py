@@ -1,4 +1,4 @@
-"""The run folder: nothing is lost, nothing is there by half."""
+"""The run folder: no file is lost, and no file is incomplete."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ def test_a_folder_with_anything_in_it_is_refused_without_force(tmp_path):
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_file_in_the_folders_place_is_refused_always(tmp_path, force):
+def test_a_file_in_place_of_the_folder_is_always_refused(tmp_path, force):
     (tmp_path / "run").write_text("mine")
     with pytest.raises(NotADirectoryError, match="expected a folder, got a file"):
         run_folder.check_free(tmp_path / "run", force=force)
@@ -82,7 +82,7 @@ def test_a_history_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypat
     assert {path.name for path in tmp_path.iterdir()} == {"history.json", "history.csv"}
 
 
-def test_an_interrupt_just_after_a_file_has_taken_its_place_is_told_as_such(tmp_path, monkeypatch):
+def test_an_interrupt_just_after_a_file_was_renamed_is_not_swallowed(tmp_path, monkeypatch):
     replace = os.replace
 
     def interrupted_replace(source, target):
@@ -96,7 +96,7 @@ def test_an_interrupt_just_after_a_file_has_taken_its_place_is_told_as_such(tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
 
 
-def test_the_model_is_found_by_its_folder_and_by_itself(tmp_path):
+def test_the_model_is_found_by_its_folder_and_by_its_path(tmp_path):
     model = tmp_path / "model.npz"
     model.write_bytes(b"")
     assert run_folder.model_path(tmp_path) == model
@@ -106,18 +106,18 @@ def test_the_model_is_found_by_its_folder_and_by_itself(tmp_path):
 def test_a_run_without_a_model_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"a folder without model\.npz"):
         run_folder.model_path(tmp_path)
-    with pytest.raises(FileNotFoundError, match="nothing: .* does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"nothing: .* does not exist"):
         run_folder.model_path(tmp_path / "nothing")
 
 
-def test_settings_are_read_from_beside_the_model(tmp_path):
+def test_settings_are_read_from_the_folder_of_the_model(tmp_path):
     assert run_folder.read_settings(tmp_path / "model.npz") == {}
     run_folder.write_settings(tmp_path, {"data": "mnist"})
     assert run_folder.read_settings(tmp_path / "model.npz") == {"data": "mnist"}
 
 
 @pytest.mark.parametrize(("text", "reason"), [("{", "expected JSON"), ("[1]", "expected a JSON object, got a list")])
-def test_spoiled_settings_are_refused(tmp_path, text, reason):
+def test_damaged_settings_are_refused(tmp_path, text, reason):
     (tmp_path / "settings.json").write_text(text)
     with pytest.raises(ValueError, match=reason):
         run_folder.read_settings(tmp_path / "model.npz")

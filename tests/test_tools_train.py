@@ -1,4 +1,4 @@
-"""`scratchnet train`: what a run folder holds, when it is refused, what is left of a run that breaks off."""
+"""`scratchnet train`: the files of a run folder, when a folder is refused, and what remains of a run that stops early."""
 
 import json
 import os
@@ -50,11 +50,11 @@ def trained(bars, tmp_path_factory):
 
 @pytest.fixture
 def without_figures(monkeypatch):
-    """Leave out what takes longest, where it is not what is tested."""
+    """Leave out the figures, which take longest, in tests of something else."""
     monkeypatch.setattr(train_tool, "draw", lambda *args: None)
 
 
-def test_a_run_folder_holds_exactly_what_is_promised(trained):
+def test_a_run_folder_holds_exactly_the_documented_files(trained):
     assert {path.name for path in trained.iterdir()} == FILES
     for path in trained.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
@@ -67,7 +67,7 @@ def test_the_model_file_opens_without_pickle_and_names_its_arrays(trained):
         assert arrays["conv2d/kernel"].shape == (3, 3, 1, 32)
 
 
-def test_history_has_one_value_an_epoch_in_both_files(trained):
+def test_history_has_one_value_for_each_epoch_in_both_files(trained):
     history = json.loads((trained / "history.json").read_text())
     assert set(history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert all(len(values) == 3 for values in history.values())
@@ -76,7 +76,7 @@ def test_history_has_one_value_an_epoch_in_both_files(trained):
     assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3"]
 
 
-def test_settings_tell_how_to_do_it_again(trained, bars):
+def test_settings_hold_what_is_needed_to_repeat_the_run(trained, bars):
     settings = json.loads((trained / "settings.json").read_text())
     assert settings["state"] == "done"
     assert settings["arguments"] == {
@@ -100,7 +100,7 @@ def test_settings_tell_how_to_do_it_again(trained, bars):
     assert (settings["training_images"], settings["test_images"], settings["epochs"]) == (48, 24, 3)
 
 
-def test_a_set_with_a_name_is_not_mistaken_for_a_folder_of_that_name(tmp_path, monkeypatch):
+def test_a_named_set_is_not_confused_with_a_folder_of_that_name(tmp_path, monkeypatch):
     (tmp_path / "mnist").mkdir()
     monkeypatch.chdir(tmp_path)
     model = scratchnet.net_2((4, 4, 1), 2)
@@ -118,7 +118,7 @@ def test_settings_describe_the_machine_without_naming_it(trained):
     assert platform.node() not in machine.values()
 
 
-def test_the_model_in_the_folder_gives_the_accuracy_that_was_written(trained, bars):
+def test_the_saved_model_has_the_recorded_accuracy(trained, bars):
     settings = json.loads((trained / "settings.json").read_text())
     data = datasets.load(str(bars))
     p = scratchnet.load_model(trained / "model.npz").predict((data.x_test / 255).astype("float32")[..., None])
@@ -135,7 +135,7 @@ def test_train_prints_summary_time_accuracy_and_folder(bars, tmp_path, capsys):
     assert printed.splitlines()[-1] == f"run folder: {tmp_path / 'run'}"
 
 
-def test_the_default_run_folder_lies_under_runs(bars, tmp_path, monkeypatch, capsys):
+def test_the_default_run_folder_is_under_runs(bars, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["train", "--data", str(bars), "--epochs", "1", "--limit", "8"]) == 0
     (folder,) = (tmp_path / "runs").iterdir()
@@ -160,7 +160,7 @@ def test_limit_takes_the_first_images_of_both_splits(bars, tmp_path, capsys, wit
     assert "48 training and 24 test images" in capsys.readouterr().out
 
 
-def test_without_a_rate_each_optimizer_keeps_its_own(bars, tmp_path, without_figures):
+def test_without_a_rate_each_optimizer_uses_its_default(bars, tmp_path, without_figures):
     for name in optimizers.KNOWN:
         assert train(bars, tmp_path / name, "--optimizer", name, "--limit", "4") == 0
         chosen = json.loads((tmp_path / name / "settings.json").read_text())["optimizer"]
@@ -173,7 +173,7 @@ def test_the_optimizers_of_the_command_are_those_of_the_library():
         assert isinstance(optimizers.get(name), kind)
 
 
-def test_patience_stops_early_and_goes_back_to_the_best_weights(tmp_path, without_figures):
+def test_patience_stops_early_and_restores_the_best_weights(tmp_path, without_figures):
     wrong = write_bars(tmp_path / "wrong", shift=1)  # the better the net, the worse it does on these test labels
     assert train(wrong, tmp_path / "run", "--patience", "2", "--epochs", "40") == 0
     val_loss = json.loads((tmp_path / "run" / "history.json").read_text())["val_loss"]
@@ -204,7 +204,7 @@ def test_force_replaces_a_run_and_deletes_nothing_else(bars, tmp_path, capsys):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_data_that_cannot_be_loaded_leave_no_folder_behind(tmp_path, capsys):
+def test_data_that_cannot_be_loaded_leave_no_folder(tmp_path, capsys):
     line = refused(capsys, 1, "train", "--data", "mnits", "--out", tmp_path / "run")
     for name in ("mnits", *datasets.NAMES):
         assert name in line
@@ -216,7 +216,7 @@ def test_an_empty_data_folder_is_refused(tmp_path, capsys):
     assert "idx" in refused(capsys, 1, "train", "--data", tmp_path / "data", "--out", tmp_path / "run")
 
 
-def test_a_spoiled_data_file_is_refused_by_name(tmp_path, capsys):
+def test_a_damaged_data_file_is_refused_by_name(tmp_path, capsys):
     folder = write_bars(tmp_path / "data")
     path = folder / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-5])
@@ -224,7 +224,7 @@ def test_a_spoiled_data_file_is_refused_by_name(tmp_path, capsys):
 
 
 class InterruptIn(Callback):
-    """Stands for a user's Ctrl-C in the middle of an epoch."""
+    """Raise an error, such as that of Ctrl-C, in the middle of an epoch."""
 
     def __init__(self, epoch, error):
         super().__init__()
@@ -240,7 +240,7 @@ class InterruptIn(Callback):
 
 @pytest.fixture
 def break_off(monkeypatch):
-    """Make training stop with an error in an epoch, counted from 0."""
+    """Return a function that makes training raise an error in an epoch, counted from 0."""
 
     def arrange(epoch, error):
         fit = scratchnet.Model.fit
@@ -253,7 +253,7 @@ def break_off(monkeypatch):
     return arrange
 
 
-def test_an_interrupted_run_keeps_the_epochs_it_had(bars, tmp_path, capsys, break_off):
+def test_an_interrupted_run_keeps_its_finished_epochs(bars, tmp_path, capsys, break_off):
     break_off(2, KeyboardInterrupt())
     folder = tmp_path / "run"
     line = refused(capsys, 130, "train", "--data", bars, "--batch-size", 8, "--out", folder)
@@ -272,7 +272,7 @@ def test_an_interrupted_run_keeps_the_epochs_it_had(bars, tmp_path, capsys, brea
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
-def test_a_run_that_is_terminated_says_so_in_its_folder(bars, tmp_path):
+def test_a_terminated_run_is_recorded_as_interrupted(bars, tmp_path):
     folder = tmp_path / "run"
     words = ["train", "--data", bars, "--batch-size", 8, "--epochs", 1_000_000, "--out", folder]
     command = [sys.executable, "-m", "scratchnet", *map(str, words)]
@@ -318,7 +318,7 @@ def test_a_run_interrupted_in_its_first_epoch_says_that_there_is_no_model(bars, 
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["settings.json"]
 
 
-def test_a_loss_that_is_not_finite_fails_in_one_line_and_says_what_is_kept(bars, tmp_path, capsys, break_off):
+def test_a_loss_that_is_not_finite_is_one_line_that_says_what_is_kept(bars, tmp_path, capsys, break_off):
     break_off(1, FloatingPointError("the loss is nan; dense went wrong first"))
     folder = tmp_path / "run"
     line = refused(capsys, 1, "train", "--data", bars, "--batch-size", 8, "--out", folder)
@@ -328,7 +328,7 @@ def test_a_loss_that_is_not_finite_fails_in_one_line_and_says_what_is_kept(bars,
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), MemoryError(), OSError(28, "No space left on device"), TypeError()], ids=repr)
-def test_a_run_that_breaks_off_for_any_reason_is_not_left_running(error, bars, tmp_path, break_off):
+def test_a_run_that_stops_with_any_error_is_not_recorded_as_running(error, bars, tmp_path, break_off):
     break_off(1, error)
     args = cli.parse(["train", "--data", str(bars), "--batch-size", "8", "--out", str(tmp_path / "run")])
     with pytest.raises(type(error)):
@@ -337,7 +337,7 @@ def test_a_run_that_breaks_off_for_any_reason_is_not_left_running(error, bars, t
     assert (settings["state"], settings["epochs"]) == ("failed", 1)
 
 
-def test_a_run_whose_figures_cannot_be_written_has_failed(bars, tmp_path, capsys, monkeypatch):
+def test_a_run_whose_figures_cannot_be_written_is_recorded_as_failed(bars, tmp_path, capsys, monkeypatch):
     def draw(*args):
         raise OSError(28, "No space left on device", "history.png")
 
@@ -347,7 +347,7 @@ def test_a_run_whose_figures_cannot_be_written_has_failed(bars, tmp_path, capsys
     assert json.loads((tmp_path / "run" / "settings.json").read_text())["state"] == "failed"
 
 
-def test_a_note_that_cannot_be_written_does_not_hide_why_the_run_broke_off(bars, tmp_path, capsys, break_off, monkeypatch):
+def test_a_record_that_cannot_be_written_does_not_hide_the_first_error(bars, tmp_path, capsys, break_off, monkeypatch):
     def full(folder, settings):
         if settings["state"] == "failed":
             raise OSError("no space for the note")
@@ -359,7 +359,7 @@ def test_a_note_that_cannot_be_written_does_not_hide_why_the_run_broke_off(bars,
 
 
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
-def test_a_rate_far_too_large_fails_in_one_line(bars, tmp_path, capsys):
+def test_a_learning_rate_far_too_large_fails_in_one_line(bars, tmp_path, capsys):
     words = ["--optimizer", "sgd", "--learning-rate", "1e30"]
     line = refused(capsys, 1, "train", "--data", bars, *words, "--out", tmp_path / "run")
     assert "conv2d" in line or "dense" in line

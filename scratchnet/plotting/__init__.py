@@ -1,12 +1,12 @@
-"""Every picture, from plain data: arrays, dicts and lists go in, a matplotlib ``Figure`` comes out.
+"""All pictures. Each function takes arrays, dicts and lists, and returns a matplotlib ``Figure``.
 
-No function here knows a model, and none touches pyplot: a figure is made with its own canvas, so drawing changes no
-backend, opens no window and keeps nothing alive. matplotlib is imported when the first picture is drawn, not before.
-A history may be the ``History`` that `fit` returns, or the dict in it. Each function takes ``path=``: the picture is
-then also written there (PNG, PDF, SVG: what the ending says), whole or not at all.
+No function uses a model or pyplot: each figure has its own canvas, so drawing changes no backend, opens no window and keeps
+no figure in memory. matplotlib is imported when the first picture is drawn. A history may be the ``History`` that `fit`
+returns, or the dict in it. With ``path=``, the picture is also written to a file, completely or not at all; the suffix
+chooses the format (PNG, PDF, SVG).
 
-Colours are those of Okabe and Ito (2008), which readers with any form of colour blindness can tell apart; a line also
-has a marker of its own, so that a page printed in grey still reads.
+The colours are those of Okabe and Ito (2008), which readers with any form of colour blindness can distinguish. Each line also
+has its own marker, so that it is recognizable when printed in grey.
 """
 
 from scratchnet.plotting.answers import confident_mistakes, confusion_matrix, prediction

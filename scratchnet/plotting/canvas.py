@@ -1,4 +1,4 @@
-"""What every picture shares: the colours, a figure without pyplot, tiles in rows, a file written whole."""
+"""What all pictures share: colours, figures without pyplot, axes, legends, tiles in rows, and writing to a file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PathLike = str | os.PathLike[str]
 
 TRAINING = "#0072B2"  # blue, vermilion, green and grey of Okabe and Ito's palette
 VALIDATION = "#D55E00"
-RIGHT = "#009E73"
+CORRECT = "#009E73"
 QUIET = "#666666"
 
 
 def new_figure(width: float, height: float, title: str | None = None, *, compress: bool = False) -> Figure:
-    """Return an empty figure of `width` × `height` inches with an Agg canvas of its own.
+    """Return an empty figure of `width` × `height` inches with its own Agg canvas.
 
-    `compress` draws images of one form together; among images of several forms it would shrink the wide ones.
+    `compress` moves images of one shape close together; among images of different shapes it would shrink the wide ones.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -41,24 +41,59 @@ def new_figure(width: float, height: float, title: str | None = None, *, compres
 
 
 def finish(figure: Figure, path: PathLike | None) -> Figure:
-    """Write `figure` to `path` when there is one, whole or not at all, and return it."""
+    """Write `figure` to `path`, if there is one, completely or not at all, and return it."""
     if path is None:
         return figure
     path = Path(path)
     form = path.suffix[1:].lower() or "png"
     known = figure.canvas.get_supported_filetypes()
     if form not in known:
-        raise ValueError(f"{path}: a picture's name ends in one of {', '.join(sorted(known))}, not {path.suffix!r}")
+        raise ValueError(
+            f"{path}: expected a name ending in one of {', '.join(sorted(known))}, got {path.suffix!r}. Rename the file."
+        )
     write_whole(path, lambda file: figure.savefig(file, format=form))
     return figure
 
 
 def bare(axes: Axes) -> None:
-    """Leave `axes` without ticks and frame: a picture needs neither."""
+    """Remove ticks and frame from `axes`."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def plain_grid(axes: Axes) -> None:
+    """Draw a faint grid, and no frame at the top and at the right."""
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def epoch_ticks(epochs: int) -> list[int]:
+    """Return ticks at whole epochs from 1 to `epochs`: all of them up to 16, then round numbers.
+
+    >>> epoch_ticks(3), epoch_ticks(30)
+    ([1, 2, 3], [1, 5, 10, 15, 20, 25, 30])
+    """
+    step = next(step for k in range(12) for step in (10**k, 5 * 10**k) if epochs <= 16 * step)
+    return [1, *range(step if step > 1 else 2, epochs + 1, step)]
+
+
+def epoch_axis(axes: Axes, epochs: int, title: str) -> None:
+    """Title `axes`, and let its x-axis show the epochs from 1 to `epochs`."""
+    axes.set_title(title, fontsize=11)
+    axes.set_xlabel("epoch")
+    axes.set_xticks(epoch_ticks(epochs))
+    axes.set_xlim(0.5, epochs + 0.5)
+    plain_grid(axes)
+
+
+def legend_below(figure: Figure, columns: int) -> None:
+    """Draw one legend below all panels, with each label once, in at most `columns` columns."""
+    panels = [axes.get_legend_handles_labels() for axes in figure.axes]
+    handles = {label: handle for panel in panels for handle, label in zip(*panel, strict=True)}
+    columns = min(columns, len(handles))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False)
 
 
 def as_picture(image: Any) -> Array:
@@ -72,24 +107,27 @@ def as_picture(image: Any) -> Array:
     Raises
     ------
     ValueError
-        For any other shape, and for values that are not finite.
+        For any other shape, or if a value is not finite.
     """
     image = np.asarray(image)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        raise ValueError(f"an image to draw has shape (H, W), (H, W, 1) or (H, W, 3), not {image.shape}")
+        raise ValueError(
+            f"plotting: expected an image of shape (H, W), (H, W, 1) or (H, W, 3), got {image.shape}. "
+            "Pass one image, without a batch axis."
+        )
     if image.dtype == np.uint8:
         return image / 255.0
     image = image.astype(float)
     if not np.isfinite(image).all():
-        raise ValueError("an image to draw has a value that is not finite")
+        raise ValueError("plotting: expected an image of finite values, got NaN or infinity. Check the image.")
     low, high = float(image.min(initial=0.0)), float(image.max(initial=1.0))
     return (image - low) / (high - low)
 
 
 def show(axes: Axes, image: Any) -> None:
-    """Draw one image on bare `axes`, grey from black (0) to white (1)."""
+    """Draw one image on `axes` without ticks and frame; grey images from black (0) to white (1)."""
     axes.imshow(as_picture(image), cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
     bare(axes)
 
@@ -97,7 +135,7 @@ def show(axes: Axes, image: Any) -> None:
 def mosaic(tiles: Array, columns: int, *, gap: int = 1, fill: float = np.nan) -> Array:
     """Return `tiles`, (T, H, W) or (T, H, W, 3), as one array of rows of `columns` tiles.
 
-    `gap` rows and columns of the value `fill` lie between neighbours and where the last row is short.
+    Neighbours are `gap` rows and columns apart. The gaps and the empty end of the last row have the value `fill`.
 
     >>> mosaic(np.ones((3, 1, 2)), 2, fill=0.0)
     array([[1., 1., 0., 1., 1.],
@@ -114,8 +152,8 @@ def mosaic(tiles: Array, columns: int, *, gap: int = 1, fill: float = np.nan) ->
 
 
 def check_names(class_names: Any, K: int) -> list[str]:
-    """Return the class names as a list of strings, or raise ValueError when there are fewer than `K`."""
+    """Return the class names as a list of strings, or raise ValueError if there are fewer than `K`."""
     names = [str(name) for name in class_names]
     if len(names) < K:
-        raise ValueError(f"{K} classes need {K} class names; {len(names)} came")
+        raise ValueError(f"class_names: expected at least {K} names for {K} classes, got {len(names)}. Name every class.")
     return names

@@ -1,4 +1,4 @@
-"""Several trainings in one picture: a line for each, and a band from the lowest seed to the highest."""
+"""Several trainings in one picture: a line for each, with a band from the lowest seed to the highest."""
 
 from __future__ import annotations
 
@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scratchnet.plotting.canvas import QUIET, RIGHT, TRAINING, VALIDATION, PathLike, finish, new_figure
-from scratchnet.plotting.curves import epoch_ticks, values_of
+from scratchnet.plotting.canvas import (
+    CORRECT,
+    QUIET,
+    TRAINING,
+    VALIDATION,
+    PathLike,
+    epoch_axis,
+    finish,
+    legend_below,
+    new_figure,
+    plain_grid,
+)
+from scratchnet.plotting.curves import values_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +29,7 @@ if TYPE_CHECKING:
 
 Series = Mapping[str, Sequence[Sequence[float]]]
 
-COLORS = (TRAINING, VALIDATION, RIGHT, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = (TRAINING, VALIDATION, CORRECT, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
 
 
@@ -29,17 +40,17 @@ def compare(
     title: str | None = None,
     path: PathLike | None = None,
 ) -> Figure:
-    """Draw named series over the epochs, a panel for each group of them, all panels to one scale.
+    """Draw named series over the epochs, with a panel for each group; all panels have one scale.
 
     Parameters
     ----------
     panels : mapping of str to (mapping of str to list of series)
-        Title of a panel -> name of a line -> one series for each seed, one value an epoch. The line is the mean over
-        the seeds. A name has the same colour in every panel. A series that ended early counts as long as it lasts.
+        Title of a panel -> name of a line -> a series for each seed, with a value for each epoch. The line is the mean over
+        the seeds. A name has the same colour in every panel. A series that ended early counts in the epochs that it has.
     ylabel : str
     title : str, optional
     path : str or path, optional
-        Where the picture is written as well.
+        A file to which the picture is also written.
 
     Returns
     -------
@@ -48,7 +59,7 @@ def compare(
     Raises
     ------
     ValueError
-        When there is no series to draw.
+        If there is no series to draw.
 
     Examples
     --------
@@ -58,7 +69,7 @@ def compare(
     """
     names = list(dict.fromkeys(name for panel in panels.values() for name, runs in panel.items() if any(map(len, runs))))
     if not names:
-        raise ValueError("there is no series to draw: each needs at least one value")
+        raise ValueError("compare: expected at least one series with a value, got none. Pass a value for each epoch.")
     figure = new_figure(max(5.2, 4.2 * len(panels)), 4.2, title)
     row = np.ravel(figure.subplots(1, len(panels), sharey=True, squeeze=False))
     for axes, (heading, panel) in zip(row, panels.items(), strict=True):
@@ -68,16 +79,9 @@ def compare(
                 k = names.index(name)
                 _band(axes, drawn, name, COLORS[k % 7], MARKERS[k % 7])
         epochs = max((len(run) for runs in panel.values() for run in runs), default=1)
-        axes.set_xticks(epoch_ticks(epochs))
-        axes.set_xlim(0.5, epochs + 0.5)
-        axes.set_xlabel("epoch")
-        axes.set_title(heading, fontsize=11)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
+        epoch_axis(axes, epochs, heading)
     row[0].set_ylabel(ylabel)
-    handles = {label: handle for axes in row for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    columns = min(len(handles), 4)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False)
+    legend_below(figure, columns=4)
     return finish(figure, path)
 
 
@@ -98,7 +102,7 @@ def over_rates(
     title: str | None = None,
     path: PathLike | None = None,
 ) -> Figure:
-    """Draw a value against the learning rate, a line for each optimizer; a ring marks the default rate.
+    """Draw a value against the learning rate, with a line for each optimizer and a ring at its default rate.
 
     Parameters
     ----------
@@ -107,7 +111,7 @@ def over_rates(
     ylabel : str
     title : str, optional
     path : str or path, optional
-        Where the picture is written as well.
+        A file to which the picture is also written.
 
     Returns
     -------
@@ -132,9 +136,8 @@ def over_rates(
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
     axes.set_ylabel(ylabel)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=len(lines) + 1, frameon=False)
+    plain_grid(axes)
+    legend_below(figure, columns=len(lines) + 1)
     return finish(figure, path)
 
 
@@ -145,17 +148,17 @@ def early_stopping(
     title: str | None = None,
     path: PathLike | None = None,
 ) -> Figure:
-    """Draw where early stopping ends a training and which epoch's weights it gives back, on the curves of validation.
+    """Draw the curves of trainings, and where early stopping would have stopped them and which weights it would restore.
 
     Parameters
     ----------
     histories : mapping of str to History, or to its ``.history``
-        A row of two panels each: loss and accuracy, of training and validation.
+        Each has a row of two panels: loss and accuracy, in training and in validation.
     stops : mapping of str to (mapping of patience to (stopped, restored))
-        Epochs from 1. A line at each restored epoch; a triangle on the validation curve where a patience stops.
+        Two epochs, counted from 1: a triangle on the validation curve marks the first, a vertical line the second.
     title : str, optional
     path : str or path, optional
-        Where the picture is written as well.
+        A file to which the picture is also written.
 
     Returns
     -------
@@ -178,7 +181,7 @@ def early_stopping(
             validation = history[f"val_{panel}"]
             axes.plot(x, validation, color=VALIDATION, marker="s", markersize=3, linewidth=1.8, label="validation")
             for epoch in sorted({restored for _, restored in stops[name].values()}):
-                axes.axvline(epoch, color=RIGHT, linestyle="--", linewidth=1.3, zorder=0, label="weights given back")
+                axes.axvline(epoch, color=CORRECT, linestyle="--", linewidth=1.3, zorder=0, label="weights restored")
             by_epoch: dict[int, list[int]] = {}
             for patience, (stopped, _) in stops[name].items():
                 by_epoch.setdefault(stopped, []).append(patience)
@@ -189,11 +192,6 @@ def early_stopping(
                     ", ".join(map(str, patiences)), at, xytext=(0, 9), textcoords="offset points", ha="center", fontsize=9
                 )
             axes.margins(y=0.12)
-            axes.set_title(f"{name}: {panel}", fontsize=11)
-            axes.set_xlabel("epoch")
-            axes.set_xticks(epoch_ticks(len(x)))
-            axes.grid(alpha=0.25)
-            axes.spines[["top", "right"]].set_visible(False)
-    handles = {label: handle for axes in np.ravel(grid) for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
+            epoch_axis(axes, len(x), f"{name}: {panel}")
+    legend_below(figure, columns=4)
     return finish(figure, path)

@@ -1,4 +1,4 @@
-"""The study's figure: accuracy and loss for each epoch, training and validation."""
+"""The study's figure: accuracy and loss of each epoch, in training and in validation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scratchnet.plotting.canvas import QUIET, TRAINING, VALIDATION, PathLike, finish, new_figure
+from scratchnet.plotting.canvas import QUIET, TRAINING, VALIDATION, PathLike, epoch_axis, finish, legend_below, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,37 +15,25 @@ if TYPE_CHECKING:
     from scratchnet.callbacks import History
 
 
-def epoch_ticks(epochs: int) -> list[int]:
-    """Return whole-number tick places from 1 to `epochs`: all of them up to 16, then round numbers.
-
-    >>> epoch_ticks(3), epoch_ticks(30)
-    ([1, 2, 3], [1, 5, 10, 15, 20, 25, 30])
-    """
-    step = next(step for k in range(12) for step in (10**k, 5 * 10**k) if epochs <= 16 * step)
-    return [1, *range(step if step > 1 else 2, epochs + 1, step)]
-
-
 def values_of(history: History | Mapping[str, Sequence[float]]) -> Mapping[str, Sequence[float]]:
-    """Return the values that a History holds, ours or Keras's, or a mapping as it is."""
+    """Return the dict of a History, of scratchnet or of Keras; a mapping is returned as it is."""
     return history if isinstance(history, Mapping) else history.history
 
 
-def history(
-    history: History | Mapping[str, Sequence[float]], *, title: str | None = None, path: PathLike | None = None
-) -> Figure:
-    """Draw accuracy and loss for each epoch side by side; the epoch of the lowest validation loss is marked.
+def history(history: History | Mapping[str, Sequence[float]], *, title: str | None = None, path: PathLike | None = None) -> Figure:
+    """Draw accuracy and loss of each epoch side by side, and mark the epoch of the lowest validation loss.
 
-    Past the mark the net gets surer of the training images and worse on the others: it overfits, and that epoch is
-    where early stopping would have stopped.
+    If the validation loss rises after the mark while the training loss falls, the network overfits. Early stopping would
+    restore the weights of the marked epoch.
 
     Parameters
     ----------
     history : History, or mapping of str to sequence of float
-        What ``model.fit(...)`` returns, or its ``.history``: one value an epoch under "loss", and as far as present
+        The result of ``model.fit(...)``, or its ``.history``: one value for each epoch under "loss" and, optionally,
         "val_loss", "accuracy" (in [0, 1]) and "val_accuracy". Without an accuracy there is one panel.
     title : str, optional
     path : str or path, optional
-        Where the picture is written as well.
+        A file to which the picture is also written.
 
     Returns
     -------
@@ -54,7 +42,7 @@ def history(
     Raises
     ------
     ValueError
-        When there is no "loss", no epoch, or lists of different lengths.
+        If there is no "loss" or no epoch, or if the lists have different lengths.
 
     Examples
     --------
@@ -64,13 +52,15 @@ def history(
     """
     history = values_of(history)
     if "loss" not in history or not len(history["loss"]):
-        raise ValueError(f"a history to draw needs 'loss' with at least one epoch; it has {sorted(history)}")
+        raise ValueError(f"history: expected 'loss' with at least one epoch, got {sorted(history)}. Train for an epoch first.")
     epochs = len(history["loss"])
     panels = [name for name in ("accuracy", "loss") if name in history]
     names = [key for panel in panels for key in (panel, f"val_{panel}") if key in history]
     for key in names:
         if len(history[key]) != epochs:
-            raise ValueError(f"history[{key!r}] has {len(history[key])} epochs, history['loss'] has {epochs}")
+            raise ValueError(
+                f"history: expected {epochs} epochs in {key!r}, as in 'loss', got {len(history[key])}. Pass lists of equal length."
+            )
 
     figure = new_figure(5.2 * len(panels), 4.2, title)
     x = np.arange(1, epochs + 1)
@@ -86,20 +76,13 @@ def history(
             value = history["val_loss"][best]
             label = f"lowest validation loss: {value:.4g} at epoch {best + 1}"
             axes.axvline(best + 1, color=QUIET, linestyle="--", linewidth=1.2, zorder=0, label=label)
-        axes.set_title(panel, fontsize=11)
-        axes.set_xlabel("epoch")
-        axes.set_xticks(epoch_ticks(epochs))
-        axes.set_xlim(0.5, epochs + 0.5)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    handles, labels = axes.get_legend_handles_labels()
-    columns = len(handles) if len(panels) > 1 else 2
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+        epoch_axis(axes, epochs, panel)
+    legend_below(figure, columns=3 if len(panels) > 1 else 2)
     return finish(figure, path)
 
 
 def _lowest(losses: Sequence[float]) -> int | None:
-    """Return where the smallest finite loss is, or None without one."""
+    """Return the index of the smallest finite loss, or None if there is none."""
     values = np.asarray(losses, float)
     if not np.isfinite(values).any():
         return None

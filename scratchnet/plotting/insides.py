@@ -1,4 +1,4 @@
-"""What a convolutional net has inside: the filters it learned, and what they make of one image."""
+"""The inside of a convolutional network: its learned filters, and its feature maps of one image."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 def filters(kernel: Any, *, title: str | None = None, path: PathLike | None = None) -> Figure:
-    """Draw the filters of a first convolution, one tile each, all on one scale with 0 in its middle.
+    """Draw the filters of a first convolution, one tile each, on one scale that is centred at 0.
 
     Parameters
     ----------
     kernel : array of shape (KH, KW, 1, F) or (KH, KW, 3, F)
-        The first layer's weights. For grey images a weight below 0 is drawn orange, 0 white and above 0 purple; for
-        colour images a filter is a small colour picture, in which 0 is mid-grey and more red is a larger red weight.
+        The first layer's weights. For grey images, weights below 0 are drawn orange, 0 white, and weights above 0 purple. For
+        colour images, a filter is drawn as a small colour image: 0 is mid-grey, and more red is a larger weight for red.
     title : str, optional
     path : str or path, optional
-        Where the picture is written as well.
+        A file to which the picture is also written.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def filters(kernel: Any, *, title: str | None = None, path: PathLike | None = No
     Raises
     ------
     ValueError
-        For another shape: a filter over more than three channels is no picture.
+        For another shape: filters over other numbers of channels cannot be drawn.
 
     Examples
     --------
@@ -43,12 +43,12 @@ def filters(kernel: Any, *, title: str | None = None, path: PathLike | None = No
     kernel = np.asarray(kernel, float)
     if kernel.ndim != 4 or kernel.shape[2] not in (1, 3):
         raise ValueError(
-            f"filters to draw have shape (KH, KW, 1, F) or (KH, KW, 3, F), not {kernel.shape}; "
-            "pass the first layer's kernel: model.get_layer('conv2d').params['kernel']"
+            f"filters: expected shape (KH, KW, 1, F) or (KH, KW, 3, F), got {kernel.shape}. "
+            "Pass the first layer's kernel: model.get_layer('conv2d').params['kernel']."
         )
     KH, KW, C, F = kernel.shape
     limit = float(np.abs(kernel).max()) or 1.0
-    zoom = 12  # a cell is a block, so that a gap can be thinner than a weight
+    zoom = 12  # each weight is drawn as 12 × 12 cells, so that gaps are thinner than weights
     tiles = kernel.transpose(3, 0, 1, 2).repeat(zoom, axis=1).repeat(zoom, axis=2)  # (F, KH·zoom, KW·zoom, C)
     columns = min(F, 8)
     rows = -(-F // columns)
@@ -73,19 +73,19 @@ def feature_maps(
     title: str | None = None,
     path: PathLike | None = None,
 ) -> Figure:
-    """Draw what each layer makes of one image: a block of tiles a layer, bright where a feature was found.
+    """Draw the output of each layer for one image: a block of tiles for each layer, bright where a feature was found.
 
     Parameters
     ----------
     maps : mapping of str to array of shape (H, W, C)
-        A layer's name and its output for the one image, in the net's order: see ``model.layer_outputs``.
+        A layer's name and its output for the image, in the network's order: see ``model.layer_outputs``.
     image : array of shape (H, W), (H, W, 1) or (H, W, 3), optional
         The image itself, drawn above.
     limit : int
-        At most so many maps of each layer, the first ones. A layer's maps share one brightness scale.
+        The largest number of maps drawn for each layer. The maps of a layer share one brightness scale.
     title : str, optional
     path : str or path, optional
-        Where the picture is written as well.
+        A file to which the picture is also written.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def feature_maps(
     Raises
     ------
     ValueError
-        When there is no map, or an output is not (H, W, C), as those behind a Flatten.
+        If there is no map, or an output is not (H, W, C), as after a Flatten.
 
     Examples
     --------
@@ -104,10 +104,12 @@ def feature_maps(
     """
     outputs = {name: np.asarray(output, float) for name, output in maps.items()}
     if not outputs:
-        raise ValueError("feature_maps got no layer; pass {name: output of shape (H, W, C)}")
+        raise ValueError("feature_maps: expected at least one layer, got none. Pass {name: output of shape (H, W, C)}.")
     for name, output in outputs.items():
         if output.ndim != 3:
-            raise ValueError(f"the maps of one image have shape (H, W, C); {name!r} has {output.shape}")
+            raise ValueError(
+                f"feature_maps: expected outputs of shape (H, W, C), got {output.shape} for {name!r}. Pass those of one image."
+            )
     columns = min(16, max(min(limit, output.shape[2]) for output in outputs.values()))
     pictures = [
         mosaic(output[:, :, :limit].transpose(2, 0, 1), columns) for output in outputs.values()
@@ -125,7 +127,7 @@ def feature_maps(
         panels = panels[1:]
     for axes, (name, output), picture in zip(panels, outputs.items(), pictures, strict=True):
         H, W, C = output.shape
-        # One pixel that is far brighter than all others must not leave the rest in the dark.
+        # A quantile, because one pixel that is far brighter than all others would make the rest dark.
         bright = float(np.quantile(output, 0.998)) or float(output.max()) or 1.0
         low = min(0.0, float(output.min()))
         axes.imshow(picture, cmap="magma", vmin=low, vmax=max(bright, low + 1e-12), interpolation="nearest")

@@ -1,4 +1,4 @@
-"""What a data set looks like: a sheet of images, a class a row."""
+"""The images of a data set: a sheet with a row for each class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def image_sheet(
     title: str | None = None,
     path: PathLike | None = None,
 ) -> Figure:
-    """Draw the first images of each class in a row: what a data set looks like.
+    """Draw the first images of each class in a row.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ def image_sheet(
     labels : array of shape (N,)
         Class numbers.
     class_names : sequence of K str
-        One row each.
+        Each has a row.
     columns : int
         Images in a row.
     title : str, optional
     path : str or path, optional
-        Where the picture is written as well.
+        A file to which the picture is also written.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def image_sheet(
     Raises
     ------
     ValueError
-        When there is no image, or not one label an image.
+        If there is no image, or the numbers of images and labels differ.
 
     Examples
     --------
@@ -55,7 +55,10 @@ def image_sheet(
     """
     images, labels = np.asarray(images), np.asarray(labels).reshape(-1)
     if not len(images) or len(images) != len(labels):
-        raise ValueError(f"one label for each of at least one image, please; {len(labels)} for {len(images)} came")
+        raise ValueError(
+            f"image_sheet: expected a label for each of at least one image, got {len(labels)} labels for {len(images)} images. "
+            "Pass images and labels of one data set."
+        )
     names = check_names(class_names, int(labels.max()) + 1)
     blank = np.ones_like(as_picture(images[0]))
     tiles = []

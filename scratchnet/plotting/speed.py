@@ -1,18 +1,18 @@
-"""How fast: the rungs of a ladder as bars beside the machine's peak, sides against each other, and how times grow."""
+"""Speed: implementations against the machine's peak, frameworks against each other, and time against size."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from scratchnet.plotting.canvas import QUIET, RIGHT, TRAINING, VALIDATION, PathLike, finish, new_figure
+from scratchnet.plotting.canvas import CORRECT, QUIET, TRAINING, VALIDATION, PathLike, finish, legend_below, new_figure, plain_grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def short(value: float) -> str:
-    """Write a number with three digits, or all of a larger one's.
+    """Return a number with three digits, or all digits of the integer part if it has more.
 
     Examples
     --------
@@ -23,16 +23,16 @@ def short(value: float) -> str:
 
 
 def ladder(rungs: Sequence[Mapping[str, Any]], peaks: Mapping[str, float], *, path: PathLike | None = None) -> Figure:
-    """Draw the GFLOP/s of each rung, on a logarithmic axis, and a line for each peak.
+    """Draw the GFLOP/s of each implementation on a logarithmic axis, and a line for each peak.
 
     Parameters
     ----------
     rungs : sequence of mappings
-        With "rung", its name, and "gflops".
+        Each has "rung", the name of an implementation, and "gflops".
     peaks : mapping of str to float
         Name of a line -> GFLOP/s.
     path : str or path, optional
-        Where the picture is written as well.
+        A file to which the picture is also written.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def ladder(rungs: Sequence[Mapping[str, Any]], peaks: Mapping[str, float], *, pa
     for k, value in enumerate(values):
         axes.annotate(
             short(value), (value, k), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},          # the peak's line goes behind it
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},          # drawn over the peak's line
         )  # fmt: skip
     for (name, value), style in zip(peaks.items(), ("--", "-", ":"), strict=False):
         axes.axvline(value, color=QUIET, linestyle=style, linewidth=1.2, label=f"{name}: {value:.0f}")
@@ -59,22 +59,22 @@ def ladder(rungs: Sequence[Mapping[str, Any]], peaks: Mapping[str, float], *, pa
     axes.set_xlim(min(values) / 2, max([*values, *peaks.values()]) * 3)
     axes.set_yticks(range(len(rungs)), [rung["rung"] for rung in rungs])
     axes.invert_yaxis()
-    axes.set_xlabel("GFLOP/s, of the arithmetic that the definition has")
+    axes.set_xlabel("GFLOP/s, counting the operations of the definition")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=len(peaks), frameon=False)
+    legend_below(figure, columns=len(peaks))
     return finish(figure, path)
 
 
 def sides(times: Mapping[str, Mapping[str, float]], *, title: str = "", path: PathLike | None = None) -> Figure:
-    """Draw the milliseconds of each side, a panel for each piece of work; ours is the green bar.
+    """Draw the milliseconds of each framework, with a panel for each task; scratchnet's bar is green.
 
     Parameters
     ----------
     times : mapping of str to (mapping of str to float)
-        Piece of work -> side -> milliseconds.
+        Task -> framework -> milliseconds.
     title : str
     path : str or path, optional
-        Where the picture is written as well.
+        A file to which the picture is also written.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def sides(times: Mapping[str, Mapping[str, float]], *, title: str = "", path: Pa
     for axes, (work, panel) in zip(grid, times.items(), strict=False):
         names = sorted(panel, key=panel.__getitem__)
         values = [panel[name] for name in names]
-        axes.barh(range(len(names)), values, color=[RIGHT if name == "scratchnet" else TRAINING for name in names], height=0.62)
+        axes.barh(range(len(names)), values, color=[CORRECT if name == "scratchnet" else TRAINING for name in names], height=0.62)
         for k, value in enumerate(values):
             axes.annotate(short(value), (value, k), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
         axes.set_yticks(range(len(names)), names)
@@ -108,14 +108,14 @@ def sides(times: Mapping[str, Mapping[str, float]], *, title: str = "", path: Pa
 
 
 def growth(times: Mapping[str, Mapping[float, float]], *, path: PathLike | None = None) -> Figure:
-    """Draw milliseconds against a size, a panel for each kind of size, beside the straight line through the last point.
+    """Draw milliseconds against a size, with a panel for each size that grows, and the line from 0 to the last point.
 
     Parameters
     ----------
     times : mapping of str to (mapping of float to float)
-        What grows -> its size -> milliseconds.
+        Name of the size -> its value -> milliseconds.
     path : str or path, optional
-        Where the picture is written as well.
+        A file to which the picture is also written.
 
     Returns
     -------
@@ -130,13 +130,12 @@ def growth(times: Mapping[str, Mapping[float, float]], *, path: PathLike | None 
     figure = new_figure(4.6 * len(times), 3.6, "A training step of net_2")
     for axes, (what, panel) in zip(figure.subplots(1, len(times), squeeze=False)[0], times.items(), strict=True):
         x, y = list(panel), list(panel.values())
-        axes.plot([0, x[-1]], [0, y[-1]], color=QUIET, linestyle="--", linewidth=1, label="in proportion")
+        axes.plot([0, x[-1]], [0, y[-1]], color=QUIET, linestyle="--", linewidth=1, label="proportional")
         axes.plot(x, y, color=TRAINING, marker="o", linewidth=1.8, label="measured")
         axes.set_xlim(0)
         axes.set_ylim(0)
         axes.set_xlabel(what)
         axes.set_ylabel("milliseconds")
-        axes.grid(alpha=0.25)
         axes.legend(frameon=False)
-        axes.spines[["top", "right"]].set_visible(False)
+        plain_grid(axes)
     return finish(figure, path)
