@@ -34,7 +34,7 @@ Result = dict[str, Any]
 
 NUMBERS_COME_FROM = (
     *("kernels", "layers", "losses", "optimizers", "initializers", "padding", "networks", "model", "training"),
-    *("plan", "checking", "saving", "preprocessing", "datasets"),
+    *("plan", "checking", "config", "saving", "preprocessing", "datasets"),
     *("tools/inputs", "tools/reproduce/experiments", "tools/reproduce/trial"),
 )
 
