@@ -163,7 +163,7 @@ def torch_side(net: str, shape: Shape, K: int, *, fused: bool = False, last: boo
         loss.backward()
         optimizer.step()
         (logits.argmax(1) == labels.argmax(1)).sum().item()     # the accuracy is part of a step
-        return float(loss)
+        return loss.item()
 
     def forward(x: Array) -> Array:
         with torch.no_grad():
