@@ -1,6 +1,6 @@
 """Draw the pictures of these pages: `python docs/make_pictures.py`.
 
-Sheets of the two sets that need no download, and the figures of `scratchnet train --net net_2 --data glyphs --epochs 6`.
+They are sheets of the two data sets that need no download, and the figures of `scratchnet train --net net_2 --data glyphs --epochs 6`.
 """
 
 import shutil
@@ -13,7 +13,7 @@ PICTURES = Path(__file__).parent / "pictures"
 
 
 def main() -> int:
-    """Draw all; give the exit code of the training."""
+    """Draw all pictures, and return the exit code of the training."""
     for name in ("glyphs", "shapes"):
         data = datasets.load(name)
         plotting.image_sheet(data.x_train, data.y_train, data.class_names, path=PICTURES / f"{name}.png")

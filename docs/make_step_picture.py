@@ -1,7 +1,7 @@
 """Draw the error of a numerical gradient against its step: `python docs/make_step_picture.py`.
 
-The function is a convolution followed by a softmax, smooth everywhere; the exact gradient is the complex step's. In
-float32 the differences are taken by hand, since the checker refuses them.
+The function is a convolution followed by a softmax, which is smooth everywhere; the exact gradient comes from the complex step.
+The differences are computed here, because the checker refuses float32.
 """
 
 from pathlib import Path
@@ -18,12 +18,12 @@ STEPS = np.logspace(-14, -0.5, 55)
 
 
 def f(x, w):
-    """Give the softmax of a convolution: (N, H, W, C), (KH, KW, C, F) -> (N, OH·OW·F)."""
+    """Return the softmax of a convolution: (N, H, W, C), (KH, KW, C, F) -> (N, OH·OW·F)."""
     return softmax_forward(conv2d_forward(x, w, None, (1, 1), ((0, 0), (0, 0))).reshape(len(x), -1))
 
 
 def main():
-    """Measure and draw."""
+    """Measure the errors and draw them."""
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 4, 4, 2)), rng.standard_normal((3, 2, 2, 2))
     dout = rng.standard_normal(f(x, w).shape)

@@ -1,8 +1,9 @@
-"""Text tables: rows of words in aligned columns, for reports and commands."""
+"""Tables of words: in aligned columns for commands, in Markdown for pages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 
 def text_table(rows: Sequence[Sequence[str]], align: str = "", gap: str = "  ") -> list[str]:
@@ -30,3 +31,26 @@ def text_table(rows: Sequence[Sequence[str]], align: str = "", gap: str = "  ") 
     widths = [max(map(len, column)) for column in columns]
     formats = [f"{side}{width}" for side, width in zip(sides, widths, strict=True)]
     return [gap.join(map(format, row, formats)).rstrip() for row in rows]
+
+
+def markdown_table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return a Markdown table, or an empty string without rows.
+
+    Parameters
+    ----------
+    rows : iterable of mappings
+        For each row its cells by the heads of their columns, which are the keys of the first row.
+
+    Examples
+    --------
+    >>> print(markdown_table([{"layer": "conv2d", "weights": 320}, {"layer": "dense", "weights": 1290}]))
+    | layer | weights |
+    |---|---|
+    | conv2d | 320 |
+    | dense | 1290 |
+    """
+    rows = list(rows)
+    if not rows:
+        return ""
+    head, *lines = ["| " + " | ".join(map(str, cells)) + " |" for cells in (rows[0], *(row.values() for row in rows))]
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *lines])

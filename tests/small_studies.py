@@ -9,7 +9,7 @@ CLASSES = ("up", "middle", "down")
 
 
 def tiny_images(name="mnist", limit=None, prepared="scale"):
-    """48 + 24 images of 8×7: noise, and a bright bar at a height for each of three classes."""
+    """Return 48 + 24 images of 8×7: noise with a bright bar, whose height is the class, one of three."""
     rng = np.random.default_rng(3)
 
     def split(n):
@@ -22,12 +22,12 @@ def tiny_images(name="mnist", limit=None, prepared="scale"):
 
 
 def tiny(optimizer="adam", epochs=3, **settings):
-    """An experiment of three batches an epoch."""
+    """Return an experiment with three batches in an epoch."""
     return Experiment(Net(2), "mnist", optimizer, epochs, batch_size=20, **settings)
 
 
 def made_up(experiment, seed, *, best=None, classes=10, failure=None):
-    """A result as a training would leave it: accuracies that rise to `best`, a validation loss that falls and rises."""
+    """Return a result like that of a training: accuracies that rise to `best`, a validation loss that falls and rises."""
     rng = np.random.default_rng([seed, *experiment.name.encode()])
     n = experiment.epochs
     best = (0.98 if experiment.data == "mnist" else 0.6) + 0.01 * rng.random() if best is None else best
@@ -62,7 +62,7 @@ def made_up(experiment, seed, *, best=None, classes=10, failure=None):
 
 
 def write_all(out, plan=None, seeds=3, **changes):
-    """Write made-up results of a whole plan; `changes` gives a best accuracy to experiments by name, with _ for -."""
+    """Write made-up results of a whole plan; `changes` are best accuracies by the experiment's name, with _ for -."""
     plan = plan or experiments.plan()
     for name, experiment in plan.experiments.items():
         for seed in range(1 if name in plan.one_seed else seeds):

@@ -1,4 +1,4 @@
-"""The bench: sides work in turns and are told apart, the rungs give one answer, tables and charts say what was measured."""
+"""The bench: sides work in turns and separately, all rungs compute the same numbers, tables and charts show what was measured."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ def test_bench_is_a_command_with_its_options():
 
 
 @pytest.mark.parametrize("strides", [(1, 1), (2, 1)])
-def test_numpy_as_it_is_taught_gives_the_pages_numbers(strides):
+def test_the_convolution_in_numpy_alone_equals_the_pages(strides):
     rng = np.random.default_rng(0)
     x, w, b = rng.standard_normal((2, 5, 7, 3)), rng.standard_normal((3, 2, 3, 4)), rng.standard_normal(4)
     pads = ((1, 1), (0, 1))
@@ -38,7 +38,7 @@ def test_numpy_as_it_is_taught_gives_the_pages_numbers(strides):
 
 
 @pytest.mark.compiled
-def test_all_rungs_are_measured_and_give_the_same_numbers():
+def test_all_rungs_are_measured_and_compute_the_same_numbers():
     rows = rungs.rungs(batch=2, rounds=1)
     assert [row["rung"] for row in rows][:3] == ["loops in Python", "im2col in NumPy", "im2col in numba"]
     assert all(row["gflops"] > 0 for row in rows)
@@ -53,9 +53,8 @@ def test_a_rung_with_other_numbers_is_refused(monkeypatch):
 
 
 @pytest.mark.compiled
-def test_kernels_alone_are_timed_in_every_call_and_take_less_than_it():
-    _, both = rungs.convolution(4)
-    call = both(conv2d.direct_forward, conv2d.direct_backward)
+def test_the_kernels_of_every_call_are_timed_and_take_less_than_the_call():
+    call = rungs.convolution(4).both(conv2d.direct_forward, conv2d.direct_backward)
     seconds = []
     began = time.perf_counter()
     with rungs.timed_kernels(seconds):
@@ -72,20 +71,20 @@ def test_kernels_alone_are_timed_in_every_call_and_take_less_than_it():
 @pytest.mark.compiled
 def test_peak_is_above_what_a_matrix_product_reaches():
     a = np.ones((256, 256), np.float32)
-    seconds = rungs.seconds_in_turns({"product": lambda: a @ a}, 5, "")["product"]
+    seconds = rungs.in_turns({"product": lambda: a @ a}, 5, "")["product"]
     assert rungs.peak(1, rounds=200_000) > 0.2 * 2 * 256**3 / seconds / 1e9
 
 
-def test_calls_take_turns_and_only_the_last_of_a_turn_count(monkeypatch):
+def test_calls_take_turns_and_only_the_last_calls_of_a_turn_are_measured(monkeypatch):
     order, clock = [], iter(range(1000))
     monkeypatch.setattr("scratchnet.tools.bench.sides.SETTLING", 2.5)
-    monkeypatch.setattr(rungs.time, "perf_counter", lambda: next(clock))
-    times = rungs.seconds_in_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3, "")
-    assert order == [*"aaa" + "a" * rungs.CALLS, *"bbb" + "b" * rungs.CALLS] * 3      # three settle for 2.5 ticks of this clock
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    times = rungs.in_turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 3, "")
+    assert order == [*"aaa" + "a" * rungs.CALLS, *"bbb" + "b" * rungs.CALLS] * 3      # three settle: 2.5 ticks
     assert times == {"a": 1, "b": 1}
 
 
-def test_our_side_trains_predicts_and_goes_through_an_epoch():
+def test_our_side_trains_predicts_and_runs_an_epoch():
     rng = np.random.default_rng(0)
     x, y = rng.random((40, 8, 8, 1), np.float32), np.eye(10, dtype=np.float32)[rng.integers(0, 10, 40)]
     side = scratchnet_side("net_2", (8, 8, 1), 10)
@@ -111,7 +110,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def fakes(monkeypatch, tmp_path):
-    """Sides whose name is the seconds that each of their steps takes."""
+    """Start fake sides, whose name is the seconds that each of their steps takes."""
     script = tmp_path / "fake.py"
     script.write_text(FAKE.format(mark=worker.MARK))
     start = peers.subprocess.Popen
@@ -120,15 +119,15 @@ def fakes(monkeypatch, tmp_path):
     )
 
 
-def test_sides_work_in_turns_in_processes_of_their_own(fakes):
+def test_sides_work_in_turns_in_their_own_processes(fakes):
     results = peers.in_turns(["0.5", "1", "2", "broken"], "net_2", "mnist", {"step 3": 2})
     assert results["0.5"] == {"seconds": {"step 3": [0.5] * 4}, "data": "noise", "bytes": 5e8}
-    assert results["1"] == {"failed": "1 ended while it was at work"}
+    assert results["1"] == {"failed": "1 ended during its work"}
     assert "no module named broken" in results["broken"]["failed"]
     assert peers.medians(results, "step 3") == {"0.5": 0.5, "2": 2.0}
 
 
-def test_the_lead_is_over_the_fastest_other():
+def test_the_lead_is_measured_against_the_fastest_other_side():
     assert peers.lead({"scratchnet": 0.5, "slow": 4.0, "fast": 1.0}) == 2.0
     assert peers.lead({"scratchnet": 0.5}) is None
 
@@ -143,7 +142,7 @@ def test_installed_sides_are_found_with_their_versions(monkeypatch):
     assert peers.installed() == {"scratchnet": f"scratchnet {scratchnet.__version__}", "keras": "keras 3, tensorflow 3"}
 
 
-def test_without_a_framework_peers_are_refused_with_what_to_install(monkeypatch, tmp_path):
+def test_without_a_framework_peers_are_refused_and_the_error_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "COMPILED", True)
     monkeypatch.setattr(peers, "installed", lambda: {"scratchnet": "scratchnet 1"})
     with pytest.raises(ValueError, match="pip install"):
@@ -152,11 +151,11 @@ def test_without_a_framework_peers_are_refused_with_what_to_install(monkeypatch,
 
 def test_without_the_compiler_there_is_nothing_to_measure(monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "COMPILED", False)
-    with pytest.raises(ValueError, match="unset it"):
+    with pytest.raises(ValueError, match="Unset it"):
         bench.run(argparse.Namespace(peers=False, quick=True, out=str(tmp_path)))
 
 
-def test_the_ladder_is_printed_drawn_and_kept(monkeypatch, tmp_path, capsys):
+def test_the_ladder_is_printed_drawn_and_written(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(bench, "COMPILED", True)
     monkeypatch.setattr(rungs, "peak", lambda count: 100.0 * count)
     two = [{"rung": "a", "threads": 1, "ms": None, "gflops": 0.1}, {"rung": "b", "threads": 1, "ms": 2.0, "gflops": 50.0}]

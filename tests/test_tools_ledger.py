@@ -1,4 +1,4 @@
-"""The ledger: parameters and multiply-adds by hand, the receptive field by touching pixels, times from outside."""
+"""The ledger: parameters and multiply-adds by hand, the receptive field by changing pixels, times from outside."""
 
 import numpy as np
 import pytest
@@ -40,20 +40,20 @@ TOTALS = {
 
 
 @pytest.mark.parametrize("which", HAND, ids=str)
-def test_parameters_and_multiply_adds_are_those_of_the_hand(which):
+def test_parameters_and_multiply_adds_are_those_computed_by_hand(which):
     name, size, C = which
     rows = ledger.count({"net_1": net_1, "net_2": net_2}[name]((size, size, C), 10, seed=0))
     assert {row["layer"]: (row["parameters"], row["forward_madds"]) for row in rows} == HAND[which]
     assert tuple(sum(row[key] for row in rows) for key in ("parameters", "forward_madds")) == TOTALS[which]
 
 
-def test_backward_costs_twice_forward_but_for_the_first_layer_whose_input_needs_no_gradient():
+def test_backward_costs_twice_forward_except_in_the_first_layer_whose_input_needs_no_gradient():
     rows = ledger.count(net_2((28, 28, 1), 10, seed=0))
     assert rows[0]["backward_madds"] == rows[0]["forward_madds"]
     assert all(row["backward_madds"] == 2 * row["forward_madds"] for row in rows[1:])
 
 
-def test_almost_all_weights_of_net_1_sit_in_one_dense_layer_and_most_work_in_the_second_convolution():
+def test_one_dense_layer_of_net_1_has_almost_all_weights_and_the_second_convolution_most_of_the_work():
     rows = ledger.count(net_1((28, 28, 1), 10, seed=0))
     row, share = ledger.heaviest(rows, "parameters")
     assert (row["layer"], round(share, 3)) == ("dense", 0.997)
@@ -62,7 +62,7 @@ def test_almost_all_weights_of_net_1_sit_in_one_dense_layer_and_most_work_in_the
 
 
 def looking_net(*layers):
-    """A net of positive weights: no ReLU and no other number can hide that a pixel became larger."""
+    """Return a net of positive weights: no ReLU and no other number can hide that a pixel became larger."""
     model = Sequential([Input((13, 12, 1)), *layers, Flatten(), Dense(2)], seed=0, dtype="float64", implementation="im2col")
     for p in model.params.values():
         p[...] = np.abs(p) + 0.01
@@ -94,22 +94,22 @@ def test_the_receptive_field_is_as_many_pixels_as_change_an_output(layers):
                 if name in seen:
                     seen[name][..., i, j] = value[0] != before[name][0]
     for row in rows:
-        # Of every output the rows and columns that matter to it; at the edges fewer, so the widest count.
+        # For each output, the rows and columns that it depends on; fewer at the edges, so the largest number counts.
         field = [seen[row["layer"]].any(axis=axis).sum(axis=-1).max() for axis in (-1, -2)]
         assert field == row["receptive_field"], row["layer"]
 
 
-def test_an_array_that_two_layers_keep_counts_once():
+def test_an_array_that_two_layers_keep_is_counted_once():
     model = Sequential([Input((5,)), Dense(3), Dense(2, activation="softmax")], seed=0, dtype="float64")
     model.compile("sgd", "categorical_crossentropy")
     x = np.ones((4, 5))
     kept = ledger.kept(model, x)
-    assert kept == {"dense_1": 4 * 3 * 8}  # dense keeps the images, which are the caller's; dense_1 what dense gave
-    assert all(step.node.layer.cache is None for step in model.plan.steps)
+    assert kept == {"dense_1": 4 * 3 * 8}  # dense keeps the images, which are the caller's; dense_1 keeps the output of dense
+    assert all(node.layer.cache is None for node in model.nodes)
 
 
 @pytest.mark.compiled
-def test_times_are_taken_from_outside_and_leave_the_model_as_it_was():
+def test_times_are_measured_from_outside_and_leave_the_model_unchanged():
     model = net_2((9, 8, 1), 3, seed=0)
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     found = ledger.make(model, batch_size=4, repeats=3)
@@ -117,7 +117,7 @@ def test_times_are_taken_from_outside_and_leave_the_model_as_it_was():
     assert 0 < parts < 1.5 * found["step_seconds"]
     named = {row["layer"]: row for row in found["rows"]}
     assert all(named[name]["forward_seconds"] > 0 < named[name]["backward_seconds"] for name in ("conv2d", "conv2d_1", "dense"))
-    assert all("forward" not in vars(step) and "backward" not in vars(step) for step in model.plan.steps)
+    assert all(not {"forward", "backward"} & vars(node.layer).keys() for node in model.nodes)
     assert "update" not in vars(model.optimizer)
     assert named["conv2d_1"]["cache_bytes"] > 0
 
@@ -132,5 +132,5 @@ def test_a_ledger_is_measured_once_and_a_damaged_one_is_refused(tmp_path, monkey
     ledger.write(experiments.plan(quick=True), tmp_path)
     assert ledger.file(tmp_path).read_text() == written
     ledger.file(tmp_path).write_text("{")
-    with pytest.raises(ValueError, match="remove it, and it is measured again"):
+    with pytest.raises(ValueError, match="Remove it and run again"):
         ledger.read(tmp_path)

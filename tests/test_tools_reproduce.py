@@ -1,4 +1,4 @@
-"""`scratchnet reproduce`: what is trained, that it resumes to the same bits, that nothing is trained twice or half there."""
+"""`scratchnet reproduce`: what is trained, that it resumes to the same bits, and that nothing is trained twice or half written."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def without_figures(monkeypatch):
 
 
 class Stop(Callback):
-    """Interrupt the training when an epoch is over; count those that were trained."""
+    """Interrupt the training after an epoch, and note the epochs that were trained."""
 
     def __init__(self, after=None):
         self.after, self.epochs = after, []
@@ -64,12 +64,12 @@ def test_the_study_is_its_six_experiments():
 
 
 @pytest.mark.parametrize("quick", [False, True])
-def test_one_name_never_means_two_experiments(quick):
+def test_no_two_experiments_have_the_same_name(quick):
     plan = experiments.plan(quick)
     assert all(plan.experiments[e.name] == e for group in plan.groups.values() for e in group)
 
 
-def test_the_quick_plan_trains_the_same_on_few_images_that_need_no_download():
+def test_the_quick_plan_has_the_same_experiments_on_few_images_that_need_no_download():
     full, quick = experiments.plan(), experiments.plan(quick=True)
     assert [len(group) for group in quick.groups.values()] == [len(group) for group in full.groups.values()]
     assert {e.data for e in quick.experiments.values()} == {"glyphs", "shapes"}
@@ -107,7 +107,7 @@ def test_an_unknown_name_is_refused_with_the_list_before_anything_is_written(tmp
 def test_a_report_of_nothing_is_refused(tmp_path, capsys):
     assert "--only study" in refused(capsys, 1, "reproduce", "--only", "report", "--out", tmp_path)
     (tmp_path / "file").write_text("mine")
-    assert "is a file" in refused(capsys, 1, "reproduce", "--only", "report", "--out", tmp_path / "file")
+    assert "got the file" in refused(capsys, 1, "reproduce", "--only", "report", "--out", tmp_path / "file")
 
 
 # -- one training -----------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def test_a_report_of_nothing_is_refused(tmp_path, capsys):
 
 @compiled
 @pytest.mark.parametrize("optimizer", ["adam", "adadelta"])
-def test_an_interrupted_training_goes_on_to_the_same_bits(optimizer, tmp_path, without_figures):
+def test_an_interrupted_training_resumes_to_the_same_bits(optimizer, tmp_path, without_figures):
     experiment = tiny(optimizer)
     whole = trial.run(experiment, 1, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -152,14 +152,14 @@ def test_a_history_that_is_an_epoch_ahead_of_the_model_is_cut_to_it(tmp_path, mo
 
 @compiled
 @pytest.mark.parametrize("change", ["other code", "damaged model", "no history"])
-def test_what_cannot_be_gone_on_with_is_begun_anew(change, tmp_path, without_figures):
+def test_a_training_that_cannot_be_resumed_starts_again(change, tmp_path, without_figures):
     whole = trial.run(tiny(), 0, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         trial.run(tiny(), 0, tmp_path / "parts", [Stop(after=1)])
     folder = trial.run_directory(tmp_path / "parts", tiny(), 0)
     if change == "other code":
         settings = json.loads((folder / "settings.json").read_text())
-        settings["versions"]["source"] = "of last week"
+        settings["versions"]["source"] = "another"
         (folder / "settings.json").write_text(json.dumps(settings))
     elif change == "damaged model":
         content = (folder / "model.npz").read_bytes()
@@ -187,7 +187,7 @@ def test_a_finished_training_leaves_model_history_and_figure(tmp_path):
 
 
 @compiled
-def test_a_result_that_cannot_be_written_leaves_nothing_half_there_and_is_written_next_time(tmp_path, monkeypatch, without_figures):
+def test_a_result_that_cannot_be_written_leaves_no_part_of_it_and_is_written_next_time(tmp_path, monkeypatch, without_figures):
     replace = os.replace
 
     def refuse(source, target):
@@ -202,7 +202,7 @@ def test_a_result_that_cannot_be_written_leaves_nothing_half_there_and_is_writte
     assert list((tmp_path / "histories").iterdir()) == []
     told = Stop()
     result = trial.run(tiny(), 0, tmp_path, [told])
-    assert told.epochs == []  # all were trained already
+    assert told.epochs == []  # all epochs were trained already
     assert same_bits(result, trial.run(tiny(), 0, tmp_path / "whole"))
 
 
@@ -221,7 +221,7 @@ def test_integer_labels_give_the_same_bits_as_one_hot_ones(tmp_path, without_fig
 
 
 @compiled
-def test_shuffled_once_is_a_fit_of_images_that_were_shuffled_and_keep_that_order(tmp_path, without_figures):
+def test_shuffled_once_is_a_fit_of_shuffled_images_that_keep_their_order(tmp_path, without_figures):
     result = trial.run(tiny(shuffled="once"), 3, tmp_path)
     data = tiny_images()
     order = np.random.default_rng(3).permutation(len(data.x_train))
@@ -245,16 +245,16 @@ def test_answers_in_a_result_count_every_test_image_once(tmp_path, without_figur
 def test_a_result_with_other_settings_is_refused(tmp_path):
     results.write(results.path(tmp_path, "net_2-mnist-adam", 0), made_up(tiny(epochs=3), 0))
     assert results.finished(tmp_path, tiny(epochs=3), 0)
-    with pytest.raises(ValueError, match=r"other settings .* name another --out"):
+    with pytest.raises(ValueError, match=r"other settings.* choose another --out"):
         results.finished(tmp_path, tiny(epochs=4), 0)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "other"}'])
-def test_a_damaged_result_is_refused_and_says_what_to_do(text, tmp_path):
+def test_a_damaged_result_is_refused_and_the_error_says_what_to_do(text, tmp_path):
     path = results.path(tmp_path, "net_2-mnist-adam", 0)
     path.parent.mkdir()
     path.write_text(text)
-    with pytest.raises(ValueError, match="remove it, and it is trained again"):
+    with pytest.raises(ValueError, match="Remove it and run again"):
         results.finished(tmp_path, tiny(), 0)
 
 
@@ -263,7 +263,7 @@ def test_a_damaged_result_is_refused_and_says_what_to_do(text, tmp_path):
 
 @pytest.fixture
 def small_plan(monkeypatch):
-    """Two experiments, and a sweep of one rate beside the default."""
+    """Return a plan of two experiments, and a sweep of one rate besides the default."""
     study = [tiny(epochs=2), tiny("adadelta", epochs=2)]
     rates = [*study, tiny("adadelta", epochs=2, learning_rate=1.0)]
     groups = {"study": study, "rates": rates}
@@ -295,7 +295,7 @@ def test_the_command_trains_what_is_selected_once_for_each_seed_and_prints_progr
 
 
 @compiled
-def test_what_won_the_sweep_is_trained_with_the_other_seeds(tmp_path, small_plan, without_figures):
+def test_the_winner_of_the_sweep_is_trained_with_the_other_seeds(tmp_path, small_plan, without_figures):
     assert cli.main(["reproduce", "--seeds", "2", "--out", str(tmp_path)]) == 0
     names = {path.name for path in (tmp_path / "histories").iterdir()}
     known = {e.name: [results.finished(tmp_path, e, 0)] for e in small_plan.groups["rates"]}
@@ -305,13 +305,13 @@ def test_what_won_the_sweep_is_trained_with_the_other_seeds(tmp_path, small_plan
 
 
 @compiled
-def test_an_interrupted_campaign_says_how_to_go_on(tmp_path, small_plan, capsys, monkeypatch):
+def test_an_interrupted_campaign_says_how_to_continue(tmp_path, small_plan, capsys, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(trial, "run", interrupted)
     assert cli.main(["reproduce", "--out", str(tmp_path)]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "Run the same command again to continue" in capsys.readouterr().err
 
 
 class Terminal(io.StringIO):
@@ -344,7 +344,7 @@ def test_the_first_seed_comes_first_for_all():
     assert seeds.count(1) == len(plan.experiments) - len(plan.one_seed)
 
 
-def test_the_winners_follow_the_sweep_and_its_work_is_reckoned_before(tmp_path):
+def test_the_winners_follow_the_sweep_and_their_work_is_counted_before(tmp_path):
     plan = experiments.plan()
     selected = plan.select(["rates"])
     assert campaign.unknown_work(plan, selected, 3, tmp_path) > 0
@@ -356,7 +356,7 @@ def test_the_winners_follow_the_sweep_and_its_work_is_reckoned_before(tmp_path):
     assert len(later) == 2 * (3 + 1 + 1)  # the study's three, Adadelta's winner and Adagrad's; Adam's is the study's
 
 
-def test_an_epoch_of_net_1_is_reckoned_as_more_work_than_one_of_net_2():
+def test_an_epoch_of_net_1_counts_as_more_work_than_one_of_net_2():
     one, two = (campaign.epoch_work(Experiment(net, "mnist")) for net in (NET_1, NET_2))
     assert one == 60_000 * (21_100_288 + 41_974_784) + 10_000 * 21_100_288
     assert 3 < one / two < 5

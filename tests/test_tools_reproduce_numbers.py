@@ -1,4 +1,4 @@
-"""What `scratchnet reproduce` computes its numbers from: images as an experiment says, answers, and whose code it was."""
+"""The sources of the numbers of `scratchnet reproduce`: prepared images, answers, and the versions of the code."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from scratchnet.tools.reproduce import results, trial
 
 @pytest.fixture
 def noise(monkeypatch):
-    """A set of 20 colour images, whose test images are darker."""
+    """Load a set of 20 colour images, whose test images are darker, and return its images."""
     rng = np.random.default_rng(0)
     x, x_test = (rng.integers(0, high, (20, 4, 3, 3), dtype=np.uint8) for high in (256, 90))
     y = np.arange(20, dtype=np.uint8) % 2
@@ -23,7 +23,7 @@ def noise(monkeypatch):
     trial.images.cache_clear()
 
 
-def test_images_are_prepared_as_the_experiment_says_by_the_training_images_figures(noise):
+def test_images_are_prepared_as_the_experiment_says_with_statistics_of_the_training_images(noise):
     x, x_test = noise
     found = {kind: trial.images("noise", 10, kind) for kind in ("scale", "standardize")}
     for images in found.values():
@@ -34,7 +34,7 @@ def test_images_are_prepared_as_the_experiment_says_by_the_training_images_figur
     np.testing.assert_allclose(found["standardize"].x_test, (x_test[:5] - mean) / deviation, rtol=1e-4, atol=1e-6)
 
 
-def test_the_surest_mistakes_come_first_and_confidence_is_of_its_own_side():
+def test_the_surest_mistakes_come_first_and_right_and_wrong_have_their_own_confidence():
     probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]])
     found = results.answers(probabilities, np.array([0, 1, 0, 1]))  # right, wrong at 0.6, wrong at 0.8, right
     assert [mistake["index"] for mistake in found["mistakes"]] == [2, 1]
@@ -45,11 +45,11 @@ def test_the_surest_mistakes_come_first_and_confidence_is_of_its_own_side():
     "file",
     [
         *("kernels/gemm.py", "layers/dense.py", "losses.py", "optimizers.py", "initializers.py", "padding.py", "networks.py"),
-        *("model.py", "training.py", "compiled.py", "plan.py", "checking.py", "loading.py", "preprocessing.py"),
+        *("model.py", "training.py", "plan.py", "checking.py", "config.py", "saving.py", "preprocessing.py"),
         *("datasets/cifar.py", "tools/inputs.py", "tools/reproduce/trial.py", "tools/reproduce/experiments.py"),
     ],
 )
-def test_the_source_is_another_once_a_file_is_that_numbers_come_from(file, tmp_path, monkeypatch):
+def test_the_source_changes_with_every_file_that_numbers_come_from(file, tmp_path, monkeypatch):
     package = tmp_path / "scratchnet"
     shutil.copytree(Path(scratchnet.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     before = results.versions()["source"]

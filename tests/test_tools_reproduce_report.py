@@ -1,4 +1,4 @@
-"""The report of `scratchnet reproduce`: its numbers come from the histories, its verdicts turn with them, it stands alone."""
+"""The report of `scratchnet reproduce`: its numbers and verdicts follow from the histories, and it needs no other file."""
 
 import json
 from html.parser import HTMLParser
@@ -29,14 +29,14 @@ def noise_for_images():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load", noise)
         patch.setattr(datasets, "status", list)  # no set is missing
-        # Figures are made, not painted: that takes half a second each, and tests/test_plotting.py does it.
+        # Figures are built but not drawn, which takes half a second each; tests/test_plotting.py draws them.
         patch.setattr(Figure, "savefig", lambda figure, file, format: file.write(b"\x89PNG"))
         yield
 
 
 @pytest.fixture(scope="module")
 def agreeing(tmp_path_factory):
-    """A folder of results that are Keras's to within a thousandth, and Adadelta's good at the paper's rate."""
+    """A folder of results that are within a thousandth of Keras's, with Adadelta good at the paper's rate."""
     out = tmp_path_factory.mktemp("agreeing")
     best = {name.replace("-", "_"): published.best for name, published in KERAS.items()}
     return out, write_all(out, net_2_cifar10_adadelta_1=0.62, net_2_cifar10_adagrad_0_03=0.6, **best)
@@ -50,7 +50,7 @@ def page(agreeing):
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Pictures are files without a figure, where it is words that are tested."""
+    """Pictures are files without a figure, for tests of the text."""
 
     def picture(self, name, alt, *args, **kwargs):
         (self.out / f"{name}.png").write_bytes(b"\x89PNG")
@@ -77,10 +77,10 @@ def test_early_stopping_from_a_history_ends_where_its_definition_says(val_loss, 
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("patience", [1, 2])
-def test_early_stopping_from_a_history_is_what_a_stopped_training_gives(patience):
+def test_early_stopping_from_a_history_equals_a_training_that_was_stopped(patience):
     data = tiny_images()
     rng = np.random.default_rng(0)
-    x, y = data.x_train, one_hot(rng.integers(0, 3, 48), 3)  # labels by chance: it must overfit
+    x, y = data.x_train, one_hot(rng.integers(0, 3, 48), 3)  # random labels: it must overfit
     x_test, y_test = data.x_test, one_hot(rng.integers(0, 3, 24), 3)
 
     def train(*callbacks):
@@ -98,7 +98,7 @@ def test_early_stopping_from_a_history_is_what_a_stopped_training_gives(patience
     assert (loss, accuracy) == (whole["val_loss"][stop.restored - 1], whole["val_accuracy"][stop.restored - 1])
 
 
-def test_a_row_tells_best_lowest_last_and_when():
+def test_a_row_has_the_best_the_lowest_and_the_last_values_with_their_epochs():
     history = {
         "accuracy": [0.9, 0.97, 0.99],
         "val_accuracy": [0.96, 0.985, 0.98],
@@ -115,12 +115,12 @@ def test_a_row_tells_best_lowest_last_and_when():
     assert numbers.row({"history": {}, "machine": machine}) is None
 
 
-def test_a_mean_is_not_taken_over_those_seeds_alone_that_came_there():
+def test_there_is_no_mean_if_one_seed_did_not_reach_the_accuracy():
     history = {"accuracy": [0.9], "val_accuracy": [0.99], "val_loss": [0.2]}
-    never_there = {**history, "val_accuracy": [0.9]}
-    there, never = (numbers.row({"history": h, "machine": {"threads": 1}}) for h in (history, never_there))
-    assert numbers.values([there, there], "to_98") == [1.0, 1.0]
-    assert numbers.values([there, never], "to_98") == []
+    below = {**history, "val_accuracy": [0.9]}
+    reached, never = (numbers.row({"history": h, "machine": {"threads": 1}}) for h in (history, below))
+    assert numbers.Seeds([reached, reached]).values("to_98") == [1.0, 1.0]
+    assert numbers.Seeds([reached, never]).values("to_98") == []
 
 
 def test_the_winner_is_the_best_of_its_optimizer_within_the_epochs_of_the_sweep():
@@ -140,19 +140,19 @@ def test_the_winner_is_the_best_of_its_optimizer_within_the_epochs_of_the_sweep(
 # -- the page ---------------------------------------------------------------------------------------------------------
 
 
-def test_six_that_are_kerass_agree_and_one_that_is_not_differs(page, agreeing, tmp_path, undrawn):
+def test_six_results_equal_to_kerass_agree_and_a_different_one_does_not(page, agreeing, tmp_path, undrawn):
     assert "6 of 6 agree." in page
     _, plan = agreeing
     best = {name.replace("-", "_"): published.best for name, published in KERAS.items()}
     write_all(tmp_path, plan, **{**best, "net_1_mnist_adam": 0.9352})
     other = report.write(plan, tmp_path).read_text(encoding="utf-8")
-    assert "5 of 6 agree; beyond what is allowed: `net_1-mnist-adam`." in other
+    assert "5 of 6 agree; outside the tolerance: `net_1-mnist-adam`." in other
     assert "net_1's best validation accuracy on MNIST is 0.9352" in other
-    assert "not found: we are above it" in page
-    assert "not found: we are above it" not in other
+    assert "not found: ours is higher" in page
+    assert "not found: ours is higher" not in other
 
 
-def test_what_the_study_says_of_pooling_is_held_against_the_same_net_without_it(agreeing, tmp_path, undrawn):
+def test_the_claim_about_pooling_is_checked_against_the_same_net_without_pooling(agreeing, tmp_path, undrawn):
     _, plan = agreeing
 
     def said(**best):
@@ -162,11 +162,11 @@ def test_what_the_study_says_of_pooling_is_held_against_the_same_net_without_it(
         return line.split("|")[3].strip()
 
     assert said(net_1_mnist_adam=0.99, stride1_none_mnist_adam=0.985) == "confirmed"
-    assert said(net_1_mnist_adam=0.985, stride1_none_mnist_adam=0.99) == "the contrary"
+    assert said(net_1_mnist_adam=0.985, stride1_none_mnist_adam=0.99) == "the opposite"
     assert said(net_1_mnist_adam=0.99, stride1_none_mnist_adam=0.99) == "not found: no clear difference"
 
 
-def test_a_difference_from_keras_is_explained_where_one_order_of_images_gives_kerass_figure(agreeing, tmp_path, undrawn):
+def test_a_difference_from_keras_is_explained_if_one_order_of_images_gives_kerass_figure(agreeing, tmp_path, undrawn):
     _, plan = agreeing
 
     def said(**best):
@@ -190,10 +190,10 @@ def test_seconds_are_those_of_the_most_usual_number_of_threads(tmp_path, undrawn
         results.write(results.path(tmp_path, e.name, seed), result)
     text = report.write(plan, tmp_path).read_text(encoding="utf-8")
     assert "| 48 ± 0 |" in text
-    assert "of the trainings on 1 thread." in text
+    assert "for the trainings on 1 thread." in text
 
 
-def test_every_chapter_is_there_and_every_picture_it_shows(page, agreeing):
+def test_the_page_has_every_chapter_and_every_picture_that_it_shows(page, agreeing):
     out, _ = agreeing
     chapters = [line for line in page.splitlines() if line.startswith("## ")]
     assert len(chapters) == 9
@@ -211,7 +211,7 @@ def test_the_tables_have_as_many_cells_in_every_line_as_in_their_head(page):
         assert {line.count("|") for line in lines[k - 1 : end]} == {lines[k].count("|")}
 
 
-def test_adadelta_crawls_at_its_default_and_not_at_the_papers_rate(page):
+def test_adadelta_is_slow_at_its_default_and_not_at_the_papers_rate(page):
     steps = [line for line in page.splitlines() if line.startswith("| adadelta | ")][-2:]
     slow, fast = ([float(cell) for cell in line.strip("| ").split(" | ")[1:]] for line in steps)
     assert slow[0] == 0.001
@@ -221,7 +221,7 @@ def test_adadelta_crawls_at_its_default_and_not_at_the_papers_rate(page):
 
 
 class References(HTMLParser):
-    """Everything that a page refers to."""
+    """Collect everything that a page refers to."""
 
     def __init__(self):
         super().__init__()
@@ -270,14 +270,14 @@ def test_the_discussion_is_written_once_and_then_left_alone(agreeing, page, undr
     assert "<p>We find <strong>this</strong>.</p>" in (out / "report.html").read_text(encoding="utf-8")
 
 
-def test_what_is_not_trained_yet_is_named_with_the_command_that_does_it(tmp_path, undrawn):
+def test_what_is_not_trained_yet_is_named_with_the_command_that_trains_it(tmp_path, undrawn):
     plan = experiments.plan()
     e = plan.experiments["net_1-cifar10-adam"]
     results.write(results.path(tmp_path, e.name, 0), made_up(e, 0))
     text = report.write(plan, tmp_path).read_text(encoding="utf-8")
     assert "Not trained yet: `net_1-mnist-adam`, `net_2-mnist-adam`" in text
-    assert "`scratchnet reproduce --only pooling` does it." in text
-    assert "`scratchnet reproduce --only ledger` does it." in text
+    assert "`scratchnet reproduce --only pooling` trains them." in text
+    assert "`scratchnet reproduce --only ledger` measures it." in text
     assert "| `net_1-cifar10-adam` | 1 |" in text
 
 
@@ -292,7 +292,7 @@ def test_a_report_downloads_nothing(tmp_path, undrawn, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["net_2-cifar10-adadelta-1", "net_2-mnist-adam", "net_2-mnist-adam-standardize"])
-def test_a_training_that_failed_at_once_is_told_and_spoils_no_page(name, tmp_path):
+def test_a_training_that_failed_in_its_first_epoch_is_reported_and_spoils_no_page(name, tmp_path):
     plan = experiments.plan()
     write_all(tmp_path, plan, seeds=1)
     e = plan.experiments[name]
@@ -302,7 +302,7 @@ def test_a_training_that_failed_at_once_is_told_and_spoils_no_page(name, tmp_pat
     assert name != "net_2-cifar10-adadelta-1" or "no longer finite after 0 epochs" in text
 
 
-def test_a_quick_report_says_so_and_says_nothing_of_the_study(tmp_path, undrawn):
+def test_a_quick_report_says_so_and_says_nothing_about_the_study(tmp_path, undrawn):
     plan = experiments.plan(quick=True)
     write_all(tmp_path, plan, seeds=1)
     text = report.write(plan, tmp_path).read_text(encoding="utf-8")
@@ -312,8 +312,8 @@ def test_a_quick_report_says_so_and_says_nothing_of_the_study(tmp_path, undrawn)
     assert "one seed" in text
 
 
-def test_labels_that_gave_different_bits_are_told(tmp_path, page, undrawn):
-    assert "**different bits**" in page  # made up with other numbers each
+def test_labels_that_gave_different_bits_are_reported(tmp_path, page, undrawn):
+    assert "**different bits**" in page  # each was made up with other numbers
     plan = experiments.plan()
     write_all(tmp_path, plan, seeds=1)
     first = json.loads(results.path(tmp_path, "net_2-mnist-adam-one-hot-labels", 0).read_text())
@@ -323,11 +323,11 @@ def test_labels_that_gave_different_bits_are_told(tmp_path, page, undrawn):
     assert "MNIST, 1 epoch on 60,000 images: the same bits" in text
 
 
-# -- the words and the cells against histories made for them ----------------------------------------------------------
+# -- the words and the cells, from histories made for them ------------------------------------------------------------
 
 
 def change(out, name, **histories):
-    """Put other curves into an experiment's three histories."""
+    """Replace curves in an experiment's three histories."""
     for seed in range(3):
         file = results.path(out, name, seed)
         result = json.loads(file.read_text())
@@ -336,11 +336,11 @@ def change(out, name, **histories):
 
 
 def cells(text, start):
-    """Give the cells of the lines that begin so."""
+    """Return the cells of the lines that begin with `start`."""
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith(start)]
 
 
-def test_claims_that_the_numbers_are_against_are_not_found(tmp_path, undrawn):
+def test_claims_that_the_numbers_contradict_are_not_found(tmp_path, undrawn):
     plan = write_all(tmp_path, net_2_cifar10_adam=0.5, net_2_cifar10_adadelta=0.55, net_2_cifar10_adagrad=0.56)
     change(tmp_path, "net_1-cifar10-adam", val_loss=np.linspace(2, 1, 16).tolist())  # it falls to the end
     text = report.write(plan, tmp_path).read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
-"""The ladder: one convolution and one training step, from the plain loops up to all cores, beside the machine's own peak.
+"""The ladder: one convolution and one training step, from plain loops up to all cores, beside the machine's peak.
 
-Every rung computes the same numbers, which is asserted. Arithmetic is counted as the definition has it: an algorithm
-that needs fewer multiplications (Winograd's) then shows more GFLOP/s than it does, and may stand above the peak.
+Every rung computes the same numbers, which is asserted. Arithmetic is counted as in the definition: an algorithm that needs
+fewer multiplications (Winograd's) then has more GFLOP/s than it really computes, and may lie above the peak.
 """
 
 from __future__ import annotations
@@ -10,69 +10,91 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from tqdm import tqdm
 
 from scratchnet import networks, reference
 from scratchnet.kernels import conv2d, gemm, threads, winograd
+from scratchnet.kernels.im2col import col2im_numpy, im2col_numpy
 from scratchnet.kernels.jit import jit
 from scratchnet.layers import conv2d as page
 from scratchnet.model import Model
-from scratchnet.padding import window_pads
-from scratchnet.tools.bench.sides import settle
+from scratchnet.padding import Pads, window_output_shape, window_pads
+from scratchnet.tools.bench.sides import seconds_of, settle
 
 Array = np.ndarray
-PADS = ((1, 1), (1, 1))
-CALLS = 3       # that count, in a turn
+Pair = tuple[int, int]
+CALLS = 3       # timed calls in a turn
 NETS, SIZES = ("net_1", "net_2"), ((28, 28, 1), (32, 32, 3))
 
 
-# -- what a step does, without numba ----------------------------------------------------------------------------------
+# -- the convolution and its implementations --------------------------------------------------------------------------
 
 
-def numpy_forward(x: Array, w: Array, b: Array, strides: Any, pads: Any) -> Array:
-    """Convolve in NumPy alone, as it is taught: windows, columns, one matrix product."""
-    (KH, KW, C, F), (SH, SW) = w.shape, strides
-    windows = sliding_window_view(np.pad(x, ((0, 0), *pads, (0, 0))), (KH, KW), axis=(1, 2))[:, ::SH, ::SW]
-    cols = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, KH * KW * C)       # (N, OH, OW, C, KH, KW) -> (N·OH·OW, KH·KW·C)
-    return (cols @ w.reshape(-1, F) + b).reshape(*windows.shape[:3], F)
+class Convolution(NamedTuple):
+    """The arguments of a convolution, forward and backward."""
+
+    x: Array
+    w: Array
+    b: Array
+    dout: Array
+    strides: Pair = (1, 1)
+    pads: Pads = ((1, 1), (1, 1))
+
+    def both(self, forward: Callable[..., Array], backward: Callable[..., tuple[Any, ...]]) -> Callable[[], tuple[Any, ...]]:
+        """Return a function that runs this implementation, and returns out, dx, dw and db."""
+        where = self.strides, self.pads
+        return lambda: (forward(self.x, self.w, self.b, *where), *backward(self.dout, self.x, self.w, *where))
+
+    def operations(self) -> int:
+        """Return how many additions and multiplications the definition has: three products, for out, dx and dw."""
+        return 3 * 2 * self.dout.size * self.w[..., 0].size
 
 
-def numpy_backward(dout: Array, x: Array, w: Array, strides: Any, pads: Any) -> tuple[Array, Array, Array]:
-    """Give dx, dw, db in NumPy alone; columns go back tap by tap."""
-    (N, H, W, C), (KH, KW, _, F), (SH, SW) = x.shape, w.shape, strides
-    (top, _), (left, _) = pads
-    OH, OW = dout.shape[1:3]
-    padded = np.pad(x, ((0, 0), *pads, (0, 0)))
-    windows = sliding_window_view(padded, (KH, KW), axis=(1, 2))[:, ::SH, ::SW]
-    cols = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, KH * KW * C)
-    flat = dout.reshape(-1, F)
-    dcols = (flat @ w.reshape(-1, F).T).reshape(N, OH, OW, KH, KW, C)
-    dpadded = np.zeros_like(padded)
-    for i in range(KH):
-        for j in range(KW):
-            dpadded[:, i : i + OH * SH : SH, j : j + OW * SW : SW] += dcols[:, :, :, i, j]
-    return dpadded[:, top : top + H, left : left + W], (cols.T @ flat).reshape(w.shape), flat.sum(axis=0)
+def convolution(batch: int, taps: int = 3, stride: int = 1, C: int = 32, F: int = 64) -> Convolution:
+    """Return a convolution of random images of 28 × 28 pixels; by default it is the second of net_1."""
+    rng = np.random.default_rng(0)
+    strides, size = (stride, stride), -(-28 // stride)
+    x, w = rng.standard_normal((batch, 28, 28, C), np.float32), rng.standard_normal((taps, taps, C, F), np.float32) / 17
+    b, dout = rng.standard_normal(F, np.float32), rng.standard_normal((batch, size, size, F), np.float32)
+    return Convolution(x, w, b, dout, strides, window_pads("same", (28, 28), (taps, taps), strides))
+
+
+def numpy_forward(x: Array, w: Array, b: Array, strides: Pair, pads: Pads) -> Array:
+    """Return the convolution, computed in NumPy alone: im2col and one matrix product."""
+    kernel, F = w.shape[:2], w.shape[-1]
+    out = im2col_numpy(x, kernel, strides, pads) @ w.reshape(-1, F) + b       # -> (N·OH·OW, F)
+    return out.reshape(len(x), *window_output_shape(x.shape, kernel, strides, pads), F)
+
+
+def numpy_backward(dout: Array, x: Array, w: Array, strides: Pair, pads: Pads) -> tuple[Array, Array, Array]:
+    """Return dx, dw and db, computed in NumPy alone."""
+    kernel, F = w.shape[:2], w.shape[-1]
+    dout = dout.reshape(-1, F)                                                # (N, OH, OW, F) -> (N·OH·OW, F)
+    dw = im2col_numpy(x, kernel, strides, pads).T @ dout                      # -> (KH·KW·C, F)
+    dx = col2im_numpy(dout @ w.reshape(-1, F).T, x.shape, kernel, strides, pads)
+    return dx, dw.reshape(w.shape), dout.sum(axis=0)
 
 
 # -- measuring --------------------------------------------------------------------------------------------------------
 
 
-def seconds_in_turns(calls: Mapping[str, Callable[[], Any]], rounds: int, title: str) -> dict[str, float]:
-    """Let each settle in its turn and then call it CALLS times, `rounds` times over; give the median seconds of these calls."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
+def in_turns(
+    calls: Mapping[str, Callable[[], Any]], rounds: int, title: str, measure: Callable[[Callable[[], Any]], Any] = seconds_of
+) -> dict[str, Any]:
+    """Let each call settle in its turn and then measure it CALLS times, for some rounds; return the median of each.
+
+    What `measure` returns, a number or several, has a median of its own.
+    """
+    measured: dict[str, list[Any]] = {name: [] for name in calls}
     for _ in tqdm(range(rounds), desc=title, disable=None, leave=False):
         for name, call in calls.items():
             settle(call)
-            for _ in range(CALLS):
-                began = time.perf_counter()
-                call()
-                times[name].append(time.perf_counter() - began)
-    return {name: float(np.median(t)) for name, t in times.items()}
+            measured[name] += [measure(call) for _ in range(CALLS)]
+    return {name: np.median(values, axis=0).tolist() for name, values in measured.items()}
 
 
 @jit
@@ -82,44 +104,30 @@ def _spin(first, last, a, rounds):
 
 
 def peak(count: int, rounds: int = 8_000_000) -> float:
-    """Measure this machine's peak in float32 GFLOP/s, on `count` threads: nothing but multiply-adds in registers."""
+    """Measure this machine's peak in float32 GFLOP/s on `count` threads: only multiply-adds in registers."""
     a = np.full(count * 14 * 16, 0.5, np.float32)
-    with threads.limit(count):
-        call = partial(threads.run, _spin, 1 << 30, count, a, rounds)
-        seconds = seconds_in_turns({"peak": call}, 5, "peak")["peak"]
+    seconds = in_turns({"peak": on(count, partial(threads.run, _spin, 1 << 30, count, a, rounds))}, 5, "peak")["peak"]
     return count * rounds * 12 * gemm.VECTOR_BYTES // 4 * 2 / seconds / 1e9
 
 
-def on(count: int, call: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-    """Run a call on so many threads."""
+def on(count: int, call: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a function that runs a call on so many threads."""
 
     def run() -> Any:
         with threads.limit(count):
-            return call(*arguments)
+            return call()
 
     return run
 
 
-def must_agree(name: str, got: tuple[Any, ...], expected: tuple[Array, ...]) -> None:
-    """Refuse numbers that are off by more than rounding."""
+def must_agree(name: str, got: tuple[Any, ...], expected: tuple[Any, ...]) -> None:
+    """Raise AssertionError if numbers differ by more than rounding."""
     for value, right in zip(got, expected, strict=True):
         if not np.allclose(value, right, rtol=0, atol=2e-5 * np.abs(right).max()):
-            raise AssertionError(f"{name} does not give the numbers of the others")
+            raise AssertionError(f"{name}: expected the numbers of the other implementations, got different ones")
 
 
-def convolution(batch: int) -> tuple[tuple[Array, ...], Callable[..., Callable[[], tuple[Any, ...]]]]:
-    """Make the ladder's convolution: (x, w, b, dout), and what makes one call of a forward and a backward on them.
-
-    It is the second convolution of net_1, 3 × 3 from 32 to 64 maps of 28 × 28.
-    """
-    rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((batch, 28, 28, 32), np.float32), rng.standard_normal((3, 3, 32, 64), np.float32) / 17
-    b, dout = rng.standard_normal(64, np.float32), rng.standard_normal((batch, 28, 28, 64), np.float32)
-
-    def both(forward: Callable[..., Array], backward: Callable[..., tuple[Any, ...]]) -> Callable[[], tuple[Any, ...]]:
-        return lambda: (forward(x, w, b, (1, 1), PADS), *backward(dout, x, w, (1, 1), PADS))
-
-    return (x, w, b, dout), both
+# -- the rungs --------------------------------------------------------------------------------------------------------
 
 
 def rungs(batch: int, rounds: int) -> list[dict[str, Any]]:
@@ -128,46 +136,48 @@ def rungs(batch: int, rounds: int) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        For each rung its name, threads, milliseconds for the batch (None for the loops, which do one small image), and
-        GFLOP/s of the arithmetic that the definition has.
+        For each rung its name, threads, milliseconds for the batch (None for the loops, which get one small image), and
+        GFLOP/s of the arithmetic in the definition.
     """
-    (x, w, b, dout), both = convolution(batch)
-    direct = both(conv2d.direct_forward, conv2d.direct_backward)
-    few = both(winograd.conv2d_forward, winograd.conv2d_backward)
+    conv = convolution(batch)
     calls = {
-        "im2col in NumPy": both(numpy_forward, numpy_backward),
-        "im2col in numba": both(page.conv2d_forward, page.conv2d_backward),
-        "direct, 1 thread": on(1, direct),
-        "Winograd, 1 thread": on(1, few),
+        "im2col in NumPy": conv.both(numpy_forward, numpy_backward),
+        "im2col in numba": conv.both(page.conv2d_forward, page.conv2d_backward),
     }
-    if threads.count() > 1:
-        calls |= {f"direct, {threads.count()} threads": direct, f"Winograd, {threads.count()} threads": few}
+    for count in sorted({1, threads.count()}):
+        for kind, call in kernels(conv).items():
+            calls[f"{kind}, {count} thread{'s' * (count > 1)}"] = on(count, call)
     expected = calls["im2col in NumPy"]()
     for name, call in calls.items():
         must_agree(name, call(), expected)
-    seconds = seconds_in_turns(calls, rounds, "convolution")
-    work = 3 * 2 * dout.size * w[..., 0].size
-    alone = ("direct, 1 thread", "Winograd, 1 thread")
-    rows = [
-        {"rung": name, "threads": 1 if name in alone else threads.count(), "ms": 1e3 * s, "gflops": work / s / 1e9}
-        for name, s in seconds.items()
-    ]
-    return [loops(x[:1, :6, :6], w[..., :8], b[:8], dout[:1, :6, :6, :8]), *rows]
+    rows = [loops(conv)]
+    for name, seconds in in_turns(calls, rounds, "convolution").items():
+        count = 1 if name.endswith(", 1 thread") else threads.count()
+        rows.append({"rung": name, "threads": count, "ms": 1e3 * seconds, "gflops": conv.operations() / seconds / 1e9})
+    return rows
 
 
-def loops(x: Array, w: Array, b: Array, dout: Array) -> dict[str, Any]:
-    """Time the definition's own loops, in plain Python, on a corner of one image; the answers are held against NumPy's."""
+def kernels(conv: Convolution) -> dict[str, Callable[[], tuple[Any, ...]]]:
+    """Return the calls of the two kinds of kernels."""
+    return {
+        "direct": conv.both(conv2d.direct_forward, conv2d.direct_backward),
+        "Winograd": conv.both(winograd.conv2d_forward, winograd.conv2d_backward),
+    }
+
+
+def loops(conv: Convolution) -> dict[str, Any]:
+    """Measure the definition's loops, in plain Python, on a corner of one image, and compare the numbers with NumPy's."""
+    corner = Convolution(conv.x[:1, :6, :6], conv.w[..., :8], conv.b[:8], conv.dout[:1, :6, :6, :8])
     began = time.perf_counter()
-    got: tuple[Any, ...] = (reference.conv2d_forward(x, w, b, (1, 1), PADS), *reference.conv2d_backward(dout, x, w, (1, 1), PADS))
+    got = corner.both(reference.conv2d_forward, reference.conv2d_backward)()
     seconds = time.perf_counter() - began
-    expected = (numpy_forward(x, w, b, (1, 1), PADS), *numpy_backward(dout, x, w, (1, 1), PADS))
-    must_agree("loops", got, expected)
-    return {"rung": "loops in Python", "threads": 1, "ms": None, "gflops": 3 * 2 * dout.size * w[..., 0].size / seconds / 1e9}
+    must_agree("loops", got, corner.both(numpy_forward, numpy_backward)())
+    return {"rung": "loops in Python", "threads": 1, "ms": None, "gflops": corner.operations() / seconds / 1e9}
 
 
 @contextmanager
 def timed_kernels(seconds: list[float]) -> Iterator[None]:
-    """Note how long each kernel of a convolution runs, from where its first piece of work begins to where the last ends."""
+    """Append the seconds of each kernel of a convolution, from the beginning of its first piece of work to the end of the last."""
 
     def run(kernel: Callable[..., None], work: int, tasks: int, *arguments: Any) -> None:
         pieces: list[tuple[float, float]] = []
@@ -185,36 +195,30 @@ def timed_kernels(seconds: list[float]) -> Iterator[None]:
         yield
 
 
+def seconds_in_kernels(call: Callable[[], Any]) -> tuple[float, float]:
+    """Return the seconds of a call, and those that it spent in kernels."""
+    seconds: list[float] = []
+    with timed_kernels(seconds):
+        whole = seconds_of(call)
+    return whole, sum(seconds)
+
+
 def scaling(batch: int, rounds: int) -> list[dict[str, Any]]:
-    """Measure what all threads gain the ladder's convolution, against one.
+    """Measure how much faster all threads run the ladder's convolution than one.
 
     Returns
     -------
     list of dict
-        For each kind its name, the threads, and how many times as fast they are in whole calls and in the kernels alone: without
-        the Python around these, and without waking a thread.
+        For each kind its name, the threads, and the ratio of the times, for whole calls and for the kernels alone: without
+        the Python around them, and without the time to wake a thread.
     """
-    _, both = convolution(batch)
-    kinds = {
-        "direct": both(conv2d.direct_forward, conv2d.direct_backward),
-        "Winograd": both(winograd.conv2d_forward, winograd.conv2d_backward),
-    }
-    counts = 1, threads.count()
-    times: dict[tuple[str, int], list[tuple[float, float]]] = {(kind, count): [] for kind in kinds for count in counts}
-    for _ in tqdm(range(rounds), desc="threads", disable=None, leave=False):
-        for kind, count in times:
-            settle(on(count, kinds[kind]))
-            for _ in range(CALLS):
-                seconds: list[float] = []
-                began = time.perf_counter()
-                with timed_kernels(seconds), threads.limit(count):
-                    kinds[kind]()
-                times[kind, count].append((time.perf_counter() - began, sum(seconds)))
+    calls = kernels(convolution(batch))
+    turns = {f"{kind} {count}": on(count, call) for kind, call in calls.items() for count in (1, threads.count())}
+    measured = in_turns(turns, rounds, "threads", seconds_in_kernels)
     rows = []
-    for kind in kinds:
-        one, all_ = (np.median(times[kind, count], axis=0) for count in counts)
-        calls, kernels = map(float, one / all_)
-        rows.append({"kind": kind, "threads": counts[1], "calls": calls, "kernels": kernels})
+    for kind in calls:
+        one, all_ = measured[f"{kind} 1"], measured[f"{kind} {threads.count()}"]
+        rows.append({"kind": kind, "threads": threads.count(), "calls": one[0] / all_[0], "kernels": one[1] / all_[1]})
     return rows
 
 
@@ -228,68 +232,60 @@ def shapes(batch: int, rounds: int) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        For each its taps, stride, channels and maps, and the GFLOP/s of either, of the arithmetic that the definition has.
+        For each its taps, stride, channels and maps, and for both the GFLOP/s of the arithmetic in the definition.
     """
-    rng = np.random.default_rng(0)
-    calls, work = {}, {}
-    for taps, stride, C, F in SHAPES:
-        x, w = rng.standard_normal((batch, 28, 28, C), np.float32), rng.standard_normal((taps, taps, C, F), np.float32) / 17
-        pads = window_pads("same", (28, 28), (taps, taps), (stride, stride))
-        dout = rng.standard_normal((batch, -(-28 // stride), -(-28 // stride), F), np.float32)
-        name = f"{taps}×{taps}, stride {stride}, {C} to {F}"
-        work[name] = 3 * 2 * dout.size * w[..., 0].size
-        for kind, forward, backward in (
-            ("direct", conv2d.direct_forward, conv2d.direct_backward),
-            ("fused", conv2d.conv2d_forward, conv2d.conv2d_backward),
-        ):
-            calls[f"{name} {kind}"] = partial(_both, forward, backward, dout, x, w, (stride, stride), pads)
-    seconds = seconds_in_turns(calls, rounds, "shapes")
-    return [{"shape": n, **{kind: work[n] / seconds[f"{n} {kind}"] / 1e9 for kind in ("direct", "fused")}} for n in work]
+    kinds = {
+        "direct": (conv2d.direct_forward, conv2d.direct_backward),
+        "fused": (conv2d.conv2d_forward, conv2d.conv2d_backward),
+    }
+    named = {f"{taps}×{taps}, stride {stride}, {C} to {F}": (taps, stride, C, F) for taps, stride, C, F in SHAPES}
+    convs = {name: convolution(batch, *shape) for name, shape in named.items()}
+    calls = {f"{n} {kind}": conv.both(*pair) for n, conv in convs.items() for kind, pair in kinds.items()}
+    seconds = in_turns(calls, rounds, "shapes")
+    return [
+        {"shape": n, **{kind: conv.operations() / seconds[f"{n} {kind}"] / 1e9 for kind in kinds}} for n, conv in convs.items()
+    ]
 
 
-def _both(forward: Callable[..., Any], backward: Callable[..., Any], dout: Array, x: Array, w: Array, *where: Any) -> None:
-    forward(x, w, None, *where)
-    backward(dout, x, w, *where)
+# -- training steps ---------------------------------------------------------------------------------------------------
 
 
 def compiled(net: str, shape: tuple[int, int, int], implementation: str = "fused") -> Model:
-    """Make one of the two networks, ready to train."""
+    """Return one of the two networks, ready to train."""
     model = getattr(networks, net)(shape, 10, seed=0, implementation=implementation)
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
 def batch_of(shape: tuple[int, int, int], count: int) -> tuple[Array, Array]:
-    """Make a batch of noise with labels."""
+    """Return a batch of noise with labels."""
     rng = np.random.default_rng(0)
     return rng.random((count, *shape), np.float32), np.eye(10, dtype=np.float32)[rng.integers(0, 10, count)]
 
 
 def steps(batch: int, rounds: int) -> list[dict[str, Any]]:
-    """Measure a whole training step of both networks at both sizes, from im2col up: a row for each, in milliseconds."""
+    """Measure a training step of both networks at both sizes, for each implementation from im2col up, in milliseconds."""
     rows = []
     for net in NETS:
         for shape in SIZES:
-            x, y = batch_of(shape, batch)
-            models = {name: compiled(net, shape, name) for name in ("im2col", "direct", "fused")}
-            calls: dict[str, Callable[[], Any]] = {name: partial(model.train_on_batch, x, y) for name, model in models.items()}
-            calls["fused, 1 thread"] = on(1, models["fused"].train_on_batch, x, y)
-            seconds = seconds_in_turns(calls, rounds, f"{net} {shape}")
+            batch_x_y = batch_of(shape, batch)
+            names = ("im2col", "direct", "fused")
+            calls: dict[str, Callable[[], Any]] = {n: partial(compiled(net, shape, n).train_on_batch, *batch_x_y) for n in names}
+            calls["fused, 1 thread"] = on(1, calls["fused"])
+            seconds = in_turns(calls, rounds, f"{net} {shape}")
             rows.append({"net": net, "shape": shape, "threads": threads.count()} | {name: 1e3 * s for name, s in seconds.items()})
     return rows
 
 
 def growth(rounds: int) -> dict[str, list[dict[str, float]]]:
-    """Measure a step of net_2 as the batch grows, and as the images do: milliseconds for each."""
+    """Measure how a step of net_2 grows with the batch, and with the side of the images, in milliseconds."""
 
     def step(side: int, batch: int) -> Callable[[], Any]:
         return partial(compiled("net_2", (side, side, 1)).train_on_batch, *batch_of((side, side, 1), batch))
 
-    batches = {n: step(28, n) for n in (32, 64, 128, 256, 512)}
-    areas = {n: step(n, 64) for n in (16, 24, 32, 48, 64)}
-    results = {}
-    for what, calls in (("batch", batches), ("side", areas)):
-        seconds = seconds_in_turns({str(n): call for n, call in calls.items()}, rounds, f"growth with {what}")
-        results[what] = [{what: float(n), "ms": 1e3 * s} for n, s in seconds.items()]
-    return results
-
+    grown = {
+        "batch": {str(n): step(28, n) for n in (32, 64, 128, 256, 512)},
+        "side": {str(n): step(n, 64) for n in (16, 24, 32, 48, 64)},
+    }
+    seconds = {what: in_turns(calls, rounds, f"growth with {what}") for what, calls in grown.items()}
+    return {what: [{what: float(n), "ms": 1e3 * s} for n, s in found.items()] for what, found in seconds.items()}

@@ -1,7 +1,7 @@
-"""Measure sides against each other, fairly: in turns within one run, each in a process of its own, all cores for whoever works.
+"""Compare sides fairly: in turns within one run, each in its own process, with all cores for the one whose turn it is.
 
-Times of two runs are never compared: what else a machine does changes from minute to minute. A side's number is the
-median of its times, and a comparison the ratio of two medians.
+Times of two runs are never compared, because the other work of a machine changes from minute to minute. The result of a side is
+the median of its times, and a comparison is the ratio of two medians.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Times = dict[str, list[float]]
 
 
 class Worker:
-    """A side in a process of its own."""
+    """A side in its own process."""
 
     def __init__(self, side: str, net: str, data: str):
-        self.words = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (a pipe that nobody reads would block)
+        self.words = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 (a pipe that is not read would block)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "scratchnet.tools.bench.worker", side, net, data],
             stdin=subprocess.PIPE,
@@ -40,7 +40,7 @@ class Worker:
             self.data = self._answer()["data"]
         except EOFError:
             self.words.seek(0)
-            reason = (self.words.read().strip().splitlines() or ["no word said"])[-1]
+            reason = (self.words.read().strip().splitlines() or ["it printed no error"])[-1]
             self.close()
             raise ValueError(f"{side} cannot train {net} here: {reason}") from None
 
@@ -52,7 +52,7 @@ class Worker:
         raise EOFError
 
     def ask(self, command: str) -> dict[str, Any]:
-        """Give a command and wait for its answer."""
+        """Send a command, and return the answer when it comes; raise EOFError if the process has ended."""
         assert self.process.stdin is not None
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
@@ -64,12 +64,12 @@ class Worker:
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout, self.words):
             assert stream is not None
-            with suppress(OSError):     # what was not read before the process ended
+            with suppress(OSError):     # a command that was not read before the process ended
                 stream.close()
 
 
 def installed() -> dict[str, str]:
-    """Give the sides whose packages are here, with their versions."""
+    """Return the sides whose packages are installed, with their versions."""
     found = {}
     for name in SIDES:
         try:
@@ -80,7 +80,7 @@ def installed() -> dict[str, str]:
 
 
 def in_turns(sides: Iterable[str], net: str, data: str, commands: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-    """Let each side obey each command, side after side, as many times as it says.
+    """Let each side execute each command, side after side, for as many rounds as `commands` says.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def in_turns(sides: Iterable[str], net: str, data: str, commands: Mapping[str, i
     workers: dict[str, Worker] = {}
     results: dict[str, dict[str, Any]] = {}
     try:
-        for side in tqdm(list(sides), desc=f"{net} {data}: sides get ready", disable=None, leave=False):
+        for side in tqdm(list(sides), desc=f"{net} {data}: starting the sides", disable=None, leave=False):
             try:
                 workers[side] = Worker(side, net, data)
                 results[side] = {"seconds": {command: [] for command in commands}, "data": workers[side].data}
@@ -103,7 +103,7 @@ def in_turns(sides: Iterable[str], net: str, data: str, commands: Mapping[str, i
                     try:
                         seconds = worker.ask(command)["seconds"]
                     except (EOFError, BrokenPipeError):
-                        results[side] = {"failed": f"{side} ended while it was at work"}
+                        results[side] = {"failed": f"{side} ended during its work"}
                         workers.pop(side).close()
                         continue
                     results[side]["seconds"][command] += seconds
@@ -116,12 +116,12 @@ def in_turns(sides: Iterable[str], net: str, data: str, commands: Mapping[str, i
 
 
 def medians(results: Mapping[str, Mapping[str, Any]], command: str) -> dict[str, float]:
-    """Give each side's median seconds for a command."""
+    """Return each side's median seconds for a command."""
     return {side: float(np.median(r["seconds"][command])) for side, r in results.items() if "seconds" in r}
 
 
 def lead(seconds: dict[str, float]) -> float | None:
-    """Say how many times as fast as the fastest other side ours is; None without another side.
+    """Return how many times as fast ours is as the fastest other side; None without another side.
 
     Examples
     --------

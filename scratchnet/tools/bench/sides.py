@@ -1,8 +1,8 @@
-"""The sides of a comparison: the study's two networks in scratchnet and in each framework, as one would write them there.
+"""The sides of a comparison: the study's two networks in scratchnet and in each framework, written as its users would.
 
-A side is made from the network's name, the shape of an image and the number of classes. Images come as float32 in NHWC,
-labels one-hot; what a side must do to them before it can work is part of its time. Every call returns when the work is
-done, not when it is queued.
+A side is made from the network's name, the shape of an image and the number of classes. Images are float32 in NHWC, labels
+one-hot; any conversion that a side needs is part of its time. Every call returns when the work is done, not when it
+is queued.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -24,15 +25,22 @@ SETTLING = 0.2      # seconds
 
 
 def settle(call: Callable[[], Any]) -> None:
-    """Begin a turn with calls that do not count, for SETTLING seconds and at least one.
+    """Begin a turn with calls that are not measured, for SETTLING seconds and at least one.
 
-    Another side's numbers are in the caches, its blocks in the recycled memory, which no training meets; and its threads wait
-    busily for more work for a while after their last (those of NumPy's BLAS do), on cores that this one could use.
+    After another side's turn, its numbers fill the caches and its blocks the recycled memory, as never happens in training. Its
+    threads also wait busily for more work for a while (those of NumPy's BLAS do), on cores that this side could use.
     """
     settled = time.perf_counter() + SETTLING
     call()
     while time.perf_counter() < settled:
         call()
+
+
+def seconds_of(call: Callable[[], Any]) -> float:
+    """Return the seconds of a call."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
 
 
 class Side(NamedTuple):
@@ -41,11 +49,12 @@ class Side(NamedTuple):
     Attributes
     ----------
     step : callable
-        step(x, y): forward, loss, backward and Adam on one batch; gives the loss.
+        step(x, y) runs forward, loss, backward and Adam on one batch, and returns the loss.
     predict : callable
-        predict(x): the probabilities of all images, in batches of 128.
+        predict(x) returns the probabilities of all images, computed in batches of 128.
     epoch : callable
-        epoch(x, y, x_test, y_test): one epoch of training, shuffled, with accuracy, and then validation; gives its accuracy.
+        epoch(x, y, x_test, y_test) runs one epoch of training, shuffled, with accuracy, and then validation; it returns the
+        validation accuracy.
     """
 
     step: Callable[[Array, Array], float]
@@ -53,21 +62,46 @@ class Side(NamedTuple):
     epoch: Callable[[Array, Array, Array, Array], float]
 
 
-def scratchnet_side(net: str, shape: Shape, K: int) -> Side:
-    """Our own."""
-    from scratchnet import networks
-
-    model = getattr(networks, net)(shape, K, seed=0)
-    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+def keras_like(model: Any) -> Side:
+    """Return the side of a model that has Keras's methods."""
+    model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
 
     def epoch(x: Array, y: Array, x_test: Array, y_test: Array) -> float:
         return model.fit(x, y, BATCH, verbose=0, validation_data=(x_test, y_test)).history["val_accuracy"][0]
 
-    return Side(lambda x, y: model.train_on_batch(x, y)[0], lambda x: model.predict(x, batch_size=BATCH, verbose=0), epoch)
+    return Side(lambda x, y: float(model.train_on_batch(x, y)[0]), lambda x: model.predict(x, batch_size=BATCH, verbose=0), epoch)
+
+
+def with_loops(step: Callable[[Array, Array], float], forward: Callable[[Array], Array]) -> Side:
+    """Return the side of a framework whose users write the loops; `forward` returns the probabilities of a batch."""
+
+    def predict(x: Array) -> Array:
+        return np.concatenate([forward(x[i : i + BATCH]) for i in range(0, len(x), BATCH)])
+
+    def epoch(x: Array, y: Array, x_test: Array, y_test: Array) -> float:
+        order = np.random.default_rng(0).permutation(len(x))
+        for i in range(0, len(x), BATCH):
+            step(x[order[i : i + BATCH]], y[order[i : i + BATCH]])
+        return float((predict(x_test).argmax(1) == y_test.argmax(1)).mean())
+
+    return Side(step, predict, epoch)
+
+
+def sizes(net: str, shape: Shape) -> tuple[int, int]:
+    """Return the second convolution's stride, and how many numbers the dense layer reads."""
+    stride = 1 if net == "net_1" else 2
+    return stride, -(-shape[0] // stride) * -(-shape[1] // stride) * 64
+
+
+def scratchnet_side(net: str, shape: Shape, K: int) -> Side:
+    """Return our side."""
+    from scratchnet import networks
+
+    return keras_like(getattr(networks, net)(shape, K, seed=0))
 
 
 def keras_side(net: str, shape: Shape, K: int) -> Side:
-    """Keras on TensorFlow, in the study's own lines."""
+    """Return the side of Keras on TensorFlow; its network is the study's code."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
@@ -81,100 +115,76 @@ def keras_side(net: str, shape: Shape, K: int) -> Side:
         x = layers.MaxPooling2D(pool_size=(2, 2), strides=(1, 1), padding="same")(x)
     x = layers.Flatten()(x)
     x = layers.Dense(128, activation="relu")(x)
-    model = keras.Model(image, layers.Dense(K, activation="softmax")(x))
-    model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
-
-    def epoch(x: Array, y: Array, x_test: Array, y_test: Array) -> float:
-        return model.fit(x, y, BATCH, verbose=0, validation_data=(x_test, y_test)).history["val_accuracy"][0]
-
-    return Side(lambda x, y: float(model.train_on_batch(x, y)[0]), lambda x: model.predict(x, batch_size=BATCH, verbose=0), epoch)
+    return keras_like(keras.Model(image, layers.Dense(K, activation="softmax")(x)))
 
 
-def loop(step: Callable[[Array, Array], tuple[float, int]], predict: Callable[[Array], Array]) -> Callable[..., float]:
-    """Make the epoch of a framework that leaves the loop to its users; `step` gives the loss and how many were right."""
-
-    def epoch(x: Array, y: Array, x_test: Array, y_test: Array) -> float:
-        order = np.random.default_rng(0).permutation(len(x))
-        for i in range(0, len(x), BATCH):
-            step(x[order[i : i + BATCH]], y[order[i : i + BATCH]])
-        return float((predict(x_test).argmax(1) == y_test.argmax(1)).mean())
-
-    return epoch
-
-
-def _torch_net(net: str, shape: Shape, K: int) -> Any:
+def torch_net(net: str, shape: Shape, K: int) -> Any:
+    """Return the network as a module of PyTorch, which ends in logits."""
     import torch
     from torch import nn
 
-    H, W, C = shape
-    strides = 1 if net == "net_1" else 2
-    size = -(-H // strides) * -(-W // strides) * 64
+    stride, D = sizes(net, shape)
 
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.conv1 = nn.Conv2d(C, 32, 3, padding=1)
-            self.conv2 = nn.Conv2d(32, 64, 3, stride=strides, padding=1)
-            self.dense1, self.dense2 = nn.Linear(size, 128), nn.Linear(128, K)
+            self.conv1 = nn.Conv2d(shape[2], 32, 3, padding=1)
+            self.conv2 = nn.Conv2d(32, 64, 3, stride=stride, padding=1)
+            self.dense1, self.dense2 = nn.Linear(D, 128), nn.Linear(128, K)
 
         def forward(self, x: Any) -> Any:
             x = torch.relu(self.conv2(torch.relu(self.conv1(x))))
-            if net == "net_1":  # the odd cell goes to the end, as in "same"; behind a ReLU 0 is as good as -inf
+            if net == "net_1":  # the odd cell of padding goes to the end, as in "same"; after a ReLU, 0 has the effect of -inf
                 x = nn.functional.max_pool2d(nn.functional.pad(x, (0, 1, 0, 1)), 2, stride=1)
             return self.dense2(torch.relu(self.dense1(x.flatten(1))))
 
     return Net()
 
 
-def torch_side(
-    net: str, shape: Shape, K: int, *, fused: bool = False, last: bool = False, compiled: bool = False
-) -> Side:
-    """PyTorch: `fused` Adam, channels `last`, or the net and its loss `compiled`."""
+def torch_side(net: str, shape: Shape, K: int, *, fused: bool = False, last: bool = False, compiled: bool = False) -> Side:
+    """Return the side of PyTorch, with `fused` Adam, with channels `last`, or with the net and its loss `compiled`."""
     import torch
 
-    module = _torch_net(net, shape, K)
+    module = torch_net(net, shape, K)
     if last:
         module = module.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, eps=1e-7, fused=True if fused else None)
-    forward = torch.compile(module) if compiled else module
+    logits_of = torch.compile(module) if compiled else module
 
     def images(x: Array) -> Any:
         t = torch.from_numpy(x).permute(0, 3, 1, 2)
         return t if last else t.contiguous()
 
-    def step(x: Array, y: Array) -> tuple[float, int]:
+    def step(x: Array, y: Array) -> float:
         optimizer.zero_grad()
         labels = torch.from_numpy(y)
-        logits = forward(images(x))
+        logits = logits_of(images(x))
         loss = torch.nn.functional.cross_entropy(logits, labels)
         loss.backward()
         optimizer.step()
-        return float(loss), int((logits.argmax(1) == labels.argmax(1)).sum())
+        (logits.argmax(1) == labels.argmax(1)).sum().item()     # the accuracy is part of a step
+        return loss.item()
 
-    def predict(x: Array) -> Array:
+    def forward(x: Array) -> Array:
         with torch.no_grad():
-            return np.concatenate([forward(images(x[i : i + BATCH])).softmax(1).numpy() for i in range(0, len(x), BATCH)])
+            return logits_of(images(x)).softmax(1).numpy()
 
-    return Side(lambda x, y: step(x, y)[0], predict, loop(step, predict))
+    return with_loops(step, forward)
 
 
 def jax_side(net: str, shape: Shape, K: int) -> Side:
-    """JAX alone: NHWC, the whole step one jitted function."""
+    """Return the side of JAX alone: NHWC, the whole step one jitted function."""
     import jax
     import jax.numpy as jnp
     from jax import lax
 
-    H, W, C = shape
-    stride = 1 if net == "net_1" else 2
-    D = -(-H // stride) * -(-W // stride) * 64
-    rng = np.random.default_rng(0)
-    shapes = [(3, 3, C, 32), (32,), (3, 3, 32, 64), (64,), (D, 128), (128,), (128, K), (K,)]
+    stride, D = sizes(net, shape)
 
-    def glorot(s: tuple[int, ...]) -> Array:
-        limit = np.sqrt(6 / (np.prod(s[:-1]) + np.prod(s[:-2]) * s[-1])) if len(s) > 1 else 0.0
-        return rng.uniform(-limit, limit, s).astype("float32")
+    def glorot(s: tuple[int, ...]) -> Any:
+        return jax.nn.initializers.glorot_uniform()(jax.random.key(0), s)
 
-    params = [jnp.asarray(glorot(s)) for s in shapes]
+    params = [glorot((3, 3, shape[2], 32)), jnp.zeros(32), glorot((3, 3, 32, 64)), jnp.zeros(64)]
+    params += [glorot((D, 128)), jnp.zeros(128), glorot((128, K)), jnp.zeros(K)]
     m, v = [jnp.zeros_like(p) for p in params], [jnp.zeros_like(p) for p in params]
 
     def conv(x: Any, w: Any, b: Any, s: int) -> Any:
@@ -199,35 +209,30 @@ def jax_side(net: str, shape: Shape, K: int) -> Side:
         params = [p - rate * a / (jnp.sqrt(b) + 1e-7) for p, a, b in zip(params, m, v, strict=True)]
         return params, m, v, values
 
-    jitted, forward, t = jax.jit(update, donate_argnums=(0, 1, 2)), jax.jit(lambda p, x: jax.nn.softmax(logits(p, x))), 0
+    jitted, probabilities = jax.jit(update, donate_argnums=(0, 1, 2)), jax.jit(lambda p, x: jax.nn.softmax(logits(p, x)))
+    t = 0
 
-    def step(x: Array, y: Array) -> tuple[float, int]:
+    def step(x: Array, y: Array) -> float:
         nonlocal params, m, v, t
         t += 1
         params, m, v, (loss, right) = jitted(params, m, v, float(t), x, y)
-        return float(loss), int(right)
+        int(right)      # the accuracy is part of a step
+        return float(loss)
 
-    def predict(x: Array) -> Array:
-        return np.concatenate([np.asarray(forward(params, x[i : i + BATCH])) for i in range(0, len(x), BATCH)])
-
-    return Side(lambda x, y: step(x, y)[0], predict, loop(step, predict))
-
-
-def _torch(**settings: bool) -> Callable[[str, Shape, int], Side]:
-    return lambda net, shape, K: torch_side(net, shape, K, **settings)
+    return with_loops(step, lambda x: np.asarray(probabilities(params, x)))
 
 
 SIDES: dict[str, tuple[tuple[str, ...], Callable[[str, Shape, int], Side]]] = {      # name: packages it needs, how to make it
     "scratchnet": ((), scratchnet_side),
     "keras": (("keras", "tensorflow"), keras_side),
-    "torch": (("torch",), _torch()),
-    "torch fused": (("torch",), _torch(fused=True)),
-    "torch channels-last": (("torch",), _torch(fused=True, last=True)),
-    "torch compiled": (("torch",), _torch(fused=True, last=True, compiled=True)),
+    "torch": (("torch",), torch_side),
+    "torch fused": (("torch",), partial(torch_side, fused=True)),
+    "torch channels-last": (("torch",), partial(torch_side, fused=True, last=True)),
+    "torch compiled": (("torch",), partial(torch_side, fused=True, last=True, compiled=True)),
     "jax": (("jax",), jax_side),
 }
 
 
 def versions(name: str) -> str:
-    """Name the packages of a side with their versions; importlib's PackageNotFoundError when one is missing."""
+    """Return the packages of a side with their versions; raise importlib's PackageNotFoundError if one is missing."""
     return ", ".join(f"{package} {version(package)}" for package in SIDES[name][0]) or f"scratchnet {__version__}"

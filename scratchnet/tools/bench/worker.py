@@ -1,11 +1,11 @@
-"""One side of a comparison in a process of its own: `python -m scratchnet.tools.bench.worker SIDE NET DATA`.
+"""One side of a comparison, in its own process: `python -m scratchnet.tools.bench.worker SIDE NET DATA`.
 
-It reads commands from its standard input, a line each, does what they say while the other sides wait, and answers with
-a line of JSON behind a mark (frameworks print lines of their own):
+It reads commands from its standard input, one on each line, executes them while the other sides wait, and answers with a
+line of JSON after a mark, because frameworks print lines too:
 
-    step N       N training steps on one batch, after some that let things settle: the seconds of each
+    step N       N training steps on one batch, after some that are not measured: the seconds of each
     predict N    the probabilities of N test images: the seconds
-    epoch        a whole epoch on the training images, validation included: the seconds and the validation accuracy
+    epoch        a whole epoch on the training images, with validation: the seconds and the validation accuracy
     memory       the largest size that the process has had, in bytes
 """
 
@@ -14,19 +14,20 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from scratchnet import datasets, preprocessing
-from scratchnet.tools.bench.sides import BATCH, SIDES, settle
+from scratchnet.tools.bench.sides import BATCH, SIDES, seconds_of, settle
 
 MARK = "scratchnet bench: "
 SHAPES = {"mnist": ((28, 28, 1), 60_000), "cifar10": ((32, 32, 3), 50_000)}
 
 
 def load(name: str) -> tuple[str, tuple[np.ndarray, ...]]:
-    """Give a data set as every side gets it, or noise of its size where it is not on this machine; and which of the two."""
+    """Return a data set as every side gets it, or noise of its size if this machine does not have it, and which of the two."""
     shape, count = SHAPES[name]
     if any(status.name == name and status.folder for status in datasets.status()):
         data = datasets.load(name)
@@ -39,7 +40,7 @@ def load(name: str) -> tuple[str, tuple[np.ndarray, ...]]:
 
 
 def peak_memory() -> int | None:
-    """Give the largest resident size of this process so far, in bytes; None where the system does not tell."""
+    """Return the largest resident size of this process so far, in bytes; None if the system has no such figure."""
     try:
         import resource
     except ImportError:
@@ -49,34 +50,32 @@ def peak_memory() -> int | None:
 
 
 def main(side_name: str, net: str, data_name: str) -> None:
-    """Answer commands until the input ends."""
+    """Execute commands until the input ends."""
 
-    def answer(**said: Any) -> None:
-        print(MARK + json.dumps(said), flush=True)
+    def answer(**values: Any) -> None:
+        print(MARK + json.dumps(values), flush=True)
 
     data, (x, y, x_test, y_test) = load(data_name)
     side = SIDES[side_name][1](net, SHAPES[data_name][0], 10)
-    few = BATCH + len(x) % BATCH, BATCH + len(x_test) % BATCH       # a whole batch and one as short as the last one is
-    for _ in range(2):                                              # compiles what is to be compiled, whatever side it is
+
+    def step() -> None:
         side.step(x[:BATCH], y[:BATCH])
+
+    few = BATCH + len(x) % BATCH, BATCH + len(x_test) % BATCH       # a whole batch, and one as short as the last one
+    for _ in range(2):                                              # every side compiles what it has to compile
+        step()
         side.predict(x_test[: few[1]])
         side.epoch(x[: few[0]], y[: few[0]], x_test[: few[1]], y_test[: few[1]])
     answer(ready=True, data=data)
     for line in sys.stdin:
         command, *rest = line.split()
-        began = time.perf_counter()
         if command == "step":
-            seconds = []
-            settle(lambda: side.step(x[:BATCH], y[:BATCH]))
-            for _ in range(int(rest[0])):
-                began = time.perf_counter()
-                side.step(x[:BATCH], y[:BATCH])
-                seconds.append(time.perf_counter() - began)
-            answer(seconds=seconds)
+            settle(step)
+            answer(seconds=[seconds_of(step) for _ in range(int(rest[0]))])
         elif command == "predict":
-            side.predict(x_test[: int(rest[0])])
-            answer(seconds=[time.perf_counter() - began])
+            answer(seconds=[seconds_of(partial(side.predict, x_test[: int(rest[0])]))])
         elif command == "epoch":
+            began = time.perf_counter()
             accuracy = side.epoch(x, y, x_test, y_test)
             answer(seconds=[time.perf_counter() - began], accuracy=accuracy)
         else:

@@ -1,33 +1,31 @@
-"""Many trainings, one after another, with the progress of the whole and the time that is left.
+"""Many trainings, one after another, with the progress of the whole and the remaining time.
 
-The first seed comes first for all, so that a campaign that is stopped half-way has every experiment once. The work of an
-epoch is reckoned in multiply-adds, from which the time left is estimated: on a terminal by one bar, elsewhere in the
-line that each epoch prints.
+All experiments are trained with the first seed before any is with the second, so that a campaign that is stopped half-way
+has each of them. The work of an epoch is counted in multiply-adds, from which the remaining time is estimated. A terminal
+shows one bar; elsewhere each epoch prints a line.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from scratchnet.callbacks import Callback
 from scratchnet.callbacks.progress import describe
 from scratchnet.tools.reproduce import ledger, numbers, results, trial
-from scratchnet.tools.reproduce.experiments import IMAGES, RATES, SHAPES, Experiment, Net, Plan
+from scratchnet.tools.reproduce.experiments import IMAGES, RATES, Experiment, Plan
 
 
 class Progress(Callback):
-    """Show how much of all the work is done: a bar on a terminal, a line an epoch elsewhere.
+    """Show how much of all the work is done: a bar on a terminal, a line for each epoch elsewhere.
 
     Parameters
     ----------
     total : float
-        Work of everything that is still to be trained, in multiply-adds.
+        The work of everything that has still to be trained, in multiply-adds.
     """
 
     def __init__(self, total: float):
@@ -38,21 +36,21 @@ class Progress(Callback):
         self.title = self.epoch = ""
 
     def start(self, title: str, work: float) -> None:
-        """Name the next training, and the work of one of its epochs."""
+        """Set the name of the next training, and the work of each of its epochs."""
         self.title, self.work = title, work
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Name the epoch."""
+        """Set the name of the epoch."""
         self.epoch = f"{self.title} epoch {epoch + 1}/{self.params['epochs']}"
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Move the bar on."""
+        """Advance the bar."""
         if not self.bar.disable:
             self.bar.set_description_str(f"{self.epoch}: {describe(dict(logs or {}))}", refresh=False)
             self.bar.update(self.work / self.params["steps"])
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Print the epoch's values where there is no bar."""
+        """Print the epoch's values if there is no bar."""
         self.done += self.work
         if self.bar.disable:
             share = min(self.done / self.total, 1.0) if self.total else 1.0
@@ -60,12 +58,12 @@ class Progress(Callback):
             print(f"{self.epoch}: {describe(dict(logs or {}))}; {share:.0%} done, {left} left", flush=True)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self.bar.close()
 
 
 def clock(seconds: float) -> str:
-    """Write a time as one reads it.
+    """Write a time in words.
 
     >>> clock(5), clock(65), clock(7384)
     ('5 s', '1 min', '2 h 3 min')
@@ -77,20 +75,19 @@ def clock(seconds: float) -> str:
 
 
 def run(plan: Plan, selected: Mapping[str, Experiment], seeds: int, out: Path) -> None:
-    """Train all that is selected and not finished, with seeds 0 to `seeds` - 1.
+    """Train everything that is selected and not finished, with seeds 0 to `seeds` - 1.
 
     Raises
     ------
     ValueError
-        When a finished result has other settings than are asked for: before anything is trained.
+        If a finished result has other settings than the plan; nothing is trained then.
     """
     every = list(tasks(plan, selected, seeds, out))
     left = [e for e, seed in every if results.finished(out, e, seed) is None]
     if left:
-        count = sum(e.epochs for e in left)
-        print(f"{len(left)} of {len(every)} trainings are left, {count} epochs; --out {out} keeps what is finished", flush=True)
-    work = sum(epoch_work(e) * e.epochs for e in left) + unknown_work(plan, selected, seeds, out)
-    progress = Progress(work)
+        epochs = sum(e.epochs for e in left)
+        print(f"{len(left)} of {len(every)} trainings are left, {epochs} epochs; --out {out} keeps what is finished", flush=True)
+    progress = Progress(sum(epoch_work(e) * e.epochs for e in left) + unknown_work(plan, selected, seeds, out))
     try:
         for experiment, seed in tasks(plan, selected, seeds, out):
             if results.finished(out, experiment, seed) is None:
@@ -101,45 +98,36 @@ def run(plan: Plan, selected: Mapping[str, Experiment], seeds: int, out: Path) -
 
 
 def tasks(plan: Plan, selected: Mapping[str, Experiment], seeds: int, out: Path) -> Iterator[tuple[Experiment, int]]:
-    """Give each training in order; what won the sweep is known, and given, once the first seed is through."""
+    """Yield each training in order. The winners of the sweep are known, and follow, after the first seed."""
     for seed in range(seeds):
         for name, experiment in selected.items():
             if seed == 0 or name not in plan.one_seed:
                 yield experiment, seed
         if seed and sweeps(plan, selected):
-            known = {name: [found] for name in plan.experiments if (found := _read(out, plan, name)) is not None}
+            first = {name: results.finished(out, e, 0) for name, e in plan.experiments.items()}
+            known = {name: [result] for name, result in first.items() if result is not None}
             for winner in numbers.winners(plan, known).values():
                 if winner in plan.one_seed:
                     yield plan.experiments[winner], seed
 
 
 def sweeps(plan: Plan, selected: Mapping[str, Experiment]) -> bool:
-    """Say whether all of the learning rates are selected: one that is picked out alone is no sweep to win."""
+    """Return whether all learning rates are selected; a single one is no sweep."""
     return all(e.name in selected for e in plan.groups["rates"])
 
 
 def unknown_work(plan: Plan, selected: Mapping[str, Experiment], seeds: int, out: Path) -> float:
-    """Reckon the winners' work while they are unknown: one training for each optimizer and each further seed."""
-    if not sweeps(plan, selected) or all(_read(out, plan, e.name) for e in plan.groups["rates"]):
+    """Return the winners' work while they are unknown: one training for each optimizer and each further seed."""
+    if not sweeps(plan, selected) or all(results.finished(out, e, 0) for e in plan.groups["rates"]):
         return 0.0
     longest = next(e for e in plan.groups["rates"] if e.name in plan.one_seed)
     return epoch_work(longest) * longest.epochs * (seeds - 1) * len(RATES)
 
 
-def _read(out: Path, plan: Plan, name: str) -> Any:
-    return results.finished(out, plan.experiments[name], 0)
-
-
 def epoch_work(experiment: Experiment) -> float:
-    """Reckon the multiply-adds of an epoch: training forward and backward, validation forward."""
+    """Return the multiply-adds of an epoch: training forward and backward, validation forward."""
     train, test = IMAGES[experiment.data]
     if experiment.limit:
         train, test = min(train, experiment.limit), min(test, experiment.limit // 2)
-    forward, backward = _multiply_adds(experiment.net, SHAPES[experiment.data])
-    return float(train * (forward + backward) + test * forward)
-
-
-@cache
-def _multiply_adds(net: Net, shape: tuple[int, ...]) -> tuple[int, int]:
-    rows = ledger.count(net.build(shape, 10, 0))
-    return sum(row["forward_madds"] for row in rows), sum(row["backward_madds"] for row in rows)
+    work = ledger.totals(experiment.net, experiment.data)
+    return float(train * (work["forward_madds"] + work["backward_madds"]) + test * work["forward_madds"])

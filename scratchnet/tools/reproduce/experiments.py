@@ -3,12 +3,12 @@
     study           the six of the study: net_1 and net_2, MNIST and CIFAR-10, Adam; net_2 on CIFAR-10 with two others
     pooling         the study changes pooling and stride at once; here each is changed alone
     rates           each optimizer at several learning rates
-    overfitting     where it begins on CIFAR-10: read off the study's histories, nothing is trained for it
+    overfitting     where it begins on CIFAR-10: computed from the study's histories, without any training
     preprocessing   / 255 against standardization, one-hot against integer labels
-    order           images in one order, drawn once, against an order that is drawn anew for every epoch
+    order           images shuffled once against images shuffled for every epoch
 
-The first epochs of a long run are the short run: fit does not look ahead. So a group that needs one of the study's
-experiments for fewer epochs names the study's own, and reads as many epochs as it wants.
+The first epochs of a long run are the same as a short run, because fit does not look ahead. So a group that needs one of the
+study's experiments for fewer epochs contains the study's own, and reads only its first epochs.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from scratchnet import networks
-from scratchnet.layers import AveragePooling2D, Conv2D, Dense, Flatten, Input, MaxPooling2D, MinPooling2D
+from scratchnet.layers import Conv2D, Dense, Flatten, Input
+from scratchnet.layers.pooling import POOLS
 from scratchnet.model import Model
 
 SHAPES = {"mnist": (28, 28, 1), "glyphs": (28, 28, 1), "cifar10": (32, 32, 3), "shapes": (32, 32, 3)}
 IMAGES = {"mnist": (60_000, 10_000), "glyphs": (12_000, 2_000), "cifar10": (50_000, 10_000), "shapes": (12_000, 2_000)}
-POOLS = {"max": MaxPooling2D, "average": AveragePooling2D, "min": MinPooling2D}
 
 
 @dataclass(frozen=True)
 class Net:
-    """The study's network, with its second convolution's stride and its pooling left open.
+    """The study's network, with any stride of the second convolution and any pooling.
 
     Attributes
     ----------
     stride : int
         Of the second convolution.
     pool : {"none", "max", "average", "min"}
-        Kind of the pooling 2×2, same, behind it.
+        The kind of the pooling (2×2, same) after it.
     pool_stride : int
         1 is the study's, which keeps the size; 2 halves it.
 
@@ -51,18 +51,18 @@ class Net:
 
     @property
     def name(self) -> str:
-        """The study's name where it has one."""
+        """The study's name if it has one."""
         known = {Net(1, "max"): "net_1", Net(2): "net_2"}
         return known.get(self) or f"stride{self.stride}-{self.pool}" + "-halving" * (self.pool_stride == 2)
 
     def build(self, sample_shape: tuple[int, ...], K: int, seed: int) -> Model:
-        """Make the network; the study's two are its own lines in `scratchnet.networks`."""
+        """Return the network; the study's two are those of `scratchnet.networks`."""
         if self.name in ("net_1", "net_2"):
             return getattr(networks, self.name)(sample_shape, K, seed=seed)
         return self.assemble(sample_shape, K, seed)
 
     def assemble(self, sample_shape: tuple[int, ...], K: int, seed: int) -> Model:
-        """Make the network from its stride and its pooling."""
+        """Return the network made from its stride and its pooling."""
         input_x = Input(shape=sample_shape)
         x = Conv2D(32, (3, 3), activation="relu", strides=1, padding="same")(input_x)
         x = Conv2D(64, (3, 3), activation="relu", strides=self.stride, padding="same")(x)
@@ -77,7 +77,7 @@ NET_1, NET_2 = Net(1, "max"), Net(2)
 
 @dataclass(frozen=True)
 class Experiment:
-    """One training, but for its seed.
+    """One training, apart from its seed.
 
     Attributes
     ----------
@@ -87,16 +87,16 @@ class Experiment:
     optimizer : str
     epochs : int
     learning_rate : float or None
-        None: the optimizer's default, which is what the study used.
+        None is the optimizer's default, which the study used.
     batch_size : int
     limit : int or None
-        Only so many training images, and half as many test images.
+        The number of training images to use, and half as many test images; None uses all.
     preprocessing : {"scale", "standardize"}
     labels : {"one-hot", "integers"}
     shuffled : {"every epoch", "once"}
         When the order of the training images is drawn.
     note : str
-        Ends the name where nothing else in it differs.
+        The end of the name, if nothing else in it differs from another experiment's.
 
     Examples
     --------
@@ -118,20 +118,20 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """What files and ``--only`` call it."""
+        """The name of its files, and the one for ``--only``."""
         rate = "" if self.learning_rate is None else f"{self.learning_rate:g}"
         other = "" if self.preprocessing == "scale" else self.preprocessing
         order = "" if self.shuffled == "every epoch" else f"shuffled-{self.shuffled}"
         return "-".join(filter(None, (self.net.name, self.data, self.optimizer, rate, other, order, self.note)))
 
     def settings(self) -> dict[str, Any]:
-        """All of it as JSON can hold it: two trainings with equal settings and seeds are the same training."""
+        """Return all of it as JSON can hold it: two trainings with equal settings and seeds are the same training."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All groups, in full or in the quick form.
+    """All groups, in the full or in the quick form.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ class Plan:
     one_seed : frozenset of str
         Names of those that are trained with the first seed only.
     short : dict of str to int
-        How many epochs a group looks at.
+        How many epochs a group uses, if fewer than the study's.
     """
 
     quick: bool
@@ -151,33 +151,33 @@ class Plan:
 
     @property
     def digits(self) -> str:
-        """The data in MNIST's place."""
+        """The data set in the role of MNIST."""
         return self.groups["study"][0].data
 
     @property
     def photographs(self) -> str:
-        """The data in CIFAR-10's place."""
+        """The data set in the role of CIFAR-10."""
         return self.groups["study"][2].data
 
     @property
     def experiments(self) -> dict[str, Experiment]:
-        """All by name, in order, each once."""
+        """All experiments by name, in order, each once."""
         return {e.name: e for group in self.groups.values() for e in group}
 
     def select(self, names: Sequence[str] | None) -> dict[str, Experiment]:
-        """Give the experiments of some groups, or with some names, in this plan's order; all without `names`.
+        """Return the experiments of some groups, or with some names, in this plan's order; all without `names`.
 
         Raises
         ------
         ValueError
-            For a name that is neither; it lists those that are.
+            For a name that is neither; it lists the known ones.
         """
         known = self.experiments
         unknown = [name for name in names or () if name not in known and name not in (*self.groups, *EXTRAS)]
         if unknown:
             raise ValueError(
-                f"nothing is called {', '.join(map(repr, unknown))}. Groups: {', '.join(self.groups)}; "
-                f"{' and '.join(EXTRAS)} train nothing; experiments: {', '.join(known)}"
+                f"--only: expected names of groups or experiments, got {', '.join(map(repr, unknown))}. Groups: "
+                f"{', '.join(self.groups)}; {' and '.join(EXTRAS)}, which train nothing; experiments: {', '.join(known)}"
             )
         if not names:
             return known
@@ -185,23 +185,25 @@ class Plan:
         return {name: e for name, e in known.items() if name in wanted}
 
 
-EXTRAS = ("ledger", "report")  # what --only may name beside experiments
+EXTRAS = ("ledger", "report")  # names for --only that are no experiments
 
-# The study's second convolution has stride 1 or 2; its pooling keeps the size. All eight pairs of these two separate
-# the causes. Pooling that halves is what others mean by pooling: as many parameters as net_2, by another way. There max
-# is enough, for the eight tell the kinds apart.
+# The study's second convolution has stride 1 or 2, and its pooling keeps the size. All eight pairs of a stride and a pooling
+# separate the two causes. Pooling that halves the size, the usual kind, leads to as many parameters as net_2 in another way;
+# max is enough there, because the eight pairs compare the kinds.
 CELLS = [Net(stride, pool) for stride in (1, 2) for pool in ("none", "max", "average", "min")]
 HALVING = [Net(1, "max", 2)]
 
-RATES = {  # beside the default, 0.001, which the study has
+RATES = {  # besides the default, 0.001, which the study used
     "adam": (0.0001, 0.0003, 0.003),
     "adagrad": (0.01, 0.03, 0.1),
-    "adadelta": (0.1, 0.3, 1.0),  # the last is the paper's own
+    "adadelta": (0.1, 0.3, 1.0),  # the last is the paper's
 }
+SHORT = {"pooling": 6, "rates": 8, "preprocessing": 6, "order": 8}
+LABELS = {"one-hot-labels": "one-hot", "integer-labels": "integers"}
 
 
 def plan(quick: bool = False) -> Plan:
-    """Give the full plan, or the quick one: the same experiments on few images that need no download, two epochs each.
+    """Return the full plan, or the quick one: the same experiments on few images that need no download, two epochs each.
 
     Examples
     --------
@@ -210,38 +212,25 @@ def plan(quick: bool = False) -> Plan:
     >>> plan(quick=True).digits
     'glyphs'
     """
-    digits, photographs = ("glyphs", "shapes") if quick else ("mnist", "cifar10")
-    study = [Experiment(net, data) for data in (digits, photographs) for net in (NET_1, NET_2)]
+    both = digits, photographs = ("glyphs", "shapes") if quick else ("mnist", "cifar10")
+    nets = (NET_1, NET_2)
+    study = [Experiment(net, data) for data in both for net in nets]
     study += [Experiment(NET_2, photographs, optimizer) for optimizer in ("adadelta", "adagrad")]
-    by_name = {e.name: e for e in study}
-
-    def studied(e: Experiment) -> Experiment:
-        return by_name.get(e.name, e)
-
-    pooling = [studied(Experiment(net, digits, epochs=6)) for net in (*CELLS, *HALVING)]
-    rates, sweep = [], []
-    for optimizer, others in RATES.items():
-        sweep += [Experiment(NET_2, photographs, optimizer, epochs=8, learning_rate=rate) for rate in others]
-        rates += [by_name[Experiment(NET_2, photographs, optimizer).name], *sweep[-len(others) :]]
-    both = (digits, photographs)
-    scaled = [by_name[Experiment(NET_2, data).name] for data in both]
-    standardized = [Experiment(NET_2, data, epochs=6, preprocessing="standardize") for data in both]
-    labels = [
-        Experiment(NET_2, data, epochs=1, labels=kind, note=note)
-        for data in both
-        for kind, note in (("one-hot", "one-hot-labels"), ("integers", "integer-labels"))
-    ]
-    once = [Experiment(net, photographs, epochs=8, shuffled="once") for net in (NET_1, NET_2)]
     groups = {
         "study": study,
-        "pooling": pooling,
-        "rates": rates,
+        "pooling": [Experiment(net, digits) for net in (*CELLS, *HALVING)],
+        "rates": [Experiment(NET_2, photographs, o, learning_rate=rate) for o, others in RATES.items() for rate in (None, *others)],
         "overfitting": [e for e in study if e.net == NET_1 or e.optimizer == "adam"],
-        "preprocessing": [*scaled, *standardized, *labels],
-        "order": [*(by_name[Experiment(net, photographs).name] for net in (NET_1, NET_2)), *once],
+        "preprocessing": [Experiment(NET_2, data, preprocessing=kind) for kind in ("scale", "standardize") for data in both]
+        + [Experiment(NET_2, data, labels=kind, note=note) for data in both for note, kind in LABELS.items()],
+        "order": [Experiment(net, photographs, shuffled=when) for when in ("every epoch", "once") for net in nets],
     }
-    short = {"pooling": 6, "rates": 8, "preprocessing": 6, "order": 8}
-    if quick:
-        short = dict.fromkeys(short, 2)
-        groups = {name: [replace(e, epochs=min(2, e.epochs), limit=640) for e in group] for name, group in groups.items()}
-    return Plan(quick, groups, frozenset(e.name for e in [*sweep, *labels]), short)
+    studied = {e.name for e in study}
+
+    def shortened(group: str, e: Experiment) -> Experiment:
+        epochs = e.epochs if e.name in studied else 1 if e.note else SHORT[group]
+        return replace(e, epochs=min(2, epochs), limit=640) if quick else replace(e, epochs=epochs)
+
+    groups = {name: [shortened(name, e) for e in group] for name, group in groups.items()}
+    one_seed = {e.name for e in groups["rates"] + groups["preprocessing"] if e.learning_rate is not None or e.note}
+    return Plan(quick, groups, frozenset(one_seed), dict.fromkeys(SHORT, 2) if quick else SHORT)

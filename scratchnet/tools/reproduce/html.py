@@ -1,8 +1,7 @@
-"""The page as one HTML file that needs no other: pictures are in it, nothing is fetched.
+"""The report as one HTML file that contains its pictures and loads nothing.
 
-It understands the Markdown that a report is written in, and no more: headings, paragraphs, tables, lists of one level,
-fenced code, pictures on a line of their own, and in a line **bold**, *emphasis*, `code`, and [links](elsewhere), of
-which the words stay.
+It reads only the Markdown that reports use: headings, paragraphs, tables, lists of one level, fenced code, pictures on a
+line of their own, and within a line **bold**, *emphasis*, `code`, and [links](elsewhere), of which only the words are kept.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ pre { background: #f4f4f4; padding: 0.8em; overflow-x: auto }
 
 
 def page(markdown: str, folder: Path) -> str:
-    """Turn a report's Markdown into one HTML page.
+    """Return a report's Markdown as one HTML page.
 
     Parameters
     ----------
     markdown : str
-        With ``{include}`` of other Markdown files of `folder`, and pictures of it by their names.
+        It may ``{include}`` other Markdown files of `folder`, and show its pictures by their names.
     folder : path
 
     Returns
@@ -49,7 +48,7 @@ def page(markdown: str, folder: Path) -> str:
 
 
 def _blocks(markdown: str) -> list[list[str]]:
-    """Cut at empty lines, but not inside fenced code."""
+    """Return the blocks between empty lines; an empty line inside fenced code does not count."""
     blocks: list[list[str]] = [[]]
     fenced = False
     for line in markdown.splitlines():
@@ -94,14 +93,14 @@ def _table(lines: list[str]) -> str:
 
 
 def _inline(text: str) -> str:
-    """Marks inside a line; what stands between backquotes stays as it is."""
+    """Return a line with its marks as HTML; text between backquotes is not changed."""
     parts = re.split(r"`([^`]+)`", text)
     for k, part in enumerate(parts):
         part = html.escape(part)
         if k % 2:
             parts[k] = f"<code>{part}</code>"
             continue
-        part = re.sub(r"\[([^\]]+)\]\((\S+?)\)", r"\1", part)  # a link would lead out of the one file
+        part = re.sub(r"\[([^\]]+)\]\((\S+?)\)", r"\1", part)  # a link would lead to another file
         part = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", part)
         parts[k] = re.sub(r"(?<!\w)\*(\S(?:.*?\S)?)\*(?!\w)", r"<em>\1</em>", part)
     return "".join(parts)

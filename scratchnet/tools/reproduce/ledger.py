@@ -2,41 +2,44 @@
 
     parameters        numbers that are learned
     multiply-adds     for one image, forward, and backward for the gradients of the parameters and of the input
-    cache             bytes that training keeps for backward, for one image; an array that two layers keep counts once
+    cache             bytes that training keeps for backward, for one image; an array that two layers keep is counted once
     receptive field   how many rows and columns of the image an output can depend on
     seconds           of a training step, each layer's forward and backward
 
-Times are taken from outside: the plan's steps are wrapped for as long as it takes, and the layers know nothing of it.
+Times are measured from outside: the layers' methods are wrapped during the measurement, and their code has no part in it.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from scratchnet.layers import Conv2D, Dense
-from scratchnet.layers.base import Layer
+from scratchnet.layers.base import Layer, Node
+from scratchnet.layers.window import WindowLayer
 from scratchnet.model import Model
 from scratchnet.tools.reproduce import results
-from scratchnet.tools.reproduce.experiments import NET_1, NET_2, SHAPES, Plan
+from scratchnet.tools.reproduce.experiments import NET_1, NET_2, SHAPES, Net, Plan
 
 FORMAT = "scratchnet ledger 1"
 Row = dict[str, Any]
 
 
 def file(out: Path) -> Path:
-    """Tell where the ledgers are kept."""
+    """Return the path of the ledgers."""
     return out / "histories" / "ledger.json"
 
 
 def write(plan: Plan, out: Path) -> None:
-    """Write the ledgers of both nets for both sets of images, unless they are there: they hold times of one machine."""
+    """Write the ledgers of both nets for both data sets, unless they exist: they hold the times of one machine."""
     if file(out).is_file():
         return
     size = {"batch_size": 32, "repeats": 2} if plan.quick else {}
@@ -50,29 +53,21 @@ def write(plan: Plan, out: Path) -> None:
 
 
 def read(out: Path) -> dict[str, Any] | None:
-    """Read the ledgers, or None when none are written."""
-    if not file(out).is_file():
-        return None
-    try:
-        found = json.loads(file(out).read_text(encoding="utf-8"))
-    except ValueError:
-        found = {}
-    if found.get("format") != FORMAT:
-        raise ValueError(f"{file(out)} is no ledger, or it is damaged; remove it, and it is measured again")
-    return dict(found)
+    """Return the ledgers, or None if none are written; raise ValueError for a damaged file."""
+    return results.read(file(out), FORMAT, ("nets", "machine")) if file(out).is_file() else None
 
 
 def make(model: Model, batch_size: int = 128, repeats: int = 5) -> dict[str, Any]:
-    """Write the ledger of a compiled model.
+    """Return the ledger of a compiled model.
 
     Parameters
     ----------
     model : Model
-        Its weights move: it trains some steps on noise.
+        Its weights change: it trains some steps on noise.
     batch_size : int
         Images in a timed step.
     repeats : int
-        Steps that are timed, after one that is not; the median counts.
+        Number of timed steps, after one that is not timed; the medians are returned.
 
     Returns
     -------
@@ -90,16 +85,16 @@ def make(model: Model, batch_size: int = 128, repeats: int = 5) -> dict[str, Any
         {
             **row,
             "cache_bytes": cache.get(row["layer"], 0) // batch_size,
-            "forward_seconds": seconds.get(f"forward {row['layer']}", 0.0),
-            "backward_seconds": seconds.get(f"backward {row['layer']}", 0.0),
+            "forward_seconds": seconds[f"forward {row['layer']}"],
+            "backward_seconds": seconds[f"backward {row['layer']}"],
         }
         for row in count(model)
     ]
-    return {"rows": rows, "batch_size": batch_size, "step_seconds": seconds["step"], "update_seconds": seconds["update"]}
+    return {"batch_size": batch_size, "step_seconds": seconds["step"], "update_seconds": seconds["update"], "rows": rows}
 
 
 def count(model: Model) -> list[Row]:
-    """Count what follows from shapes alone: one row a layer, the input left out.
+    """Return for each layer its name, kind, output shape, parameters, multiply-adds and receptive field.
 
     Examples
     --------
@@ -111,7 +106,7 @@ def count(model: Model) -> list[Row]:
     rows = []
     for layer in model.layers[1:]:
         forward = multiply_adds(layer)
-        # The gradient of the weights costs as much again, that of the input too; the first layer's input needs none.
+        # The gradient of the weights costs as much again, and so does that of the input, which the first layer does not need.
         first = layer.node is not None and layer.node.parents == (model.nodes[0],)
         rows.append(
             {
@@ -128,9 +123,9 @@ def count(model: Model) -> list[Row]:
 
 
 def multiply_adds(layer: Layer) -> int:
-    """Count the multiply-adds of a layer's forward for one image, those with padding's zeros too.
+    """Return the multiply-adds of a layer's forward for one image, including those with the zeros of padding.
 
-    A convolution makes OH·OW·F numbers of KH·KW·C products each, a dense layer units numbers of D products. Pooling
+    A convolution computes OH·OW·F numbers of KH·KW·C products each, a dense layer U numbers of D products. Pooling
     compares or adds, and multiplies nothing.
     """
     if isinstance(layer, (Conv2D, Dense)):
@@ -139,90 +134,95 @@ def multiply_adds(layer: Layer) -> int:
 
 
 def receptive_fields(model: Model) -> dict[Any, tuple[int, int]]:
-    """Tell of each node how many rows and columns of the image one of its numbers can depend on.
+    """Return for each node how many rows and columns of the image one of its numbers can depend on.
 
     A window of k cells, each of which sees r pixels, j pixels apart from the next, sees r + (k - 1)·j; a stride of s
-    makes the next step s·j. A dense layer sees whatever all cells before it see.
+    makes the next distance s·j. A dense layer sees whatever all cells before it see.
     """
     H, W = model.nodes[0].shape[:2]
-    sees: dict[Any, tuple[int, int]] = {model.nodes[0]: (1, 1)}
+    sees: dict[Node, tuple[int, int]] = {model.nodes[0]: (1, 1)}
     step = {model.nodes[0]: (1, 1)}
     cells = {model.nodes[0]: (H, W)}
     for node in model.nodes[1:]:
-        layer: Any = node.layer
-        parent = max(node.parents, key=lambda parent: sees[parent])
+        layer = node.layer
+        parent = max(node.parents, key=sees.__getitem__)
         (high, wide), (down, across) = sees[parent], step[parent]
         cells[node] = node.shape[:2] if len(node.shape) == 3 else cells[parent]
-        window = getattr(layer, "kernel_size", getattr(layer, "pool_size", None))
-        if isinstance(layer, Dense):
+        window, strides = (1, 1), (1, 1)
+        if isinstance(layer, WindowLayer):
+            window, strides = layer.window, layer.strides
+        elif isinstance(layer, Dense):
             window, cells[node] = cells[parent], (1, 1)
-        if window is not None:
-            high, wide = min(H, high + (window[0] - 1) * down), min(W, wide + (window[1] - 1) * across)
-            down, across = (s * j for s, j in zip(getattr(layer, "strides", (1, 1)), (down, across), strict=True))
-        sees[node], step[node] = (high, wide), (down, across)
+        sees[node] = min(H, high + (window[0] - 1) * down), min(W, wide + (window[1] - 1) * across)
+        step[node] = strides[0] * down, strides[1] * across
     return sees
 
 
+def total(rows: list[Row], key: str) -> Any:
+    """Return the sum of one entry over rows."""
+    return sum(row[key] for row in rows)
+
+
+@cache
+def totals(net: Net, data: str) -> dict[str, int]:
+    """Return a net's parameters and multiply-adds for one image of a data set, summed over its layers."""
+    rows = count(net.build(SHAPES[data], 10, seed=0))
+    return {key: total(rows, key) for key in ("parameters", "forward_madds", "backward_madds")}
+
+
+def heaviest(rows: list[Row], key: str) -> tuple[Row, float]:
+    """Return the row with the largest entry under `key`, and its share of the sum."""
+    row = max(rows, key=lambda row: row[key])
+    return row, row[key] / (total(rows, key) or 1)
+
+
 def kept(model: Model, x: np.ndarray) -> dict[str, int]:
-    """Measure what a training forward of `x` leaves for backward: bytes by layer, each array at the first that keeps it."""
-    model.plan.forward(x, model.plan.logits)
-    seen: set[int] = {_address(x)}  # the images are the caller's
+    """Return how many bytes each layer keeps after a training forward of `x`; an array is counted at the first that keeps it."""
+    model.forward(x, to=model.logits)
+    seen = {_address(x)}  # the images belong to the caller
     found: dict[str, int] = {}
-    for step in model.plan.steps:
-        name = layer_of(step)
-        for cache in (getattr(step, "cache", None), step.node.layer.cache):
-            for array in _arrays(cache):
-                if _address(array) not in seen:
-                    seen.add(_address(array))
-                    found[name] = found.get(name, 0) + array.nbytes
-        step.forget()
+    for node in model.nodes[1:]:
+        for array in _arrays(node.layer.cache):
+            if _address(array) not in seen:
+                seen.add(_address(array))
+                found[str(node.layer.name)] = found.get(str(node.layer.name), 0) + array.nbytes
+        node.layer.cache = None
     return found
 
 
 def timed(model: Model, step: Callable[[], Any], repeats: int) -> dict[str, float]:
-    """Run `step` once to warm up and then `repeats` times, and give the median seconds of its parts and of the whole."""
-    spent: dict[str, list[float]] = {}
-    wrapped: list[tuple[Any, str]] = []
+    """Run `step` once to warm up and then `repeats` times, and return the median seconds of its parts and of the whole.
 
-    def watch(owner: Any, method: str, name: str) -> None:
-        run = getattr(owner, method)
-
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            began = time.perf_counter()
-            try:
-                return run(*args, **kwargs)
-            finally:
-                spent.setdefault(name, []).append(time.perf_counter() - began)
-
-        setattr(owner, method, watched)
-        wrapped.append((owner, method))
-
+    Parts are "forward" and "backward" with the name of the layer, and "update". An activation that a layer's argument
+    made has that layer's name, and its seconds are added to the layer's.
+    """
+    parts = [(way, f"{way} {node.layer.name}", node.layer) for node in model.nodes[1:] for way in ("forward", "backward")]
+    parts.append(("update", "update", model.optimizer))
+    spent: list[list[float]] = [[] for _ in parts]
+    whole: list[float] = []
     step()
-    try:
-        for part in model.plan.steps:
-            watch(part, "forward", f"forward {layer_of(part)}")
-            watch(part, "backward", f"backward {layer_of(part)}")
-        watch(model.optimizer, "update", "update")
-        whole = []
+    with ExitStack() as stack:
+        for (method, _, owner), seconds in zip(parts, spent, strict=True):
+            stack.enter_context(patch.object(owner, method, _timed(getattr(owner, method), seconds)))
         for _ in range(repeats):
-            began = time.perf_counter()
-            step()
-            whole.append(time.perf_counter() - began)
-    finally:
-        for owner, method in wrapped:
-            delattr(owner, method)  # the class's own shows again
-    return {name: float(np.median(values)) for name, values in spent.items()} | {"step": float(np.median(whole))}
+            _timed(step, whole)()
+    found = {"step": float(np.median(whole))}
+    for (_, name, _), seconds in zip(parts, spent, strict=True):
+        found[name] = found.get(name, 0.0) + float(np.median(seconds or [0.0]))
+    return found
 
 
-def layer_of(step: Any) -> str:
-    """Name the layer that a step of the plan runs; one with its activation is named after the layer."""
-    return str(getattr(step, "layer", step.node.layer).name)
+def _timed(run: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
+    """Return a function that does what `run` does, and appends the seconds that it took."""
 
+    def timed_run(*args: Any, **kwargs: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return run(*args, **kwargs)
+        finally:
+            seconds.append(time.perf_counter() - began)
 
-def heaviest(rows: list[Row], key: str) -> tuple[Row, float]:
-    """Find the row with the largest value under `key`, and its share of the sum."""
-    row = max(rows, key=lambda row: row[key])
-    return row, row[key] / (sum(other[key] for other in rows) or 1)
+    return timed_run
 
 
 def _arrays(cache: Any) -> Iterator[np.ndarray]:

@@ -1,14 +1,14 @@
-"""From histories to the numbers of a report: the best epoch, means and spreads over seeds, what is a difference.
+"""The numbers of a report, computed from histories: best epochs, means and spreads over seeds, clear differences.
 
-Everything a report says is computed here from finished results; nothing is typed.
+Everything that a report states is computed from finished results. The second half writes these numbers as words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,31 +16,31 @@ from scratchnet.callbacks import EarlyStopping
 from scratchnet.tools.reproduce.experiments import Plan
 from scratchnet.tools.reproduce.results import Result
 
-Known = Mapping[str, Sequence[Result]]  # finished results by experiment, one a seed
+Known = Mapping[str, Sequence[Result]]  # finished results by experiment, one for each seed
 
 
 @dataclass(frozen=True)
 class Row:
-    """What the study's table says of one training.
+    """What the tables show of one training.
 
     Attributes
     ----------
     best, best_epoch
-        The highest validation accuracy, and the first epoch (from 1) that has it.
+        The highest validation accuracy, and the first epoch (from 1) that reaches it.
     last, last_train
         Validation and training accuracy of the last epoch.
     low_loss, low_epoch, last_loss
-        The lowest validation loss, its epoch, and that of the last epoch.
+        The lowest validation loss, its epoch, and the validation loss of the last epoch.
     to_98 : int or None
         The first epoch with a validation accuracy of at least 0.98.
     gap
-        Training minus validation accuracy of the last epoch.
+        Training accuracy minus validation accuracy of the last epoch.
     first
         Validation accuracy of the first epoch.
     seconds
-        Of all epochs, reckoned from the median one: a machine that slept, or worked at other things, does not count.
+        The median epoch's seconds times the number of epochs, so that an epoch in which the machine slept does not count.
     threads
-        How many it had.
+        The number of threads it ran on.
     """
 
     best: float
@@ -57,10 +57,35 @@ class Row:
     threads: int
 
 
+class Seeds(list[Row]):
+    """The rows of one experiment, one for each seed, and how a table shows them."""
+
+    def values(self, key: str) -> list[float]:
+        """Return one value of each row; none if one seed did not reach it, for the mean of the others would be too good."""
+        taken = [getattr(row, key) for row in self]
+        return [] if None in taken else [float(value) for value in taken]
+
+    def mean(self, key: str, digits: int = 4) -> str:
+        """Write the mean of one value, and its spread."""
+        return mean_spread(self.values(key), digits)
+
+    def epochs(self, key: str) -> str:
+        """Write an epoch for each seed."""
+        return listed(getattr(row, key) for row in self)
+
+    def best(self) -> str:
+        """Write the best validation accuracy, and its epoch for each seed."""
+        return f"{self.mean('best')} ({self.epochs('best_epoch')})" if self else "–"
+
+    def lowest(self) -> str:
+        """Write the lowest validation loss, and its epoch for each seed."""
+        return f"{self.mean('low_loss')} ({self.epochs('low_epoch')})" if self else "–"
+
+
 def row(result: Result, epochs: int | None = None) -> Row | None:
-    """Summarize a training, or its first `epochs`; None when it failed before one was over."""
+    """Summarize a training, or its first `epochs`; return None if it failed within the first epoch."""
     history = {key: values[:epochs] for key, values in result["history"].items()}
-    accuracy, loss, train = (history.get(key, []) for key in ("val_accuracy", "val_loss", "accuracy"))
+    accuracy, loss, train, seconds = (history.get(key, []) for key in ("val_accuracy", "val_loss", "accuracy", "seconds"))
     if not accuracy:
         return None
     best, low = int(np.argmax(accuracy)), int(np.argmin(loss))
@@ -75,49 +100,21 @@ def row(result: Result, epochs: int | None = None) -> Row | None:
         to_98=next((k for k, value in enumerate(accuracy, start=1) if value >= 0.98), None),
         gap=train[-1] - accuracy[-1],
         first=accuracy[0],
-        seconds=seconds_of(history),
+        seconds=float(np.median(seconds or [0.0])) * len(seconds),
         threads=result["machine"]["threads"],
     )
 
 
-def seconds_of(history: Mapping[str, Sequence[float]]) -> float:
-    """Reckon a training's seconds from those of its median epoch.
-
-    >>> seconds_of({"seconds": [2.0, 3.0, 700.0]})
-    9.0
-    """
-    seconds = history.get("seconds") or [0.0]
-    return float(np.median(seconds)) * len(seconds)
-
-
-def rows(results: Sequence[Result], epochs: int | None = None) -> list[Row]:
-    """Summarize each seed's training; those that failed at once are left out."""
-    return [found for result in results if (found := row(result, epochs)) is not None]
-
-
-def values(found: Sequence[Row], key: str) -> list[float]:
-    """Take one value of each row; none at all where one seed never came there, for a mean of the others would flatter."""
-    taken = [getattr(one, key) for one in found]
-    return [] if None in taken else [float(value) for value in taken]
-
-
-def mean_spread(numbers: Sequence[float], digits: int = 4) -> str:
-    """Write the mean over seeds and, from two seeds on, the standard deviation between them (with n - 1).
-
-    >>> mean_spread([0.99, 0.992]), mean_spread([0.5]), mean_spread([])
-    ('0.9910 ± 0.0014', '0.5000', '–')
-    """
-    if not numbers:
-        return "–"
-    mean = f"{np.mean(numbers):.{digits}f}"
-    return mean if len(numbers) < 2 else f"{mean} ± {np.std(numbers, ddof=1):.{digits}f}"
+def rows(results: Sequence[Result], epochs: int | None = None) -> Seeds:
+    """Summarize the training of each seed; those that failed within the first epoch are left out."""
+    return Seeds(found for result in results if (found := row(result, epochs)) is not None)
 
 
 def compare(a: Sequence[float], b: Sequence[float]) -> int:
-    """Say whether the values of `a` lie above those of `b`: 1, below: -1, or neither: 0.
+    """Return 1 if the values of `a` lie above those of `b`, -1 if below, and 0 if neither is clear.
 
-    Above means that every seed's value of `a` is larger than every seed's of `b`. Were there no difference, three seeds
-    each would do that, in one direction or the other, once in ten times; with one seed nothing is decided.
+    Above means that every seed's value of `a` is larger than every seed's of `b`. If there were no difference, three seeds
+    of each would be so ordered, in one direction or the other, once in ten times. One seed decides nothing.
 
     >>> compare([3, 4, 5], [0, 1, 2]), compare([0, 1], [2, 3]), compare([0, 2], [1, 3]), compare([1], [0])
     (1, -1, 0, 0)
@@ -128,42 +125,31 @@ def compare(a: Sequence[float], b: Sequence[float]) -> int:
 
 
 def winners(plan: Plan, known: Known) -> dict[str, str]:
-    """Name the experiment of the best validation accuracy for each optimizer, with the first seed; {} until all are known."""
+    """Return for each optimizer the experiment whose first seed is best; {} until the whole sweep is finished."""
     group = plan.groups["rates"]
     if not all(known.get(e.name) for e in group):
         return {}
-    epochs = plan.short["rates"]
 
     def best(name: str) -> float:
-        found = row(known[name][0], epochs)
+        found = row(known[name][0], plan.short["rates"])
         return -1.0 if found is None else found.best
 
     optimizers = dict.fromkeys(e.optimizer for e in group)
     return {o: max((e.name for e in group if e.optimizer == o), key=best) for o in optimizers}
 
 
-@dataclass(frozen=True)
-class Stop:
-    """Where early stopping ends a training, epochs counted from 1.
-
-    Attributes
-    ----------
-    stopped : int
-        The last epoch that is trained.
-    restored : int
-        The epoch whose weights the model ends with.
-    """
+class Stop(NamedTuple):
+    """Where early stopping ends a training: the last epoch trained, and the epoch whose weights are restored, from 1."""
 
     stopped: int
     restored: int
 
 
 def early_stop(val_loss: Sequence[float], patience: int) -> Stop:
-    """Tell where early stopping would have ended a training that was not stopped.
+    """Return where early stopping would have ended a training that ran to its end.
 
-    Whether and where it stops depends on the validation losses so far and on nothing else, so a finished history
-    decides it: the callback itself is told of the history's epochs. The weights that it gives back are those of the
-    epoch of the lowest loss until then, whose values the history has too.
+    Early stopping depends on the validation losses alone, so a finished history decides it: the callback itself is called
+    with the epochs of the history. It restores the weights of the lowest loss up to there, whose values the history holds.
 
     >>> early_stop([1.0, 0.8, 0.9, 0.7, 0.9, 0.9], patience=2)
     Stop(stopped=6, restored=4)
@@ -181,3 +167,69 @@ def early_stop(val_loss: Sequence[float], patience: int) -> Stop:
         if model.stop_training:
             break
     return Stop(epoch + 1, callback.best_epoch + 1)
+
+
+# -- as words ---------------------------------------------------------------------------------------------------------
+
+
+def plural(n: int, noun: str) -> str:
+    """Write a count of things.
+
+    >>> plural(1, "thread"), plural(6256, "step")
+    ('1 thread', '6,256 steps')
+    """
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def mean_spread(numbers: Sequence[float], digits: int = 4) -> str:
+    """Write the mean over seeds and, from two seeds on, their standard deviation (with n - 1).
+
+    >>> mean_spread([0.99, 0.992]), mean_spread([0.5]), mean_spread([])
+    ('0.9910 ± 0.0014', '0.5000', '–')
+    """
+    if not numbers:
+        return "–"
+    mean = f"{np.mean(numbers):.{digits}f}"
+    return mean if len(numbers) < 2 else f"{mean} ± {np.std(numbers, ddof=1):.{digits}f}"
+
+
+def listed(epochs: Iterable[int | None]) -> str:
+    """Write one epoch for each seed.
+
+    >>> listed([4, 3, None])
+    '4, 3, never'
+    """
+    return ", ".join("never" if epoch is None else str(epoch) for epoch in epochs)
+
+
+def verdict(a_name: str, a: Sequence[float], b_name: str, b: Sequence[float], digits: int = 4) -> str:
+    """Write both means, and which of the two is higher if the seeds agree.
+
+    >>> verdict("max", [3.0, 4.0], "none", [1.0, 2.0], 1)
+    'max 3.5 ± 0.7, none 1.5 ± 0.7: **max is higher** with every seed'
+    >>> verdict("max", [3.0], "none", [1.0], 1)
+    'max 3.0, none 1.0: one seed decides nothing'
+    """
+    both = f"{a_name} {mean_spread(a, digits)}, {b_name} {mean_spread(b, digits)}"
+    if not a or not b:
+        return f"{both}: not trained yet"
+    if min(len(a), len(b)) < 2:
+        return f"{both}: one seed decides nothing"
+    higher = compare(a, b)
+    if not higher:
+        return f"{both}: **no clear difference**, the seeds overlap"
+    return f"{both}: **{a_name if higher > 0 else b_name} is higher** with every seed"
+
+
+def difference(a: Sequence[float], b: Sequence[float], digits: int = 4) -> str:
+    """Write how far the mean of `a` lies above the mean of `b`, and whether the seeds agree.
+
+    >>> difference([3.0, 4.0], [1.0, 2.0], 1), difference([3.0, 4.0], [3.5, 3.5], 1), difference([3.0], [1.0], 1)
+    ('**+2.0**, clear', '+0.0, seeds overlap', '+2.0, one seed')
+    """
+    if not a or not b:
+        return "–"
+    by = f"{float(np.mean(a)) - float(np.mean(b)):+.{digits}f}"
+    if min(len(a), len(b)) < 2:
+        return f"{by}, one seed"
+    return f"**{by}**, clear" if compare(a, b) else f"{by}, seeds overlap"

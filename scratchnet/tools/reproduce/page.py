@@ -1,18 +1,21 @@
-"""What every chapter of a report has at hand: the finished results, and how tables and pictures are written."""
+"""What every chapter of a report uses: the finished results, its pictures, and the notes on what is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from scratchnet.tools.reproduce import ledger, numbers, results
-from scratchnet.tools.reproduce.experiments import SHAPES, Experiment, Net, Plan
+from scratchnet import plotting
+from scratchnet.plotting.comparison import Series
+from scratchnet.tools.reproduce import numbers, results
+from scratchnet.tools.reproduce.experiments import Experiment, Plan
+from scratchnet.tools.reproduce.numbers import Seeds
 from scratchnet.tools.reproduce.results import Result
+
+Cells = dict[str, Any]  # a row of a table, by the heads of the columns
+BAND = "line: mean over seeds; band: from lowest to highest"
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,9 @@ class Page:
     ----------
     plan : Plan
     known : dict of str to list of Result
-        By experiment, the first seed first; experiments of which nothing is finished are missing.
+        By experiment, the first seed first; an experiment without a finished result is missing.
     out : path
-        Where pictures go, beside the page.
+        The folder of the page and its pictures.
     """
 
     plan: Plan
@@ -33,29 +36,51 @@ class Page:
     out: Path
 
     def of(self, experiment: Experiment) -> list[Result]:
-        """Give an experiment's results, one a seed."""
+        """Return an experiment's results, one for each seed."""
         return self.known.get(experiment.name, [])
 
-    def rows(self, experiment: Experiment, epochs: int | None = None) -> list[numbers.Row]:
+    def rows(self, experiment: Experiment, epochs: int | None = None) -> Seeds:
         """Summarize an experiment's results, or their first epochs."""
         return numbers.rows(self.of(experiment), epochs)
 
     def series(self, experiment: Experiment, key: str, epochs: int | None = None) -> list[list[float]]:
-        """Give one value an epoch for each seed."""
+        """Return for each seed one value for each epoch."""
         return [result["history"].get(key, [])[:epochs] for result in self.of(experiment)]
 
     def done(self, group: str) -> list[Experiment]:
-        """Give those experiments of a group of which something is finished."""
+        """Return the experiments of a group that have a finished result."""
         return [e for e in self.plan.groups[group] if self.of(e)]
 
     def picture(self, name: str, alt: str, draw: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
-        """Draw ``name.png`` beside the page and give the line that shows it."""
+        """Draw ``name.png`` beside the page, and return the line that shows it."""
         draw(*args, **kwargs, path=self.out / f"{name}.png")
         return f"![{alt}]({name}.png)"
 
+    def curves(
+        self, name: str, alt: str, panels: Mapping[str, Series], title: str, ylabel: str = "validation accuracy"
+    ) -> str:
+        """Draw a panel of curves over the epochs for each entry of `panels` that has any; return nothing if none has.
+
+        Parameters
+        ----------
+        name, alt : str
+            As for `picture`.
+        panels : mapping
+            Title of a panel -> name of a line -> one series for each seed, one value for each epoch.
+        title, ylabel : str
+        """
+        drawn = {panel: lines for panel, lines in panels.items() if any(map(any, lines.values()))}
+        return self.picture(name, alt, plotting.compare, drawn, ylabel=ylabel, title=title) if drawn else ""
+
+    def missing(self, group: str) -> str:
+        """Return a note on the experiments of a group that are not trained yet; nothing if all are."""
+        left = ", ".join(f"`{e.name}`" for e in self.plan.groups[group] if not self.of(e))
+        quick = " --quick" * self.plan.quick
+        return left and f"Not trained yet: {left}. `scratchnet reproduce{quick} --only {group}` trains them."
+
 
 def collect(plan: Plan, out: Path) -> dict[str, list[Result]]:
-    """Read all finished results that belong to the plan, every seed that is there."""
+    """Read all finished results that belong to the plan, those of every seed."""
     known: dict[str, list[Result]] = {}
     for name, experiment in plan.experiments.items():
         prefix, suffix = f"{name}-seed", ".json"
@@ -66,76 +91,16 @@ def collect(plan: Plan, out: Path) -> dict[str, list[Result]]:
     return known
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Write a Markdown table.
-
-    >>> print(table(["a", "b"], [[1, "x"]]))
-    | a | b |
-    |---|---|
-    | 1 | x |
-    """
-    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, *rows)]
-    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
-
-
-def verdict(a_name: str, a: Sequence[float], b_name: str, b: Sequence[float], digits: int = 4) -> str:
-    """Write which of two is larger, as far as their seeds tell.
-
-    >>> verdict("max", [3.0, 4.0], "none", [1.0, 2.0], 1)
-    'max 3.5 ± 0.7, none 1.5 ± 0.7: **max is higher** with every seed'
-    >>> verdict("max", [3.0], "none", [1.0], 1)
-    'max 3.0, none 1.0: one seed decides nothing'
-    """
-    both = f"{a_name} {numbers.mean_spread(a, digits)}, {b_name} {numbers.mean_spread(b, digits)}"
-    if not a or not b:
-        return f"{both}: not trained yet"
-    if min(len(a), len(b)) < 2:
-        return f"{both}: one seed decides nothing"
-    higher = numbers.compare(a, b)
-    if not higher:
-        return f"{both}: **no clear difference**, the seeds overlap"
-    return f"{both}: **{a_name if higher > 0 else b_name} is higher** with every seed"
-
-
-def difference(a: Sequence[float], b: Sequence[float], digits: int = 4) -> str:
-    """Write by how much the mean of `a` is above that of `b`, and whether the seeds agree on it.
-
-    >>> difference([3.0, 4.0], [1.0, 2.0], 1), difference([3.0, 4.0], [3.5, 3.5], 1), difference([3.0], [1.0], 1)
-    ('**+2.0**, clear', '+0.0, seeds overlap', '+2.0, one seed')
-    """
-    if not a or not b:
-        return "–"
-    by = f"{float(np.mean(a)) - float(np.mean(b)):+.{digits}f}"
-    if min(len(a), len(b)) < 2:
-        return f"{by}, one seed"
-    return f"**{by}**, clear" if numbers.compare(a, b) else f"{by}, seeds overlap"
-
-
-def missing(page: Page, group: str) -> str:
-    """Say what of a group is not trained yet, and how it is; nothing when all is."""
-    left = [e.name for e in page.plan.groups[group] if not page.of(e)]
-    if not left:
-        return ""
-    quick = " --quick" if page.plan.quick else ""
-    return f"Not trained yet: {', '.join(f'`{name}`' for name in left)}. `scratchnet reproduce{quick} --only {group}` does it."
+def paragraphs(*parts: str) -> str:
+    """Join the parts that are not empty, with an empty line between two of them."""
+    return "\n\n".join(filter(None, parts))
 
 
 def spoken(data: str) -> str:
-    """Write a data set's name as one says it."""
+    """Return the usual name of a data set."""
     return {"mnist": "MNIST", "cifar10": "CIFAR-10"}.get(data, data)
 
 
-def epochs_of(values: Iterable[Any]) -> str:
-    """Write one epoch for each seed.
-
-    >>> epochs_of([4, 3, None])
-    '4, 3, never'
-    """
-    return ", ".join("never" if value is None else str(value) for value in values)
-
-
-@cache
-def size(net: Net, data: str) -> Mapping[str, int]:
-    """Count a net's parameters and forward multiply-adds for one image."""
-    rows = ledger.count(net.build(SHAPES[data], 10, 0))
-    return {"parameters": sum(row["parameters"] for row in rows), "madds": sum(row["forward_madds"] for row in rows)}
+def titled(e: Experiment) -> str:
+    """Return the net and the data of an experiment in words."""
+    return f"{e.net.name} on {spoken(e.data)}"

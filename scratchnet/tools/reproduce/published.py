@@ -1,6 +1,6 @@
-"""Figures of others that ours stand beside: those that the study prints, and Keras's for the same six experiments.
+"""Published figures to compare with: those that the study prints, and Keras's for the same six experiments.
 
-They are the only numbers in a report that were not computed by `scratchnet reproduce`, and each table says whose they are.
+They are the only numbers in a report that `scratchnet reproduce` did not compute, and each table names their source.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from statistics import fmean
 
 @dataclass(frozen=True)
 class Published:
-    """One training's figures; epochs count from 1, None: not reached, or not given."""
+    """The figures of one training; epochs count from 1, None means not reached, or not published."""
 
     best: float | None = None
     best_epoch: int | None = None
@@ -38,7 +38,7 @@ TOLERANCE = {"mnist": 0.002, "cifar10": 0.015}  # of the best validation accurac
 
 
 def beside_keras(name: str, data: str, best: Sequence[float]) -> tuple[float, bool]:
-    """Hold an experiment's best validation accuracies, one a seed, against Keras's: difference of the mean, and whether allowed.
+    """Return how far the mean of the best validation accuracies lies above Keras's, and whether that is within tolerance.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def beside_keras(name: str, data: str, best: Sequence[float]) -> tuple[float, bo
     return off, abs(off) <= TOLERANCE[data]
 
 
-# What the study itself prints. It names neither seeds nor versions.
+# What the study prints. It names neither seeds nor versions.
 STUDY = {
     "net_1-mnist-adam": Published(best=0.9352),
     "net_1-cifar10-adam": Published(last=0.6531, last_train=0.9865, low_epoch=4),

@@ -1,48 +1,54 @@
-"""The report: index.md with its pictures, and report.html, which holds all of it in one file.
+"""The report: index.md with its pictures, and report.html, which contains all of it in one file.
 
-Both are made anew from the finished results at each call; no training is needed for it, and no model. What only a person
-can say of the numbers stands in discussion.md: it is written once, as an empty page, and never touched again.
+Each call makes both again from the finished results, without any training or model. discussion.md is for what the numbers
+mean: it is created once, almost empty, for a person to write, and never changed again.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from scratchnet.files import write_text
+from scratchnet.tables import markdown_table
 from scratchnet.tools.reproduce import chapters, html, ledger
 from scratchnet.tools.reproduce.experiments import Plan
-from scratchnet.tools.reproduce.page import Page, collect, table
+from scratchnet.tools.reproduce.numbers import plural
+from scratchnet.tools.reproduce.page import Page, collect, paragraphs
 
-DISCUSSION = """Nothing is written here yet. This file is for the words that only a reader of the numbers can write: what is
-confirmed, what differs, what the study could not see. `scratchnet reproduce` leaves it as it is.
+DISCUSSION = """Nothing is written here yet. This file is for a reader of the numbers: what is confirmed, what differs, and what the
+study could not see. `scratchnet reproduce` never changes it.
 """
 
-ABOUT = """net_1 and net_2, trained as the study trained them (batch 128, 16 epochs, the test split as validation), and what
-its questions need beside that. Every number below is computed from the finished trainings in `histories/`, but for those
-of Keras and of the study, which stand in tables that say so. Where two means are compared, one is called higher only when
-every seed of it lies above every seed of the other."""
+ABOUT = """net_1 and net_2, trained as in the study (batch 128, 16 epochs, the test split as validation), and the further
+experiments that its questions need. Every number below is computed from the finished trainings in `histories/`, except the
+figures of Keras and of the study, whose tables say so. Where two means are compared, one is called higher only if every seed
+of it lies above every seed of the other."""
 
 CHAPTERS = (
     *(chapters.study, chapters.pooling, chapters.rates, chapters.overfitting),
     *(chapters.preprocessing, chapters.order, chapters.costs),
 )
 
-QUICK = """**This is the quick form**: two epochs on {images} images that are drawn on the spot, `{digits}` in MNIST's place and
-`{photographs}` in CIFAR-10's. It shows that everything runs and that a report comes of it. Its numbers say nothing of the
-study."""
+QUICK = """**This is the quick form**: two epochs on {images} generated images, with `{digits}` in place of MNIST and
+`{photographs}` in place of CIFAR-10. It shows that everything runs and that a report can be made. Its numbers say nothing
+about the study."""
+
+REPEAT = """`{command}` makes this page with all its figures, at once or in parts (`--only`). A finished
+training is not run again; to repeat it, remove its file in `histories/`."""
 
 
 def write(plan: Plan, out: Path) -> Path:
-    """Write the report of all that is finished in `out`, and give the path of its Markdown.
+    """Write the report of everything that is finished in `out`, and return the path of its Markdown.
 
     Raises
     ------
     FileNotFoundError
-        When nothing is finished: there would be nothing to tell.
+        If nothing is finished.
     """
     known = collect(plan, out)
     if not known and ledger.read(out) is None:
-        raise FileNotFoundError(f"{out} holds nothing finished to report; train something: scratchnet reproduce --only study")
+        raise FileNotFoundError(f"{out}: expected finished trainings, got none. Run: scratchnet reproduce --only study")
     page = Page(plan, known, out)
     parts = ["# The study, reproduced", ABOUT]
     if plan.quick:
@@ -51,32 +57,25 @@ def write(plan: Plan, out: Path) -> Path:
     parts += [chapter(page) for chapter in CHAPTERS]
     if not (out / "discussion.md").exists():
         write_text(out / "discussion.md", DISCUSSION)
-    parts += ["## Discussion", "```{include} discussion.md\n```", "## How it was made", made(page)]
-    markdown = "\n\n".join(parts) + "\n"
+    parts += ["## Discussion", "```{include} discussion.md\n```", "## How this page was made", *made(page)]
+    markdown = paragraphs(*parts) + "\n"
     write_text(out / "report.html", html.page(markdown, out))
     return write_text(out / "index.md", markdown)
 
 
-def made(page: Page) -> str:
-    """Tell the command, the seeds, the versions and the machines."""
+def made(page: Page) -> list[str]:
+    """Return the command, and how many trainings ran with which versions on which machine."""
     command = "scratchnet reproduce" + " --quick" * page.plan.quick
     command += "" if page.out.is_absolute() else f" --out {page.out.as_posix()}"
     results = [result for found in page.known.values() for result in found]
     epochs = sum(len(result["history"].get("loss", ())) for result in results)
-    whole = f"{len(page.known)} of {len(page.plan.experiments)} experiments, {len(results)} trainings, {epochs} epochs"
-    lines: dict[tuple[str, ...], int] = {}
+    whole = f"{len(page.known)} of {len(page.plan.experiments)} experiments, {len(results)} trainings, {epochs} epochs."
+    count: Counter[tuple[str, str]] = Counter()
     for result in results:
         v, m = result["versions"], result["machine"]
-        ran = f"{m['processor']}, {m['threads']} thread{'s' * (m['threads'] != 1)}, {m['system']}"
+        machine = f"{m['processor']}, {plural(m['threads'], 'thread')}, {m['system']}"
         with_what = f"scratchnet {v['scratchnet']} (source {v['source']}), Python {v['python']}, "
         with_what += f"NumPy {v['numpy']}, numba {v['numba']}"
-        lines[ran, with_what] = lines.get((ran, with_what), 0) + 1
-    head = ["machine", "versions", "trainings"]
-    return "\n\n".join(
-        [
-            f"`{command}` makes this page and all that it shows, at once or in parts (`--only`). What is finished is not trained "
-            "again; to do one anew, remove its file in `histories/`.",
-            f"{whole}.",
-            table(head, ([*key, count] for key, count in lines.items())),
-        ]
-    )
+        count[machine, with_what] += 1
+    lines = [{"machine": key[0], "versions": key[1], "trainings": n} for key, n in count.items()]
+    return [REPEAT.format(command=command), whole, markdown_table(lines)]

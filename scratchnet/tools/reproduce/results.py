@@ -1,10 +1,10 @@
-"""What is left of a finished training: one small JSON file, from which every report is made.
+"""The result of a finished training: one small JSON file. Every report is made from these files.
 
     histories/<name>-seed<seed>.json
 
-It holds the settings and the seed, one value an epoch (seconds among them), what the net answered to the test images
-(never the images themselves), and what it ran on. A file appears when its training is over, whole; one that is there is
-never trained again.
+It holds the settings and the seed, one value for each epoch (its seconds among them), the net's answers to the test images
+(never the images), the versions and the machine. The file is written, whole, when its training is finished, and an experiment
+that has one is not trained again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,19 +28,19 @@ from scratchnet.model import Model
 from scratchnet.tools.reproduce.experiments import Experiment
 
 FORMAT = "scratchnet reproduce 1"
-SURE = 24  # as many of the surest mistakes as a picture shows
+SURE = 24  # the number of surest mistakes that a picture shows
 
 Result = dict[str, Any]
 
 NUMBERS_COME_FROM = (
-    *("kernels", "layers", "losses", "optimizers", "initializers", "padding"),
-    *("networks", "model", "training", "compiled", "plan", "checking", "loading", "preprocessing"),
-    *("datasets", "tools/inputs", "tools/reproduce/experiments", "tools/reproduce/trial"),
+    *("kernels", "layers", "losses", "optimizers", "initializers", "padding", "networks", "model", "training"),
+    *("plan", "checking", "config", "saving", "preprocessing", "datasets"),
+    *("tools/inputs", "tools/reproduce/experiments", "tools/reproduce/trial"),
 )
 
 
 def label(name: str, seed: int) -> str:
-    """Name a training: its experiment and its seed.
+    """Return the name of a training: its experiment and its seed.
 
     >>> label("net_2-mnist-adam", 0)
     'net_2-mnist-adam-seed0'
@@ -48,53 +49,55 @@ def label(name: str, seed: int) -> str:
 
 
 def path(out: Path, name: str, seed: int) -> Path:
-    """Tell where the result of a training is."""
+    """Return the path of a training's result."""
     return out / "histories" / f"{label(name, seed)}.json"
 
 
 def write(file: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object whole, one line a key: short, and differences can still be read."""
+    """Write a JSON object whole, one line for each key, so that the file is short and a difference is readable."""
     lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in content.items())
     write_text(file, f"{{\n{lines}\n}}\n")
 
 
-def read(file: Path) -> Result:
-    """Read a result.
+def read(file: Path, form: str = FORMAT, keys: Sequence[str] = ("name", "seed", "settings", "history")) -> Result:
+    """Return what `write` wrote.
 
     Raises
     ------
     ValueError
-        When the file is damaged or something else.
+        If the file is damaged, has another format or lacks one of the keys.
     """
     try:
         result = json.loads(file.read_text(encoding="utf-8"))
-        good = result["format"] == FORMAT and all(key in result for key in ("name", "seed", "settings", "history"))
+        if result["format"] == form and all(key in result for key in keys):
+            return result
     except (ValueError, KeyError, TypeError):
-        good = False
-    if not good:
-        raise ValueError(f"{file} is no result of 'scratchnet reproduce', or it is damaged; remove it, and it is trained again")
-    return result
+        pass  # the error below says what to do
+    raise ValueError(f"{file}: expected a file of the format '{form}', got another or a damaged one. Remove it and run again")
 
 
 def finished(out: Path, experiment: Experiment, seed: int) -> Result | None:
-    """Give the result of a training if it is there.
+    """Return the result of a training, or None if there is none.
 
     Raises
     ------
     ValueError
-        When what is there was trained with other settings: mixing both would tell lies.
+        If the result comes from other settings: a report must not mix the two.
     """
     file = path(out, experiment.name, seed)
     if not file.is_file():
         return None
     result = read(file)
     if result["settings"] != experiment.settings() or result["seed"] != seed:
-        raise ValueError(f"{file} was trained with other settings than are asked for now; remove it, or name another --out")
+        raise ValueError(
+            f"{file}: expected the settings of {experiment.name} with seed {seed}, got a result of other settings. Remove it, or "
+            "choose another --out"
+        )
     return result
 
 
 def outcome(experiment: Experiment, seed: int, model: Model, history: dict[str, list[float]], **more: Any) -> Result:
-    """Put a result together."""
+    """Return the result of a training; `more` is added to it."""
     weights = hashlib.sha256()
     for value in model.get_weights():
         weights.update(value.tobytes())
@@ -114,14 +117,14 @@ def outcome(experiment: Experiment, seed: int, model: Model, history: dict[str, 
 
 
 def answers(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Tell what a report needs of a net's answers: (N, K) probabilities, (N,) labels.
+    """Return what a report needs of a net's answers: (N, K) probabilities, (N,) labels.
 
     Returns
     -------
     dict
-        confusion: K rows of K counts, the true class down; mistakes: the surest, each with its image's index, its
-        label, what was said and both probabilities; wrong: how many mistakes there are; confidence: the mean
-        probability of what was said, where it was right and where it was wrong.
+        confusion: K rows of K counts, a row for each true class; wrong: the number of mistakes; confidence: the mean
+        probability of the answer, where it is right and where it is wrong; mistakes: the surest, each with the index of its
+        image, its label, the answer and both probabilities.
 
     Examples
     --------
@@ -158,7 +161,7 @@ def answers(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Tell what computes the numbers; `source` changes with any file of ours that they come from."""
+    """Return the versions of what computes the numbers; `source` changes with every file of ours that they come from."""
     source = hashlib.sha256()
     package = Path(scratchnet.__file__).parent
     for room in NUMBERS_COME_FROM:
@@ -174,13 +177,13 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Tell what it runs on."""
+    """Return the processor, the number of processors and threads, and the system."""
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             name = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), name)
     except OSError:
-        pass  # no such list on other systems; what platform knows will do
+        pass  # other systems have no such list; the name from platform is good enough
     return {
         "processor": name,
         "processors": os.cpu_count(),

@@ -1,12 +1,12 @@
-"""One training, run or gone on with, and its result written.
+"""One training: it is run, or resumed, and its result is written.
 
     runs/<name>-seed<seed>/     while it runs: the history and the model with its optimizer, after every epoch;
-                                when it is over: history (JSON, CSV), the figure, the model
+                                when it is finished: the history (JSON, CSV), the figure, the model
 
-An interrupted training goes on after its last finished epoch, and ends in the same bits as if it had not stopped: the
-model's file holds the weights, the optimizer's state and the state of the shuffling. History is written before the
-model, so that a history may be an epoch ahead of the model, never behind it; how far the model is, its optimizer's count
-of steps says.
+An interrupted training resumes after its last finished epoch, and ends in the same bits as if it had not stopped: the
+model's file holds the weights, the optimizer's state and the state of the shuffling. The history is written before the
+model, so it may be one epoch ahead of the model, never behind. The optimizer's count of steps shows which epoch the model
+belongs to.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchnet import datasets, load_model, plotting, preprocessing
+from scratchnet import datasets, load_model, optimizers, plotting, preprocessing
 from scratchnet.callbacks import Callback
 from scratchnet.model import Model
 from scratchnet.tools import inputs, run_folder, train
@@ -30,11 +29,11 @@ from scratchnet.tools.reproduce import results
 from scratchnet.tools.reproduce.experiments import Experiment
 
 LOSSES = {"one-hot": "categorical_crossentropy", "integers": "sparse_categorical_crossentropy"}
+History = dict[str, list[float]]
 
 
-@dataclass(frozen=True, eq=False)
-class Images:
-    """What a net is trained on: images as floats, labels as integers."""
+class Images(NamedTuple):
+    """The data of a training: images as floats, labels as integers."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -43,9 +42,9 @@ class Images:
     class_names: tuple[str, ...]
 
 
-@lru_cache(maxsize=1)  # all of CIFAR-10 as floats is 0.7 GB: one set at a time
+@lru_cache(maxsize=1)  # all of CIFAR-10 as floats takes 0.7 GB: one data set at a time
 def images(name: str, limit: int | None, prepared: str) -> Images:
-    """Load a data set and prepare it as an experiment says."""
+    """Load a data set and apply the preprocessing of an experiment."""
     data = datasets.load(name)
     tests = None if limit is None else -(-limit // 2)
     x_train, x_test = data.x_train[:limit], data.x_test[:tests]
@@ -57,97 +56,99 @@ def images(name: str, limit: int | None, prepared: str) -> Images:
 
 
 class Recorder(train.Recorder):
-    """Write model and history after every epoch, with its seconds, behind those that are there already."""
+    """Write the model and the history after every epoch; the history goes on from an earlier one, and has the seconds."""
 
-    def __init__(self, folder: Path, history: dict[str, list[float]]):
+    def __init__(self, folder: Path, history: History):
         super().__init__(folder)
         self.history = history
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Look at the clock."""
+        """Read the clock."""
         self.began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Note the epoch's values and seconds, and write."""
+        """Add the epoch's values and seconds, and write."""
         super().on_epoch_end(epoch, {**(logs or {}), "seconds": round(time.perf_counter() - self.began, 3)})
 
 
 def run(experiment: Experiment, seed: int, out: Path, callbacks: Sequence[Callback] = ()) -> results.Result:
-    """Give the result of a training: the one that is there, or that of training, gone on with if it was begun.
+    """Return the result of a training; it is run, or resumed, unless the result exists.
 
     Parameters
     ----------
     experiment : Experiment
     seed : int
     out : path
-        Where ``runs/`` and ``histories/`` are.
+        The folder of ``runs/`` and ``histories/``.
     callbacks : sequence of Callback
-        Told of every epoch that is trained.
+        Called for every epoch that is trained.
 
     Returns
     -------
     dict
-        As `results.outcome` makes it. A training whose loss was no longer finite has "failure", and the epochs before.
+        See `results.outcome`. If the loss was no longer finite, it has "failure", and the epochs before that.
 
     Raises
     ------
     ValueError
-        When the result that is there was trained with other settings.
+        If the existing result was trained with other settings.
     """
     result = results.finished(out, experiment, seed)
     if result is not None:
         return result
     data = images(experiment.data, experiment.limit, experiment.preprocessing)
-    K = len(data.class_names)
+    counts = {"training_images": len(data.x_train), "test_images": len(data.x_test), "class_names": list(data.class_names)}
     folder = run_directory(out, experiment, seed)
-    on_the_way = begun(folder, experiment, seed, len(data.x_train))
-    model, history = on_the_way or fresh(folder, experiment, seed, data.x_train.shape[1:], K)
-
-    x_train, y_train, y_test = data.x_train, data.y_train, data.y_test
-    if experiment.labels == "one-hot":
-        y_train, y_test = preprocessing.one_hot(y_train, K), preprocessing.one_hot(y_test, K)
-    if experiment.shuffled == "once":
-        order = np.random.default_rng(seed).permutation(len(x_train))
-        x_train, y_train = x_train[order], y_train[order]
+    model, history = resumed(folder, experiment, seed, len(data.x_train)) or fresh(folder, experiment, seed, data)
     recorder = Recorder(folder, history)
     failure = {}
     try:
-        model.fit(
-            x_train,
-            y_train,
-            batch_size=experiment.batch_size,
-            epochs=experiment.epochs,
-            shuffle=experiment.shuffled == "every epoch",
-            verbose=0,
-            callbacks=[recorder, *callbacks],
-            validation_data=(data.x_test, y_test),
-            initial_epoch=len(history.get("loss", ())),
-        )
+        fit(model, experiment, seed, data, recorder, callbacks)
     except FloatingPointError as error:
-        failure = {"failure": str(error)}  # a learning rate that is too large is an answer, too
+        failure = {"failure": str(error)}  # that a learning rate is too large is a result, too
 
     answers = results.answers(model.predict(data.x_test, batch_size=128, verbose=0), data.y_test)
-    counts = {"training_images": len(data.x_train), "test_images": len(data.x_test), "class_names": list(data.class_names)}
     result = results.outcome(experiment, seed, model, recorder.history, **failure, **counts, answers=answers)
     if recorder.epochs:
         plotting.history(recorder.history, title=results.label(experiment.name, seed), path=folder / "history.png")
     results.write(results.path(out, experiment.name, seed), result)
-    model.save(folder / run_folder.MODEL, include_optimizer=False)  # nobody goes on from here: a third of the size
+    model.save(folder / run_folder.MODEL, include_optimizer=False)  # a finished training is not resumed: a third of the size
     return result
 
 
+def fit(
+    model: Model, experiment: Experiment, seed: int, data: Images, recorder: Recorder, callbacks: Sequence[Callback]
+) -> None:
+    """Train for the epochs that are not in the recorder's history yet."""
+    x_train, y_train, x_test, y_test, class_names = data
+    if experiment.labels == "one-hot":
+        y_train, y_test = (preprocessing.one_hot(y, len(class_names)) for y in (y_train, y_test))
+    if experiment.shuffled == "once":
+        order = np.random.default_rng(seed).permutation(len(x_train))
+        x_train, y_train = x_train[order], y_train[order]
+    model.fit(
+        x_train,
+        y_train,
+        batch_size=experiment.batch_size,
+        epochs=experiment.epochs,
+        shuffle=experiment.shuffled == "every epoch",
+        verbose=0,
+        callbacks=[recorder, *callbacks],
+        validation_data=(x_test, y_test),
+        initial_epoch=recorder.epochs,
+    )
+
+
 def run_directory(out: Path, experiment: Experiment, seed: int) -> Path:
-    """Tell where a training keeps its model."""
+    """Return the folder of a training's model."""
     return out / "runs" / results.label(experiment.name, seed)
 
 
-def fresh(
-    folder: Path, experiment: Experiment, seed: int, sample_shape: tuple[int, ...], K: int
-) -> tuple[Model, dict[str, list[float]]]:
-    """Begin: a new model, an empty history, a clean folder."""
-    model = experiment.net.build(sample_shape, K, seed)
+def fresh(folder: Path, experiment: Experiment, seed: int, data: Images) -> tuple[Model, History]:
+    """Return a new model and an empty history, and empty the folder."""
+    model = experiment.net.build(data.x_train.shape[1:], len(data.class_names), seed)
     rate = {} if experiment.learning_rate is None else {"learning_rate": experiment.learning_rate}
-    model.compile(train.OPTIMIZERS[experiment.optimizer](**rate), LOSSES[experiment.labels], metrics=["accuracy"])
+    model.compile(optimizers.KNOWN[experiment.optimizer](**rate), LOSSES[experiment.labels], metrics=["accuracy"])
     if folder.exists():
         shutil.rmtree(folder)
     run_folder.start(folder)
@@ -155,11 +156,11 @@ def fresh(
     return model, {}
 
 
-def begun(folder: Path, experiment: Experiment, seed: int, training_images: int) -> tuple[Model, dict[str, list[float]]] | None:
-    """Read what an interrupted training left, or None when it cannot be gone on with to the same bits."""
+def resumed(folder: Path, experiment: Experiment, seed: int, training_images: int) -> tuple[Model, History] | None:
+    """Return the model and the history of an interrupted training, or None if it cannot be resumed to the same bits."""
     try:
         if json.loads((folder / run_folder.SETTINGS).read_text()) != identity(experiment, seed):
-            return None  # other settings, or other code since then
+            return None  # other settings, or the code has changed
         history = json.loads((folder / run_folder.HISTORY_JSON).read_text())
         model = load_model(folder / run_folder.MODEL)
     except (OSError, ValueError):
@@ -173,5 +174,5 @@ def begun(folder: Path, experiment: Experiment, seed: int, training_images: int)
 
 
 def identity(experiment: Experiment, seed: int) -> dict[str, Any]:
-    """Tell all that the bits of a training depend on."""
+    """Return everything that the bits of a training depend on."""
     return {"name": experiment.name, "seed": seed, "experiment": experiment.settings(), "versions": results.versions()}

@@ -1,98 +1,37 @@
-"""Question 1: does max-pooling make MNIST converge in fewer epochs? Pooling and stride apart from each other."""
+"""Question 1: does max-pooling make MNIST converge in fewer epochs? The effects of pooling and of the stride, separated."""
 
 from __future__ import annotations
 
-from scratchnet import plotting
+from collections.abc import Callable, Iterator
+
+from scratchnet.tables import markdown_table
 from scratchnet.tools.reproduce.experiments import CELLS, HALVING, NET_1, NET_2, Experiment, Net
-from scratchnet.tools.reproduce.numbers import mean_spread, values
-from scratchnet.tools.reproduce.page import Page, difference, epochs_of, missing, size, spoken, table
+from scratchnet.tools.reproduce.ledger import totals
+from scratchnet.tools.reproduce.numbers import Seeds, difference
+from scratchnet.tools.reproduce.page import BAND, Cells, Page, paragraphs, spoken
 
-ABOUT = """The study compares net_1 (stride 1, max-pooling) with net_2 (stride 2, no pooling): two changes at once. Here
-the second convolution's stride, 1 or 2, meets each kind of pooling, all else equal. This pooling, 2×2 with stride 1,
-keeps the size, so that four nets of one stride have the same parameters: among them only pooling differs, and between
-nets of one pooling only the stride. Pooling with stride 2 ("halving") is the third way: as many parameters as net_2,
-with the second convolution's work of net_1."""
+ABOUT = """The study compares net_1 (stride 1, max-pooling) with net_2 (stride 2, no pooling), which changes two things at once.
+Here each stride of the second convolution, 1 or 2, is combined with each kind of pooling; all else is equal. This pooling
+(2×2, stride 1) keeps the size, so the four nets of one stride have the same number of parameters and differ in the pooling
+alone, and two nets with the same pooling differ in the stride alone. Pooling with stride 2 ("halving") is the third way: it has
+as many parameters as net_2, and the second convolution costs as much as in net_1."""
 
+CHANGES = """What one change does, as a difference of means. It is *clear* where every seed of one lies on the same side of every
+seed of the other. The first line is the sum of the second and the fourth: the effect of the pooling plus that of the stride."""
 
-def pooling(page: Page) -> str:
-    """Write the chapter."""
-    epochs = page.plan.short["pooling"]
-    title = f"## 1. Does max-pooling make {spoken(page.plan.digits)} converge in fewer epochs?"
-    parts = [title, ABOUT, missing(page, "pooling")]
-    if page.done("pooling"):
-        parts += [f"The first {epochs} epochs, the same seeds for all.", cells(page, epochs)]
-        parts += [pictures(page, epochs), answers(page, epochs)]
-    return "\n\n".join(filter(None, parts))
+THEORY = """The study's theory says that average pooling overfits less. The table shows training minus validation accuracy at the
+end, average pooling's minus the other's; a value below 0 means that average pooling overfits less:"""
 
-
-def cells(page: Page, epochs: int) -> str:
-    """Tabulate all nets."""
-    lines = []
-    for e in page.done("pooling"):
-        rows, counted = page.rows(e, epochs), size(e.net, e.data)
-        lines.append(
-            [
-                f"{e.net.stride}",
-                e.net.pool + ", halving" * (e.net.pool_stride == 2),
-                e.net.name if e.net.name.startswith("net") else "",
-                f"{counted['parameters']:,}",
-                f"{counted['madds']:,}",
-                len(rows),
-                mean_spread(values(rows, "first")),
-                epochs_of(row.to_98 for row in rows),
-                f"{mean_spread(values(rows, 'best'))} ({epochs_of(row.best_epoch for row in rows)})",
-                f"{mean_spread(values(rows, 'low_loss'))} ({epochs_of(row.low_epoch for row in rows)})",
-                mean_spread(values(rows, "last_train")),
-                mean_spread(values(rows, "gap")),
-            ]
-        )
-    head = ["stride", "pooling", "the study's", "parameters", "multiply-adds", "seeds", "validation accuracy, epoch 1"]
-    head += ["epochs to 98 %", "best validation accuracy (epoch)", "lowest validation loss (epoch)"]
-    return table([*head, "training accuracy, last", "training - validation, last"], lines)
-
-
-def pictures(page: Page, epochs: int) -> str:
-    """Draw validation accuracy and the gap, a panel for each way of making the image smaller, or not."""
-    ways = {"stride 1": CELLS[:4], "stride 2": CELLS[4:], "stride 1, halving": HALVING}
-
-    def panels(key: str) -> dict[str, dict[str, list[list[float]]]]:
-        found = {way: {net.pool: _series(page, net, key, epochs) for net in nets} for way, nets in ways.items()}
-        return {way: lines for way, lines in found.items() if any(map(any, lines.values()))}
-
-    accuracy = panels("val_accuracy")
-    if not accuracy:
-        return ""
-    lines = [
-        page.picture(
-            "pooling-accuracy",
-            "Validation accuracy per epoch by stride and pooling",
-            plotting.compare,
-            accuracy,
-            ylabel="validation accuracy",
-            title="line: mean over seeds; band: from lowest to highest",
-        ),
-        page.picture(
-            "pooling-gap",
-            "Training minus validation accuracy per epoch by stride and pooling",
-            plotting.compare,
-            panels("gap"),
-            ylabel="training - validation accuracy",
-            title="above 0: surer of the training images than of others",
-        ),
-    ]
-    return "\n\n".join(lines)
-
-
-def _series(page: Page, net: Net, key: str, epochs: int) -> list[list[float]]:
-    e = Experiment(net, page.plan.digits)
-    if key != "gap":
-        return page.series(e, key, epochs)
-    both = zip(page.series(e, "accuracy", epochs), page.series(e, "val_accuracy", epochs), strict=True)
-    return [[t - v for t, v in zip(train, test, strict=True)] for train, test in both]
-
-
+PAIRS = {
+    "the study's own: net_1 - net_2": (NET_1, NET_2),
+    "pooling, stride 1: max - none": (Net(1, "max"), Net(1)),
+    "pooling, stride 2: max - none": (Net(2, "max"), Net(2)),
+    "stride, no pooling: 1 - 2": (Net(1), Net(2)),
+    "stride, max-pooling: 1 - 2": (Net(1, "max"), Net(2, "max")),
+    "equal parameters: halving by max - by stride": (Net(1, "max", 2), Net(2)),
+}
 OTHERS = ("max", "min", "none")
-MEASURES = {
+MEASURES = {  # in words, and with how many digits
     "first": ("validation accuracy after epoch 1", 4),
     "to_98": ("epochs to 98 %", 1),
     "low_epoch": ("epoch of the lowest validation loss", 1),
@@ -100,35 +39,73 @@ MEASURES = {
 }
 
 
-def answers(page: Page, epochs: int) -> str:
-    """Compare the nets that differ in one thing, and share net_1's lead over net_2 out between its two causes."""
+def pooling(page: Page) -> str:
+    """Return the chapter."""
+    epochs = page.plan.short["pooling"]
+    title = f"## 1. Does max-pooling make {spoken(page.plan.digits)} converge in fewer epochs?"
+    parts = [title, ABOUT, page.missing("pooling")]
+    if page.done("pooling"):
+        parts += [f"The first {epochs} epochs, the same seeds for all.", markdown_table(nets(page, epochs)), pictures(page, epochs)]
+        parts += [CHANGES, markdown_table(changes(page, epochs)), THEORY, markdown_table(gaps(page, epochs))]
+    return paragraphs(*parts)
 
-    def of(net: Net, key: str) -> list[float]:
-        return values(page.rows(Experiment(net, page.plan.digits), epochs), key)
 
-    pairs = {
-        "the study's own: net_1 - net_2": (NET_1, NET_2),
-        "pooling, stride 1: max - none": (Net(1, "max"), Net(1)),
-        "pooling, stride 2: max - none": (Net(2, "max"), Net(2)),
-        "stride, no pooling: 1 - 2": (Net(1), Net(2)),
-        "stride, max-pooling: 1 - 2": (Net(1, "max"), Net(2, "max")),
-        "equal parameters: halving by max - by stride": (Net(1, "max", 2), Net(2)),
-    }
-    lines = [
-        [what, *(difference(of(a, key), of(b, key), digits) for key, (_, digits) in MEASURES.items())]
-        for what, (a, b) in pairs.items()
-    ]
-    head = ["difference", *(words for words, _ in MEASURES.values())]
-    about = (
-        "What one change does, as a difference of means. *Clear* where every seed of one lies on the same side of every seed of "
-        "the other. The first line is the sum of the second and the fourth: what pooling and what the stride does."
+def nets(page: Page, epochs: int) -> Iterator[Cells]:
+    """Yield a row of the table for each net."""
+    for e in page.done("pooling"):
+        rows, size = page.rows(e, epochs), totals(e.net, e.data)
+        yield {
+            "stride": e.net.stride,
+            "pooling": e.net.pool + ", halving" * (e.net.pool_stride == 2),
+            "the study's": e.net.name if e.net in (NET_1, NET_2) else "",
+            "parameters": f"{size['parameters']:,}",
+            "multiply-adds": f"{size['forward_madds']:,}",
+            "seeds": len(rows),
+            "validation accuracy, epoch 1": rows.mean("first"),
+            "epochs to 98 %": rows.epochs("to_98"),
+            "best validation accuracy (epoch)": rows.best(),
+            "lowest validation loss (epoch)": rows.lowest(),
+            "training accuracy, last": rows.mean("last_train"),
+            "training - validation, last": rows.mean("gap"),
+        }
+
+
+def pictures(page: Page, epochs: int) -> str:
+    """Draw the validation accuracy and the gap: one panel for each stride, and one for pooling that halves."""
+    ways = {"stride 1": CELLS[:4], "stride 2": CELLS[4:], "stride 1, halving": HALVING}
+
+    def panels(series: Callable[[Experiment], list[list[float]]]) -> dict[str, dict[str, list[list[float]]]]:
+        return {way: {net.pool: series(Experiment(net, page.plan.digits)) for net in nets} for way, nets in ways.items()}
+
+    def accuracy(e: Experiment) -> list[list[float]]:
+        return page.series(e, "val_accuracy", epochs)
+
+    def gap(e: Experiment) -> list[list[float]]:
+        both = zip(page.series(e, "accuracy", epochs), accuracy(e), strict=True)
+        return [[a - b for a, b in zip(train, test, strict=True)] for train, test in both]
+
+    alt = "Training minus validation accuracy per epoch by stride and pooling"
+    above = "above 0: higher accuracy on the training images than on the validation images"
+    return paragraphs(
+        page.curves("pooling-accuracy", "Validation accuracy per epoch by stride and pooling", panels(accuracy), BAND),
+        page.curves("pooling-gap", alt, panels(gap), above, ylabel="training - validation accuracy"),
     )
-    gaps = [
-        [f"stride {stride}", *(difference(of(Net(stride, "average"), "gap"), of(Net(stride, other), "gap")) for other in OTHERS)]
-        for stride in (1, 2)
-    ]
-    theory = (
-        "The study's theory says that average pooling overfits less. Training minus validation accuracy at the end, average "
-        "pooling's minus that of others; below 0 is less overfitting:"
-    )
-    return "\n\n".join([about, table(head, lines), theory, table(["average against", *OTHERS], gaps)])
+
+
+def changes(page: Page, epochs: int) -> Iterator[Cells]:
+    """Yield a row for each pair of nets, most of which differ in one thing; two rows add up to net_1's lead over net_2."""
+    for what, pair in PAIRS.items():
+        a, b = (_rows(page, net, epochs) for net in pair)
+        found = {words: difference(a.values(key), b.values(key), digits) for key, (words, digits) in MEASURES.items()}
+        yield {"difference": what, **found}
+
+
+def gaps(page: Page, epochs: int) -> Iterator[Cells]:
+    """Yield a row for each stride: how much less the net with average pooling overfits than the others."""
+    for stride in (1, 2):
+        average, *others = (_rows(page, Net(stride, pool), epochs).values("gap") for pool in ("average", *OTHERS))
+        yield {"average against": f"stride {stride}"} | dict(zip(OTHERS, (difference(average, gap) for gap in others), strict=True))
+
+
+def _rows(page: Page, net: Net, epochs: int) -> Seeds:
+    return page.rows(Experiment(net, page.plan.digits), epochs)

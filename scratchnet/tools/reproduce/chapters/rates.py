@@ -1,67 +1,77 @@
-"""Question 2: which optimizer wins, at its default and at its own good learning rate? Why does Adadelta crawl?"""
+"""Question 2: which optimizer wins, at its default rate and at its own best rate? Why is Adadelta so slow?"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 
-from scratchnet import plotting
-from scratchnet.tools import train
+from scratchnet import optimizers, plotting
+from scratchnet.tables import markdown_table
+from scratchnet.tools.reproduce import numbers
 from scratchnet.tools.reproduce.experiments import NET_2, Experiment
-from scratchnet.tools.reproduce.numbers import mean_spread, row, values, winners
-from scratchnet.tools.reproduce.page import Page, epochs_of, missing, spoken, table, verdict
+from scratchnet.tools.reproduce.numbers import Seeds, plural, verdict
+from scratchnet.tools.reproduce.page import BAND, Cells, Page, paragraphs, spoken
 
-PAPER = 1.0  # Zeiler's Adadelta has no rate, which is a rate of 1
+PAPER = 1.0  # Zeiler's Adadelta has no learning rate, which is a rate of 1
 GRADIENT = 0.01
+MARKS = (1, 391, 6256)  # a step; an epoch and sixteen epochs of CIFAR-10 in batches of 128
+
+STEPS = f"""One weight, a gradient of {GRADIENT:g} at every step, and how far the weight has moved; {MARKS[1]:,} steps are one
+epoch of CIFAR-10, {MARKS[2]:,} are sixteen. The size of Adadelta's step is that of its recent steps, √(d + ε) with d = 0 at first:
+it starts at √ε and has to grow from there, and the learning rate then scales the result. Adagrad divides by the root of the
+sum of all squares so far, which starts at 0.1, whatever the size of the gradient."""
 
 
 def rates(page: Page) -> str:
-    """Write the chapter."""
+    """Return the chapter."""
     epochs = page.plan.short["rates"]
-    parts = [f"## 2. Which optimizer wins on {spoken(page.plan.photographs)}, and why does Adadelta crawl?", missing(page, "rates")]
+    parts = [f"## 2. Which optimizer wins on {spoken(page.plan.photographs)}, and why is Adadelta so slow?", page.missing("rates")]
     if page.done("rates"):
         about = f"net_2, the first {epochs} epochs. The sweep has one seed; each optimizer's best rate has all of them."
-        parts += [about, sweep(page, epochs), picture(page, epochs), best_rates(page, epochs)]
-    parts += ["### How far a step goes", steps()]
-    return "\n\n".join(filter(None, parts))
+        parts += [about, markdown_table(sweep(page, epochs)), picture(page, epochs), *best_rates(page, epochs)]
+    return paragraphs(*parts, "### How far a step goes", STEPS, markdown_table(steps()))
 
 
 def default(optimizer: str) -> float:
-    """Ask an optimizer for its default rate, which the study used."""
-    return float(train.OPTIMIZERS[optimizer]().learning_rate)
+    """Return an optimizer's default learning rate, which the study used."""
+    return float(optimizers.KNOWN[optimizer]().learning_rate)
 
 
 def rate_of(e: Experiment) -> float:
-    """Tell an experiment's learning rate."""
+    """Return an experiment's learning rate."""
     return default(e.optimizer) if e.learning_rate is None else e.learning_rate
 
 
-def sweep(page: Page, epochs: int) -> str:
-    """Tabulate the first seed of every rate."""
-    lines = []
+def first_seed(page: Page, e: Experiment, epochs: int) -> Seeds:
+    """Summarize the first seed of an experiment; nothing if it failed within the first epoch."""
+    return numbers.rows(page.of(e)[:1], epochs)
+
+
+def sweep(page: Page, epochs: int) -> Iterator[Cells]:
+    """Yield a row for each rate, from its first seed."""
     for e in sorted(page.done("rates"), key=lambda e: (e.optimizer, rate_of(e))):
-        result = page.of(e)[0]
-        found = row(result, epochs)
+        result, found = page.of(e)[0], first_seed(page, e, epochs)
         note = "default" if e.learning_rate is None else "the paper's" if (e.optimizer, rate_of(e)) == ("adadelta", PAPER) else ""
         if "failure" in result:
-            note = f"the loss was no longer finite after {len(result['history'].get('loss', ()))} epochs"
-        if found is None:
-            lines.append([e.optimizer, f"{rate_of(e):g}", "–", "–", "–", note])
-        else:
-            best, low = f"{found.best:.4f} ({found.best_epoch})", f"{found.low_loss:.4f} ({found.low_epoch})"
-            lines.append([e.optimizer, f"{rate_of(e):g}", best, low, f"{found.last_train:.4f}", note])
-    head = ["optimizer", "learning rate", "best validation accuracy (epoch)", "lowest validation loss (epoch)"]
-    return table([*head, "training accuracy, last", ""], lines)
+            note = f"the loss was no longer finite after {plural(len(result['history'].get('loss', ())), 'epoch')}"
+        yield {
+            "optimizer": e.optimizer,
+            "learning rate": f"{rate_of(e):g}",
+            "best validation accuracy (epoch)": found.best(),
+            "lowest validation loss (epoch)": found.lowest(),
+            "training accuracy, last": found.mean("last_train"),
+            "": note,
+        }
 
 
 def picture(page: Page, epochs: int) -> str:
     """Draw the best accuracy over the rates."""
     lines: dict[str, dict[float, float]] = {}
     for e in page.done("rates"):
-        found = row(page.of(e)[0], epochs)
-        if found is not None:
-            lines.setdefault(e.optimizer, {})[rate_of(e)] = found.best
+        for row in first_seed(page, e, epochs):
+            lines.setdefault(e.optimizer, {})[rate_of(e)] = row.best
     return page.picture(
         "rates",
         "Best validation accuracy over the learning rate, by optimizer",
@@ -73,82 +83,77 @@ def picture(page: Page, epochs: int) -> str:
     )
 
 
-def best_rates(page: Page, epochs: int) -> str:
-    """Hold the optimizers against each other, at their defaults and at the rate that won."""
-    won = winners(page.plan, page.known)
+def best_rates(page: Page, epochs: int) -> list[str]:
+    """Compare the optimizers, at their defaults and at the rate that won."""
+    won = numbers.winners(page.plan, page.known)
     if not won:
-        return "Which rate is best is said when the whole sweep is finished."
-    experiments = page.plan.experiments
-    lines, at_best, at_default, curves, usual_curves = [], {}, {}, {}, {}
-    for optimizer, name in won.items():
-        e, usual = experiments[name], Experiment(NET_2, page.plan.photographs, optimizer)
-        tried = sorted(rate_of(other) for other in page.plan.groups["rates"] if other.optimizer == optimizer)
-        at_best[optimizer], at_default[optimizer] = page.rows(e, epochs), page.rows(usual, epochs)
-        edge = " (the largest tried)" * (rate_of(e) == tried[-1]) + " (the smallest tried)" * (rate_of(e) == tried[0])
-        best = values(at_best[optimizer], "best")
-        lines.append(
-            [
-                optimizer,
-                f"{default(optimizer):g}",
-                mean_spread(values(at_default[optimizer], "best")),
-                f"{rate_of(e):g}{edge}",
-                f"{mean_spread(best)} ({epochs_of(r.best_epoch for r in at_best[optimizer])})",
-                len(best),
-            ]
-        )
-        curves[optimizer] = page.series(e, "val_accuracy", epochs)
-        usual_curves[optimizer] = page.series(usual, "val_accuracy", epochs)
-    head = ["optimizer", "default rate", "best validation accuracy there", "best rate"]
-    text = [table([*head, "best validation accuracy there (epoch)", "seeds"], lines)]
-    text.append(
-        page.picture(
-            "rates-curves",
-            "Validation accuracy per epoch at the default rates and at the best ones",
-            plotting.compare,
-            {"at the defaults": usual_curves, "each at its best rate": curves},
-            ylabel="validation accuracy",
-            title=f"net_2 on {spoken(page.plan.photographs)} (line: mean over seeds; band: from lowest to highest)",
-        )
-    )
-    said = []
-    for where, found in (("At the defaults", at_default), ("Each at its best rate", at_best)):
-        for other in [o for o in won if o != "adam"]:
-            said.append(f"- {where}: {verdict('adam', values(found['adam'], 'best'), other, values(found[other], 'best'))}.")
-    for o in won:
-        gain = np.mean(values(at_best[o], "best") or [np.nan]) - np.mean(values(at_default[o], "best") or [np.nan])
-        said.append(f"- {o}: its best rate gives {gain:+.4f} over its default.")
-    spread = {name: np.ptp([np.mean(values(f, "best") or [np.nan]) for f in found.values()]) for name, found in
-              (("defaults", at_default), ("best", at_best))}  # fmt: skip
-    said.append(
-        f"- Between the best and the worst of the three lie {spread['defaults']:.4f} at the defaults and {spread['best']:.4f} at "
-        f"the best rates: {_share(spread['defaults'], spread['best'])}"
-    )
-    return "\n\n".join([*text, "\n".join(said)])
+        return ["The best rates follow when the whole sweep is finished."]
+    best = {o: page.plan.experiments[name] for o, name in won.items()}
+    usual = {o: Experiment(NET_2, page.plan.photographs, o) for o in won}
+    panels = {
+        words: {o: page.series(e, "val_accuracy", epochs) for o, e in found.items()}
+        for words, found in (("at the defaults", usual), ("each at its best rate", best))
+    }
+    at_default, at_best = ({o: page.rows(e, epochs) for o, e in found.items()} for found in (usual, best))
+    lines = [
+        {
+            "optimizer": o,
+            "default rate": f"{default(o):g}",
+            "best validation accuracy at the default": at_default[o].mean("best"),
+            "best rate": f"{rate_of(e):g}{edge(page, e)}",
+            "best validation accuracy there (epoch)": at_best[o].best(),
+            "seeds": len(at_best[o]),
+        }
+        for o, e in best.items()
+    ]
+    alt = "Validation accuracy per epoch at the default rates and at the best ones"
+    curves = page.curves("rates-curves", alt, panels, f"net_2 on {spoken(page.plan.photographs)} ({BAND})")
+    return [markdown_table(lines), curves, gains(at_default, at_best)]
 
 
-def _share(at_default: float, at_best: float) -> str:
+def edge(page: Page, e: Experiment) -> str:
+    """Return a note on a rate at an end of its sweep: a better one may lie outside."""
+    tried = [rate_of(other) for other in page.plan.groups["rates"] if other.optimizer == e.optimizer]
+    return " (the largest tried)" * (rate_of(e) == max(tried)) + " (the smallest tried)" * (rate_of(e) == min(tried))
+
+
+def gains(at_default: dict[str, Seeds], at_best: dict[str, Seeds]) -> str:
+    """Return what the default rates decide: Adam against the others, each against itself, and the spread of all."""
+    lines, spread, means = [], [], []
+    for where, rows in (("At the defaults", at_default), ("Each at its best rate", at_best)):
+        best = {o: found.values("best") for o, found in rows.items()}
+        lines += [f"- {where}: {verdict('adam', best['adam'], o, best[o])}." for o in best if o != "adam"]
+        means.append({o: np.mean(found or [np.nan]) for o, found in best.items()})
+        spread.append(np.ptp([*means[-1].values()]))
+    lines += [f"- {o}: its best rate gives {means[1][o] - means[0][o]:+.4f} over its default." for o in at_best]
+    lines.append(
+        f"- The best and the worst of the three differ by {spread[0]:.4f} at the defaults and by {spread[1]:.4f} at the best "
+        f"rates: {share(*spread)}"
+    )
+    return "\n".join(lines)
+
+
+def share(at_default: float, at_best: float) -> str:
+    """Return how much of the difference between the optimizers their default rates explain."""
     if not at_default > 0:
         return "the defaults make no difference."
-    share = 1 - at_best / at_default
-    return f"{share:.0%} of the difference is one of default rates." if share > 0 else "it is none of default rates."
+    explained = 1 - at_best / at_default
+    if explained <= 0:
+        return "the default rates explain none of the difference."
+    return f"{explained:.0%} of the difference is due to the default rates."
 
 
 @cache
-def steps() -> str:
-    """Let each rule move one weight along a gradient that stays the same, and tell how far it came."""
-    marks = (1, 391, 6256)  # a step; an epoch and sixteen of CIFAR-10 in batches of 128
+def steps() -> list[Cells]:
+    """Let each rule move one weight along a constant gradient, and return a row for each: how far it has moved."""
     lines = []
     for optimizer, rate in (("adam", None), ("adagrad", None), ("adadelta", None), ("adadelta", PAPER)):
-        rule = train.OPTIMIZERS[optimizer](**({} if rate is None else {"learning_rate": rate}))
-        p, g, came = np.zeros(1), np.full(1, GRADIENT), []
-        for step in range(1, marks[-1] + 1):
+        rule = optimizers.KNOWN[optimizer](**({} if rate is None else {"learning_rate": rate}))
+        p, g = np.zeros(1), np.full(1, GRADIENT)
+        line = {"optimizer": optimizer, "learning rate": f"{rule.learning_rate:g}"}
+        for step in range(1, MARKS[-1] + 1):
             rule.update([p], [g])
-            if step in marks:
-                came.append(f"{abs(p[0]):.2g}")
-        lines.append([optimizer, f"{rule.learning_rate:g}", *came])
-    head = ["optimizer", "learning rate", *(f"{n:,} step{'s' * (n > 1)}" for n in marks)]
-    about = f"""One weight, a gradient of {GRADIENT:g} at every step, and how far the weight has come; {marks[1]:,} steps are an
-epoch of CIFAR-10, {marks[2]:,} are sixteen. Adadelta's step is the size of its recent steps, √(d + ε) with d = 0 at first: it
-starts at √ε and must grow by itself, and the rate then scales what comes out. Adagrad divides by the root of all squares
-so far, which starts at 0.1 and not at the gradient's own size."""
-    return f"{about}\n\n{table(head, lines)}"
+            if step in MARKS:
+                line[plural(step, "step")] = f"{abs(p[0]):.2g}"
+        lines.append(line)
+    return lines
