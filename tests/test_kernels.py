@@ -128,7 +128,7 @@ def test_without_a_folder_for_the_cache_kernels_are_compiled_and_the_line_says_s
     nowhere = tmp_path / "file"
     nowhere.write_text("not a folder")
     _, err = said(losses(nowhere))
-    assert "in every process anew" in err
+    assert "in every process (" in err
 
 
 def test_without_the_compiler_im2col_runs_and_one_line_says_so(tmp_path):

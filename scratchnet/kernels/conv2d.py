@@ -1,65 +1,97 @@
-"""The fused telling of a convolution: Winograd's where it suits (winograd.py), else im2col's product without its large matrix.
+"""The fused implementation of a convolution: Winograd's where it suits (winograd.py), else im2col's product without the columns.
 
 `direct_forward` and `direct_backward` are the latter, for any kernel, stride and channels.
 
 A row of outputs is a product of the padded image and the kernel: pixel m reads KH runs of KW·C numbers, contiguous in
-NHWC, the runs one image row apart. `gemm.multiply` takes just such strides. One image at a time is padded into a
-scratch array small enough to stay in the processor's cache; images are shared out among threads.
+NHWC, the runs one image row apart. `gemm.multiply` takes exactly such strides. One image at a time is padded into a
+scratch array small enough to stay in the processor's cache; images are distributed among threads.
 
-Backward walks groups of images. Each group sums its own dw, and the groups' sums are then added in order: how many
-groups there are depends on the batch and on the kernel's size and never on the number of threads, so neither do the bits of
-the result. For dw the image is read the other way round: row i of the kernel is a product of its KW·C numbers, one by one,
-with the gradients of a few rows of windows, whose pixels are now what is summed over. db is such a product with a single 1,
-and the last row of dw.
+Backward computes groups of images. Each group sums its own dw, and the sums of the groups are then added in order. The number of
+groups depends on the batch and on the size of the kernel, never on the number of threads, and so do the bits of the result. For
+dw the roles of the image's strides are exchanged: row i of the kernel is a product of its KW·C numbers, one by one, with the
+gradients of a few rows of windows, whose pixels are now the summation index. db is such a product with a single 1, and the last
+row of dw.
 
-dx is a convolution of dout with the kernel turned round. At stride S the pixels of x fall into S × S phases by what
-taps of the kernel can reach them: at stride 2 with a 3 × 3 kernel, even pixels are met by taps 0 and 2, odd ones by tap
-1. So each phase is a product of its own with the taps of its own, and no zeros of a dilated dout are multiplied.
+dx is a convolution of dout with the flipped kernel. At stride S the pixels of x fall into S × S phases by the taps of the kernel
+that reach them: at stride 2 with a 3 × 3 kernel, taps 0 and 2 reach even pixels, and tap 1 odd ones. So each phase is a separate
+product with its own taps, and no zeros of a dilated dout are multiplied.
+
+Legend
+------
+    x w b out dout dx dw db     as everywhere; x is (N, H, W·C) here, dout and out (N, OH, OW·F), dx flat
+    N H W C KH KW SH SW OH OW F sizes, as everywhere; `top` and `left` are the padding (`Window`)
+    image, Hp Wp                an image of x with its padding, and its size
+    d, Hd Wd                    an image of dout with a margin of PT rows above and PL columns to the left, and its size
+    r, q; TH TW                 a phase, its row and column in the stride; the taps of that phase, down and across
+    dws, G, g                   the sums of dw and db of each group, (G, KH·KW·C + 1, F); how many groups; one of them
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from scratchnet.kernels import winograd
-from scratchnet.kernels.gemm import multiply
+from scratchnet.kernels.gemm import Block, Left, Right, Rows, Store, multiply
 from scratchnet.kernels.images import place
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, goes_past_cache, plain, scratch
 from scratchnet.kernels.relu import mask
+from scratchnet.kernels.structures import Gradients, window_of
 from scratchnet.kernels.threads import groups_of, run
 from scratchnet.padding import Pads, window_output_shape
 
-STRIP = 1 << 15            # numbers of the gradients that dw reads at a time, row of the kernel after row: they stay in the cache
+STRIP = 1 << 15            # numbers of dout that dw reads at a time, once per row of the kernel: they stay in the cache
+
+
+class Phases(NamedTuple):
+    """The flipped kernel, phase by phase: one flat array of weights, and (start, TH, TW) of phase r, q in `table`, (SH, SW, 3)."""
+
+    weights: np.ndarray
+    table: np.ndarray
 
 
 @jit
-def _forward(first, last, x, w, b, out, SH, SW, top, left, Hp, Wp, OH, OW, floor, past):
+def _padded_size(H, W, OH, OW, window):
+    """Return the size of an image with the padding that its windows reach."""
+    KH, KW, SH, SW, top, left = window
+    return max(top + H, (OH - 1) * SH + KH), max(left + W, (OW - 1) * SW + KW)
+
+
+@jit
+def _forward(first, last, x, w, b, out, window, store):
     KH, KW, C, F = w.shape
+    _, _, SH, SW, top, left = window
+    H, W, OH, OW = x.shape[1], x.shape[2] // C, out.shape[1], out.shape[2] // F
+    Hp, Wp = _padded_size(H, W, OH, OW, window)
     image = scratch(Hp * Wp * C, x)
     image[:] = 0
     for n in range(first, last):
         place(x, n, image, (top * Wp + left) * C, Wp * C)
         for oh in range(OH):
             multiply(
-                image, oh * SH * Wp * C, SW * C, Wp * C, 1,
-                w, 0, KW * C * F, F,
-                b, 0, 0,
-                out, (n * OH + oh) * OW * F, F,
-                OW, F, KH, KW * C, floor, past,
-            )  # fmt: skip
+                Left(image, oh * SH * Wp * C, m=SW * C, ko=Wp * C, ki=1),
+                Right(w, 0, ko=KW * C * F, ki=F),
+                Rows(b, 0, m=0),
+                Rows(out, (n * OH + oh) * OW * F, m=F),
+                Block(M=OW, N=F, KO=KH, KI=KW * C),
+                store,
+            )
 
 
 @jit
-def _backward(
-    first, last, dout, x, w_phases, phases, dx, need_dx, relu_x, dws, KH, KW, SH, SW, top, left, Hp, Wp, Hd, Wd, none
-):
+def _backward(first, last, dout, x, phases, gradients, window):
+    KH, KW, SH, SW, top, left = window
+    dx, dws, need_dx, relu_x = gradients
     G, width, F = dws.shape
     N, H, C = len(x), x.shape[1], (width - 1) // (KH * KW)
     W, OH, OW = x.shape[2] // C, dout.shape[1], dout.shape[2] // F
+    Hp, Wp = _padded_size(H, W, OH, OW, window)
     PT, PL = (KH - 1) // SH, (KW - 1) // SW
+    Hd, Wd = PT + max(OH, (H - 1 + top) // SH + 1), PL + max(OW, (W - 1 + left) // SW + 1)
     strip = max(1, STRIP // (OW * F))
-    zeros, one = np.zeros(C, x.dtype), np.ones(1, x.dtype)
+    zeros, one, no_floor = np.zeros(C, x.dtype), np.ones(1, x.dtype), Store(x.dtype.type(-np.inf), False)
     image, d = scratch(Hp * Wp * C, x), scratch(Hd * Wd * F if need_dx else 0, x)
     image[:], d[:] = 0, 0
     for g in range(first, last):
@@ -67,43 +99,36 @@ def _backward(
         for n in range(g * N // G, (g + 1) * N // G):
             place(x, n, image, (top * Wp + left) * C, Wp * C)
             for oh in range(0, OH, strip):
-                rows, start = min(strip, OH - oh), (n * OH + oh) * OW * F
+                rows = min(strip, OH - oh)
+                some_dout = Right(dout, (n * OH + oh) * OW * F, ko=OW * F, ki=F)
                 for i in range(KH):
-                    multiply(
-                        image, (oh * SH + i) * Wp * C, 1, SH * Wp * C, SW * C,
-                        dout, start, OW * F, F,
-                        dws, (g * width + i * KW * C) * F, F,
-                        dws, (g * width + i * KW * C) * F, F,
-                        KW * C, F, rows, OW, none, False,
-                    )  # fmt: skip
-                multiply(
-                    one, 0, 0, 0, 0,
-                    dout, start, OW * F, F,
-                    dws, (g * width + width - 1) * F, F,
-                    dws, (g * width + width - 1) * F, F,
-                    1, F, rows, OW, none, False,
-                )  # fmt: skip
+                    dw = Rows(dws, (g * width + i * KW * C) * F, m=F)
+                    a = Left(image, (oh * SH + i) * Wp * C, m=1, ko=SH * Wp * C, ki=SW * C)
+                    multiply(a, some_dout, dw, dw, Block(M=KW * C, N=F, KO=rows, KI=OW), no_floor)
+                db = Rows(dws, (g * width + width - 1) * F, m=F)
+                multiply(Left(one, 0, m=0, ko=0, ki=0), some_dout, db, db, Block(M=1, N=F, KO=rows, KI=OW), no_floor)
             if need_dx:
                 place(dout, n, d, (PT * Wd + PL) * F, Wd * F)
                 for h in range(H):
                     u, r = (h + top) // SH, (h + top) % SH
                     for q in range(SW):
-                        start, TH, TW = phases[r, q]
+                        start, TH, TW = phases.table[r, q]
                         w0 = (q - left) % SW
                         v0 = (w0 + left) // SW
                         multiply(
-                            d, ((u - TH + 1 + PT) * Wd + v0 - TW + 1 + PL) * F, F, Wd * F, 1,
-                            w_phases, start, TW * F * C, C,
-                            zeros, 0, 0,
-                            dx, ((n * H + h) * W + w0) * C, SW * C,
-                            (W - w0 + SW - 1) // SW, C, TH, TW * F, none, False,
-                        )  # fmt: skip
+                            Left(d, ((u - TH + 1 + PT) * Wd + v0 - TW + 1 + PL) * F, m=F, ko=Wd * F, ki=1),
+                            Right(phases.weights, start, ko=TW * F * C, ki=C),
+                            Rows(zeros, 0, m=0),
+                            Rows(dx, ((n * H + h) * W + w0) * C, m=SW * C),
+                            Block(M=(W - w0 + SW - 1) // SW, N=C, KO=TH, KI=TW * F),
+                            no_floor,
+                        )
                     if relu_x:
                         mask(dx[(n * H + h) * W * C : (n * H + h + 1) * W * C], x[n, h])
 
 
-def _kernel_phases(w: np.ndarray, strides: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Turn the kernel round, phase by phase: one flat array, and (start, taps down, taps across) of every phase."""
+def _kernel_phases(w: np.ndarray, strides: tuple[int, int]) -> Phases:
+    """Return the flipped kernel, phase by phase."""
     SH, SW = strides
     table = np.zeros((SH, SW, 3), np.intp)
     parts, start = [], 0
@@ -113,27 +138,20 @@ def _kernel_phases(w: np.ndarray, strides: tuple[int, int]) -> tuple[np.ndarray,
             table[r, q] = start, taps.shape[0], taps.shape[1]
             parts.append(taps.ravel())
             start += taps.size
-    return np.concatenate(parts), table
+    return Phases(np.concatenate(parts), table)
 
 
 def direct_forward(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: tuple[int, int], pads: Pads, *, relu: bool = False
 ) -> np.ndarray:
-    """Convolve by one product a row of outputs; see `conv2d_forward`."""
-    N, H, W, _ = x.shape
-    F = w.shape[3]
-    (top, bottom), (left, right) = pads
-    out = empty((N, *window_output_shape(x.shape, w.shape[:2], strides, pads), F), x.dtype)
-    floor = x.dtype.type(0 if relu else -np.inf)
-    b = np.zeros(F, x.dtype) if b is None else b
-    work = out.size * w[..., 0].size
-    OH, OW = out.shape[1:3]
-    Hp, Wp = H + top + bottom, W + left + right
-    x, out_numbers = plain(x).reshape(N, H, W * x.shape[3]), out.reshape(-1)
-    run(
-        _forward, work, N,
-        x, plain(w), plain(b), out_numbers, *strides, top, left, Hp, Wp, OH, OW, floor, goes_past_cache(out),
-    )  # fmt: skip
+    """Convolve by one product for each row of outputs; see `conv2d_forward`."""
+    (N, H, W, C), (KH, KW, _, F), dtype = x.shape, w.shape, x.dtype
+    OH, OW = window_output_shape(x.shape, (KH, KW), strides, pads)
+    out = empty((N, OH, OW, F), dtype)
+    store = Store(dtype.type(0 if relu else -np.inf), goes_past_cache(out))
+    b = np.zeros(F, dtype) if b is None else plain(b)
+    rows, out_rows = plain(x).reshape(N, H, W * C), out.reshape(N, OH, OW * F)
+    run(_forward, out.size * w[..., 0].size, N, rows, plain(w), b, out_rows, window_of((KH, KW), strides, pads), store)
     return out
 
 
@@ -147,20 +165,15 @@ def direct_backward(
     *,
     relu_x: bool = False,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Give dx, dw, db by products of shifted images; see `conv2d_backward`."""
-    N, H, W, C = x.shape
-    KH, KW, _, F = w.shape
-    (SH, SW), ((top, bottom), (left, right)) = strides, pads
-    OH, OW = dout.shape[1:3]
-    G = groups_of(N, w.size)
-    dws = empty((G, KH * KW * C + 1, F), x.dtype)
-    dx = empty(x.shape if need_dx else (0,), x.dtype)
-    Hd = (KH - 1) // SH + max(OH, (H - 1 + top) // SH + 1)
-    Wd = (KW - 1) // SW + max(OW, (W - 1 + left) // SW + 1)
+    """Return dx, dw, db by products of shifted images; see `conv2d_backward`."""
+    (N, H, W, C), (KH, KW, _, F), (OH, OW), dtype = x.shape, w.shape, dout.shape[1:3], x.dtype
+    dws = empty((groups_of(N, w.size), KH * KW * C + 1, F), dtype)
+    dx = empty(x.shape if need_dx else (0,), dtype)
+    gradients = Gradients(dx.reshape(-1), dws, need_dx, relu_x)
     run(
-        _backward, 2 * dout.size * w[..., 0].size, G,
-        plain(dout).reshape(N, OH, OW * F), plain(x).reshape(N, H, W * C), *_kernel_phases(w, strides), dx.reshape(-1), need_dx,
-        relu_x, dws, KH, KW, SH, SW, top, left, H + top + bottom, W + left + right, Hd, Wd, x.dtype.type(-np.inf),
+        _backward, 2 * dout.size * w[..., 0].size, len(dws),
+        plain(dout).reshape(N, OH, OW * F), plain(x).reshape(N, H, W * C), _kernel_phases(w, strides), gradients,
+        window_of((KH, KW), strides, pads),
     )  # fmt: skip
     dw = dws.sum(axis=0)
     return dx if need_dx else None, dw[:-1].reshape(w.shape), dw[-1].copy()
@@ -169,7 +182,7 @@ def direct_backward(
 def conv2d_forward(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: tuple[int, int], pads: Pads, *, relu: bool = False
 ) -> np.ndarray:
-    """Convolve as `layers.conv2d.conv2d_forward` does, and with `relu` take max(0, ·) of each output as it is stored.
+    """Convolve as `layers.conv2d.conv2d_forward` does, and with `relu` store max(0, ·) of each output.
 
     Parameters
     ----------
@@ -198,16 +211,16 @@ def conv2d_backward(
     *,
     relu_x: bool = False,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Give dx, dw, db as `layers.conv2d.conv2d_backward` does.
+    """Return dx, dw, db as `layers.conv2d.conv2d_backward` does.
 
     Parameters
     ----------
     dout : ndarray (N, OH, OW, F)
     x, w, strides, pads : as for `conv2d_forward`
     need_dx : bool
-        False leaves dx out (None): nobody asks for the gradient of the images.
+        False skips dx (None): no layer needs the gradient of the images.
     relu_x : bool
-        Whether x came from a ReLU; dx is then 0 where x is not positive, which is that ReLU's backward.
+        Whether x is the output of a ReLU; dx is then 0 where x is not positive, which is the backward of that ReLU.
 
     Returns
     -------

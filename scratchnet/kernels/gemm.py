@@ -1,4 +1,14 @@
-"""The vector kernel: C = S + A·B, a tile at a time, with the tile in registers. The one kernel file that knows of LLVM.
+"""The vector kernel: C = S + A·B, one tile at a time, with the tile in registers. This is the one kernel file that uses LLVM.
+
+Legend
+------
+    A (M, KO·KI)  left factor            m, n     row and column of C
+    B (KO·KI, N)  right factor           ko, ki   outer and inner summation index
+    S (M, N)      initial values         M N KO KI  their sizes, `Block`
+    C (M, N)      result                 floor    lower bound of C: 0 for a ReLU, -inf for none
+
+`Left`, `Right` and `Rows` are an array, the position where the matrix starts, and the strides of its letters. All are counted
+in numbers, not in bytes. The column n has stride 1 everywhere. A, B, C, S, M and N have these meanings on this page only.
 
 Why a tile
 ----------
@@ -17,53 +27,52 @@ tile of C, ROWS × WIDTH numbers, can stay in vector registers for the whole loo
     A[5, k]  │ acc 50 │ acc 51 │                 8 loads for 12 multiply-adds: arithmetic is the limit.
              └────────┴────────┘
 
-A multiply-add gives its result about four cycles after it starts and two start in each, so at least eight must be
-independent. And accumulators, the vectors of B and one of A must all fit in the registers: 12 + 2 + 1 of the 16 that
-AVX2 and SSE have; AVX-512 and NEON have 32. That is what `tile_shape` knows.
+The result of a multiply-add is ready about four cycles after it starts, and two start in each cycle, so at least eight must be
+independent. The accumulators, the vectors of B and one vector of A must all fit in the registers: 12 + 2 + 1 of the 16 that
+AVX2 and SSE have. AVX-512 and NEON have 32. `tile_shape` chooses the tile accordingly.
 
 Why strides
 -----------
-Each operand is addressed by element strides, and k runs in two loops (outer `ko`, inner `ki`):
+Each matrix is addressed by strides, and k runs in two loops (outer `ko`, inner `ki`):
 
-    C[m·sc + n] = max(floor, S[m·ss + n] + Σ_ko Σ_ki A[m·sm + ko·sao + ki·sak] · B[ko·sbo + ki·sbk + n])
+    C[m·c.m + n] = max(floor, S[m·s.m + n] + Σ_ko Σ_ki A[m·a.m + ko·a.ko + ki·a.ki] · B[ko·b.ko + ki·b.ki + n])
 
-so that the one kernel serves matrices, transposed matrices and *images*: for a convolution A is the padded image itself
-(m steps from pixel to pixel, ki runs over a row of the window, contiguous in NHWC, and ko over the rows), and the
-columns of im2col are never built. S is where accumulators start: a bias (ss = 0), C itself (to add to it), or zeros.
-`floor` is 0 for a ReLU and -inf for none; a NaN passes either.
+One kernel therefore serves matrices, transposed matrices and *images*. For a convolution A is the padded image itself: m steps
+from pixel to pixel, ki runs over a row of the window, contiguous in NHWC, and ko over the rows of the window. The columns of
+im2col are never built. S holds the initial values of the accumulators: a bias (stride 0), C itself (to add to it), or zeros.
+A NaN passes through the floor.
 
-Reading the emitted code: in a process that compiled it itself (numba shows nothing of what came from its cache: set
-NUMBA_CACHE_DIR to an empty folder), `scratchnet.kernels.dense._forward.inspect_asm()` holds the product's functions. In
-`scratchnet_tile_6x2_f32` the inner loop is a run of `vbroadcastss` and `vfmadd231ps ymm`; a `vmovups` of a ymm register to
-the stack inside that loop means that the tile is too large. (With AVX-512 it is 6x4, and zmm;
-LLVM takes two steps of k at a time there, and what it keeps for a last odd one may lie on the stack.)
+To read the emitted code: compile in the same process (numba shows no code that was loaded from its cache: set NUMBA_CACHE_DIR
+to an empty folder); `scratchnet.kernels.dense._forward.inspect_asm()` then contains the functions of the product. In
+`scratchnet_tile_6x2_f32` the inner loop is a run of `vbroadcastss` and `vfmadd231ps ymm`. A `vmovups` of a ymm register to the
+stack inside that loop means that the tile is too large. (With AVX-512 the tile is 6x4 and the registers are zmm. LLVM takes two
+steps of k at a time there, and the values kept for a last odd step may lie on the stack.)
 
-On this page alone A, B, C and S are matrices, and M and N their sizes. Columns that do not fill a vector are loaded and
-stored under a mask; rows that do not fill a tile are given to smaller tiles. Every number is summed over k in the same order
-in every tile, so a result does not depend on how its matrix was cut.
+Columns that do not fill a vector are loaded and stored under a mask. Rows that do not fill a tile are given to smaller tiles.
+Every number is summed over k in the same order in every tile, so a result does not depend on how its matrix was cut.
 
-Past the cache
---------------
-A store writes into the cache, for which the processor first reads the whole line from memory. A *nontemporal* store (`vmovntps`)
-gathers a line outside the cache and sends it to memory, and nothing is read. That pays for a result so large that most of it
-would have left a core's own cache when it is read (`memory.goes_past_cache`). With `past`, tiles whose rows are whole lines
-store so. Another thread may see such stores in another order, which a lock that changes hands puts right: Python's own does
-when a kernel ends.
+Nontemporal stores
+------------------
+An ordinary store writes into the cache, for which the processor first reads the whole line from memory. A *nontemporal* store
+(`vmovntps`) gathers a line outside the cache and sends it to memory, and nothing is read. This pays for a result so large that
+most of it would have left a core's own cache before it is read (`memory.goes_past_cache`). With `Store.nontemporal`, tiles whose
+rows are whole cache lines are stored this way. Another thread may see such stores in another order until a lock changes hands;
+Python's own lock does when a kernel ends.
 
-Small matrices on both sides
-----------------------------
-Winograd's convolution (winograd.py) needs one thing more at vector speed: y = L·x·Lᵀ where x and y are small grids of
-pixels and each channel is on its own. `make_sandwich` writes that as sums of whole vectors of channels, with the numbers of
+Transforms of tiles
+-------------------
+Winograd's convolution (winograd.py) needs one more operation at vector speed: y = L·x·Lᵀ, where x and y are small grids of
+pixels and each channel is separate. `make_transform` writes it as sums of whole vectors of channels, with the numbers of
 L as constants: additions for 1 and -1, multiply-adds for others, and nothing for 0.
 
-Source of the idea of the tile: Goto & van de Geijn, *Anatomy of high-performance matrix multiplication* (2008), sections 4-6.
+Source of the tile: Goto & van de Geijn, *Anatomy of high-performance matrix multiplication* (2008), sections 4-6.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 from llvmlite import ir
@@ -78,14 +87,66 @@ from scratchnet.kernels.memory import ALIGNMENT
 WORD, INT, BIT = ir.IntType(64), ir.IntType(32), ir.IntType(1)
 
 
+class Left(NamedTuple):
+    """The matrix A: `array` from `start` on, and the strides of its row m and of the summation indices ko and ki."""
+
+    array: Any
+    start: Any
+    m: Any
+    ko: Any
+    ki: Any
+
+
+class Right(NamedTuple):
+    """The matrix B: `array` from `start` on, and the strides of the summation indices ko and ki."""
+
+    array: Any
+    start: Any
+    ko: Any
+    ki: Any
+
+
+class Rows(NamedTuple):
+    """The matrix S or C: `array` from `start` on, and the stride of its row m. With stride 0 all rows are one."""
+
+    array: Any
+    start: Any
+    m: Any
+
+
+class Block(NamedTuple):
+    """The sizes of one product: C is (M, N), and the sum has KO·KI terms."""
+
+    M: Any
+    N: Any
+    KO: Any
+    KI: Any
+
+
+class Store(NamedTuple):
+    """How results are stored: max(floor, result) in the dtype of the arrays, by nontemporal stores where lines are whole."""
+
+    floor: Any
+    nontemporal: Any
+
+
+class Grid(NamedTuple):
+    """A square grid of pixels: `array` from `start` on, and the strides from row to row and from column to column."""
+
+    array: Any
+    start: Any
+    down: Any
+    across: Any
+
+
 def host_features() -> set[str]:
-    """Name the processor features that kernels are compiled for (numba's settings may name another processor)."""
+    """Return the processor features that kernels are compiled for (numba's settings may name another processor)."""
     flags = config.CPU_FEATURES if config.CPU_FEATURES is not None else get_host_cpu_features()
     return {flag[1:] for flag in flags.split(",") if flag.startswith("+")}
 
 
 def tile_shape(features: set[str], machine: str = llvm.get_process_triple()) -> tuple[int, int, int]:
-    """Choose (bytes of a vector, rows, vectors) of the largest tile for a processor.
+    """Return (bytes of a vector, rows, vectors) of the largest tile for a processor.
 
     Examples
     --------
@@ -103,14 +164,14 @@ def tile_shape(features: set[str], machine: str = llvm.get_process_triple()) -> 
 
 VECTOR_BYTES, ROWS, VECTORS = tile_shape(host_features())
 X86 = llvm.get_process_triple().startswith(("x86_64", "i686"))
-FMA = "fmuladd" if X86 and "fma" not in host_features() else "fma"      # the second would be a library call there
-NARROW_ROWS = 8             # of the tiles with fewer vectors: they have registers to spare
+FMA = "fmuladd" if X86 and "fma" not in host_features() else "fma"      # without the instruction, "fma" would be a library call
+NARROW_ROWS = 8             # rows of the tiles with fewer vectors, which leave registers free
 
 
 class _Writer:
-    """Write one LLVM function of vectors of `itemsize`-byte numbers: what every function below needs."""
+    """A builder of one LLVM function on vectors of `itemsize`-byte numbers, with the operations that the functions below use."""
 
-    def __init__(self, module: ir.Module, name: str, itemsize: int, arguments: Callable[[ir.Type, ir.Type], list[ir.Type]]):
+    def __init__(self, module: ir.Module, name: str, itemsize: int, arguments: Callable[[ir.Type, ir.Type], Sequence[ir.Type]]):
         self.module, self.itemsize = module, itemsize
         self.lanes = VECTOR_BYTES // itemsize
         self.number = ir.FloatType() if itemsize == 4 else ir.DoubleType()
@@ -122,72 +183,99 @@ class _Writer:
         self.builder = ir.IRBuilder(self.function.append_basic_block())
 
     def declare(self, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
-        """Name one of LLVM's own functions for our vectors."""
+        """Return the declaration of one of LLVM's own functions for these vectors."""
         overload = f"llvm.{name}.v{self.lanes}f{8 * self.itemsize}" + (".p0" if name.startswith("masked") else "")
         return cgutils.get_or_insert_function(self.module, ir.FunctionType(result, arguments), overload)
 
     def fma(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
-        """Give x·y + z, rounded once where the processor can."""
+        """Return x·y + z, rounded once if the processor can."""
         return self.builder.call(self.declare(FMA, self.vector, [self.vector] * 3), [x, y, z])
 
     def splat(self, value: ir.Value, into: ir.VectorType | None = None) -> ir.Value:
-        """Copy one number to all lanes."""
+        """Return a vector with one number in all lanes."""
         into = into or self.vector
         nothing = ir.Constant(into, ir.Undefined)
         one = self.builder.insert_element(nothing, value, ir.Constant(INT, 0))
         return self.builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(INT, self.lanes), [0] * self.lanes))
 
     def step(self, start: ir.Value, *numbers: ir.Value) -> ir.Value:
-        """Go some numbers on from a pointer."""
+        """Return a pointer that has advanced by the given counts of numbers."""
         for count in numbers:
             start = self.builder.gep(start, [count])
         return start
 
     def times(self, stride: ir.Value, count: int) -> ir.Value:
-        """Give stride·count, a word."""
+        """Return stride·count, a word."""
         return self.builder.mul(stride, ir.Constant(WORD, count))
 
-    def place(self, start: ir.Value) -> ir.Value:
-        """Take a pointer to a number as one to a vector."""
+    def vector_at(self, start: ir.Value) -> ir.Value:
+        """Return a pointer to a number as a pointer to a vector."""
         return self.builder.bitcast(start, self.vector.as_pointer())
 
     def load(self, start: ir.Value) -> ir.Value:
-        """Load a vector from any place that a number can have."""
-        return self.builder.load(self.place(start), align=self.itemsize)
+        """Load a vector from an address that is aligned for a number."""
+        return self.builder.load(self.vector_at(start), align=self.itemsize)
 
     def store(self, value: ir.Value, start: ir.Value, nontemporal: bool = False) -> None:
-        """Store a vector to any place that a number can have; a nontemporal store needs a multiple of a vector's bytes."""
-        stored = self.builder.store(value, self.place(start), align=VECTOR_BYTES if nontemporal else self.itemsize)
+        """Store a vector to an address aligned for a number; a nontemporal store needs one aligned for a vector."""
+        stored = self.builder.store(value, self.vector_at(start), align=VECTOR_BYTES if nontemporal else self.itemsize)
         if nontemporal:
             stored.set_metadata("nontemporal", self.module.add_metadata([ir.Constant(INT, 1)]))
 
-    def either(self, condition: ir.Value, write: Callable[[bool], None]) -> None:
-        """Write an if with both branches: write(True) where the condition holds, write(False) where not."""
+    def branch(self, condition: ir.Value, write: Callable[[bool], None]) -> None:
+        """Write an if with both branches: write(True) for a true condition, write(False) for a false one."""
         with self.builder.if_else(condition) as branches:
             for truth, branch in zip((True, False), branches, strict=True):
                 with branch:
                     write(truth)
 
     def at_least(self, floor: ir.Value, value: ir.Value) -> ir.Value:
-        """Give max(floor, value); a NaN stays."""
+        """Return max(floor, value); a NaN stays."""
         return self.builder.select(self.builder.fcmp_ordered("<", value, floor), floor, value)
+
+
+class _Product(NamedTuple):
+    """The arguments of the LLVM functions of a product, of all three levels: pointers to first numbers, strides, sizes."""
+
+    a: Any
+    a_m: Any
+    a_ko: Any
+    a_ki: Any
+    b: Any
+    b_ko: Any
+    b_ki: Any
+    s: Any
+    s_m: Any
+    c: Any
+    c_m: Any
+    M: Any
+    N: Any
+    KO: Any
+    KI: Any
+    floor: Any
+    nontemporal: Any
+
+
+def _product_types(pointer: ir.Type, number: ir.Type) -> _Product:
+    p, i = pointer, WORD
+    return _Product(p, i, i, i, p, i, i, p, i, p, i, i, i, i, i, number, BIT)
 
 
 def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsize: int) -> ir.Function:
     """Write the LLVM function of one tile into `module`, or find it there.
 
-    Its arguments are those of the module's page: pointers to the tile's own first numbers, and element strides. A masked
-    tile reads and writes only the first `live` numbers of its last vector.
+    Its pointers are those to the first numbers of the tile. A masked tile reads and writes only the first N numbers of its last
+    vector; otherwise M and N are ignored.
     """
     name = f"scratchnet_tile_{rows}x{vectors}{'_masked' if masked else ''}_f{8 * itemsize}"
     if name in module.globals:
         return module.globals[name]
 
-    w = _Writer(module, name, itemsize, lambda p, n: [p, *[WORD] * 3, p, WORD, WORD, p, WORD, p, *[WORD] * 3, n, BIT, WORD])
+    w = _Writer(module, name, itemsize, _product_types)
     builder, vector, lanes = w.builder, w.vector, w.lanes
-    a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, KO, KI, floor, past, live = w.function.args
+    product = _Product(*w.function.args)
     words, bits = ir.VectorType(WORD, lanes), ir.VectorType(BIT, lanes)
-    mask = builder.icmp_signed("<", ir.Constant(words, list(range(lanes))), w.splat(live, words))
+    mask = builder.icmp_signed("<", ir.Constant(words, list(range(lanes))), w.splat(product.N, words))
     masked_load = w.declare("masked.load", vector, [vector.as_pointer(), INT, bits, vector])
     masked_store = w.declare("masked.store", ir.VoidType(), [vector, vector.as_pointer(), INT, bits])
     align = ir.Constant(INT, itemsize)
@@ -195,47 +283,54 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
     def load(start: ir.Value, j: int) -> ir.Value:
         start = w.step(start, ir.Constant(WORD, j * lanes))
         if masked and j == vectors - 1:
-            return builder.call(masked_load, [w.place(start), align, mask, ir.Constant(vector, [0.0] * lanes)])
+            return builder.call(masked_load, [w.vector_at(start), align, mask, ir.Constant(vector, [0.0] * lanes)])
         return w.load(start)
 
     def store(value: ir.Value, start: ir.Value, j: int, nontemporal: bool) -> None:
         start = w.step(start, ir.Constant(WORD, j * lanes))
         if masked and j == vectors - 1:
-            builder.call(masked_store, [value, w.place(start), align, mask])
+            builder.call(masked_store, [value, w.vector_at(start), align, mask])
         else:
             w.store(value, start, nontemporal)
 
-    # LLVM makes registers of these.
+    # LLVM keeps these in registers.
     accumulators = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
     for m in range(rows):
         for j in range(vectors):
-            builder.store(load(w.step(s, w.times(ss, m)), j), accumulators[m][j])
-    with cgutils.for_range(builder, KO) as outer:
-        a_row = w.step(a, builder.mul(outer.index, sao))
-        b_row = w.step(b, builder.mul(outer.index, sbo))
-        with cgutils.for_range(builder, KI) as inner:
-            a_k = w.step(a_row, builder.mul(inner.index, sak))
-            b_k = w.step(b_row, builder.mul(inner.index, sbk))
+            builder.store(load(w.step(product.s, w.times(product.s_m, m)), j), accumulators[m][j])
+    with cgutils.for_range(builder, product.KO) as outer:
+        a_row = w.step(product.a, builder.mul(outer.index, product.a_ko))
+        b_row = w.step(product.b, builder.mul(outer.index, product.b_ko))
+        with cgutils.for_range(builder, product.KI) as inner:
+            a_k = w.step(a_row, builder.mul(inner.index, product.a_ki))
+            b_k = w.step(b_row, builder.mul(inner.index, product.b_ki))
             bs = [load(b_k, j) for j in range(vectors)]
             for m in range(rows):
-                value = w.splat(builder.load(w.step(a_k, w.times(sm, m)), align=itemsize))
+                value = w.splat(builder.load(w.step(a_k, w.times(product.a_m, m)), align=itemsize))
                 for j in range(vectors):
                     builder.store(w.fma(value, bs[j], builder.load(accumulators[m][j])), accumulators[m][j])
-    lowest = w.splat(floor)
+    floor = w.splat(product.floor)
 
     def finish(floored: bool, nontemporal: bool) -> None:
         for m in range(rows):
             for j in range(vectors):
                 total = builder.load(accumulators[m][j])
-                store(w.at_least(lowest, total) if floored else total, w.step(c, w.times(sc, m)), j, nontemporal)
+                start = w.step(product.c, w.times(product.c_m, m))
+                store(w.at_least(floor, total) if floored else total, start, j, nontemporal)
 
-    has_floor = builder.fcmp_ordered(">", floor, ir.Constant(w.number, float("-inf")))      # chosen once a tile, not once a vector
+    # chosen once a tile, not once a vector
+    has_floor = builder.fcmp_ordered(">", product.floor, ir.Constant(w.number, float("-inf")))
     if masked or vectors * VECTOR_BYTES % ALIGNMENT:
-        w.either(has_floor, lambda floored: finish(floored, False))
+        w.branch(has_floor, lambda floored: finish(floored, False))
     else:
-        off = builder.and_(builder.or_(builder.ptrtoint(c, WORD), w.times(sc, itemsize)), ir.Constant(WORD, ALIGNMENT - 1))
-        whole_lines = builder.icmp_signed("==", off, ir.Constant(WORD, 0))
-        w.either(builder.and_(past, whole_lines), lambda past: w.either(has_floor, lambda floored: finish(floored, past)))
+        bytes_used = builder.or_(builder.ptrtoint(product.c, WORD), w.times(product.c_m, itemsize))
+        whole_lines = builder.icmp_signed(
+            "==", builder.and_(bytes_used, ir.Constant(WORD, ALIGNMENT - 1)), ir.Constant(WORD, 0)
+        )
+        w.branch(
+            builder.and_(product.nontemporal, whole_lines),
+            lambda nontemporal: w.branch(has_floor, lambda floored: finish(floored, nontemporal)),
+        )
     builder.ret_void()
     return w.function
 
@@ -246,19 +341,21 @@ def _build_strip(module: ir.Module, rows: int, vectors: int, masked: bool, items
     if name in module.globals:
         return module.globals[name]
 
-    heights = rows, 3, 2, 1         # three: dw of a layer with one channel has so many
+    heights = rows, 3, 2, 1         # three rows: dw of a layer with one channel and a 3 × 3 kernel
     tiles = {height: _build_tile(module, height, vectors, masked, itemsize) for height in heights}
-    w = _Writer(module, name, itemsize, lambda *_: [*tiles[1].function_type.args, WORD])
-    a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, KO, KI, floor, past, live, M = w.function.args
-    builder = w.builder
-    done = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))
+    w = _Writer(module, name, itemsize, _product_types)
+    builder, product = w.builder, _Product(*w.function.args)
+    row = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))      # rows above this one are computed
     for height, tile in tiles.items():
-        count = builder.sdiv(builder.sub(M, builder.load(done)), ir.Constant(WORD, height))
+        count = builder.sdiv(builder.sub(product.M, builder.load(row)), ir.Constant(WORD, height))
         with cgutils.for_range(builder, count):
-            m = builder.load(done)
-            places = [w.step(start, builder.mul(stride, m)) for start, stride in ((a, sm), (s, ss), (c, sc))]
-            builder.call(tile, [places[0], sm, sao, sak, b, sbo, sbk, places[1], ss, places[2], sc, KO, KI, floor, past, live])
-            builder.store(builder.add(m, ir.Constant(WORD, height)), done)
+            m = builder.load(row)
+            a, s, c = (
+                w.step(start, builder.mul(stride, m))
+                for start, stride in ((product.a, product.a_m), (product.s, product.s_m), (product.c, product.c_m))
+            )
+            builder.call(tile, product._replace(a=a, s=s, c=c))
+            builder.store(builder.add(m, ir.Constant(WORD, height)), row)
     builder.ret_void()
     return w.function
 
@@ -272,59 +369,64 @@ def _build_multiply(module: ir.Module, itemsize: int) -> ir.Function:
     lanes = VECTOR_BYTES // itemsize
     shapes = [(ROWS, VECTORS, False), (NARROW_ROWS, VECTORS // 2, False), (NARROW_ROWS, 1, True)]
     strips = [_build_strip(module, *shape, itemsize) for shape in shapes]
-    w = _Writer(module, name, itemsize, lambda p, n: [p, *[WORD] * 3, p, WORD, WORD, p, WORD, p, *[WORD] * 5, n, BIT])
-    a, sm, sao, sak, b, sbo, sbk, s, ss, c, sc, M, N, KO, KI, floor, past = w.function.args
-    builder = w.builder
-    done = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))
+    w = _Writer(module, name, itemsize, _product_types)
+    builder, product = w.builder, _Product(*w.function.args)
+    column = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))   # columns to the left of this one are computed
     for strip, (_, vectors, masked) in zip(strips, shapes, strict=True):
         width = ir.Constant(WORD, vectors * lanes)
-        left = builder.sub(N, builder.load(done))
+        left = builder.sub(product.N, builder.load(column))
         count = builder.sdiv(builder.add(left, ir.Constant(WORD, lanes - 1)) if masked else left, width)
         with cgutils.for_range(builder, count):
-            n = builder.load(done)
-            live = builder.sub(N, n)        # a mask lets no more through than there are lanes
-            places = [w.step(start, n) for start in (b, s, c)]
-            builder.call(strip, [a, sm, sao, sak, places[0], sbo, sbk, places[1], ss, places[2], sc, KO, KI, floor, past, live, M])
-            builder.store(builder.add(n, width), done)
+            n = builder.load(column)
+            b, s, c = (w.step(start, n) for start in (product.b, product.s, product.c))
+            builder.call(strip, product._replace(b=b, s=s, c=c, N=builder.sub(product.N, n)))
+            builder.store(builder.add(n, width), column)
     builder.ret_void()
     return w.function
 
 
-def _call(build: Callable[[ir.Module, int], ir.Function]) -> Callable:
-    """Make what calls a function of ours from a numba kernel: an array and the offset behind it become a pointer."""
+def _emit_call(build: Callable[[ir.Module, int], ir.Function], dtype: Any) -> Callable:
+    """Return what emits the call of one of these functions from a numba kernel whose arrays have the given dtype.
+
+    A NamedTuple becomes its members, an array a pointer to its first number, and an array in a NamedTuple, with the `start` that
+    follows it, a pointer to that number. Other tuples are left out: only their length matters, which is a part of their type.
+    """
+
+    def flatten(context: Any, builder: ir.IRBuilder, kinds: Sequence[Any], values: Sequence[ir.Value]) -> list[ir.Value]:
+        arguments: list[ir.Value] = []
+        for kind, value in zip(kinds, values, strict=True):
+            if isinstance(kind, (types.NamedTuple, types.NamedUniTuple)):
+                members = flatten(context, builder, kind.types, cgutils.unpack_tuple(builder, value))
+                if isinstance(kind.types[0], types.Array):
+                    members[:2] = [builder.gep(members[0], [members[1]])]
+                arguments += members
+            elif isinstance(kind, types.Array):
+                arguments.append(context.make_array(kind)(context, builder, value).data)
+            elif isinstance(kind, types.Number):
+                arguments.append(context.cast(builder, value, kind, types.intp if isinstance(kind, types.Integer) else dtype))
+            elif not isinstance(kind, types.BaseTuple):
+                arguments.append(value)
+        return arguments
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, values: Sequence[ir.Value]) -> ir.Value:
-        arguments, pairs = [], iter(zip(signature.args, values, strict=True))
-        for kind, value in pairs:
-            if isinstance(kind, types.BaseTuple):
-                continue                    # it has spoken already, by its type
-            if isinstance(kind, types.Array):
-                array = context.make_array(kind)(context, builder, value)
-                _, offset = next(pairs)
-                arguments.append(builder.gep(array.data, [offset]))
-            else:
-                arguments.append(value)
-        itemsize = next(kind for kind in signature.args if isinstance(kind, types.Array)).dtype.bitwidth // 8
-        builder.call(build(builder.module, itemsize), arguments)
+        builder.call(build(builder.module, dtype.bitwidth // 8), flatten(context, builder, signature.args, values))
         return context.get_dummy_value()
 
     return emit
 
 
-def _for_kernels(typed: Callable[..., Any]) -> Any:
-    """Make a function that numba's kernels can call; they leave `typing`, its first argument, out."""
+def _intrinsic(typed: Callable[..., Any]) -> Any:
+    """Return a function that numba kernels can call, without `typing`, its first parameter."""
     return intrinsic(typed)
 
 
-@_for_kernels
-def multiply(typing, a, a0, sm, sao, sak, b, b0, sbo, sbk, s, s0, ss, c, c0, sc, M, N, KO, KI, floor, past):
-    """Compute C = max(floor, S + A·B) for a block of M × N; the module's page tells the strides.
+@_intrinsic
+def multiply(typing, a, b, s, c, block, store):
+    """Compute C = max(floor, S + A·B) for one block: multiply(Left, Right, Rows, Rows, Block, Store). This page explains each.
 
-    a, b, s, c are arrays, C-contiguous and of one floating dtype; a0, b0, s0, c0 the places of the first number in each,
-    counted in numbers as all strides are.
+    The arrays are C-contiguous and of one floating dtype.
     """
-    i = types.intp
-    return types.void(a, i, i, i, i, b, i, i, i, s, i, i, c, i, i, i, i, i, i, a.dtype, types.boolean), _call(_build_multiply)
+    return types.void(a, b, s, c, block, store), _emit_call(_build_multiply, a.types[0].dtype)
 
 
 def _build_spin(module: ir.Module, itemsize: int) -> ir.Function:
@@ -347,16 +449,16 @@ def _build_spin(module: ir.Module, itemsize: int) -> ir.Function:
     return w.function
 
 
-@_for_kernels
-def spin(typing, a, a0, rounds):
+@_intrinsic
+def spin(typing, a, rounds):
     """Do 12 vector multiply-adds a round, as fast as the processor can: how a machine's peak is measured.
 
-    `a` has 14 vectors from a0 on: the accumulators, a factor and a summand.
+    `a` holds 14 vectors: the accumulators, a factor and a summand.
     """
-    return types.void(a, types.intp, types.intp), _call(_build_spin)
+    return types.void(a, rounds), _emit_call(_build_spin, a.dtype)
 
 
-# -- small matrices on both sides -------------------------------------------------------------------------------------
+# -- transforms of tiles ----------------------------------------------------------------------------------------------
 
 
 def _combine(w: _Writer, row: Sequence[float], vectors: Sequence[ir.Value]) -> ir.Value:
@@ -373,15 +475,17 @@ def _combine(w: _Writer, row: Sequence[float], vectors: Sequence[ir.Value]) -> i
     return total
 
 
-def _build_sandwich(module: ir.Module, matrix: Sequence[Sequence[float]], way: str, itemsize: int) -> ir.Function:
+def _build_transform(module: ir.Module, matrix: Sequence[Sequence[float]], mode: str, itemsize: int) -> ir.Function:
     """Write the LLVM function of y = L·x·Lᵀ for grids of pixels, x of q × q and y of p × p, channel by channel."""
-    name = f"scratchnet_sandwich_{sha256(repr(matrix).encode()).hexdigest()[:16]}_{way}_f{8 * itemsize}"
+    name = f"scratchnet_transform_{sha256(repr(matrix).encode()).hexdigest()[:16]}_{mode}_f{8 * itemsize}"
     if name in module.globals:
         return module.globals[name]
 
     p, q = len(matrix), len(matrix[0])
-    w = _Writer(module, name, itemsize, lambda p, n: [p, WORD, WORD, p, WORD, WORD, p, n, WORD])
-    x, x_down, x_across, y, y_down, y_across, other, floor, channels = w.function.args
+    more: dict[str, Callable] = {"sum": lambda p, n: [p], "finish": lambda p, n: [p, n], "finish_nontemporal": lambda p, n: [p, n]}
+    extra = more.get(mode, lambda p, n: [])
+    w = _Writer(module, name, itemsize, lambda p, n: [p, WORD, WORD, p, WORD, WORD, WORD, *extra(p, n)])
+    x, x_down, x_across, y, y_down, y_across, channels, *others = w.function.args
     builder = w.builder
     with cgutils.for_range(builder, builder.sdiv(channels, ir.Constant(WORD, w.lanes))) as loop:
         channel = w.times(loop.index, w.lanes)
@@ -390,49 +494,60 @@ def _build_sandwich(module: ir.Module, matrix: Sequence[Sequence[float]], way: s
             column = []
             for a in range(q):
                 column.append(w.load(w.step(x, channel, w.times(x_down, a), w.times(x_across, b))))
-                total = builder.fadd(total, column[-1]) if way == "sum" else total
+                total = builder.fadd(total, column[-1]) if mode == "sum" else total
             half.append([_combine(w, row, column) for row in matrix])
         for i in range(p):
             for j in range(p):
                 value = _combine(w, matrix[j], [half[b][i] for b in range(q)])
                 target = w.step(y, channel, w.times(y_down, i), w.times(y_across, j))
-                if way == "add":
+                if mode == "add":
                     value = builder.fadd(w.load(target), value)
-                if way.startswith("finish"):
-                    value = w.at_least(w.splat(floor), builder.fadd(value, w.load(w.step(other, channel))))
-                w.store(value, target, nontemporal=way == "finish_past" and VECTOR_BYTES == ALIGNMENT)
-        if way == "sum":
-            target = w.step(other, channel)
+                if mode.startswith("finish"):
+                    bias, floor = others
+                    value = w.at_least(w.splat(floor), builder.fadd(value, w.load(w.step(bias, channel))))
+                w.store(value, target, nontemporal=mode == "finish_nontemporal" and VECTOR_BYTES == ALIGNMENT)
+        if mode == "sum":
+            target = w.step(others[0], channel)
             w.store(builder.fadd(w.load(target), total), target)
     builder.ret_void()
     return w.function
 
 
-def make_sandwich(matrices: Sequence[Sequence[Sequence[float]]], way: str = "store") -> Callable:
-    """Make the numba intrinsic of y = L·x·Lᵀ, where x and y are small square grids of pixels with many channels.
+def make_transform(matrices: Sequence[Sequence[Sequence[float]]], mode: str = "store") -> Callable:
+    """Return the numba intrinsic of y = L·x·Lᵀ, where x and y are small square grids of pixels with many channels.
 
-        sandwich(which, x, x0, x_down, x_across, y, y0, y_down, y_across, other, other0, floor, channels)
+        transform(algorithm, Grid(x, …), Grid(y, …), channels)                  mode "store" or "add"
+        transform(algorithm, Grid(x, …), Grid(y, …), channels, sums)            mode "sum"
+        transform(algorithm, Grid(x, …), Grid(y, …), channels, bias, floor)     mode "finish" or "finish_nontemporal"
 
     Parameters
     ----------
     matrices : several of p rows of q numbers
-        L is `matrices[len(which)]`: `which` is a tuple, since a tuple's length is known while a kernel is compiled. x is
-        q × q pixels and y is p × p; `down` and `across` are the strides of their rows and columns, in numbers.
-    way : {"store", "add", "sum", "finish", "finish_past"}
-        "store" makes y the result, "add" adds it to y. "sum" makes y the result and adds the sum of x's pixels to `other`, one
-        number a channel. "finish" makes y = max(floor, result + other), one number a channel. "finish_past" does so past the
-        cache, where a vector is a whole line; the caller sees to it that y begins one and its strides are whole ones.
+        L is `matrices[len(algorithm)]`: `algorithm` is a tuple, since the length of a tuple is known while a kernel is compiled.
+        x has q × q pixels and y has p × p.
+    mode : {"store", "add", "sum", "finish", "finish_nontemporal"}
+        "store" writes the result to y, "add" adds it to y. "sum" writes the result to y and adds the sum of the pixels of x to
+        `sums`, one number a channel. "finish" writes max(floor, result + bias) to y, with one number of `bias` a channel.
+        "finish_nontemporal" does so by nontemporal stores if a vector is a whole cache line; then y must be aligned to lines,
+        and so must its strides.
 
     Notes
     -----
-    The number of channels is a multiple of the lanes of a vector. What a way does not read may be anything.
+    The number of channels is a multiple of the lanes of a vector.
     """
 
-    @_for_kernels
-    def sandwich(typing, which, x, x0, x_down, x_across, y, y0, y_down, y_across, other, other0, floor, channels):
-        i = types.intp
-        matrix = matrices[len(which)]
-        signature = types.void(which, x, i, i, i, y, i, i, i, other, i, x.dtype, i)
-        return signature, _call(lambda module, itemsize: _build_sandwich(module, matrix, way, itemsize))
+    def typed(algorithm: Any, x: Any, *others: Any) -> tuple[Any, Callable]:
+        matrix = matrices[len(algorithm)]
+        emit = _emit_call(lambda module, itemsize: _build_transform(module, matrix, mode, itemsize), x.types[0].dtype)
+        return types.void(algorithm, x, *others), emit
 
-    return sandwich
+    def transform(typing, algorithm, x, y, channels):
+        return typed(algorithm, x, y, channels)
+
+    def transform_and_sum(typing, algorithm, x, y, channels, sums):
+        return typed(algorithm, x, y, channels, sums)
+
+    def transform_and_finish(typing, algorithm, x, y, channels, bias, floor):
+        return typed(algorithm, x, y, channels, bias, floor)
+
+    return _intrinsic(transform_and_sum if mode == "sum" else transform_and_finish if mode.startswith("finish") else transform)

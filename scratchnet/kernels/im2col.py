@@ -22,16 +22,13 @@ section 2.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain
+from scratchnet.kernels.structures import Pair, shapes_of
 from scratchnet.kernels.threads import run
 from scratchnet.padding import Pads, window_output_shape
-
-Pair = tuple[int, int]
 
 # -- in NumPy ---------------------------------------------------------------------------------------------------------
 
@@ -80,27 +77,10 @@ def col2im_numpy(cols: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, strid
 # -- the same in numba ------------------------------------------------------------------------------------------------
 
 
-class Windows(NamedTuple):
-    """The windows of an image: kernel, strides, padding above and left, and how many windows there are down and across."""
-
-    KH: int
-    KW: int
-    SH: int
-    SW: int
-    top: int
-    left: int
-    OH: int
-    OW: int
-
-
-def _windows(x_shape: tuple[int, ...], kernel: Pair, strides: Pair, pads: Pads) -> Windows:
-    return Windows(*kernel, *strides, pads[0][0], pads[1][0], *window_output_shape(x_shape, kernel, strides, pads))
-
-
 @jit
-def _im2col(first, last, x, cols, windows):
-    KH, KW, SH, SW, top, left, OH, OW = windows
-    _, H, W, C = x.shape
+def _im2col(first, last, x, cols, window, sizes):
+    KH, KW, SH, SW, top, left = window
+    _, H, W, C, OH, OW, _ = sizes
     for n in range(first, last):
         for oh in range(OH):
             for ow in range(OW):
@@ -119,9 +99,9 @@ def _im2col(first, last, x, cols, windows):
 
 
 @jit
-def _col2im(first, last, cols, x, windows):
-    KH, KW, SH, SW, top, left, OH, OW = windows
-    _, H, W, C = x.shape
+def _col2im(first, last, cols, x, window, sizes):
+    KH, KW, SH, SW, top, left = window
+    _, H, W, C, OH, OW, _ = sizes
     for n in range(first, last):
         for oh in range(OH):
             for ow in range(OW):
@@ -158,9 +138,9 @@ def im2col(x: np.ndarray, kernel: Pair, strides: Pair, pads: Pads) -> np.ndarray
            [ 4.,  5.,  8.,  9.],
            [ 6.,  7., 10., 11.]])
     """
-    windows = _windows(x.shape, kernel, strides, pads)
-    cols = empty((len(x) * windows.OH * windows.OW, windows.KH * windows.KW * x.shape[3]), x.dtype)
-    run(_im2col, cols.size, len(x), plain(x), cols, windows)
+    window, sizes = shapes_of(x.shape, kernel, strides, pads)
+    cols = empty((sizes.N * sizes.OH * sizes.OW, window.KH * window.KW * sizes.C), x.dtype)
+    run(_im2col, cols.size, sizes.N, plain(x), cols, window, sizes)
     return cols
 
 
@@ -186,5 +166,5 @@ def col2im(cols: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, strides: Pa
     """
     x = empty(x_shape, cols.dtype)
     x.fill(0)
-    run(_col2im, cols.size, x_shape[0], plain(cols), x, _windows(x_shape, kernel, strides, pads))
+    run(_col2im, cols.size, x_shape[0], plain(cols), x, *shapes_of(x_shape, kernel, strides, pads))
     return x

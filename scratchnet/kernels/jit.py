@@ -1,9 +1,9 @@
-"""Compile a kernel once a machine, not once a process: `numba.njit` with a cache that can be trusted.
+"""Compile a kernel once per machine, not once per process: `numba.njit` with a cache that is never out of date.
 
-numba keeps compiled code beside the source and looks at that one file's date to see whether it is still good. A kernel
-that calls another file's kernel would go on with the old one after an edit there. So the folder of our cache is named
-by a hash of every kernel source: another text, another folder. It lies in the user's own cache (compiled code is only
-as trustworthy as the folder that it is read from); where that cannot be written, kernels are compiled each time.
+numba keeps compiled code beside the source file and compares the date of that one file to decide whether the code is current. A
+kernel that calls a kernel of another file would keep the old one after an edit there. The folder of this cache is therefore
+named by a hash of all kernel sources: another text, another folder. It is in the user's own cache folder, since compiled code is
+only as trustworthy as the folder that it is read from. If that folder cannot be written, kernels are compiled in every process.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import numba
 import platformdirs
 from numba.core import event
+from numba.core.registry import CPUDispatcher
 
 from scratchnet.interrupts import uninterrupted
 
@@ -27,7 +28,7 @@ COMPILED = not config.DISABLE_JIT
 
 
 def sources_hash(folder: Path = Path(__file__).parent) -> str:
-    """Hash the text of every kernel file, as 16 hexadecimal digits."""
+    """Return a hash of the text of all kernel files, 16 hexadecimal digits."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -48,37 +49,43 @@ CACHE = Path(_base) / sources_hash()
 CACHED = COMPILED and _writable(CACHE)
 
 
+class Kernel(CPUDispatcher):
+    """numba's compiled function, whose compilation is not interrupted."""
+
+    def compile(self, signature: Any) -> Any:
+        """Compile for one list of argument types, or load from the cache.
+
+        LLVM calls Python functions meanwhile, where an interrupt would be lost and leave half a kernel, so it waits.
+        """
+        with uninterrupted():
+            return super().compile(signature)
+
+
 def jit(function: Callable) -> Any:
-    """Decorate a kernel: it is compiled when it is first called, gives up Python's lock, and divides as NumPy does."""
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(CACHE) if CACHED else before
-    try:
-        kernel: Any = numba.njit(cache=CACHED, nogil=True, error_model="numpy")(function)
-    finally:
-        config.CACHE_DIR = before
-    if COMPILED:
-        compile_or_load = kernel.compile
-
-        def undisturbed(signature: Any) -> Any:
-            with uninterrupted():       # what LLVM calls meanwhile would lose an interrupt, and leave half a kernel
-                return compile_or_load(signature)
-
-        kernel.compile = undisturbed
+    """Decorate a kernel: it is compiled at the first call, releases Python's lock while it runs, and divides as NumPy does."""
+    if not COMPILED:
+        return function
+    kernel: Any = Kernel(py_func=function, targetoptions={"nopython": True, "nogil": True, "error_model": "numpy"})
+    if CACHED:
+        before, config.CACHE_DIR = config.CACHE_DIR, str(CACHE)
+        try:
+            kernel.enable_caching()
+        finally:
+            config.CACHE_DIR = before
     return kernel
 
 
 class _Announcement(event.Listener):
-    """Say once a process that kernels are being compiled: the first step takes seconds then, and nobody should wonder."""
+    """Print once a process that kernels are being compiled, which explains why the first step takes seconds."""
 
     def on_start(self, started: Any) -> None:
         if started.data["dispatcher"].py_func.__module__.startswith("scratchnet."):
-            once = f"once for this processor (kept in {CACHE})"
-            often = "in every process anew ('scratchnet doctor' tells why)"
-            print(f"scratchnet: compiling kernels, {once if CACHED else often}", file=sys.stderr, flush=True)
+            once, always = f"once for this processor (kept in {CACHE})", "in every process ('scratchnet doctor' explains why)"
+            print(f"scratchnet: compiling kernels, {once if CACHED else always}", file=sys.stderr, flush=True)
             event.unregister("numba:compile", self)
 
     def on_end(self, ended: Any) -> None:
-        """Nothing to say."""
+        """Do nothing."""
 
 
 event.register("numba:compile", _Announcement())

@@ -1,4 +1,4 @@
-"""Whether the vector kernel can be had on this machine: asked once a process, before the first layer that wants it."""
+"""Whether the vector kernel works on this machine: tried once a process, before the first layer that needs it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from functools import cache
 
 import numpy as np
 
-from scratchnet.kernels.gemm import multiply
+from scratchnet.kernels.gemm import Block, Left, Right, Rows, Store, multiply
 from scratchnet.kernels.jit import COMPILED, jit
 
 
 @jit
 def _two_by_two(a, b, zeros, c):
-    multiply(a, 0, 2, 0, 1, b, 0, 0, 2, zeros, 0, 0, c, 0, 2, 2, 2, 1, 2, a.dtype.type(-np.inf), False)
+    product = Left(a, 0, m=2, ko=0, ki=1), Right(b, 0, ko=0, ki=2), Rows(zeros, 0, m=0), Rows(c, 0, m=2)
+    multiply(*product, Block(M=2, N=2, KO=1, KI=2), Store(a.dtype.type(-np.inf), False))
 
 
 @cache
 def why_not() -> str:
-    """Say why the vector kernel cannot be had; nothing when it can, and multiplies two small matrices right."""
+    """Return why the vector kernel does not work; "" if it multiplies two small matrices correctly."""
     if not COMPILED:
         return "NUMBA_DISABLE_JIT is set"
     a, b, c = np.array([1, 2, 3, 4], "f"), np.array([5, 6, 7, 8], "f"), np.zeros(4, "f")
     try:
         _two_by_two(a, b, np.zeros(2, "f"), c)
-    except Exception as error:  # whatever LLVM or numba cannot do on this processor
+    except Exception as error:  # anything that LLVM or numba cannot do on this processor
         return f"the vector kernel cannot be built here ({' '.join(str(error).split())[:120]})"
-    return "" if c.tolist() == [19, 22, 43, 50] else "the vector kernel multiplies wrongly here"
+    return "" if c.tolist() == [19, 22, 43, 50] else "the vector kernel gives wrong products here"

@@ -1,10 +1,10 @@
-"""The fourth telling of a convolution: fewer multiplications, by Winograd's algorithms for short filters.
+"""Winograd's convolution, the "fused" implementation for 3 × 3 kernels: fewer multiplications, by algorithms for short filters.
 
-Two neighbouring outputs of a filter of three taps, on one axis, are six products when written down,
+Two neighbouring outputs of a filter of three taps, on one axis, are six products by the definition,
 
     y0 = x0·w0 + x1·w1 + x2·w2          y1 = x1·w0 + x2·w1 + x3·w2
 
-and four are enough:
+but four are enough:
 
     p0 = (x2 - x0)·(-w0)                y0 = p0 + p1 + p2
     p1 = (x1 + x2)·(w0 + w1 + w2)/2     y1 = p1 - p2 + p3
@@ -12,15 +12,15 @@ and four are enough:
     p3 = (x3 - x1)·w2
 
 With matrices: y = Aᵀ[(G·w) ⊙ (Bᵀ·x)], where ⊙ multiplies number by number. On two axes the matrices stand on both
-sides, a tile of 2 × 2 outputs takes 4 × 4 products instead of 36, and every product becomes, over all tiles and
-channels, a matrix product of its own:
+sides, a tile of 2 × 2 outputs takes 4 × 4 products instead of 36, and each product becomes, over all tiles and
+channels, a matrix product:
 
-    V = Bᵀ x B              (C channels of a tile)      -> P numbers each, here 16
-    U = G w Gᵀ              (C·F filters)               -> as many
-    M[p] = V[p] @ U[p]      (tiles, C) @ (C, F)         -> (tiles, F), for each p of the P
+    V = Bᵀ x B              (tiles, C)                  -> P·P of them, here 16
+    U = G w Gᵀ              (C, F)                      -> as many
+    M[p] = V[p] @ U[p]      (tiles, C) @ (C, F)         -> (tiles, F), for each p of the P·P
     y = Aᵀ M A + b
 
-Larger tiles save more: toom_cook.py tells where the matrices come from, and `choose` takes the cheapest for a layer's size.
+Larger tiles save more. toom_cook.py derives the matrices, and `choose` takes the cheapest algorithm for the size of a layer.
 
 Backward needs no new algebra. Every step is linear in x and linear in w, so its transpose carries the gradient back:
 from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B, from dU to dw by Gᵀ:
@@ -28,17 +28,28 @@ from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B,
     dM = A dy Aᵀ        dU[p] = V[p]ᵀ @ dM[p]       dw = Gᵀ dU G
     db = Σ dy           dV[p] = dM[p] @ U[p]ᵀ       dx = B dV Bᵀ, added up where tiles overlap
 
-At stride 2 some products share a filter, and some only ever appear in a sum: of V, U and M there are 25, 16 and 9 matrices,
+At stride 2 some products share a filter, and some occur only in a sum: of V, U and M there are 25, 16 and 9 matrices,
 or 81, 36 and 49. With f the filter of product p, and s its sum (`products_of`):
 
     M[s] += V[p] @ U[f]     dU[f] += V[p]ᵀ @ dM[s]      dV[p] = dM[s] @ U[f]ᵀ
 
 Neighbouring products of one filter, whose sums are neighbours too, are one matrix product with more rows.
 
-Three things are not as in the direct kernels. Rounding errors are larger (toom_cook.py). A NaN or an infinity in one pixel
-may reach outputs of its tile whose windows do not hold it. And numbers that do not belong to a window cancel only up to
-rounding: where an image is constant or 0, outputs that are equal in exact arithmetic may differ in their last bits, so that
-a maximum over them is no tie; and dx may be a little off 0 where no gradient arrives.
+Legend
+------
+    x w b out dout      images, kernel, bias, outputs and their gradient, as everywhere; y and dy are the outputs of one tile
+    v u m               V, U and M of the tiles of one block, all flat: v is (P·P, tiles, C), u (R·R, C, F), m (Q·Q, tiles, F)
+    dm du dv            their gradients; ut is U with C and F exchanged
+    v0 u0 m0            where the matrix of a product starts in v, u and m
+    N H W C OH OW F     sizes, as everywhere (`Sizes`)
+    T L P R Q           across a tile, on one axis: outputs, pixels of x, products, filters and sums
+    TH TW step          tiles down and across an image, and pixels of x from one tile to the next
+    q, t                the first tile of a block, counted through all images, and a tile within the block
+
+Three properties differ from the direct kernels. Rounding errors are larger (toom_cook.py). A NaN or an infinity in one pixel
+can reach outputs of its tile whose windows do not contain it. And numbers outside a window cancel only up to rounding: where an
+image is constant or 0, outputs that are equal in exact arithmetic may differ in their last bits, so that a maximum over them is
+no tie, and dx may be slightly off 0 where no gradient arrives.
 
 Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016), sections 4.1 and 5.
 """
@@ -46,48 +57,71 @@ Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016)
 from __future__ import annotations
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
-from scratchnet.kernels.gemm import make_sandwich, multiply
+from scratchnet.kernels.gemm import Block, Grid, Left, Right, Rows, Store, make_transform, multiply
 from scratchnet.kernels.images import fetch
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import ALIGNMENT, empty, goes_past_cache, plain, scratch
 from scratchnet.kernels.relu import mask
+from scratchnet.kernels.structures import Gradients, Sizes
 from scratchnet.kernels.threads import groups_of, run
-from scratchnet.kernels.toom_cook import ALGORITHMS, Algorithm, choose, products_of, transposed
+from scratchnet.kernels.toom_cook import ALGORITHMS, choose, products_of, transposed
 from scratchnet.padding import Pads, window_output_shape
 
-WHOLE = 16                  # channels come in multiples of this, the lanes of the widest vector; in float32 a whole line
-TOGETHER = 180_000          # numbers in V and M of the tiles that are in work at one time, about: they stay in the second cache
-TILES = 80                  # in work at one time, at most, but for one: enough for a matrix product
+WHOLE = 16                  # channels must be a multiple of this, the lanes of the widest vector; in float32 a whole line
+BLOCK_NUMBERS = 180_000     # numbers in V and M of a block of tiles, at most, so that they stay in the second cache
+BLOCK_TILES = 80            # tiles of a block, at most, plus one: enough for a matrix product
 
-Which = tuple[int, ...]     # (0,) * i is ALGORITHMS[i]: a kernel is compiled for a tuple's length, and so with that one's matrices
+_w_to_u = make_transform([a.G for a in ALGORITHMS])
+_x_to_v = make_transform([a.Bt for a in ALGORITHMS])
+_m_to_y = make_transform([a.At for a in ALGORITHMS], "finish")
+_m_to_y_nontemporal = make_transform([a.At for a in ALGORITHMS], "finish_nontemporal")
+_dy_to_dm = make_transform([transposed(a.At) for a in ALGORITHMS], "sum")
+_dv_to_dx = make_transform([transposed(a.Bt) for a in ALGORITHMS], "add")
+_du_to_dw = make_transform([transposed(a.G) for a in ALGORITHMS])
 
-_w_to_u = make_sandwich([a.G for a in ALGORITHMS])
-_x_to_v = make_sandwich([a.Bt for a in ALGORITHMS])
-_m_to_y = make_sandwich([a.At for a in ALGORITHMS], "finish")
-_m_to_y_past = make_sandwich([a.At for a in ALGORITHMS], "finish_past")
-_dy_to_dm = make_sandwich([transposed(a.At) for a in ALGORITHMS], "sum")
-_dv_to_dx = make_sandwich([transposed(a.Bt) for a in ALGORITHMS], "add")
-_du_to_dw = make_sandwich([transposed(a.G) for a in ALGORITHMS])
+
+class Tiling(NamedTuple):
+    """How a layer is cut into tiles; the legend of this page explains the letters.
+
+    `algorithm` is (0,) * i for ALGORITHMS[i]: a kernel is compiled for the length of the tuple, and so for those matrices.
+    """
+
+    algorithm: tuple[int, ...]
+    products: np.ndarray        # of toom_cook.products_of
+    sizes: Sizes
+    top: int                    # rows of padding above
+    left: int                   # columns of padding to the left
+    T: int
+    L: int
+    P: int
+    Q: int
+    TH: int
+    TW: int
+    step: int
+    block: int                  # tiles that are computed at one time
 
 
 @jit
-def _transform_kernel(which, w, u, none):
+def _transform_kernel(algorithm, w, u):
     R, filters = len(u), w[0, 0].size
-    _w_to_u(which, w, 0, 3 * filters, filters, u, 0, R * filters, filters, u, 0, none, filters)
+    _w_to_u(algorithm, Grid(w, 0, 3 * filters, filters), Grid(u, 0, R * filters, filters), filters)
 
 
 @jit
-def _cut_out(x, start, h0, w0, H, W, C, L, patch):
-    """Copy the L × L pixels at (h0, w0) of the image at `start`, which may reach over its edges; 0 is there."""
+def _copy_tile(x, n, h0, w0, sizes, L, patch):
+    """Copy the L × L pixels at (h0, w0) of image n to `patch`, with 0 for those outside the image."""
+    _, H, W, C, _, _, _ = sizes
     for i in range(L):
         for j in range(L):
             pixel = patch[(i * L + j) * C : (i * L + j + 1) * C]
             h, w = h0 + i, w0 + j
             if 0 <= h < H and 0 <= w < W:
-                source = x[start + (h * W + w) * C : start + (h * W + w + 1) * C]
+                start = ((n * H + h) * W + w) * C
+                source = x[start : start + C]
                 for c in range(C):
                     pixel[c] = source[c]
             else:
@@ -96,167 +130,179 @@ def _cut_out(x, start, h0, w0, H, W, C, L, patch):
 
 
 @jit
-def _add_back(patch, dx, start, h0, w0, H, W, C, L):
-    """Add L × L pixels to those at (h0, w0) of the image at `start`, and drop those that lie outside."""
+def _add_tile(patch, dx, n, h0, w0, sizes, L):
+    """Add the L × L pixels of `patch` to those at (h0, w0) of image n, and drop those outside the image."""
+    _, H, W, C, _, _, _ = sizes
     for i in range(max(0, -h0), min(L, H - h0)):
         for j in range(max(0, -w0), min(L, W - w0)):
             pixel = patch[(i * L + j) * C : (i * L + j + 1) * C]
-            target = dx[start + ((h0 + i) * W + w0 + j) * C : start + ((h0 + i) * W + w0 + j + 1) * C]
+            start = ((n * H + h0 + i) * W + w0 + j) * C
+            target = dx[start : start + C]
             for c in range(C):
                 target[c] += pixel[c]
 
 
 @jit
-def _take_apart(which, x, sizes, tiling, first, tiles, v, patch, none):
-    """V = Bᵀ x B for some tiles, counted through all images: -> (K·K, tiles, C)."""
-    H, W, C, _, _, _, top, left = sizes
-    _, L, K, _, TH, TW, step = tiling
-    down, across = K * tiles * C, tiles * C
+def _transform_inputs(x, tiling, q, tiles, v, patch):
+    """Write V = Bᵀ x B of `tiles` tiles, from tile q on: -> (P·P, tiles, C)."""
+    _, H, W, C, _, _, _ = tiling.sizes
+    L, P, TH, TW = tiling.L, tiling.P, tiling.TH, tiling.TW
     for t in range(tiles):
-        n, tile = (first + t) // (TH * TW), (first + t) % (TH * TW)
-        h0, w0 = tile // TW * step - top, tile % TW * step - left
+        n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
+        h0, w0 = tile // TW * tiling.step - tiling.top, tile % TW * tiling.step - tiling.left
+        target = Grid(v, t * C, P * tiles * C, tiles * C)
         if h0 >= 0 and w0 >= 0 and h0 + L <= H and w0 + L <= W:
-            _x_to_v(which, x, ((n * H + h0) * W + w0) * C, W * C, C, v, t * C, down, across, v, 0, none, C)
+            _x_to_v(tiling.algorithm, Grid(x, ((n * H + h0) * W + w0) * C, W * C, C), target, C)
         else:
-            _cut_out(x, n * H * W * C, h0, w0, H, W, C, L, patch)
-            _x_to_v(which, patch, 0, L * C, C, v, t * C, down, across, v, 0, none, C)
+            _copy_tile(x, n, h0, w0, tiling.sizes, L, patch)
+            _x_to_v(tiling.algorithm, Grid(patch, 0, L * C, C), target, C)
 
 
 @jit
-def _forward(first, last, which, x, u, products, b, out, sizes, tiling, together, floor, past, none):
-    H, W, C, OH, OW, F, _, _ = sizes
-    m, L, K, Q, TH, TW, _ = tiling
-    v, mm = scratch(K * K * together * C, x), scratch(Q * Q * together * F, x)
-    patch = scratch(max(L * L * C, m * m * F), x)
+def _forward(first, last, x, u, b, out, tiling, store):
+    _, H, W, C, OH, OW, F = tiling.sizes
+    T, L, P, Q = tiling.T, tiling.L, tiling.P, tiling.Q
+    algorithm, products, floor, no_floor = tiling.algorithm, tiling.products, store.floor, Store(x.dtype.type(-np.inf), False)
+    v, m = scratch(P * P * tiling.block * C, x), scratch(Q * Q * tiling.block * F, x)
+    patch = scratch(max(L * L * C, T * T * F), x)
     zeros = np.zeros(F, x.dtype)
-    past = past and out.ctypes.data % ALIGNMENT == 0        # only whole lines go that way; an address costs nothing here
-    begun = first                   # images before this one are in work
-    for q in range(first * TH * TW, last * TH * TW, together):
-        tiles = min(together, last * TH * TW - q)
-        while begun * TH * TW < q + tiles:
-            patch[0] = fetch(x, begun * H * W * C, (begun + 1) * H * W * C)     # nobody reads that number
-            begun += 1
-        _take_apart(which, x, sizes, tiling, q, tiles, v, patch, none)
+    nontemporal = store.nontemporal and out.ctypes.data % ALIGNMENT == 0        # whole lines only; an address costs nothing here
+    tiles_of_image = tiling.TH * tiling.TW
+    fetched = first                 # images before this one have been read once
+    for q in range(first * tiles_of_image, last * tiles_of_image, tiling.block):
+        tiles = min(tiling.block, last * tiles_of_image - q)
+        while fetched * tiles_of_image < q + tiles:
+            patch[0] = fetch(x, fetched * H * W * C, (fetched + 1) * H * W * C)     # this number is not used
+            fetched += 1
+        _transform_inputs(x, tiling, q, tiles, v, patch)
         for r in range(len(products)):
             p, f, s, begins, count = products[r]
             v0, u0, m0 = p * tiles * C, f * C * F, s * tiles * F
-            before, b0, apart = (zeros, 0, 0) if begins else (mm, m0, F)
+            start, start_row, start_stride = (zeros, 0, 0) if begins else (m, m0, F)
             multiply(
-                v, v0, C, 0, 1,
-                u, u0, 0, F,
-                before, b0, apart,
-                mm, m0, F,
-                count * tiles, F, 1, C, none, False,
-            )  # fmt: skip
+                Left(v, v0, m=C, ko=0, ki=1),
+                Right(u, u0, ko=0, ki=F),
+                Rows(start, start_row, m=start_stride),
+                Rows(m, m0, m=F),
+                Block(M=count * tiles, N=F, KO=1, KI=C),
+                no_floor,
+            )
         for t in range(tiles):
-            n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
-            oh, ow = tile // TW * m, tile % TW * m
-            start = ((n * OH + oh) * OW + ow) * F
-            inside = oh + m <= OH and ow + m <= OW
-            if inside and past:
-                _m_to_y_past(which, mm, t * F, Q * tiles * F, tiles * F, out, start, OW * F, F, b, 0, floor, F)
+            n, tile = (q + t) // tiles_of_image, (q + t) % tiles_of_image
+            oh, ow = tile // tiling.TW * T, tile % tiling.TW * T
+            start_out = ((n * OH + oh) * OW + ow) * F
+            source, target = Grid(m, t * F, Q * tiles * F, tiles * F), Grid(out, start_out, OW * F, F)
+            inside = oh + T <= OH and ow + T <= OW
+            if inside and nontemporal:
+                _m_to_y_nontemporal(algorithm, source, target, F, b, floor)
             elif inside:
-                _m_to_y(which, mm, t * F, Q * tiles * F, tiles * F, out, start, OW * F, F, b, 0, floor, F)
-            else:                   # of a tile that reaches over the edge only the inner outputs are kept
-                _m_to_y(which, mm, t * F, Q * tiles * F, tiles * F, patch, 0, m * F, F, b, 0, floor, F)
-                for i in range(min(m, OH - oh)):
-                    for k in range(min(m, OW - ow) * F):
-                        out[start + i * OW * F + k] = patch[i * m * F + k]
+                _m_to_y(algorithm, source, target, F, b, floor)
+            else:                   # of a tile that extends over the edge only the inner outputs are kept
+                _m_to_y(algorithm, source, Grid(patch, 0, T * F, F), F, b, floor)
+                for i in range(min(T, OH - oh)):
+                    for k in range(min(T, OW - ow) * F):
+                        out[start_out + i * OW * F + k] = patch[i * T * F + k]
 
 
 @jit
-def _take_gradient_apart(which, dout, sizes, tiling, first, tiles, dm, db, patch, none):
-    """Give dM = A dy Aᵀ for some tiles, -> (Q·Q, tiles, F), and add their dy to db."""
-    _, _, _, OH, OW, F, _, _ = sizes
-    m, _, _, Q, TH, TW, _ = tiling
-    down, across = Q * tiles * F, tiles * F
+def _transform_gradients(dout, tiling, q, tiles, dm, db, patch):
+    """Write dM = A dy Aᵀ of `tiles` tiles, from tile q on: -> (Q·Q, tiles, F), and add their dy to db."""
+    _, _, _, _, OH, OW, F = tiling.sizes
+    T, Q, TH, TW = tiling.T, tiling.Q, tiling.TH, tiling.TW
     for t in range(tiles):
-        n, tile = (first + t) // (TH * TW), (first + t) % (TH * TW)
-        oh, ow = tile // TW * m, tile % TW * m
+        n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
+        oh, ow = tile // TW * T, tile % TW * T
         start = ((n * OH + oh) * OW + ow) * F
-        if oh + m <= OH and ow + m <= OW:
-            _dy_to_dm(which, dout, start, OW * F, F, dm, t * F, down, across, db, 0, none, F)
-        else:                       # outputs behind the edge have no gradient
-            for k in range(m * m * F):
+        target = Grid(dm, t * F, Q * tiles * F, tiles * F)
+        if oh + T <= OH and ow + T <= OW:
+            _dy_to_dm(tiling.algorithm, Grid(dout, start, OW * F, F), target, F, db)
+        else:                       # outputs beyond the edge have no gradient
+            for k in range(T * T * F):
                 patch[k] = 0
-            for i in range(min(m, OH - oh)):
-                for k in range(min(m, OW - ow) * F):
-                    patch[i * m * F + k] = dout[start + i * OW * F + k]
-            _dy_to_dm(which, patch, 0, m * F, F, dm, t * F, down, across, db, 0, none, F)
+            for i in range(min(T, OH - oh)):
+                for k in range(min(T, OW - ow) * F):
+                    patch[i * T * F + k] = dout[start + i * OW * F + k]
+            _dy_to_dm(tiling.algorithm, Grid(patch, 0, T * F, F), target, F, db)
 
 
 @jit
-def _put_together(which, dv, dx, sizes, tiling, first, tiles, patch, none):
-    """Add B dV Bᵀ of some tiles to dx."""
-    H, W, C, _, _, _, top, left = sizes
-    _, L, K, _, TH, TW, step = tiling
-    down, across = K * tiles * C, tiles * C
+def _add_input_gradients(dv, tiling, q, tiles, dx, patch):
+    """Add B dV Bᵀ of `tiles` tiles, from tile q on, to dx."""
+    _, H, W, C, _, _, _ = tiling.sizes
+    L, P, TH, TW = tiling.L, tiling.P, tiling.TH, tiling.TW
     for t in range(tiles):
-        n, tile = (first + t) // (TH * TW), (first + t) % (TH * TW)
-        h0, w0 = tile // TW * step - top, tile % TW * step - left
+        n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
+        h0, w0 = tile // TW * tiling.step - tiling.top, tile % TW * tiling.step - tiling.left
+        source = Grid(dv, t * C, P * tiles * C, tiles * C)
         if h0 >= 0 and w0 >= 0 and h0 + L <= H and w0 + L <= W:
-            _dv_to_dx(which, dv, t * C, down, across, dx, ((n * H + h0) * W + w0) * C, W * C, C, dv, 0, none, C)
+            _dv_to_dx(tiling.algorithm, source, Grid(dx, ((n * H + h0) * W + w0) * C, W * C, C), C)
         else:
             for k in range(L * L * C):
                 patch[k] = 0
-            _dv_to_dx(which, dv, t * C, down, across, patch, 0, L * C, C, dv, 0, none, C)
-            _add_back(patch, dx, n * H * W * C, h0, w0, H, W, C, L)
+            _dv_to_dx(tiling.algorithm, source, Grid(patch, 0, L * C, C), C)
+            _add_tile(patch, dx, n, h0, w0, tiling.sizes, L)
 
 
 @jit
-def _backward(first, last, which, dout, x, ut, products, dx, need_dx, relu_x, dws, dbs, N, sizes, tiling, together, none):
-    H, W, C, OH, OW, F, _, _ = sizes
-    m, L, K, Q, TH, TW, _ = tiling
+def _backward(first, last, dout, x, ut, gradients, dbs, tiling):
+    N, H, W, C, OH, OW, F = tiling.sizes
+    T, L, P, Q = tiling.T, tiling.L, tiling.P, tiling.Q
+    algorithm, products, no_floor = tiling.algorithm, tiling.products, Store(x.dtype.type(-np.inf), False)
+    dx, dws, need_dx, relu_x = gradients
     G, R = len(dbs), len(ut)
-    v = scratch(K * K * together * C, x)        # and dV, which takes the place of what dU has read
-    dm, du = scratch(Q * Q * together * F, x), scratch(R * R * C * F, x)
-    patch = scratch(max(L * L * C, m * m * F), x)
+    v = scratch(P * P * tiling.block * C, x)        # then dV, which overwrites what dU has read
+    dm, du = scratch(Q * Q * tiling.block * F, x), scratch(R * R * C * F, x)
+    patch = scratch(max(L * L * C, T * T * F), x)
     zeros = np.zeros(C, x.dtype)
+    tiles_of_image = tiling.TH * tiling.TW
     for g in range(first, last):
         for k in range(len(du)):
             du[k] = 0
-        begun = done = g * N // G   # images before `begun` are in work, those before `done` have their dx
-        end = (g + 1) * N // G * TH * TW
-        for q in range(begun * TH * TW, end, together):
-            tiles = min(together, end - q)
-            while begun * TH * TW < q + tiles:
-                patch[0] = fetch(x, begun * H * W * C, (begun + 1) * H * W * C)     # nobody reads that number
-                patch[0] = fetch(dout, begun * OH * OW * F, (begun + 1) * OH * OW * F)
+        fetched = masked = g * N // G       # images before `fetched` have been read once, those before `masked` have their dx
+        end = (g + 1) * N // G * tiles_of_image
+        for q in range(fetched * tiles_of_image, end, tiling.block):
+            tiles = min(tiling.block, end - q)
+            while fetched * tiles_of_image < q + tiles:
+                patch[0] = fetch(x, fetched * H * W * C, (fetched + 1) * H * W * C)     # this number is not used
+                patch[0] = fetch(dout, fetched * OH * OW * F, (fetched + 1) * OH * OW * F)
                 if need_dx:
-                    image = dx[begun * H * W * C : (begun + 1) * H * W * C]
+                    image = dx[fetched * H * W * C : (fetched + 1) * H * W * C]
                     for k in range(len(image)):
                         image[k] = 0
-                begun += 1
-            _take_apart(which, x, sizes, tiling, q, tiles, v, patch, none)
-            _take_gradient_apart(which, dout, sizes, tiling, q, tiles, dm, dbs[g], patch, none)
+                fetched += 1
+            _transform_inputs(x, tiling, q, tiles, v, patch)
+            _transform_gradients(dout, tiling, q, tiles, dm, dbs[g], patch)
             for r in range(len(products)):
                 p, f, s, _, count = products[r]
                 v0, u0, m0 = p * tiles * C, f * C * F, s * tiles * F
                 multiply(
-                    v, v0, 1, 0, C,
-                    dm, m0, 0, F,
-                    du, u0, F,
-                    du, u0, F,
-                    C, F, 1, count * tiles, none, False,
-                )  # fmt: skip
+                    Left(v, v0, m=1, ko=0, ki=C),
+                    Right(dm, m0, ko=0, ki=F),
+                    Rows(du, u0, m=F),
+                    Rows(du, u0, m=F),
+                    Block(M=C, N=F, KO=1, KI=count * tiles),
+                    no_floor,
+                )
                 if need_dx:
                     multiply(
-                        dm, m0, F, 0, 1,
-                        ut, u0, 0, C,
-                        zeros, 0, 0,
-                        v, v0, C,
-                        count * tiles, C, 1, F, none, False,
-                    )  # fmt: skip
+                        Left(dm, m0, m=F, ko=0, ki=1),
+                        Right(ut, u0, ko=0, ki=C),
+                        Rows(zeros, 0, m=0),
+                        Rows(v, v0, m=C),
+                        Block(M=count * tiles, N=C, KO=1, KI=F),
+                        no_floor,
+                    )
             if need_dx:
-                _put_together(which, v, dx, sizes, tiling, q, tiles, patch, none)
-                while relu_x and (done + 1) * TH * TW <= q + tiles:
-                    mask(dx[done * H * W * C : (done + 1) * H * W * C], x[done * H * W * C : (done + 1) * H * W * C])
-                    done += 1
-        _du_to_dw(which, du, 0, R * C * F, C * F, dws, g * 9 * C * F, 3 * C * F, C * F, zeros, 0, none, C * F)
+                _add_input_gradients(v, tiling, q, tiles, dx, patch)
+                while relu_x and (masked + 1) * tiles_of_image <= q + tiles:
+                    start, end_of_image = masked * H * W * C, (masked + 1) * H * W * C
+                    mask(dx[start:end_of_image], x[start:end_of_image])
+                    masked += 1
+        _du_to_dw(algorithm, Grid(du, 0, R * C * F, C * F), Grid(dws, g * 9 * C * F, 3 * C * F, C * F), C * F)
 
 
 def suits(w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
-    """Say whether this telling is for a convolution: 3 × 3 taps, stride 1 or 2, and whole vectors of channels.
+    """Return whether this implementation takes a convolution: 3 × 3 taps, stride 1 or 2, and whole vectors of channels.
 
     Examples
     --------
@@ -267,60 +313,51 @@ def suits(w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
     return square and w_shape[2] % WHOLE == 0 and w_shape[3] % WHOLE == 0
 
 
-def _kernel_to_u(which: Which, w: np.ndarray) -> np.ndarray:
-    """U = G w Gᵀ: (3, 3, C, F) -> (R, R, C, F), and (3, 3, F, C) -> (R, R, F, C)."""
-    R = len(ALGORITHMS[len(which)].G)
+def _kernel_to_u(algorithm: tuple[int, ...], w: np.ndarray) -> np.ndarray:
+    """Return U = G w Gᵀ: (3, 3, C, F) -> (R, R, C, F), and (3, 3, F, C) -> (R, R, F, C)."""
+    R = len(ALGORITHMS[len(algorithm)].G)
     u = empty((R, R, *w.shape[2:]), w.dtype)
-    _transform_kernel(which, plain(w), u, w.dtype.type(-np.inf))
+    _transform_kernel(algorithm, plain(w), u)
     return u
 
 
-def _tiling(a: Algorithm, OH: int, OW: int) -> tuple[int, ...]:
-    """Give m outputs, L pixels, K products and Q sums across a tile, TH × TW tiles, and pixels from tile to tile."""
-    m = len(a.At)
-    return m, len(a.Bt[0]), len(a.Bt), len(a.At[0]), -(-OH // m), -(-OW // m), m * a.stride
+def block_of(numbers: int, tiles_of_image: int) -> int:
+    """Return how many tiles are computed at one time, if V and M hold `numbers` numbers of each.
 
-
-def _together(tiling: tuple[int, ...], C: int, F: int) -> int:
-    """Count the tiles in work at one time: those of whole images if some fit, else a multiple of eight, and one more where that is
-    even. Not few, since dU is read and written once for all of them. And odd, since V's K·K matrices lie tiles·C numbers apart:
-    at a multiple of a large power of two they would share few sets of the cache.
+    They are the tiles of whole images if some fit, else a multiple of eight, and one more if that is even. The count is not small,
+    since dU is read and written once for all of them. And it is odd, since the matrices of V lie tiles·C numbers apart: at a
+    multiple of a large power of two they would share few sets of the cache.
 
     Examples
     --------
-    >>> [_together(_tiling(ALGORITHMS[1], size, size), 32, 64) for size in (7, 28, 32)]
-    [53, 49, 49]
-    >>> [_together(_tiling(ALGORITHMS[1], size, size), 16, 16) for size in (7, 32)]
-    [81, 65]
+    >>> [block_of(36 * 32 + 36 * 64, tiles) for tiles in (4, 49, 64)], [block_of(36 * 16 + 36 * 16, tiles) for tiles in (4, 64)]
+    ([53, 49, 49], [81, 65])
     """
-    _, _, K, Q, TH, TW, _ = tiling
-    most, image = max(16, min(TILES, TOGETHER // (K * K * C + Q * Q * F))), max(1, TH * TW)
-    return (most // image * image or most // 8 * 8) | 1
+    most = max(16, min(BLOCK_TILES, BLOCK_NUMBERS // numbers))
+    return (most // tiles_of_image * tiles_of_image or most // 8 * 8) | 1
 
 
 @cache
-def _layout(stride: int, OH: int, OW: int, C: int, F: int) -> tuple[Which, np.ndarray, tuple[int, ...], int]:
-    """Choose the algorithm, once for a whole training: -> which, products, tiling, together."""
-    index = choose(stride, OH, OW)
-    tiling = _tiling(ALGORITHMS[index], OH, OW)
-    return (0,) * index, products_of(index), tiling, _together(tiling, C, F)
+def tiling_of(sizes: Sizes, stride: int, top: int, left: int) -> Tiling:
+    """Return the tiling of a layer; computed once for a whole training."""
+    index = choose(stride, sizes.OH, sizes.OW)
+    a = ALGORITHMS[index]
+    T, L, P, Q = len(a.At), len(a.Bt[0]), len(a.Bt), len(a.At[0])
+    TH, TW = -(-sizes.OH // T), -(-sizes.OW // T)
+    block = block_of(P * P * sizes.C + Q * Q * sizes.F, max(1, TH * TW))
+    return Tiling((0,) * index, products_of(index), sizes, top, left, T, L, P, Q, TH, TW, T * stride, block)
 
 
 def conv2d_forward(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: tuple[int, int], pads: Pads, *, relu: bool = False
 ) -> np.ndarray:
-    """Convolve as `kernels.conv2d.conv2d_forward` does, where `suits` says yes."""
-    (N, H, W, C), F, dtype = x.shape, w.shape[3], x.dtype
-    OH, OW = window_output_shape(x.shape, (3, 3), strides, pads)
-    which, products, tiling, together = _layout(strides[0], OH, OW, C, F)
-    out = empty((N, OH, OW, F), dtype)
-    b = np.zeros(F, dtype) if b is None else plain(b)
-    run(
-        _forward, out.size * w[..., 0].size, N,
-        which, plain(x).reshape(-1), _kernel_to_u(which, w), products, b, out.reshape(-1),
-        (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), tiling, together,
-        dtype.type(0 if relu else -np.inf), goes_past_cache(out), dtype.type(-np.inf),
-    )  # fmt: skip
+    """Convolve as `kernels.conv2d.conv2d_forward` does, for the convolutions that `suits` accepts."""
+    N, F, dtype = len(x), w.shape[3], x.dtype
+    out = empty((N, *window_output_shape(x.shape, (3, 3), strides, pads), F), dtype)
+    tiling = tiling_of(Sizes(*x.shape, *out.shape[1:]), strides[0], pads[0][0], pads[1][0])
+    u, b = _kernel_to_u(tiling.algorithm, w), np.zeros(F, dtype) if b is None else plain(b)
+    store = Store(dtype.type(0 if relu else -np.inf), goes_past_cache(out))
+    run(_forward, out.size * w[..., 0].size, N, plain(x).reshape(-1), u, b, out.reshape(-1), tiling, store)
     return out
 
 
@@ -334,16 +371,12 @@ def conv2d_backward(
     *,
     relu_x: bool = False,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Give dx, dw, db as `kernels.conv2d.conv2d_backward` does, where `suits` says yes."""
-    (N, H, W, C), (OH, OW, F), dtype = x.shape, dout.shape[1:], x.dtype
-    which, products, tiling, together = _layout(strides[0], OH, OW, C, F)
-    ut = _kernel_to_u(which, w.swapaxes(2, 3))            # (R, R, F, C)
-    groups = groups_of(N, w.size)
-    dws, dbs = empty((groups, *w.shape), dtype), np.zeros((groups, F), dtype)
-    dx = (empty if dout.size else np.zeros)(x.shape if need_dx else (0,), dtype)       # no tile clears it when there is none
-    run(
-        _backward, 2 * dout.size * w[..., 0].size, groups,
-        which, plain(dout).reshape(-1), plain(x).reshape(-1), ut, products, dx.reshape(-1), need_dx, relu_x, dws, dbs, N,
-        (H, W, C, OH, OW, F, pads[0][0], pads[1][0]), tiling, together, dtype.type(-np.inf),
-    )  # fmt: skip
+    """Return dx, dw, db as `kernels.conv2d.conv2d_backward` does, for the convolutions that `suits` accepts."""
+    tiling = tiling_of(Sizes(*x.shape, *dout.shape[1:]), strides[0], pads[0][0], pads[1][0])
+    ut = _kernel_to_u(tiling.algorithm, w.swapaxes(2, 3))            # (R, R, F, C)
+    G, F, dtype = groups_of(len(x), w.size), w.shape[3], x.dtype
+    dws, dbs = empty((G, *w.shape), dtype), np.zeros((G, F), dtype)
+    dx = (empty if dout.size else np.zeros)(x.shape if need_dx else (0,), dtype)       # without tiles the kernel writes no 0
+    gradients = Gradients(dx.reshape(-1), dws, need_dx, relu_x)
+    run(_backward, 2 * dout.size * w[..., 0].size, G, plain(dout).reshape(-1), plain(x).reshape(-1), ut, gradients, dbs, tiling)
     return dx if need_dx else None, dws.sum(axis=0), dbs.sum(axis=0)

@@ -100,7 +100,7 @@ def in_turns(
 @jit
 def _spin(first, last, a, rounds):
     for k in range(first, last):
-        gemm.spin(a, k * 14 * 16, rounds)
+        gemm.spin(a[k * 14 * 16 :], rounds)
 
 
 def peak(count: int, rounds: int = 8_000_000) -> float:
