@@ -1,6 +1,7 @@
 """Draw the pictures of these pages: `python docs/make_pictures.py`.
 
-They are sheets of the two data sets that need no download, and the figures of `scratchnet train --net net_2 --data glyphs --epochs 6`.
+They are sheets of the two data sets that need no download, and the figures of
+`scratchnet train --net net_2 --data glyphs --epochs 6`.
 """
 
 import shutil
