@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # 'kill' and 'timeout' interrupt as Ctrl-C does
     try:
-        args = parse(sys.argv[1:] if argv is None else argv)
+        argv = sys.argv[1:] if argv is None else argv
+        args = parser(argv).parse_args(argv)
         code = tool(args.command).run(args) or 0
         sys.stdout.flush()
         return code
@@ -95,20 +96,20 @@ def tool(command: str) -> ModuleType:
     return import_module(f"scratchnet.tools.{command}")
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Return the parsed arguments; ``command`` is the name of the command.
+def parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the command line `argv`, or of every command line by default.
 
-    Options are added only for a command that `argv` names, because they are defined in its module.
+    The options of a command are defined in its module, so they are added only if `argv` names the command.
     """
-    parser = argparse.ArgumentParser(
+    top = argparse.ArgumentParser(
         prog="scratchnet",
         description="Convolutional networks written from scratch: train one, look inside it, check its gradients.",
         epilog="'scratchnet COMMAND --help' lists the options of a command. Exit codes: 0 success, 1 failure, 2 wrong usage.",
     )
-    parser.add_argument("--version", action="version", version=f"scratchnet {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    top.add_argument("--version", action="version", version=f"scratchnet {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, about in COMMANDS.items():
         command = commands.add_parser(name, help=about, allow_abbrev=False)
-        if name in argv:
+        if argv is None or name in argv:
             tool(name).add_arguments(command)
-    return parser.parse_args(argv)
+    return top

@@ -59,7 +59,7 @@ def test_every_command_has_a_help_text(command, capsys):
 
 
 def test_the_defaults_of_train_are_those_of_its_help():
-    args = cli.parse(["train"])
+    args = cli.parser().parse_args(["train"])
     assert (args.net, args.data, args.optimizer, args.batch_size, args.seed) == ("net_2", "glyphs", "adam", 128, 0)
     assert (args.epochs, args.learning_rate, args.patience, args.limit, args.out) == (5, None, None, None, None)
 
@@ -187,7 +187,7 @@ def test_the_help_that_lists_the_commands_loads_neither_matplotlib_nor_a_tool():
         import contextlib, sys
         from scratchnet import cli
         with contextlib.suppress(SystemExit):
-            cli.parse(["--help"])
+            cli.parser(["--help"]).parse_args(["--help"])
         sys.exit(any(name == "matplotlib" or name.startswith("scratchnet.tools.") for name in sys.modules))
     """
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, timeout=60).returncode == 0
@@ -199,7 +199,7 @@ def test_the_help_of_a_command_loads_no_matplotlib(command):
         import contextlib, sys
         from scratchnet import cli
         with contextlib.suppress(SystemExit):
-            cli.parse([{command!r}, "--help"])
+            cli.main([{command!r}, "--help"])
         sys.exit("matplotlib" in sys.modules)
     """
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, timeout=60).returncode == 0

@@ -108,7 +108,7 @@ def test_a_named_set_is_not_confused_with_a_folder_of_that_name(tmp_path, monkey
     x, y = np.zeros((1, 4, 4, 1), np.float32), np.zeros(1, np.uint8)
     images = datasets.Dataset("mnist", x, y, x, y, ("0", "1"))
     for data, kept in (("mnist", "mnist"), ("./mnist", str(tmp_path / "mnist"))):
-        args = cli.parse(["train", "--data", data])
+        args = cli.parser().parse_args(["train", "--data", data])
         assert train_tool.describe(args, model, images)["data"] == kept
 
 
@@ -169,7 +169,7 @@ def test_without_a_rate_each_optimizer_uses_its_default(bars, tmp_path, without_
 
 def test_the_optimizers_of_the_command_are_those_of_the_library():
     for name, kind in optimizers.KNOWN.items():
-        assert cli.parse(["train", "--optimizer", name]).optimizer == name
+        assert cli.parser().parse_args(["train", "--optimizer", name]).optimizer == name
         assert isinstance(optimizers.get(name), kind)
 
 
@@ -330,7 +330,7 @@ def test_a_loss_that_is_not_finite_is_one_line_that_says_what_is_kept(bars, tmp_
 @pytest.mark.parametrize("error", [BrokenPipeError(), MemoryError(), OSError(28, "No space left on device"), TypeError()], ids=repr)
 def test_a_run_that_stops_with_any_error_is_not_recorded_as_running(error, bars, tmp_path, break_off):
     break_off(1, error)
-    args = cli.parse(["train", "--data", str(bars), "--batch-size", "8", "--out", str(tmp_path / "run")])
+    args = cli.parser().parse_args(["train", "--data", str(bars), "--batch-size", "8", "--out", str(tmp_path / "run")])
     with pytest.raises(type(error)):
         train_tool.run(args)
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
