@@ -1,14 +1,14 @@
-"""First values of parameters.
+"""Initial values of parameters.
 
-If a layer's weights are too large its outputs grow from layer to layer, if too small they fade, and the gradients do
-the same on the way back. Glorot and Bengio ask that the variance stays as it is in both directions: forward wants
+If a layer's weights are too large, its outputs grow from layer to layer; if they are too small, its outputs shrink. The same
+holds for the gradients in backward. Glorot and Bengio want the variance to stay the same in both directions: forward needs
 var(w) = 1 / fan_in, backward 1 / fan_out, and the compromise is 2 / (fan_in + fan_out). A uniform distribution on
 [-limit, limit] has the variance limit² / 3, so
 
     limit = √(6 / (fan_in + fan_out))
 
-with fan_in = KH·KW·C numbers that an output is made of, and fan_out = KH·KW·F that an input goes into. Biases start
-at 0.
+where fan_in = KH·KW·C is how many numbers an output is computed from, and fan_out = KH·KW·F how many outputs an input
+is part of. Biases start at 0.
 
 Source: Glorot & Bengio, *Understanding the difficulty of training deep feedforward neural networks* (2010), equation 16;
 He et al., *Delving deep into rectifiers* (2015), equation 10, for `he_uniform`.
@@ -26,7 +26,7 @@ Initializer = Callable[[tuple[int, ...], np.random.Generator], np.ndarray]
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Give (fan_in, fan_out) of a kernel (KH, KW, C, F) or a matrix (D, U).
+    """Return (fan_in, fan_out) of a kernel (KH, KW, C, F) or a matrix (D, U).
 
     Examples
     --------
@@ -38,7 +38,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def glorot_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Draw float64 numbers uniformly from ±√(6 / (fan_in + fan_out)).
+    """Return float64 numbers drawn uniformly from ±√(6 / (fan_in + fan_out)).
 
     Examples
     --------
@@ -51,18 +51,18 @@ def glorot_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarr
 
 
 def he_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Draw float64 numbers uniformly from ±√(6 / fan_in)."""
+    """Return float64 numbers drawn uniformly from ±√(6 / fan_in)."""
     limit = sqrt(6 / fans(shape)[0])
     return rng.uniform(-limit, limit, shape)
 
 
 def zeros(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Make zeros; `rng` is not used."""
+    """Return zeros; `rng` is not used."""
     return np.zeros(shape)
 
 
 def ones(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Make ones; `rng` is not used."""
+    """Return ones; `rng` is not used."""
     return np.ones(shape)
 
 
@@ -70,12 +70,12 @@ KNOWN: dict[str, Initializer] = {f.__name__: f for f in (glorot_uniform, he_unif
 
 
 def get(initializer: Any) -> Initializer:
-    """Find an initializer by name, or take a function of (shape, rng) as it is.
+    """Return an initializer by name, or a function of (shape, rng) itself.
 
     Raises
     ------
     ValueError
-        For an unknown name; it lists the known ones. For what is neither.
+        For an unknown name; it lists the known ones. For anything that is neither name nor function.
     """
     if callable(initializer):
         return initializer
@@ -86,20 +86,20 @@ def get(initializer: Any) -> Initializer:
 
 
 def initialize(initializer: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Make an array of `shape` with an initializer given by name or as a function of (shape, rng).
+    """Return an array of `shape` from an initializer given by name or as a function of (shape, rng).
 
     Raises
     ------
     ValueError
-        For an unknown name, or a function that gives another shape.
+        For an unknown name, or a function that returns another shape.
     """
     values = np.asarray(get(initializer)(shape, rng))
     if values.shape != shape:
-        raise ValueError(f"the initializer gave {values.shape} for a parameter of shape {shape}")
+        raise ValueError(f"the initializer: expected an array of shape {shape}, got {values.shape}")
     return values
 
 
 def config_name(initializer: Any) -> str:
-    """Name an initializer for a saved model; a function of one's own becomes "zeros", since a loaded model has its weights."""
+    """Return an initializer's name for a saved model; "zeros" for a user's own function, since a loaded model has its weights."""
     name = initializer if isinstance(initializer, str) else getattr(initializer, "__name__", "")
     return name if name in KNOWN else "zeros"

@@ -1,4 +1,4 @@
-"""The study's two networks, in its own lines.
+"""The study's two networks, in the lines of its own code.
 
                                            net_1        net_2
     convolution 3×3, 32 maps, ReLU         stride 1     stride 1
@@ -6,7 +6,7 @@
     max-pooling 2×2, stride 1              ✓            –
     flatten, dense 128 ReLU, dense K softmax
 
-The study's question between them is whether pooling is worth its while. (They differ in the stride as well.)
+The study compares them to ask whether max-pooling helps. (They differ in the stride as well.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def net_1(
     dtype: str = "float32",
     implementation: str = "fused",
 ) -> Model:
-    """Make the network with max-pooling.
+    """Return the network with max-pooling.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def net_2(
     dtype: str = "float32",
     implementation: str = "fused",
 ) -> Model:
-    """Make the network with a strided convolution.
+    """Return the network with a strided convolution.
 
     Parameters
     ----------

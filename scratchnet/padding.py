@@ -5,8 +5,8 @@ input it fits
 
     out = (size + before + after - kernel) // stride + 1
 
-times. `valid` adds nothing. `same` asks for out = ceil(size / stride), adds just the cells that this takes, and puts
-the odd one at the end:
+times. `valid` adds nothing. `same` adds exactly as many cells as out = ceil(size / stride) needs, and puts the odd one
+at the end:
 
     total = max(0, (out - 1) * stride + kernel - size),    before = total // 2,    after = total - before
 
@@ -27,7 +27,7 @@ Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
 def same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Give the cells to add before and after one axis so that out = ceil(size / stride).
+    """Return the cells to add before and after one axis so that out = ceil(size / stride).
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 def output_size(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> int:
-    """Count the positions of a window on one padded axis; 0 or less when it does not fit.
+    """Return how many positions a window has on one padded axis; 0 or less when it does not fit.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def output_size(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> i
 
 
 def window_pads(padding: str, sizes: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int]) -> Pads:
-    """Give ((top, bottom), (left, right)) for `padding`, "same" or "valid", on an image of `sizes` (H, W).
+    """Return ((top, bottom), (left, right)) for `padding`, "same" or "valid", on an image of `sizes` (H, W).
 
     Examples
     --------
@@ -80,7 +80,7 @@ def window_pads(padding: str, sizes: tuple[int, ...], kernel: tuple[int, int], s
 def window_output_shape(
     x_shape: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int], pads: Pads
 ) -> tuple[int, int]:
-    """Give (OH, OW) for images of shape (..., H, W, C).
+    """Return (OH, OW) for images of shape (..., H, W, C).
 
     Examples
     --------
@@ -92,22 +92,22 @@ def window_output_shape(
 
 
 def check_window(kernel: tuple[int, int], padding: str, image_shape: tuple[int, ...] | None = None) -> None:
-    """Refuse a padding that has no name, an input that is no image, and a window that does not fit it.
+    """Raise ValueError for an unknown padding, an input that is no image, and a window that does not fit into it.
 
     Raises
     ------
     ValueError
     """
     if padding not in ("valid", "same"):
-        raise ValueError(f"padding is 'valid' or 'same'; got {padding!r}")
+        raise ValueError(f"padding: expected 'valid' or 'same', got {padding!r}")
     if image_shape is None:
         return
     if len(image_shape) != 3:
         raise ValueError(
-            f"a window moves over images of shape (H, W, C); got {image_shape}."
+            f"a window moves over images: expected shape (H, W, C), got {image_shape}."
             " Grey images get their channel axis from preprocessing.add_channel_axis"
         )
     if padding == "valid" and (kernel[0] > image_shape[0] or kernel[1] > image_shape[1]):
         raise ValueError(
-            f"a window of {kernel} does not fit into an image of {image_shape[:2]}; make it smaller, or use padding='same'"
+            f"a window of {kernel} does not fit into an image of {image_shape[:2]}. Make it smaller, or use padding='same'"
         )

@@ -362,7 +362,7 @@ def test_a_layer_of_an_unknown_kind_is_named(tmp_path):
 
 
 class MyAdam(Adam):
-    """An optimizer of one's own."""
+    """A user's own optimizer."""
 
 
 class Scale(Layer):

@@ -567,7 +567,7 @@ def test_an_optimizer_that_moves_another_model_is_refused():
     with pytest.raises(ValueError, match="Make one for each model"):
         compiled().compile(optimizer)
     del first
-    compiled().compile(optimizer)  # nobody has it, and it has moved nothing
+    compiled().compile(optimizer)  # it belongs to no model, and has moved nothing
 
 
 def test_predict_needs_no_compile():

@@ -1,4 +1,4 @@
-"""ReLU's gradient: in place, for kernels that have just written one, and as a pass of its own."""
+"""The gradient of ReLU: in place, for kernels that have just written a gradient, and as a separate pass."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from scratchnet.kernels.threads import run
 
 @jit
 def mask(dx, out):
-    """Make dx 0, in place, where a ReLU's output `out` is not positive: two arrays on one axis."""
+    """Set dx to 0, in place, where the output `out` of a ReLU is not positive; both have one axis."""
     zero = dx.dtype.type(0)
     for k in range(len(dx)):
         gradient = dx[k]
         dx[k] = gradient if out[k] > 0 else zero
 
 
-# A loop of its own: one for both, given the same array twice, is no vector code.
+# A separate loop: a shared one, called with the same array twice, would not be vectorized.
 @jit
 def _backward(first, last, dout, out, dx):
     gradients, values, given = dx[first:last], out[first:last], dout[first:last]
@@ -29,7 +29,7 @@ def _backward(first, last, dout, out, dx):
 
 
 def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Give dx as `layers.activations.relu_backward` does, in recycled memory."""
+    """Return dx as `layers.activations.relu_backward` does, in recycled memory."""
     dx = empty(out.shape, out.dtype)
     run(_backward, out.size, out.size, plain(dout).reshape(-1), plain(out).reshape(-1), dx.reshape(-1))
     return dx

@@ -1,7 +1,7 @@
 """Make the golden trajectories: the first losses and gradient norms of both nets, from stored arrays.
 
     python tests/golden/make_golden.py              makes what is missing; refuses to overwrite
-    python tests/golden/make_golden.py --force      computes the trajectories anew, from the same stored start
+    python tests/golden/make_golden.py --force      computes the trajectories again, from the same stored start
     python tests/golden/make_golden.py --verify     compares them with PyTorch (if installed) and with examples/01_one_page_net.py
 
 Two files lie beside this one.
@@ -13,9 +13,9 @@ start.npz          initial weights and ten batches. They were drawn once and are
                    5153 is prime and more than the 5120 rows of the larger, so no two rows are alike.
 trajectories.npz   for each net the losses of its first ten steps of Adam (in its defaults), each on its own batch, the norms
                    √(Σ g²) of those steps' gradients over all parameters, and the norm of the weights after the last step.
-                   In float64, by the im2col telling.
+                   In float64, by the im2col implementation.
 
-They are witnesses because others agree with them. On the day they were made, --verify said, as largest relative differences
+They can be trusted because others agree with them. On the day they were made, --verify said, as largest relative differences
 of all these numbers in float64:
 
     net_1     PyTorch 2.13 (its convolutions, pooling and derivatives; Adam in Keras's form written out)    5.6e-16
@@ -65,7 +65,7 @@ def draw_start():
 
 
 def initial_weights(start, name):
-    """Give a net's weights in the order of `get_weights`."""
+    """Return a net's weights in the order of `get_weights`."""
     H, W, _ = NETS[name][1]
     rows = 64 * (H * W if name == "net_1" else (H + 1) // 2 * ((W + 1) // 2))
     kernel = np.resize(start["dense/pattern"], (rows, 128))             # repeats the pattern, row after row
@@ -77,7 +77,7 @@ def initial_weights(start, name):
 
 
 def batches(start, name, dtype):
-    """Give the ten batches: a list of images (N, H, W, C) and one-hot labels (N, K)."""
+    """Return the ten batches: a list of images (N, H, W, C) and one-hot labels (N, K)."""
     images, labels = start[f"{name}/images"].astype(dtype) / 256, np.eye(CLASSES, dtype=dtype)[start[f"{name}/labels"]]
     return list(zip(images, labels, strict=True))
 
@@ -112,7 +112,7 @@ def compute():
     }
 
 
-# -- other tellings ---------------------------------------------------------------------------------------------------
+# -- other implementations ---------------------------------------------------------------------------------------------------
 
 
 def follow(gradients, start, name):

@@ -21,7 +21,7 @@ from make_golden import (
 
 from scratchnet import net_2
 
-# A float64 trajectory of another telling or machine is off by some 1e-15, a float32 one by some 1e-7.
+# A float64 trajectory of another implementation or machine is off by some 1e-15, a float32 one by some 1e-7.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
 
 each_net = pytest.mark.parametrize("name", NETS)
@@ -43,11 +43,11 @@ def assert_on_the_path(result, golden, name, tolerance):
         np.testing.assert_allclose(values, golden[f"{name}/{key}"], rtol=tolerance, err_msg=f"{name}: {key}")
 
 
-@pytest.mark.parametrize("telling", ["im2col", pytest.param("fused", marks=pytest.mark.compiled)])
+@pytest.mark.parametrize("implementation", ["im2col", pytest.param("fused", marks=pytest.mark.compiled)])
 @each_dtype
 @each_net
-def test_a_net_follows_its_golden_trajectory(name, dtype, telling, start, golden):
-    assert_on_the_path(trajectory(start, name, dtype, telling), golden, name, TOLERANCE[dtype])
+def test_a_net_follows_its_golden_trajectory(name, dtype, implementation, start, golden):
+    assert_on_the_path(trajectory(start, name, dtype, implementation), golden, name, TOLERANCE[dtype])
 
 
 @pytest.mark.compiled

@@ -15,7 +15,7 @@ import pytest
 
 
 def has_vectors() -> bool:
-    """Say whether the package is here, in a version whose nodes name all that their numbers were made with (Adam's ε)."""
+    """Return whether the package is here, in a version whose nodes name all that their numbers were made with (Adam's ε)."""
     try:
         major, minor = metadata.version("onnx").split(".")[:2]
     except metadata.PackageNotFoundError:

@@ -1,9 +1,9 @@
-"""The published vectors of ONNX: its node cases for our operations, in every telling. See onnx_cases.py."""
+"""The published vectors of ONNX: its node cases for our operations, in every implementation. See onnx_cases.py."""
 
 import numpy as np
 import pytest
 from onnx_cases import LISTED, RUN, cases, needs_onnx, nhwc, window_of
-from tellings import CLOSE, each_dtype, each_telling
+from shared import CLOSE, each_dtype, each_implementation
 
 from scratchnet import AveragePooling2D, Conv2D, Dense, Flatten, MaxPooling2D, ReLU, Softmax, losses, reference
 
@@ -39,26 +39,26 @@ def test_a_case_of_another_operation_is_only_one_of_ours_written_out_in_smaller_
 # -- convolution ------------------------------------------------------------------------------------------------------
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @pytest.mark.parametrize("name", RUN["Conv"])
-def test_convolution_gives_the_published_numbers_exactly(name, dtype, telling):
+def test_convolution_gives_the_published_numbers_exactly(name, dtype, implementation):
     case = cases()[name]
     x, w = (array.astype(dtype) for array in case.inputs)
-    forward, _ = Conv2D.tellings[telling]
+    forward, _ = Conv2D.implementations[implementation]
     _, strides, pads = window_of(case)
     out = forward(nhwc(x), w.transpose(2, 3, 1, 0), None, strides, pads)          # (F, C, KH, KW) -> (KH, KW, C, F)
     np.testing.assert_array_equal(out, nhwc(case.outputs[0]), strict=dtype == "float32")
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @pytest.mark.parametrize(("name", "padding"), [item for item in RUN["Conv"].items() if item[1]])
-def test_a_convolution_layer_with_that_padding_gives_the_published_numbers_exactly(name, padding, dtype, telling):
+def test_a_convolution_layer_with_that_padding_gives_the_published_numbers_exactly(name, padding, dtype, implementation):
     case = cases()[name]
     x, w = (array.astype(dtype) for array in case.inputs)
     window, strides, _ = window_of(case)
-    layer = Conv2D(len(w), window, strides, padding, use_bias=False, implementation=telling).build(nhwc(x).shape[1:], dtype=dtype)
+    layer = Conv2D(len(w), window, strides, padding, use_bias=False, implementation=implementation).build(nhwc(x).shape[1:], dtype=dtype)
     layer.set_weights([w.transpose(2, 3, 1, 0)])
     np.testing.assert_array_equal(layer.forward(nhwc(x)), nhwc(case.outputs[0]), strict=dtype == "float32")
 
@@ -66,30 +66,30 @@ def test_a_convolution_layer_with_that_padding_gives_the_published_numbers_exact
 # -- pooling ----------------------------------------------------------------------------------------------------------
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @pytest.mark.parametrize(("op", "name"), ALL_POOLS)
-def test_pooling_gives_the_published_numbers(op, name, dtype, telling):
+def test_pooling_gives_the_published_numbers(op, name, dtype, implementation):
     case = cases()[name]
-    forward, _ = POOLS[op].tellings[telling]
+    forward, _ = POOLS[op].implementations[implementation]
     out = forward(nhwc(case.inputs[0].astype(dtype)), *window_of(case))
     np.testing.assert_allclose(out, nhwc(case.outputs[0]), **(CLOSE if op == "AveragePool" else {"rtol": 0}))
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @pytest.mark.parametrize(("op", "name", "padding"), LAYER_POOLS)
-def test_a_pooling_layer_with_that_padding_gives_the_published_numbers(op, name, padding, dtype, telling):
+def test_a_pooling_layer_with_that_padding_gives_the_published_numbers(op, name, padding, dtype, implementation):
     case = cases()[name]
     x = nhwc(case.inputs[0].astype(dtype))
     window, strides, _ = window_of(case)
-    layer = POOLS[op](window, strides, padding, implementation=telling).build(x.shape[1:], dtype=dtype)
+    layer = POOLS[op](window, strides, padding, implementation=implementation).build(x.shape[1:], dtype=dtype)
     np.testing.assert_allclose(layer.forward(x), nhwc(case.outputs[0]), **(CLOSE if op == "AveragePool" else {"rtol": 0}))
 
 
-@each_telling
+@each_implementation
 @pytest.mark.parametrize("name", [name for name in RUN["MaxPool"] if "argmax" in name])
-def test_max_pooling_sends_gradients_to_the_published_places(name, telling):
+def test_max_pooling_sends_gradients_to_the_published_places(name, implementation):
     case = cases()[name]
     x, (out, places) = case.inputs[0].astype("float64"), case.outputs
     dout = np.random.default_rng(1).standard_normal(out.shape)
@@ -97,7 +97,7 @@ def test_max_pooling_sends_gradients_to_the_published_places(name, telling):
     flat = np.zeros(x.size)
     np.add.at(flat, places.ravel(), dout.ravel())                                 # windows overlap: their gradients add
     expected = flat.reshape(x.shape[2:], order=order)                             # one image, one channel
-    _, backward = MaxPooling2D.tellings[telling]
+    _, backward = MaxPooling2D.implementations[implementation]
     np.testing.assert_allclose(backward(nhwc(dout), nhwc(x), *window_of(case))[0, :, :, 0], expected, rtol=1e-14)
 
 
@@ -113,22 +113,22 @@ def gemm_as_dense(case, dtype):
     return x, alpha * w, np.broadcast_to(beta * c[0].ravel(), w.shape[1]).copy() if c else None
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @pytest.mark.parametrize("name", RUN["Gemm"])
-def test_dense_gives_the_published_matrix_products(name, dtype, telling):
+def test_dense_gives_the_published_matrix_products(name, dtype, implementation):
     case = cases()[name]
-    forward, _ = Dense.tellings[telling]
+    forward, _ = Dense.implementations[implementation]
     np.testing.assert_allclose(forward(*gemm_as_dense(case, dtype)), case.outputs[0], **CLOSE)
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @pytest.mark.parametrize("name", RUN["Gemm"])
-def test_a_dense_layer_gives_the_published_matrix_products(name, dtype, telling):
+def test_a_dense_layer_gives_the_published_matrix_products(name, dtype, implementation):
     case = cases()[name]
     x, w, b = gemm_as_dense(case, dtype)
-    layer = Dense(w.shape[1], use_bias=b is not None, implementation=telling).build(x.shape[1:], dtype=dtype)
+    layer = Dense(w.shape[1], use_bias=b is not None, implementation=implementation).build(x.shape[1:], dtype=dtype)
     layer.set_weights([w] if b is None else [w, b])
     np.testing.assert_allclose(layer.forward(x), case.outputs[0], **CLOSE)
 
@@ -136,32 +136,32 @@ def test_a_dense_layer_gives_the_published_matrix_products(name, dtype, telling)
 # -- activations and flatten ------------------------------------------------------------------------------------------
 
 
-@each_telling
+@each_implementation
 @each_dtype
-def test_relu_gives_the_published_numbers_exactly(dtype, telling):
+def test_relu_gives_the_published_numbers_exactly(dtype, implementation):
     case = cases()["relu"]
-    forward, _ = ReLU().tellings[telling]
+    forward, _ = ReLU().implementations[implementation]
     np.testing.assert_array_equal(forward(case.inputs[0].astype(dtype)), case.outputs[0], strict=dtype == "float32")
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @pytest.mark.parametrize("name", RUN["Softmax"])
-def test_softmax_gives_the_published_probabilities(name, dtype, telling):
+def test_softmax_gives_the_published_probabilities(name, dtype, implementation):
     case = cases()[name]
     axis = case.attributes.get("axis", -1)
     x, expected = (rows(array, axis) for array in (case.inputs[0].astype(dtype), case.outputs[0]))
-    forward, _ = Softmax().tellings[telling]
+    forward, _ = Softmax().implementations[implementation]
     np.testing.assert_allclose(forward(x), expected, **CLOSE)
     np.testing.assert_allclose(losses.softmax(x), expected, **CLOSE)
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @pytest.mark.parametrize("name", RUN["Flatten"])
-def test_flatten_gives_the_published_rows_exactly(name, dtype, telling):
+def test_flatten_gives_the_published_rows_exactly(name, dtype, implementation):
     case = cases()[name]
-    forward, _ = Flatten.tellings[telling]
+    forward, _ = Flatten.implementations[implementation]
     np.testing.assert_array_equal(forward(case.inputs[0].astype(dtype)), case.outputs[0], strict=dtype == "float32")
 
 
@@ -185,8 +185,8 @@ def test_each_samples_loss_is_the_published_one(name, dtype):
 
 @each_dtype
 @pytest.mark.parametrize("name", RUN[LOSSES])
-@pytest.mark.parametrize("telling", ["definition", "function", "categorical", "sparse"])
-def test_the_mean_loss_is_the_published_one(telling, name, dtype):
+@pytest.mark.parametrize("implementation", ["definition", "function", "categorical", "sparse"])
+def test_the_mean_loss_is_the_published_one(implementation, name, dtype):
     case = cases()[name]
     logits, labels = rows(case.inputs[0].astype(dtype)), case.inputs[1].ravel()
     one_hot = np.eye(logits.shape[1])[labels]
@@ -197,7 +197,7 @@ def test_the_mean_loss_is_the_published_one(telling, name, dtype):
         "sparse": lambda: losses.SparseCategoricalCrossentropy(from_logits=True)(labels, logits),
     }
     published = case.outputs[0] / len(labels) if case.attributes["reduction"] == "sum" else case.outputs[0]
-    np.testing.assert_allclose(mean[telling](), published.mean(dtype="float64"), **CLOSE)
+    np.testing.assert_allclose(mean[implementation](), published.mean(dtype="float64"), **CLOSE)
 
 
 @each_dtype

@@ -11,7 +11,7 @@ What is switched off so is checked against the generators' own formulas, `apply_
 import numpy as np
 import pytest
 from onnx_cases import LISTED, cases, needs_onnx
-from tellings import each_dtype
+from shared import each_dtype
 
 from scratchnet.optimizers import Adagrad, Adam
 

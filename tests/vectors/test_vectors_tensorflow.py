@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from tellings import count_up, each_dtype, each_telling
+from shared import count_up, each_dtype, each_implementation
 
 from scratchnet import AveragePooling2D, Conv2D, MaxPooling2D
 from scratchnet.padding import window_output_shape, window_pads
@@ -94,37 +94,38 @@ FILTER_GRADIENTS = [
 ]  # fmt: skip
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @by_test(FORWARD)
-def test_a_convolution_layer_gives_tensorflows_numbers(case, dtype, telling):
+def test_a_convolution_layer_gives_tensorflows_numbers(case, dtype, implementation):
     x, w = count_up(case.x, dtype), count_up(case.w, dtype)
-    layer = Conv2D(w.shape[3], w.shape[:2], case.strides, case.padding, use_bias=False, implementation=telling)
+    layer = Conv2D(w.shape[3], w.shape[:2], case.strides, case.padding, use_bias=False, implementation=implementation)
     layer.build(x.shape[1:], dtype=dtype).set_weights([w])
     np.testing.assert_array_equal(layer.forward(x).ravel(), case.expected)
 
 
-def gradients(case, dtype, telling):
+def gradients(case, dtype, implementation):
     """Run the layer's backward on a dout that counts up: -> dx, dw."""
     x, w = count_up(case.x, dtype), count_up(case.w, dtype)
-    layer = Conv2D(w.shape[3], w.shape[:2], case.strides, case.padding, implementation=telling).build(x.shape[1:], dtype=dtype)
+    layer = Conv2D(w.shape[3], w.shape[:2], case.strides, case.padding, implementation=implementation)
+    layer.build(x.shape[1:], dtype=dtype)
     layer.set_weights([w, np.zeros(w.shape[3])])
     dx = layer.backward(count_up(layer.forward(x).shape, dtype))
     return dx, layer.grads["kernel"]
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @by_test(INPUT_GRADIENTS)
-def test_a_convolutions_gradient_with_respect_to_its_input_is_tensorflows(case, dtype, telling):
-    np.testing.assert_array_equal(gradients(case, dtype, telling)[0].ravel(), case.expected)
+def test_a_convolutions_gradient_with_respect_to_its_input_is_tensorflows(case, dtype, implementation):
+    np.testing.assert_array_equal(gradients(case, dtype, implementation)[0].ravel(), case.expected)
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @by_test(FILTER_GRADIENTS)
-def test_a_convolutions_gradient_with_respect_to_its_filter_is_tensorflows(case, dtype, telling):
-    np.testing.assert_array_equal(gradients(case, dtype, telling)[1].ravel(), case.expected)
+def test_a_convolutions_gradient_with_respect_to_its_filter_is_tensorflows(case, dtype, implementation):
+    np.testing.assert_array_equal(gradients(case, dtype, implementation)[1].ravel(), case.expected)
 
 
 # -- pooling_ops_test.py ----------------------------------------------------------------------------------------------
@@ -169,21 +170,21 @@ def pooling_image(case, dtype):
     return case.sign * counted.reshape(case.x).astype(dtype)
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @by_test(POOLED)
-def test_pooling_gives_tensorflows_numbers(case, dtype, telling):
-    forward, _ = POOLS[case.kind].tellings[telling]
+def test_pooling_gives_tensorflows_numbers(case, dtype, implementation):
+    forward, _ = POOLS[case.kind].implementations[implementation]
     pads = pads_of(case.padding, case.x, case.window, case.strides)
     out = forward(pooling_image(case, dtype), case.window, case.strides, pads)
     np.testing.assert_array_equal(out.ravel(), case.expected)
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @by_test([case for case in POOLED if isinstance(case.padding, str)])
-def test_a_pooling_layer_gives_tensorflows_numbers(case, dtype, telling):
-    layer = POOLS[case.kind](case.window, case.strides, case.padding, implementation=telling)
+def test_a_pooling_layer_gives_tensorflows_numbers(case, dtype, implementation):
+    layer = POOLS[case.kind](case.window, case.strides, case.padding, implementation=implementation)
     out = layer.build(case.x[1:], dtype=dtype).forward(pooling_image(case, dtype))
     np.testing.assert_array_equal(out.ravel(), case.expected)
 
@@ -229,34 +230,34 @@ NAN_GRADIENTS = [
 ]  # fmt: skip
 
 
-def max_pool_gradient(case, dtype, telling):
+def max_pool_gradient(case, dtype, implementation):
     x = np.array(case.x, dtype).reshape(1, 4, 4, 1)
     pads = pads_of(case.padding, x.shape, case.window, case.strides)
     dout = np.array(case.dout, dtype).reshape(1, *window_output_shape(x.shape, case.window, case.strides, pads), 1)
-    _, backward = MaxPooling2D.tellings[telling]
+    _, backward = MaxPooling2D.implementations[implementation]
     return backward(dout, x, case.window, case.strides, pads).ravel()
 
 
-@each_telling
+@each_implementation
 @each_dtype
 @by_test(POOLING_GRADIENTS)
-def test_max_pooling_sends_gradients_where_tensorflow_does(case, dtype, telling):
-    np.testing.assert_array_equal(max_pool_gradient(case, dtype, telling), case.expected)
+def test_max_pooling_sends_gradients_where_tensorflow_does(case, dtype, implementation):
+    np.testing.assert_array_equal(max_pool_gradient(case, dtype, implementation), case.expected)
 
 
-@pytest.mark.parametrize("telling", ["loops", "im2col", pytest.param("fused", marks=pytest.mark.compiled)])
+@pytest.mark.parametrize("implementation", ["loops", "im2col", pytest.param("fused", marks=pytest.mark.compiled)])
 @each_dtype
 @by_test(NAN_GRADIENTS)
-def test_max_pooling_sends_the_gradient_of_a_nan_to_the_first_nan_of_the_window_as_tensorflow_does(case, dtype, telling):
-    np.testing.assert_array_equal(max_pool_gradient(case, dtype, telling), case.expected)
+def test_max_pooling_sends_the_gradient_of_a_nan_to_the_first_nan_of_the_window_as_tensorflow_does(case, dtype, implementation):
+    np.testing.assert_array_equal(max_pool_gradient(case, dtype, implementation), case.expected)
 
 
-@each_telling
+@each_implementation
 @each_dtype
-def test_overlapping_windows_of_two_images_send_gradients_where_tensorflow_does(dtype, telling):
+def test_overlapping_windows_of_two_images_send_gradients_where_tensorflow_does(dtype, implementation):
     # testMaxPoolingGradWithArgmax
     x = np.array([1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 0, 1, 0, 0, 0, 1, 0, 1], dtype).reshape(2, 3, 3, 1)
     dout = np.array([11, 12, 13, 14, 21, 22, 23, 24], dtype).reshape(2, 2, 2, 1)
-    _, backward = MaxPooling2D.tellings[telling]
+    _, backward = MaxPooling2D.implementations[implementation]
     dx = backward(dout, x, (2, 2), (1, 1), ((0, 0), (0, 0)))
     np.testing.assert_array_equal(dx.ravel(), [11, 12, 0, 13, 0, 14, 0, 0, 0, 21, 0, 22, 0, 0, 0, 23, 0, 24])

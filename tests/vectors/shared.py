@@ -1,9 +1,11 @@
-"""What all vectors share: each runs in every telling of the operation, in both dtypes."""
+"""What all vectors share: each runs in every implementation of the operation, in both dtypes."""
 
 import numpy as np
 import pytest
 
-each_telling = pytest.mark.parametrize("telling", ["loops", "im2col", pytest.param("fused", marks=pytest.mark.compiled)])
+each_implementation = pytest.mark.parametrize(
+    "implementation", ["loops", "im2col", pytest.param("fused", marks=pytest.mark.compiled)]
+)
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 # Published results are float32 numbers, so even float64 agrees with them to a few float32 roundings only.
