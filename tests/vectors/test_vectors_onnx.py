@@ -58,7 +58,8 @@ def test_a_convolution_layer_with_that_padding_gives_the_published_numbers_exact
     case = cases()[name]
     x, w = (array.astype(dtype) for array in case.inputs)
     window, strides, _ = window_of(case)
-    layer = Conv2D(len(w), window, strides, padding, use_bias=False, implementation=implementation).build(nhwc(x).shape[1:], dtype=dtype)
+    layer = Conv2D(len(w), window, strides, padding, use_bias=False, implementation=implementation)
+    layer.build(nhwc(x).shape[1:], dtype=dtype)
     layer.set_weights([w.transpose(2, 3, 1, 0)])
     np.testing.assert_array_equal(layer.forward(nhwc(x)), nhwc(case.outputs[0]), strict=dtype == "float32")
 
