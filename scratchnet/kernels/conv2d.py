@@ -53,18 +53,11 @@ class Phases(NamedTuple):
 
 
 @jit
-def _padded_size(H, W, OH, OW, window):
-    """Return the size of an image with the padding that its windows reach."""
-    KH, KW, SH, SW, top, left = window
-    return max(top + H, (OH - 1) * SH + KH), max(left + W, (OW - 1) * SW + KW)
-
-
-@jit
 def _forward(first, last, x, w, b, out, window, store):
     KH, KW, C, F = w.shape
     _, _, SH, SW, top, left = window
     H, W, OH, OW = x.shape[1], x.shape[2] // C, out.shape[1], out.shape[2] // F
-    Hp, Wp = _padded_size(H, W, OH, OW, window)
+    Hp, Wp = max(top + H, (OH - 1) * SH + KH), max(left + W, (OW - 1) * SW + KW)       # what windows reach
     image = scratch(Hp * Wp * C, x)
     image[:] = 0
     for n in range(first, last):
@@ -87,7 +80,7 @@ def _backward(first, last, dout, x, phases, gradients, window):
     G, width, F = dws.shape
     N, H, C = len(x), x.shape[1], (width - 1) // (KH * KW)
     W, OH, OW = x.shape[2] // C, dout.shape[1], dout.shape[2] // F
-    Hp, Wp = _padded_size(H, W, OH, OW, window)
+    Hp, Wp = max(top + H, (OH - 1) * SH + KH), max(left + W, (OW - 1) * SW + KW)       # what windows reach
     PT, PL = (KH - 1) // SH, (KW - 1) // SW
     Hd, Wd = PT + max(OH, (H - 1 + top) // SH + 1), PL + max(OW, (W - 1 + left) // SW + 1)
     strip = max(1, STRIP // (OW * F))

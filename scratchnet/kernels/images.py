@@ -1,6 +1,7 @@
-"""Memory brought into the processor's cache before it is needed: as it lies, or an image into the middle of a padded one.
+"""Memory brought into the processor's cache before it is needed: read in order, or an image copied into a padded one.
 
-The padded image is a flat array; its margin was filled before and is left alone.
+Legend: `x` are images, flat in `fetch` and (N, H, W·C) in `place`; `image` is a padded image, flat, with rows of `width` numbers,
+whose margin was filled before and is not written.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from scratchnet.kernels.memory import ALIGNMENT
 
 @jit
 def fetch(x, first, last):
-    """Read one number of every cache line of x[first:last], and give their sum so that the compiler leaves the reads in.
+    """Read one number of each cache line of x[first:last], and return their sum so that the compiler keeps the reads.
 
-    The processor foresees a walk through memory and has the next lines ready. It does not foresee short rows, of one tile
-    after another or of a matrix a few at a time, and waits for each; so they are better taken out of what has been walked
-    through before.
+    The processor predicts a walk through memory and loads the next lines in advance. It does not predict short rows, of one tile
+    after another or of a matrix a few at a time, and waits for each. They are read faster if the memory around them has been
+    read in order before.
     """
     total = x.dtype.type(0)
     for k in range(first, last, ALIGNMENT // x.itemsize):
@@ -25,7 +26,7 @@ def fetch(x, first, last):
 
 @jit
 def place(x, n, image, start, width):
-    """Copy image n of x, (N, H, W·C), row by row from `start` on; the rows there are `width` numbers long."""
+    """Copy image n of x, (N, H, W·C), row by row, to image[start:], whose rows are `width` numbers long."""
     _, H, length = x.shape
     for h in range(H):
         row = image[start + h * width : start + h * width + length]

@@ -1,18 +1,18 @@
-"""Arrays in memory that has been used before.
+"""Arrays in recycled memory.
 
-A training step makes the same large arrays again and again. The system hands out fresh memory page by page, zeroing
-each at first touch: filling a fresh 25 MB array takes several times as long as filling a used one. `empty` therefore
-lends a block, and takes it back when the last view of the array is gone; nobody has to give anything back by hand, and
-two arrays alive never share a block.
+A training step makes the same large arrays again and again. The system provides fresh memory page by page and zeroes
+each page at first touch: filling a fresh 25 MB array takes several times as long as filling a used one. `empty` therefore
+lends a block, and takes it back when the last view of the array is gone. No call is needed to return it, and
+two live arrays never share a block.
 
 NumPy keeps the owner of an array's memory alive as its `base`, through any chain of views. So the owner of a lent array
-is a view of the block, made for this one loan, and the end of the loan is the end of that view. That may come in any thread
-and at any moment, even while `empty` is at work: a loan that ends only puts its block on a pile, and the next call of `empty`
-sorts the pile in.
+is a view of the block, made for this one loan, and the loan ends when that view is freed. This can happen in any thread
+and at any moment, even during a call of `empty`. A loan that ends therefore only appends its block to a queue, and the next call
+of `empty` moves the blocks from the queue to the free ones.
 
-It must do so without one line of Python. Ctrl-C becomes a KeyboardInterrupt where Python's next line begins, and were that
-a line of `__del__`, Python would print the exception and go on: the training would not stop. So a weak reference watches
-the loan, and what it calls at the end is `append` itself.
+No line of Python may run for that. Ctrl-C becomes a KeyboardInterrupt where Python's next line begins, and if that were
+a line of `__del__`, Python would print the exception and continue: the training would not stop. So a weak reference watches
+the loan, and the function that it calls at the end is `append` itself.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from numpy.typing import DTypeLike
 from scratchnet.kernels.jit import jit
 
 SMALLEST = 1 << 16          # bytes; below this the system's allocator is as quick
-LARGEST_POOL = 1 << 29      # bytes kept for later use, in total; what came back since the last call lies beside them
-LARGEST = LARGEST_POOL // 4 # bytes of a block that is kept: one never pushes all others out
+LARGEST_POOL = 1 << 29      # bytes of free blocks, in total; those returned since the last call are not counted
+LARGEST = LARGEST_POOL // 4 # bytes of a block that is kept: one never evicts all others
 ALIGNMENT = 64              # bytes: a cache line, and the widest vector
-PAST_CACHE = 1 << 22        # bytes of an array that goes past the cache, at least: a few times a core's own cache
+PAST_CACHE = 1 << 22        # bytes of an array that is stored past the cache, at least: a few times a core's own cache
 
-_free: OrderedDict[int, list[_Block]] = OrderedDict()   # bytes -> blocks; the sizes used last stand last
+_free: OrderedDict[int, list[_Block]] = OrderedDict()   # bytes -> blocks; the most recently used sizes are last
 _returned: deque[_Watch] = deque()      # append and popleft are atomic
 _lock = Lock()
 
 
-# Memory that kernels make for themselves comes from the system's allocator. glibc's gives large pieces back as soon as they are
-# free, to be zeroed page by page at the next call, unless a larger one was freed before: here is one.
+# The scratch memory of kernels comes from the system's allocator. glibc returns large pieces to the system as soon as they are
+# free, to be zeroed page by page at the next call, unless a larger one was freed before. This line frees one.
 np.empty(1 << 24, np.uint8)
 
 
-def _begin_anew() -> None:
-    """Forget all blocks, and a lock that another thread may have held when the process forked: that thread is not here."""
+def _reset() -> None:
+    """Forget all blocks, and a lock that another thread may have held when the process forked: that thread does not exist here."""
     global _lock
     _lock = Lock()
     _free.clear()
@@ -53,60 +53,60 @@ def _begin_anew() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+    os.register_at_fork(after_in_child=_reset)
 
 
 class _Block(np.ndarray):
     """Bytes to lend."""
 
-    start: int              # of the bytes that are lent
-    watch: _Watch           # over the loan
+    start: int              # the first byte that is lent
+    watch: _Watch           # of the loan
 
 
 class _Loan(np.ndarray):
     """A view of a block, made for one array.
 
-    Of plain arrays NumPy makes the oldest one the base and skips those between. It stops at another class, so an array over a
+    Among plain arrays NumPy makes the oldest one the base and skips those between. It stops at another class, so a view of a
     loan keeps the loan alive.
     """
 
 
 class _Watch(ref[_Loan]):
-    """Lie on the pile when the loan has ended, with its block."""
+    """A weak reference to a loan, which is appended to `_returned` with its block when the loan has ended."""
 
     block: _Block
 
 
-def _make(size: int) -> _Block:
-    """Make a block that has `size` bytes from an aligned one on."""
+def _allocate(size: int) -> _Block:
+    """Return a block that has `size` bytes from an aligned address on."""
     block = _Block(size + ALIGNMENT, np.uint8)
     block.start = -block.ctypes.data % ALIGNMENT
     return block
 
 
 def _lend(block: _Block) -> _Loan:
-    """Give a view of `block` to be the base of one array, and watch it if the block is to come back."""
+    """Return a view of `block` to be the base of one array, and watch it if the block is to be recycled."""
     loan = _Loan(block.size - ALIGNMENT, np.uint8, block, block.start)
     if block.nbytes <= LARGEST:
         watch = _Watch(loan, _returned.append)
         watch.block = block
-        block.watch = watch     # a weak reference that is gone calls nobody: the block holds it
+        block.watch = watch     # the block keeps the weak reference alive, without which nothing is called
     return loan
 
 
-def _pooled() -> int:
-    """Say how many bytes the free blocks have together."""
+def _free_bytes() -> int:
+    """Return the total size of the free blocks."""
     return sum(size * len(blocks) for size, blocks in _free.items())
 
 
-def _sort_in() -> None:
-    """Put what came back among the free blocks, and let go of the oldest sizes when there is too much; under the lock."""
+def _collect_returned() -> None:
+    """Move returned blocks to the free ones, and free the least recently used sizes beyond the limit. Call it under the lock."""
     while _returned:
         block = _returned.popleft().block
-        del block.watch         # else the two would hold each other, until the garbage collector comes
+        del block.watch         # else the two would keep each other alive until a garbage collection
         _free.setdefault(block.nbytes, []).append(block)
         _free.move_to_end(block.nbytes)
-    while _pooled() > LARGEST_POOL:
+    while _free_bytes() > LARGEST_POOL:
         size, blocks = next(iter(_free.items()))
         if blocks:
             blocks.pop()
@@ -115,7 +115,7 @@ def _sort_in() -> None:
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-    """Make an array whose values are arbitrary, as `numpy.empty` does, in recycled memory when there is some.
+    """Return an array of arbitrary values, as `numpy.empty` does, in recycled memory if a block is free.
 
     Parameters
     ----------
@@ -139,10 +139,10 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     if size < SMALLEST:
         return np.empty(shape, dtype)
     block = None
-    if _lock.acquire(blocking=False):       # nobody waits: a finalizer may call from the midst of another call in this very thread
+    if _lock.acquire(blocking=False):       # no waiting: a finalizer may call this during another call in the same thread
         try:
             if _returned:
-                _sort_in()
+                _collect_returned()
             blocks = _free.get(size + ALIGNMENT)
             if blocks:
                 block = blocks.pop()
@@ -150,27 +150,27 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
                     del _free[size + ALIGNMENT]
         finally:
             _lock.release()
-    return np.ndarray(shape, dtype, _lend(_make(size) if block is None else block))
+    return np.ndarray(shape, dtype, _lend(_allocate(size) if block is None else block))
 
 
 def goes_past_cache(array: np.ndarray) -> bool:
-    """Say whether `array` is so large that kernels store its whole lines past the cache (gemm.py): little of it would be in a
+    """Return whether `array` is so large that kernels write it with nontemporal stores (gemm.py): little of it would be in a
     core's own cache when it is read.
     """
     return array.nbytes >= PAST_CACHE
 
 
 def plain(array: np.ndarray) -> np.ndarray:
-    """Give `array` itself when it is C-contiguous, aligned and writeable, else a copy that is: what kernels are compiled for.
+    """Return `array` itself if it is C-contiguous, aligned and writeable, else a copy that is: kernels are compiled for this.
 
-    numba compiles a kernel anew for every other layout, and the vector kernel counts on this one.
+    numba compiles a kernel again for each other layout, and the vector kernel requires this one.
     """
     return array if array.flags.carray else np.array(array, order="C")
 
 
 @jit
 def scratch(size, like):
-    """Make a kernel's own memory of `size` numbers, from the start of a cache line: in rows of whole vectors none lies in two."""
+    """Return memory for `size` numbers that starts at a cache line, so that the vectors of its rows do not cross lines."""
     block = np.empty(size + ALIGNMENT // like.itemsize, like.dtype)
     skip = -block.ctypes.data % ALIGNMENT // like.itemsize
     return block[skip : skip + size]

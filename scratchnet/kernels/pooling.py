@@ -44,29 +44,16 @@ def _stretches(j, window, sizes):
 
 
 @jit
-def _rows_of_window(oh, window, sizes):
-    """Return the first and the past-the-end row of the image under the windows of row oh."""
-    top_row = oh * window.SH - window.top
-    return max(0, top_row), min(sizes.H, top_row + window.KH)
-
-
-@jit
-def _columns_of_window(ow, window, sizes):
-    """Return the first and the past-the-end column of the image under the windows of column ow."""
-    left_column = ow * window.SW - window.left
-    return max(0, left_column), min(sizes.W, left_column + window.KW)
-
-
-@jit
 def _extremum_row(x, n, oh, window, sizes, sign, best):
     """Write the largest sign·x of each window in row oh of image n to `best`; a NaN wins."""
+    KH, KW, SH, _, top, _ = window
     _, H, W, C, _, _, _ = sizes
-    h0, h1 = _rows_of_window(oh, window, sizes)
+    h0, h1 = max(0, oh * SH - top), min(H, oh * SH - top + KH)
     lowest = x.dtype.type(-sign * np.inf)
     for k in range(len(best)):
         best[k] = lowest
     for h in range(h0, h1):
-        for j in range(window.KW):
+        for j in range(KW):
             output, cell, count, length, step = _stretches(j, window, sizes)
             for s in range(count):
                 start = (n * H + h) * W * C + cell + s * step
@@ -87,6 +74,7 @@ def _extremum_forward(first, last, x, out, window, sizes, sign):
 
 @jit
 def _extremum_backward(first, last, dout, x, dx, window, sizes, sign):
+    KH, KW, SH, _, top, _ = window
     _, H, W, C, OH, OW, _ = sizes
     best, rest = np.empty(OW * C, x.dtype), np.empty(OW * C, x.dtype)      # rest: the part of dout not yet given to a cell
     zero = x.dtype.type(0)
@@ -99,9 +87,9 @@ def _extremum_backward(first, last, dout, x, dx, window, sizes, sign):
             gradient = dout[(n * OH + oh) * OW * C : (n * OH + oh + 1) * OW * C]
             for k in range(OW * C):
                 rest[k] = gradient[k]
-            h0, h1 = _rows_of_window(oh, window, sizes)
+            h0, h1 = max(0, oh * SH - top), min(H, oh * SH - top + KH)
             for h in range(h0, h1):
-                for j in range(window.KW):
+                for j in range(KW):
                     output, cell, count, length, step = _stretches(j, window, sizes)
                     for s in range(count):
                         start, o = (n * H + h) * W * C + cell + s * step, output + s * C
@@ -116,12 +104,13 @@ def _extremum_backward(first, last, dout, x, dx, window, sizes, sign):
 
 @jit
 def _average_forward(first, last, x, out, window, sizes):
+    KH, KW, SH, SW, top, left = window
     _, H, W, C, OH, OW, _ = sizes
     for n in range(first, last):
         for oh in range(OH):
-            h0, h1 = _rows_of_window(oh, window, sizes)
+            h0, h1 = max(0, oh * SH - top), min(H, oh * SH - top + KH)
             for ow in range(OW):
-                w0, w1 = _columns_of_window(ow, window, sizes)
+                w0, w1 = max(0, ow * SW - left), min(W, ow * SW - left + KW)
                 cells, o = x.dtype.type((h1 - h0) * (w1 - w0)), ((n * OH + oh) * OW + ow) * C
                 for c in range(C):
                     out[o + c] = 0
@@ -135,14 +124,15 @@ def _average_forward(first, last, x, out, window, sizes):
 
 @jit
 def _average_backward(first, last, dout, dx, window, sizes):
+    KH, KW, SH, SW, top, left = window
     _, H, W, C, OH, OW, _ = sizes
     for n in range(first, last):
         for k in range(n * H * W * C, (n + 1) * H * W * C):
             dx[k] = 0
         for oh in range(OH):
-            h0, h1 = _rows_of_window(oh, window, sizes)
+            h0, h1 = max(0, oh * SH - top), min(H, oh * SH - top + KH)
             for ow in range(OW):
-                w0, w1 = _columns_of_window(ow, window, sizes)
+                w0, w1 = max(0, ow * SW - left), min(W, ow * SW - left + KW)
                 cells, o = dx.dtype.type((h1 - h0) * (w1 - w0)), ((n * OH + oh) * OW + ow) * C
                 for h in range(h0, h1):
                     for w in range(w0, w1):

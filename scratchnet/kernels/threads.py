@@ -1,7 +1,7 @@
-"""Share the tasks of a kernel out among threads.
+"""Distribute the tasks of a kernel among threads.
 
-A kernel that can be shared out is a plain loop over tasks (images, groups of images, blocks of a matrix) and is told
-which ones are its own:
+A kernel that can be distributed is a plain loop over tasks (images, groups of images, blocks of a matrix), and the first two
+arguments of a call are its range of tasks:
 
     @jit
     def double(first, last, x, out):
@@ -10,11 +10,11 @@ which ones are its own:
 
     run(double, work, len(x), x, out)       # double(0, 42, x, out) on one thread, double(42, 70, x, out) on another, …
 
-Compiled code gives up Python's lock while it runs, so ordinary threads are enough. (numba's own `prange` wakes its
+Compiled code releases Python's lock while it runs, so ordinary threads are enough. (numba's `prange` wakes its
 threads a little sooner, and takes several times as long to compile.) The tasks are cut into pieces, large ones first, and a
-thread that is done takes the next: when a core is slow, or another program holds it, the others do its share.
+thread that has finished takes the next: if a core is slow, or busy with another program, the other threads do its share.
 
-What a task adds up is its own. So a result depends on how work was cut into tasks, which the kernels do by its shape
+Each task has separate sums. So a result depends on how the work is cut into tasks, which the kernels decide by its shape
 alone, and not on the threads: the bits are the same for any number of them.
 """
 
@@ -32,22 +32,22 @@ from typing import Any
 from scratchnet.kernels.jit import config
 
 WORTH_THREADS = 1 << 19     # multiply-adds, or numbers moved, below which one thread is quicker than waking a second
-SHARE = 2 / 3               # of an equal part of what is left: the size of the next piece
-LEAST = 1 / 16              # of an equal part of everything: the size of a piece, but for the last, at least
-GROUPS = 16                 # of images in a backward pass, at most: more threads than that find no work
-GROUP_NUMBERS = 1 << 26     # numbers in all groups' sums together, at most
+SHARE = 2 / 3               # the size of the next piece, relative to an equal part of the remaining tasks
+LEAST = 1 / 16              # the smallest size of a piece but the last, relative to an equal part of all tasks
+GROUPS = 16                 # groups of images in a backward pass, at most: further threads have no work
+GROUP_NUMBERS = 1 << 26     # numbers in the sums of all groups, at most
 
-_limit = int(config.NUMBA_NUM_THREADS)      # the cores that this process may use, or the environment's own word
+_limit = int(config.NUMBA_NUM_THREADS)      # the cores that this process may use, unless the environment sets it
 
 
 def count() -> int:
-    """Say on how many threads kernels run."""
+    """Return on how many threads kernels run."""
     return _limit
 
 
 @contextmanager
 def limit(threads: int) -> Iterator[None]:
-    """Run kernels on at most so many threads, for the time of a `with` block; the bits of every result are the same.
+    """Run kernels on at most `threads` threads within a `with` block; the bits of every result are the same.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def limit(threads: int) -> Iterator[None]:
     """
     global _limit
     if threads < 1:
-        raise ValueError(f"kernels need a thread to run on; got limit({threads})")
+        raise ValueError(f"limit: expected at least 1 thread, got {threads}. Kernels need a thread to run on.")
     before, _limit = _limit, threads
     try:
         yield
@@ -72,7 +72,7 @@ def limit(threads: int) -> Iterator[None]:
 
 @cache
 def pieces(tasks: int, threads: int) -> tuple[tuple[int, int], ...]:
-    """Cut range(tasks) into (first, last), smaller and smaller: who is late or slow does fewer tasks, and all end together.
+    """Return range(tasks) cut into (first, last), in decreasing sizes: a slow thread does fewer tasks, and all end together.
 
     Source: Polychronopoulos & Kuck, *Guided self-scheduling* (1987), where SHARE is 1.
 
@@ -90,7 +90,7 @@ def pieces(tasks: int, threads: int) -> tuple[tuple[int, int], ...]:
 
 
 def groups_of(images: int, numbers: int) -> int:
-    """Say into how many groups backward cuts its images, when each keeps a sum of so many numbers; by the shape alone."""
+    """Return into how many groups backward cuts its images, if each keeps a sum of `numbers` numbers; by the shape alone."""
     return max(1, min(images, GROUPS, GROUP_NUMBERS // numbers))
 
 
@@ -100,46 +100,46 @@ def _pool() -> ThreadPoolExecutor:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)      # threads do not come along into a forked process
+    os.register_at_fork(after_in_child=_pool.cache_clear)      # a forked process does not inherit threads
 
 
 def run(kernel: Callable[..., None], work: int, tasks: int, *arguments: Any) -> None:
-    """Call `kernel(first, last, *arguments)` until all of range(tasks) is done, on several threads when it is worth it.
+    """Call `kernel(first, last, *arguments)` for pieces of range(tasks), on several threads if there is enough work.
 
     Parameters
     ----------
     kernel : callable
-        Writes only what belongs to its own tasks.
+        It writes only what belongs to its tasks.
     work : int
-        Multiply-adds, or numbers moved, in all.
+        Multiply-adds, or numbers moved, in total.
     tasks : int
     *arguments
-        Handed to the kernel as they are.
+        Passed to the kernel unchanged.
     """
     threads = min(_limit, tasks)
     if threads < 2 or work < WORTH_THREADS:
         kernel(0, tasks, *arguments)
         return
-    left = deque(pieces(tasks, threads))
+    remaining = deque(pieces(tasks, threads))
 
-    def take() -> None:
+    def run_pieces() -> None:
         while True:
             try:
-                first, last = left.popleft()        # one piece goes to one thread: popleft is atomic
+                first, last = remaining.popleft()        # one piece goes to one thread: popleft is atomic
             except IndexError:
                 return
             kernel(first, last, *arguments)
 
     helpers: list[Future[None]] = []
-    with suppress(RuntimeError):                    # while the interpreter ends no thread starts any more; this one does it all
-        helpers += [_pool().submit(take) for _ in range(threads - 1)]
+    with suppress(RuntimeError):                    # no thread starts while the interpreter ends; then this one does all the work
+        helpers += [_pool().submit(run_pieces) for _ in range(threads - 1)]
     try:
-        take()
+        run_pieces()
     except BaseException:
-        left.clear()                                # the others end with the piece in hand
+        remaining.clear()                                # the others end with their current piece
         raise
     finally:
-        working = [helper for helper in helpers if not helper.cancel()]     # nothing is left for one that has not begun
-        failures = [helper.exception() for helper in working]               # waits: nobody writes once we have returned
+        working = [helper for helper in helpers if not helper.cancel()]     # a helper that has not started has no work left
+        failures = [helper.exception() for helper in working]               # this waits: no thread writes after the return
     for failure in filter(None, failures):
         raise failure

@@ -1,27 +1,30 @@
-"""Short filters with fewer multiplications: the algorithms of Toom and Cook, which Winograd's convolution runs on.
+"""Short filters with fewer multiplications: the algorithms of Toom and Cook, which Winograd's convolution uses.
 
-A filter of r taps slides over inputs x on one axis and gives m outputs. Written down, that is m·r products; as
+Legend: x are the inputs of a tile on one axis, w the r taps of a filter, y the m outputs, `stride` pixels apart; Bᵀ (`Bt`), G and
+Aᵀ (`At`) the matrices of an algorithm.
+
+A filter of r taps slides over inputs x on one axis and gives m outputs. By the definition that takes m·r products; as
 
     y = Aᵀ[(G·w) ⊙ (Bᵀ·x)]          (⊙ multiplies number by number)
 
-it takes as many as Bᵀ has rows. Where the matrices come from: two polynomials of m and r coefficients have a product of
+it takes as many as Bᵀ has rows. The matrices have this origin: two polynomials of m and r coefficients have a product of
 m + r - 1 coefficients, which is known from its values at as many points, and each value is one multiplication. (At infinity
 the value is the highest coefficient.) For a fixed w this product is a matrix T with T[n, i] = w[n - i], (m + r - 1, m), and
 its transpose is the filter that slides: (Tᵀx)[i] = Σ_k w[k]·x[i + k]. So, transposed, the values of the first polynomial
-become Aᵀ, those of w are G, and the way from values back to coefficients becomes Bᵀ.
+become Aᵀ, those of w are G, and the map from values back to coefficients becomes Bᵀ.
 
 Two outputs of three taps take 4 products instead of 6, four take 6 instead of 12; on both axes at once, 16 instead of 36 and
 36 instead of 144.
 
-More points cost digits, since the numbers in the matrices grow apart. Good ones for four outputs are 0, ±2/3, ±3/2 and
-infinity, and for two taps 0, 1, -1/2, -2 and infinity; tests hold the error of a convolution in float32 below four times that
-of the direct kernels.
+More points cost precision, since the magnitudes of the numbers in the matrices diverge. Good points for four outputs are 0, ±2/3,
+±3/2 and infinity, and for two taps 0, 1, -1/2, -2 and infinity. Tests require that the error of a convolution in float32 is below
+four times that of the direct kernels.
 
-At stride 2 the even and the odd pixels part: of three taps, w0 and w2 only ever meet even pixels, and w1 odd ones. So the
-even pixels meet a filter of two taps, for which the points serve, and the odd pixels one tap, whose products stay as they
-are: 5 products instead of 6 for two outputs, 9 instead of 12 for four. The product at 0 is a summand of the first output
-alone, as that output's product of the odd tap is, and the one at infinity of the last alone. So these are added up at once,
-before Aᵀ, which is left with 3 columns for two outputs and with 7 for four.
+At stride 2 the even and the odd pixels separate: of three taps, w0 and w2 are multiplied by even pixels only, and w1 by odd ones.
+So the even pixels have a filter of two taps, to which the algorithm applies, and the odd pixels one tap, whose products are
+computed directly: 5 products instead of 6 for two outputs, 9 instead of 12 for four. The product at 0 is a summand of the first
+output only, as is that output's product of the odd tap, and the product at infinity is a summand of the last output only. So
+these are added before Aᵀ, which then has 3 columns for two outputs and 7 for four.
 
 Source: Winograd, *Arithmetic complexity of computations* (1980); Blahut, *Fast algorithms for signal processing* (2010),
 chapter 5; for the points, Barabasz et al., *Error analysis and improving the accuracy of Winograd convolution for deep
@@ -46,7 +49,7 @@ class Algorithm(NamedTuple):
 
         products = (G @ w)[filters] * (Bt @ x)          y = At[:, sums] @ products
 
-    Product k has filter `filters[k]` and goes to sum `sums[k]`: a row of G or a column of Aᵀ that several share is written once.
+    Product k has filter `filters[k]` and is added to sum `sums[k]`: a row of G or a column of Aᵀ that several share is stored once.
     """
 
     stride: int
@@ -58,7 +61,7 @@ class Algorithm(NamedTuple):
 
 
 def transposed(rows: Sequence[tuple[float, ...]]) -> Rows:
-    """Turn columns into rows."""
+    """Return the transposed matrix."""
     return tuple(zip(*rows, strict=True))
 
 
@@ -67,9 +70,9 @@ def _floats(matrix: Sequence[Sequence[Fraction]]) -> Rows:
 
 
 def toom_cook(m: int, r: int, points: Sequence[Fraction | int]) -> Algorithm:
-    """Make the algorithm for m outputs of r taps at stride 1 from m + r - 2 points; infinity is the last one.
+    """Return the algorithm for m outputs of r taps at stride 1 from m + r - 2 points; infinity is added as the last one.
 
-    Aᵀ has the powers of the points, G those over the product of their differences, and Bᵀ the coefficients of the
+    Aᵀ has the powers of the points, G those divided by the product of their differences, and Bᵀ the coefficients of the
     polynomials that are 0 at all points but one.
 
     Examples
@@ -95,7 +98,7 @@ def toom_cook(m: int, r: int, points: Sequence[Fraction | int]) -> Algorithm:
 
 
 def at_stride_2(even: Algorithm) -> Algorithm:
-    """Make the algorithm for three taps at stride 2 from one for two taps, which meets the even pixels.
+    """Return the algorithm for three taps at stride 2, from one for two taps that is applied to the even pixels.
 
     Examples
     --------
@@ -104,7 +107,7 @@ def at_stride_2(even: Algorithm) -> Algorithm:
     """
     m = len(even.At)
     Bt = np.zeros((2 * m + 1, 2 * m + 1))
-    Bt[:m, 1::2], Bt[m:, ::2] = np.eye(m), even.Bt      # odd pixels first: their sums are neighbours then (products_of)
+    Bt[:m, 1::2], Bt[m:, ::2] = np.eye(m), even.Bt      # odd pixels first, so that their sums are neighbours (products_of)
     G = ((0.0, 1.0, 0.0), *((w0, 0.0, w2) for w0, w2 in even.G))
     filters = (*[0] * m, *(1 + row for row in even.filters))
     columns = [*map(tuple, np.eye(m).tolist()), *transposed(even.At)]
@@ -122,9 +125,10 @@ ALGORITHMS = (
 
 
 def choose(S: int, OH: int, OW: int) -> int:
-    """Give the index of the algorithm with the fewest products for OH × OW outputs, those behind the edge included.
+    """Return the index of the algorithm with the fewest products for OH × OW outputs, those beyond the edge included.
 
-    Tiles of four outputs are for images of more than one: in smaller ones they would exceed four times the direct kernels' error.
+    Tiles of four outputs are chosen only if an image has several of them: in smaller images their error would exceed four times
+    that of the direct kernels.
     """
 
     def products(i: int) -> int:
@@ -136,9 +140,10 @@ def choose(S: int, OH: int, OW: int) -> int:
 
 
 def products_of(index: int) -> np.ndarray:
-    """List the products on two axes: (runs, 5), each run (product, filter, sum, begins, count), the first three places in V, U, M.
+    """Return the products on two axes, (runs, 5): each run is (product, filter, sum, begins, count).
 
-    A run is `count` neighbouring products of one filter that go to neighbouring sums; `begins` says that they are the first there.
+    The first three are indices of V, U and M. A run is `count` neighbouring products of one filter that go to neighbouring sums;
+    `begins` is 1 if they are the first there.
 
     Examples
     --------
@@ -147,12 +152,12 @@ def products_of(index: int) -> np.ndarray:
     """
     a = ALGORITHMS[index]
     runs: list[list[int]] = []
-    begun = set()
+    started = set()
     for p, (i, j) in enumerate(product(range(len(a.Bt)), repeat=2)):
         f, s = len(a.G) * a.filters[i] + a.filters[j], len(a.At[0]) * a.sums[i] + a.sums[j]
         if runs and runs[-1][1:3] == [f, s - runs[-1][-1]]:
             runs[-1][-1] += 1
         else:
-            runs.append([p, f, s, s not in begun, 1])
-        begun.add(s)
+            runs.append([p, f, s, s not in started, 1])
+        started.add(s)
     return np.array(runs)
