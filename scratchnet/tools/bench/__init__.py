@@ -27,6 +27,18 @@ Cells = dict[str, str]              # a row of a table, by the heads of the colu
 HEADS = {"step": "ms a step", "predict": f"s for {PREDICTED:,} images", "epoch": "s an epoch"}
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = (
+        "Measure one convolution from plain loops up to all cores, training steps, and how their times grow; or, with --peers, "
+        "training steps, predictions and whole epochs, in turns with other frameworks. All times are medians."
+    )
+    option = parser.add_argument
+    option("--peers", action="store_true", help="compare with Keras, PyTorch and JAX, those that are installed (many minutes)")
+    option("--quick", action="store_true", help="fewer rounds, smaller batches, no whole epochs")
+    option("--out", default="bench", metavar="DIR", help="folder of the numbers and charts (%(default)s)")
+
+
 def run(args: argparse.Namespace) -> int:
     """Measure what `args` select, print tables, and write the numbers and the charts."""
     if not COMPILED:
@@ -193,15 +205,3 @@ def draw(measured: Mapping[str, Any], out: Path) -> None:
             seconds = peers.medians(row["sides"], f"step {STEPS}")
             panels[f"{row['net']} {DATA[row['data']]}"] = {side: 1e3 * value for side, value in seconds.items()}
         plotting.sides(panels, title="One training step, batch 128", path=out / "peers.png")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the description and the options of the command."""
-    parser.description = (
-        "Measure one convolution from plain loops up to all cores, training steps, and how their times grow; or, with --peers, "
-        "training steps, predictions and whole epochs, in turns with other frameworks. All times are medians."
-    )
-    option = parser.add_argument
-    option("--peers", action="store_true", help="compare with Keras, PyTorch and JAX, those that are installed (many minutes)")
-    option("--quick", action="store_true", help="fewer rounds, smaller batches, no whole epochs")
-    option("--out", default="bench", metavar="DIR", help="folder of the numbers and charts (%(default)s)")
