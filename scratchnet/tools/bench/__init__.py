@@ -1,4 +1,4 @@
-"""``scratchnet bench``: how fast this machine trains, rung by rung, and beside the frameworks that are installed."""
+"""``scratchnet bench``: the speed of this machine, implementation by implementation, or compared with installed frameworks."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def climb(measured: dict[str, Any], quick: bool) -> None:
 
 
 def ladder_rows(rows: Sequence[Measured], peaks: Mapping[str, float]) -> Iterator[Cells]:
-    """Yield the rungs of the convolution, each beside the peak of as many threads."""
+    """Yield the rungs of the convolution, each as a share of the peak of as many threads."""
     for row in rows:
         ms = "–" if row["ms"] is None else f"{row['ms']:.1f}"
         share = f"{row['gflops'] / peaks[str(row['threads'])]:.1%}"
@@ -135,7 +135,7 @@ def growth_rows(what: str, rows: Sequence[Measured]) -> Iterator[Cells]:
         yield {what: f"{size:.0f}", "ms": f"{ms:.2f}", **{head: f"{value:.4f}" for head, value in each.items()}}
 
 
-# -- beside the frameworks --------------------------------------------------------------------------------------------
+# -- compared with frameworks -----------------------------------------------------------------------------------------
 
 
 def compare(found: Mapping[str, str], quick: bool) -> list[dict[str, Any]]:
