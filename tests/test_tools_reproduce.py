@@ -97,10 +97,10 @@ def test_groups_and_names_select_and_keep_the_plans_order():
 
 
 def test_an_unknown_name_is_refused_with_the_list_before_anything_is_written(tmp_path, capsys):
-    said = refused(capsys, 1, "reproduce", "--only", "study", "net_3-mnist-adam", "--out", tmp_path / "out")
-    assert "'net_3-mnist-adam'" in said
-    assert "Groups: study, pooling, rates, overfitting, preprocessing, order" in said
-    assert "net_1-cifar10-adam" in said
+    error = refused(capsys, 1, "reproduce", "--only", "study", "net_3-mnist-adam", "--out", tmp_path / "out")
+    assert "'net_3-mnist-adam'" in error
+    assert "Groups: study, pooling, rates, overfitting, preprocessing, order" in error
+    assert "net_1-cifar10-adam" in error
     assert not (tmp_path / "out").exists()
 
 
@@ -121,9 +121,9 @@ def test_an_interrupted_training_resumes_to_the_same_bits(optimizer, tmp_path, w
     with pytest.raises(KeyboardInterrupt):
         trial.run(experiment, 1, tmp_path / "parts", [Stop(after=0)])
     assert not (tmp_path / "parts/histories").exists()
-    told = Stop()
-    resumed = trial.run(experiment, 1, tmp_path / "parts", [told])
-    assert told.epochs == [1, 2]
+    seen = Stop()
+    resumed = trial.run(experiment, 1, tmp_path / "parts", [seen])
+    assert seen.epochs == [1, 2]
     assert same_bits(whole, resumed)
     assert len(resumed["history"]["seconds"]) == 3
 
@@ -145,9 +145,9 @@ def test_a_history_that_is_an_epoch_ahead_of_the_model_is_cut_to_it(tmp_path, mo
             trial.run(tiny(), 0, tmp_path / "parts")
     folder = trial.run_directory(tmp_path / "parts", tiny(), 0)
     assert len(json.loads((folder / "history.json").read_text())["loss"]) == 2
-    told = Stop()
-    assert same_bits(whole, trial.run(tiny(), 0, tmp_path / "parts", [told]))
-    assert told.epochs == [1, 2]
+    seen = Stop()
+    assert same_bits(whole, trial.run(tiny(), 0, tmp_path / "parts", [seen]))
+    assert seen.epochs == [1, 2]
 
 
 @compiled
@@ -166,9 +166,9 @@ def test_a_training_that_cannot_be_resumed_starts_again(change, tmp_path, withou
         (folder / "model.npz").write_bytes(content[: len(content) // 2])
     else:
         (folder / "history.json").unlink()
-    told = Stop()
-    assert same_bits(whole, trial.run(tiny(), 0, tmp_path / "parts", [told]))
-    assert told.epochs == [0, 1, 2]
+    seen = Stop()
+    assert same_bits(whole, trial.run(tiny(), 0, tmp_path / "parts", [seen]))
+    assert seen.epochs == [0, 1, 2]
 
 
 @compiled
@@ -200,9 +200,9 @@ def test_a_result_that_cannot_be_written_leaves_no_part_of_it_and_is_written_nex
         with pytest.raises(OSError, match="no room"):
             trial.run(tiny(), 0, tmp_path)
     assert list((tmp_path / "histories").iterdir()) == []
-    told = Stop()
-    result = trial.run(tiny(), 0, tmp_path, [told])
-    assert told.epochs == []  # all epochs were trained already
+    seen = Stop()
+    result = trial.run(tiny(), 0, tmp_path, [seen])
+    assert seen.epochs == []  # all epochs were trained already
     assert same_bits(result, trial.run(tiny(), 0, tmp_path / "whole"))
 
 

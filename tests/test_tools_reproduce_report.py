@@ -155,21 +155,21 @@ def test_six_results_equal_to_kerass_agree_and_a_different_one_does_not(page, ag
 def test_the_claim_about_pooling_is_checked_against_the_same_net_without_pooling(agreeing, tmp_path, undrawn):
     _, plan = agreeing
 
-    def said(**best):
+    def verdict_with(**best):
         write_all(tmp_path, plan, **best)
         text = report.write(plan, tmp_path).read_text(encoding="utf-8")
         (line,) = (line for line in text.splitlines() if line.startswith("| with max-pooling MNIST"))
         return line.split("|")[3].strip()
 
-    assert said(net_1_mnist_adam=0.99, stride1_none_mnist_adam=0.985) == "confirmed"
-    assert said(net_1_mnist_adam=0.985, stride1_none_mnist_adam=0.99) == "the opposite"
-    assert said(net_1_mnist_adam=0.99, stride1_none_mnist_adam=0.99) == "not found: no clear difference"
+    assert verdict_with(net_1_mnist_adam=0.99, stride1_none_mnist_adam=0.985) == "confirmed"
+    assert verdict_with(net_1_mnist_adam=0.985, stride1_none_mnist_adam=0.99) == "the opposite"
+    assert verdict_with(net_1_mnist_adam=0.99, stride1_none_mnist_adam=0.99) == "not found: no clear difference"
 
 
 def test_a_difference_from_keras_is_explained_if_one_order_of_images_gives_kerass_figure(agreeing, tmp_path, undrawn):
     _, plan = agreeing
 
-    def said(**best):
+    def verdict_with(**best):
         write_all(tmp_path, plan, net_2_cifar10_adam=KERAS["net_2-cifar10-adam"].best + 0.03, **best)
         lines = report.write(plan, tmp_path).read_text(encoding="utf-8").splitlines()
         verdicts = [line.split("|")[6].strip() for line in lines if line.startswith("| `net_2-cifar10-adam` |")]
@@ -177,8 +177,9 @@ def test_a_difference_from_keras_is_explained_if_one_order_of_images_gives_keras
         return verdicts[1], one_order
 
     as_keras = KERAS["net_2-cifar10-adam"].best
-    assert said(net_2_cifar10_adam_shuffled_once=as_keras) == ("**differs**; agrees when images keep their order, see 5", "agrees")
-    assert said(net_2_cifar10_adam_shuffled_once=as_keras + 0.03) == ("**differs**", "**differs**")
+    explained = "**differs**; agrees when images keep their order, see 5"
+    assert verdict_with(net_2_cifar10_adam_shuffled_once=as_keras) == (explained, "agrees")
+    assert verdict_with(net_2_cifar10_adam_shuffled_once=as_keras + 0.03) == ("**differs**", "**differs**")
 
 
 def test_seconds_are_those_of_the_most_usual_number_of_threads(tmp_path, undrawn):

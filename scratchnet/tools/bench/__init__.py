@@ -1,4 +1,4 @@
-"""``scratchnet bench``: how fast this machine trains, rung by rung, and beside the frameworks that are installed."""
+"""``scratchnet bench``: the speed of this machine, implementation by implementation, or compared with installed frameworks."""
 
 from __future__ import annotations
 
@@ -25,6 +25,18 @@ STEPS, PREDICTED = 5, 10_000        # steps in a turn, images to predict
 Measured = Mapping[str, Any]
 Cells = dict[str, str]              # a row of a table, by the heads of the columns
 HEADS = {"step": "ms a step", "predict": f"s for {PREDICTED:,} images", "epoch": "s an epoch"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = (
+        "Measure one convolution from plain loops up to all cores, training steps, and how their times grow; or, with --peers, "
+        "training steps, predictions and whole epochs, in turns with other frameworks. All times are medians."
+    )
+    option = parser.add_argument
+    option("--peers", action="store_true", help="compare with Keras, PyTorch and JAX, those that are installed (many minutes)")
+    option("--quick", action="store_true", help="fewer rounds, smaller batches, no whole epochs")
+    option("--out", default="bench", metavar="DIR", help="folder of the numbers and charts (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -87,7 +99,7 @@ def climb(measured: dict[str, Any], quick: bool) -> None:
 
 
 def ladder_rows(rows: Sequence[Measured], peaks: Mapping[str, float]) -> Iterator[Cells]:
-    """Yield the rungs of the convolution, each beside the peak of as many threads."""
+    """Yield the rungs of the convolution, each as a share of the peak of as many threads."""
     for row in rows:
         ms = "–" if row["ms"] is None else f"{row['ms']:.1f}"
         share = f"{row['gflops'] / peaks[str(row['threads'])]:.1%}"
@@ -123,7 +135,7 @@ def growth_rows(what: str, rows: Sequence[Measured]) -> Iterator[Cells]:
         yield {what: f"{size:.0f}", "ms": f"{ms:.2f}", **{head: f"{value:.4f}" for head, value in each.items()}}
 
 
-# -- beside the frameworks --------------------------------------------------------------------------------------------
+# -- compared with frameworks -----------------------------------------------------------------------------------------
 
 
 def compare(found: Mapping[str, str], quick: bool) -> list[dict[str, Any]]:
@@ -193,15 +205,3 @@ def draw(measured: Mapping[str, Any], out: Path) -> None:
             seconds = peers.medians(row["sides"], f"step {STEPS}")
             panels[f"{row['net']} {DATA[row['data']]}"] = {side: 1e3 * value for side, value in seconds.items()}
         plotting.sides(panels, title="One training step, batch 128", path=out / "peers.png")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the description and the options of the command."""
-    parser.description = (
-        "Measure one convolution from plain loops up to all cores, training steps, and how their times grow; or, with --peers, "
-        "training steps, predictions and whole epochs, in turns with other frameworks. All times are medians."
-    )
-    option = parser.add_argument
-    option("--peers", action="store_true", help="compare with Keras, PyTorch and JAX, those that are installed (many minutes)")
-    option("--quick", action="store_true", help="fewer rounds, smaller batches, no whole epochs")
-    option("--out", default="bench", metavar="DIR", help="folder of the numbers and charts (%(default)s)")

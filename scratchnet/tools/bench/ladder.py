@@ -1,4 +1,4 @@
-"""The ladder: one convolution and one training step, from plain loops up to all cores, beside the machine's peak.
+"""The ladder: one convolution and one training step, from plain loops up to all cores, compared with the machine's peak.
 
 Every rung computes the same numbers, which is asserted. Arithmetic is counted as in the definition: an algorithm that needs
 fewer multiplications (Winograd's) then has more GFLOP/s than it really computes, and may lie above the peak.
@@ -87,7 +87,7 @@ def in_turns(
 ) -> dict[str, Any]:
     """Let each call settle in its turn and then measure it CALLS times, for some rounds; return the median of each.
 
-    What `measure` returns, a number or several, has a median of its own.
+    `measure` returns a number, or several, each of which gets its own median.
     """
     measured: dict[str, list[Any]] = {name: [] for name in calls}
     for _ in tqdm(range(rounds), desc=title, disable=None, leave=False):

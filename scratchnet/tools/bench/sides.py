@@ -172,8 +172,8 @@ def torch_side(net: str, shape: Shape, K: int, *, fused: bool = False, last: boo
     return with_loops(step, forward)
 
 
-def jax_side(net: str, shape: Shape, K: int) -> Side:
-    """Return the side of JAX alone: NHWC, the whole step one jitted function."""
+def jax_net(net: str, shape: Shape, K: int) -> tuple[list[Any], Callable[[list[Any], Any], Any]]:
+    """Return the network in JAX: its parameters, and a function of these and a batch that returns logits."""
     import jax
     import jax.numpy as jnp
     from jax import lax
@@ -182,10 +182,6 @@ def jax_side(net: str, shape: Shape, K: int) -> Side:
 
     def glorot(s: tuple[int, ...]) -> Any:
         return jax.nn.initializers.glorot_uniform()(jax.random.key(0), s)
-
-    params = [glorot((3, 3, shape[2], 32)), jnp.zeros(32), glorot((3, 3, 32, 64)), jnp.zeros(64)]
-    params += [glorot((D, 128)), jnp.zeros(128), glorot((128, K)), jnp.zeros(K)]
-    m, v = [jnp.zeros_like(p) for p in params], [jnp.zeros_like(p) for p in params]
 
     def conv(x: Any, w: Any, b: Any, s: int) -> Any:
         return jax.nn.relu(lax.conv_general_dilated(x, w, (s, s), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")) + b)
@@ -196,6 +192,20 @@ def jax_side(net: str, shape: Shape, K: int) -> Side:
         if net == "net_1":
             x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 1, 1, 1), "SAME")
         return jax.nn.relu(x.reshape(len(x), -1) @ w3 + b3) @ w4 + b4
+
+    params = [glorot((3, 3, shape[2], 32)), jnp.zeros(32), glorot((3, 3, 32, 64)), jnp.zeros(64)]
+    params += [glorot((D, 128)), jnp.zeros(128), glorot((128, K)), jnp.zeros(K)]
+    return params, logits
+
+
+def jax_side(net: str, shape: Shape, K: int) -> Side:
+    """Return the side of JAX alone: NHWC, the whole step one jitted function."""
+    import jax
+    import jax.numpy as jnp
+
+    params, logits = jax_net(net, shape, K)
+    m, v = [jnp.zeros_like(p) for p in params], [jnp.zeros_like(p) for p in params]
+    t = 0
 
     def loss_of(params: list[Any], x: Any, y: Any) -> Any:
         z = logits(params, x)
@@ -210,7 +220,6 @@ def jax_side(net: str, shape: Shape, K: int) -> Side:
         return params, m, v, values
 
     jitted, probabilities = jax.jit(update, donate_argnums=(0, 1, 2)), jax.jit(lambda p, x: jax.nn.softmax(logits(p, x)))
-    t = 0
 
     def step(x: Array, y: Array) -> float:
         nonlocal params, m, v, t

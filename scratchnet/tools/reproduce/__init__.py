@@ -22,26 +22,6 @@ from scratchnet.tools.arguments import positive_int
 from scratchnet.tools.reproduce import campaign, experiments, ledger, report
 
 
-def run(args: argparse.Namespace) -> int:
-    """Train what `args` select and is not finished, and write the report; return 0, or 130 if interrupted."""
-    plan = experiments.plan(args.quick)
-    selected = plan.select(args.only)
-    out = Path(args.out or ("results/quick" if args.quick else "results"))
-    if out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"--out: expected a folder, got the file {out}. Choose another name")
-    seeds = args.seeds or (1 if args.quick else 3)
-    try:
-        campaign.run(plan, selected, seeds, out)
-        if not args.only or "ledger" in args.only:
-            ledger.write(plan, out)
-    except KeyboardInterrupt:
-        print(f"scratchnet: interrupted. Run the same command again to continue: {out} keeps all finished epochs", file=sys.stderr)
-        return 130
-    page = report.write(plan, out)
-    print(f"report: {page} and {page.with_name('report.html')}")
-    return 0
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the description and the options of the command."""
     parser.description = (
@@ -60,3 +40,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     option("--seeds", type=positive_int, metavar="N", help="use seeds 0 to N-1 where an answer depends on them (3; quick: 1)")
     option("--out", metavar="DIR", help="folder of histories, models, figures and the report (results, results/quick)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train what `args` select and is not finished, and write the report; return 0, or 130 if interrupted."""
+    plan = experiments.plan(args.quick)
+    selected = plan.select(args.only)
+    out = Path(args.out or ("results/quick" if args.quick else "results"))
+    if out.exists() and not out.is_dir():
+        raise NotADirectoryError(f"--out: expected a folder, got the file {out}. Choose another name")
+    seeds = args.seeds or (1 if args.quick else 3)
+    try:
+        campaign.run(plan, selected, seeds, out)
+        if not args.only or "ledger" in args.only:
+            ledger.write(plan, out)
+    except KeyboardInterrupt:
+        print(f"scratchnet: interrupted. Run the same command again to continue: {out} keeps all finished epochs", file=sys.stderr)
+        return 130
+    page = report.write(plan, out)
+    print(f"report: {page} and {page.with_name('report.html')}")
+    return 0

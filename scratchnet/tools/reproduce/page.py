@@ -96,11 +96,11 @@ def paragraphs(*parts: str) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def spoken(data: str) -> str:
+def data_title(data: str) -> str:
     """Return the usual name of a data set."""
     return {"mnist": "MNIST", "cifar10": "CIFAR-10"}.get(data, data)
 
 
-def titled(e: Experiment) -> str:
+def run_title(e: Experiment) -> str:
     """Return the net and the data of an experiment in words."""
-    return f"{e.net.name} on {spoken(e.data)}"
+    return f"{e.net.name} on {data_title(e.data)}"

@@ -14,18 +14,18 @@ import json
 import os
 import platform
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import scratchnet
-from scratchnet._version import __version__
 from scratchnet.files import write_text
 from scratchnet.kernels import threads
+from scratchnet.metrics import confusion_matrix, surest_mistakes
 from scratchnet.model import Model
 from scratchnet.tools.reproduce.experiments import Experiment
+from scratchnet.tools.versions import versions as run_versions
 
 FORMAT = "scratchnet reproduce 1"
 SURE = 24  # the number of surest mistakes that a picture shows
@@ -132,31 +132,25 @@ def answers(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     >>> found["confusion"], found["wrong"], found["mistakes"][0]["index"]
     ([[1, 1], [0, 0]], 1, 1)
     """
-    N, K = probabilities.shape
+    K = probabilities.shape[1]
     labels = np.asarray(labels).astype(int)
-    said = probabilities.argmax(axis=1)
-    sure = probabilities[np.arange(N), said].astype(float)
-    wrong = np.flatnonzero(said != labels)
-    surest = wrong[np.argsort(-sure[wrong], kind="stable")][:SURE]
-    mistakes = [
-        {
-            "index": int(i),
-            "label": int(labels[i]),
-            "said": int(said[i]),
-            "probability": float(sure[i]),
-            "of_label": float(probabilities[i, labels[i]]),
-        }
-        for i in surest
-    ]
-    right = said == labels
+    answered, sure = probabilities.argmax(axis=1), probabilities.max(axis=1).astype(float)
+    right = answered == labels
+    confidence = {"right": sure[right], "wrong": sure[~right]}
     return {
-        "confusion": np.bincount(labels * K + said, minlength=K * K).reshape(K, K).tolist(),
-        "wrong": len(wrong),
-        "confidence": {
-            "right": float(sure[right].mean()) if right.any() else None,
-            "wrong": float(sure[~right].mean()) if len(wrong) else None,
-        },
-        "mistakes": mistakes,
+        "confusion": confusion_matrix(labels, answered, K).tolist(),
+        "wrong": int((~right).sum()),
+        "confidence": {key: float(values.mean()) if len(values) else None for key, values in confidence.items()},
+        "mistakes": [
+            {
+                "index": int(i),
+                "label": int(labels[i]),
+                "said": int(answered[i]),
+                "probability": float(sure[i]),
+                "of_label": float(probabilities[i, labels[i]]),
+            }
+            for i in surest_mistakes(labels, probabilities)[:SURE]
+        ],
     }
 
 
@@ -167,13 +161,7 @@ def versions() -> dict[str, str]:
     for room in NUMBERS_COME_FROM:
         for file in sorted([package / f"{room}.py"] if (package / f"{room}.py").is_file() else (package / room).glob("*.py")):
             source.update(file.read_bytes())
-    return {
-        "scratchnet": __version__,
-        "source": source.hexdigest()[:12],
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": version("numba"),
-    }
+    return run_versions() | {"source": source.hexdigest()[:12]}
 
 
 def machine() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from scratchnet.tables import markdown_table
 from scratchnet.tools.reproduce import ledger
 from scratchnet.tools.reproduce.ledger import total
 from scratchnet.tools.reproduce.numbers import plural
-from scratchnet.tools.reproduce.page import Page, paragraphs, spoken
+from scratchnet.tools.reproduce.page import Page, data_title, paragraphs
 
 ABOUT = """Multiply-adds and bytes are for one image. Those of backward are for the gradients of the parameters and of the input;
 the first layer needs no gradient of its input. "Kept" is what training keeps of an image for backward; an array that two layers
@@ -29,9 +29,9 @@ def costs(page: Page) -> str:
     nets = found["nets"]
     for name, net in nets.items():
         which, data = name.split()
-        parts += [f"### {which} on {spoken(data)}", layers(net), heaviest(net)]
+        parts += [f"### {which} on {data_title(data)}", layers(net), heaviest(net)]
     both = dict.fromkeys(name.split()[1] for name in nets)
-    why = [slower(spoken(data), nets[f"net_1 {data}"], nets[f"net_2 {data}"]) for data in both]
+    why = [slower(data_title(data), nets[f"net_1 {data}"], nets[f"net_2 {data}"]) for data in both]
     return paragraphs(*parts, "### Why net_1 is slow", "\n".join(why))
 
 

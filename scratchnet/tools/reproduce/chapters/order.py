@@ -5,8 +5,8 @@ from __future__ import annotations
 from scratchnet.tables import markdown_table
 from scratchnet.tools.reproduce.experiments import Experiment
 from scratchnet.tools.reproduce.numbers import difference
-from scratchnet.tools.reproduce.page import BAND, Cells, Page, paragraphs, titled
-from scratchnet.tools.reproduce.published import KERAS, KERAS_VERSION, beside_keras
+from scratchnet.tools.reproduce.page import BAND, Cells, Page, paragraphs, run_title
+from scratchnet.tools.reproduce.published import KERAS, KERAS_VERSION, keras_difference
 
 ABOUT = """`fit` draws a new order of the training images for every epoch. Here the same training is run on images that were
 shuffled once, with the seed, and then keep that order. All else is equal, including the weights at the start."""
@@ -40,7 +40,7 @@ def effect(page: Page, shuffled: Experiment, once: Experiment, epochs: int) -> C
     rows, once_rows = page.rows(shuffled, epochs), page.rows(once, epochs)
     best, once_best = rows.values("best"), once_rows.values("best")
     line = {
-        "": titled(once),
+        "": run_title(once),
         "best validation accuracy (epoch), shuffled for every epoch": rows.best(),
         "shuffled once": once_rows.best(),
         "difference": difference(best, once_best),
@@ -49,7 +49,7 @@ def effect(page: Page, shuffled: Experiment, once: Experiment, epochs: int) -> C
     if page.plan.quick:
         return line
     theirs = KERAS[shuffled.name]
-    off, agrees = beside_keras(shuffled.name, shuffled.data, once_best)
+    off, agrees = keras_difference(shuffled.name, shuffled.data, once_best)
     return line | {
         "Keras's best": f"{theirs.best:.4f} ({theirs.best_epoch})",
         "once - Keras's": f"{off:+.4f}",
@@ -60,7 +60,7 @@ def effect(page: Page, shuffled: Experiment, once: Experiment, epochs: int) -> C
 def picture(page: Page, pairs: list[tuple[Experiment, Experiment]], epochs: int) -> str:
     """Draw the validation accuracy of each pair."""
     panels = {
-        titled(once): {
+        run_title(once): {
             "shuffled for every epoch": page.series(shuffled, "val_accuracy", epochs),
             "shuffled once": page.series(once, "val_accuracy", epochs),
         }

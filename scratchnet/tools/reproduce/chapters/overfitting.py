@@ -11,7 +11,7 @@ from scratchnet import datasets, plotting
 from scratchnet.tables import markdown_table
 from scratchnet.tools.reproduce.experiments import NET_1, NET_2, Experiment
 from scratchnet.tools.reproduce.numbers import early_stop, listed, mean_spread
-from scratchnet.tools.reproduce.page import Cells, Page, paragraphs, spoken, titled
+from scratchnet.tools.reproduce.page import Cells, Page, data_title, paragraphs, run_title
 from scratchnet.tools.reproduce.results import Result
 
 PATIENCES = (1, 2, 3, 5)
@@ -23,7 +23,7 @@ restored, and it holds the accuracy of these weights."""
 
 def overfitting(page: Page) -> str:
     """Return the chapter."""
-    parts = [f"## 3. Where does overfitting begin on {spoken(page.plan.photographs)}?", page.missing("overfitting")]
+    parts = [f"## 3. Where does overfitting begin on {data_title(page.plan.photographs)}?", page.missing("overfitting")]
     nets = [e for net in (NET_1, NET_2) if page.of(e := Experiment(net, page.plan.photographs))]
     if nets:
         parts += [ABOUT, begins(page, nets), markdown_table(stopping(page, nets)), picture(page, nets)]
@@ -75,7 +75,7 @@ def stopping(page: Page, nets: list[Experiment]) -> Iterator[Cells]:
 
 def picture(page: Page, nets: list[Experiment]) -> str:
     """Draw the first seed's curves and where each patience stops them."""
-    histories = {titled(e): history for e in nets if (history := page.of(e)[0]["history"]).get("val_loss")}
+    histories = {run_title(e): history for e in nets if (history := page.of(e)[0]["history"]).get("val_loss")}
     if not histories:
         return ""
     stops: dict[str, dict[int, tuple[int, int]]] = {}
@@ -114,7 +114,7 @@ def answers(page: Page, e: Experiment, result: Result) -> list[str]:
     """Return what one net confuses, as words, as a confusion matrix and as pictures."""
     confusion, names = np.array(result["answers"]["confusion"]), result["class_names"]
     true, said = (np.repeat(labels.ravel(), confusion.ravel()) for labels in np.indices(confusion.shape))
-    title = f"{titled(e)}, last epoch, seed {result['seed']}"
+    title = f"{run_title(e)}, last epoch, seed {result['seed']}"
     matrix = page.picture(
         f"confusion-{e.data}", f"Confusion of {title}", plotting.confusion_matrix, true, said, names, title=title
     )

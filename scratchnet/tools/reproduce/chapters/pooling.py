@@ -8,7 +8,7 @@ from scratchnet.tables import markdown_table
 from scratchnet.tools.reproduce.experiments import CELLS, HALVING, NET_1, NET_2, Experiment, Net
 from scratchnet.tools.reproduce.ledger import totals
 from scratchnet.tools.reproduce.numbers import Seeds, difference
-from scratchnet.tools.reproduce.page import BAND, Cells, Page, paragraphs, spoken
+from scratchnet.tools.reproduce.page import BAND, Cells, Page, data_title, paragraphs
 
 ABOUT = """The study compares net_1 (stride 1, max-pooling) with net_2 (stride 2, no pooling), which changes two things at once.
 Here each stride of the second convolution, 1 or 2, is combined with each kind of pooling; all else is equal. This pooling
@@ -42,7 +42,7 @@ MEASURES = {  # in words, and with how many digits
 def pooling(page: Page) -> str:
     """Return the chapter."""
     epochs = page.plan.short["pooling"]
-    title = f"## 1. Does max-pooling make {spoken(page.plan.digits)} converge in fewer epochs?"
+    title = f"## 1. Does max-pooling make {data_title(page.plan.digits)} converge in fewer epochs?"
     parts = [title, ABOUT, page.missing("pooling")]
     if page.done("pooling"):
         parts += [f"The first {epochs} epochs, the same seeds for all.", markdown_table(nets(page, epochs)), pictures(page, epochs)]

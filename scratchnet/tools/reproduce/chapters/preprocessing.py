@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from scratchnet.tables import markdown_table
 from scratchnet.tools.reproduce.experiments import NET_2, Experiment
 from scratchnet.tools.reproduce.numbers import plural, verdict
-from scratchnet.tools.reproduce.page import BAND, Cells, Page, paragraphs, spoken
+from scratchnet.tools.reproduce.page import BAND, Cells, Page, data_title, paragraphs
 from scratchnet.tools.reproduce.results import Result
 
 NAMES = {"scale": "/ 255", "standardize": "standardized"}
@@ -36,7 +36,7 @@ def scaling(page: Page, epochs: int) -> Iterator[Cells]:
         for kind, e in kinds.items():
             if rows := page.rows(e, epochs):
                 yield {
-                    "data": spoken(data),
+                    "data": data_title(data),
                     "pixels": NAMES[kind],
                     "seeds": len(rows),
                     "validation accuracy, epoch 1": rows.mean("first"),
@@ -53,7 +53,7 @@ def higher(page: Page, epochs: int) -> str:
         for when, key in (("after epoch 1", "first"), (f"at its best in {epochs} epochs", "best")):
             scaled, standardized = (page.rows(e, epochs).values(key) for e in kinds.values())
             found = verdict(NAMES["standardize"], standardized, NAMES["scale"], scaled)
-            lines.append(f"- {spoken(data)}, validation accuracy {when}: {found}.")
+            lines.append(f"- {data_title(data)}, validation accuracy {when}: {found}.")
     return "\n".join(lines)
 
 
@@ -62,8 +62,8 @@ def pictures(page: Page, epochs: int) -> str:
     drawn = []
     for data, kinds in prepared(page).items():
         panel = {NAMES[kind]: page.series(e, "val_accuracy", epochs) for kind, e in kinds.items()}
-        alt = f"Validation accuracy per epoch on {spoken(data)}, by preprocessing"
-        drawn.append(page.curves(f"pixels-{data}", alt, {spoken(data): panel}, f"net_2 ({BAND})"))
+        alt = f"Validation accuracy per epoch on {data_title(data)}, by preprocessing"
+        drawn.append(page.curves(f"pixels-{data}", alt, {data_title(data): panel}, f"net_2 ({BAND})"))
     return paragraphs(*drawn)
 
 
@@ -73,7 +73,7 @@ def labels(page: Page) -> str:
     for data in (page.plan.digits, page.plan.photographs):
         pair = [page.of(Experiment(NET_2, data, note=note)) for note in ("one-hot-labels", "integer-labels")]
         if all(pair):
-            lines.append(f"- {spoken(data)}{same_bits(*(found[0] for found in pair))}")
+            lines.append(f"- {data_title(data)}{same_bits(*(found[0] for found in pair))}")
     return "\n".join(lines) or "Not trained yet."
 
 

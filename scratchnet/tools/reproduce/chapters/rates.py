@@ -12,7 +12,7 @@ from scratchnet.tables import markdown_table
 from scratchnet.tools.reproduce import numbers
 from scratchnet.tools.reproduce.experiments import NET_2, Experiment
 from scratchnet.tools.reproduce.numbers import Seeds, plural, verdict
-from scratchnet.tools.reproduce.page import BAND, Cells, Page, paragraphs, spoken
+from scratchnet.tools.reproduce.page import BAND, Cells, Page, data_title, paragraphs
 
 PAPER = 1.0  # Zeiler's Adadelta has no learning rate, which is a rate of 1
 GRADIENT = 0.01
@@ -27,7 +27,8 @@ sum of all squares so far, which starts at 0.1, whatever the size of the gradien
 def rates(page: Page) -> str:
     """Return the chapter."""
     epochs = page.plan.short["rates"]
-    parts = [f"## 2. Which optimizer wins on {spoken(page.plan.photographs)}, and why is Adadelta so slow?", page.missing("rates")]
+    data = data_title(page.plan.photographs)
+    parts = [f"## 2. Which optimizer wins on {data}, and why is Adadelta so slow?", page.missing("rates")]
     if page.done("rates"):
         about = f"net_2, the first {epochs} epochs. The sweep has one seed; each optimizer's best rate has all of them."
         parts += [about, markdown_table(sweep(page, epochs)), picture(page, epochs), *best_rates(page, epochs)]
@@ -79,7 +80,7 @@ def picture(page: Page, epochs: int) -> str:
         lines,
         defaults={o: default(o) for o in lines},
         ylabel=f"best validation accuracy in {epochs} epochs",
-        title=f"net_2 on {spoken(page.plan.photographs)}, one seed",
+        title=f"net_2 on {data_title(page.plan.photographs)}, one seed",
     )
 
 
@@ -107,7 +108,7 @@ def best_rates(page: Page, epochs: int) -> list[str]:
         for o, e in best.items()
     ]
     alt = "Validation accuracy per epoch at the default rates and at the best ones"
-    curves = page.curves("rates-curves", alt, panels, f"net_2 on {spoken(page.plan.photographs)} ({BAND})")
+    curves = page.curves("rates-curves", alt, panels, f"net_2 on {data_title(page.plan.photographs)} ({BAND})")
     return [markdown_table(lines), curves, gains(at_default, at_best)]
 
 
@@ -119,16 +120,16 @@ def edge(page: Page, e: Experiment) -> str:
 
 def gains(at_default: dict[str, Seeds], at_best: dict[str, Seeds]) -> str:
     """Return what the default rates decide: Adam against the others, each against itself, and the spread of all."""
-    lines, spread, means = [], [], []
+    lines = []
     for where, rows in (("At the defaults", at_default), ("Each at its best rate", at_best)):
         best = {o: found.values("best") for o, found in rows.items()}
         lines += [f"- {where}: {verdict('adam', best['adam'], o, best[o])}." for o in best if o != "adam"]
-        means.append({o: np.mean(found or [np.nan]) for o, found in best.items()})
-        spread.append(np.ptp([*means[-1].values()]))
-    lines += [f"- {o}: its best rate gives {means[1][o] - means[0][o]:+.4f} over its default." for o in at_best]
+    usual, own = ({o: np.mean(rows.values("best") or [np.nan]) for o, rows in found.items()} for found in (at_default, at_best))
+    lines += [f"- {o}: its best rate gives {own[o] - usual[o]:+.4f} over its default." for o in own]
+    usual_spread, own_spread = (float(np.ptp(list(means.values()))) for means in (usual, own))
     lines.append(
-        f"- The best and the worst of the three differ by {spread[0]:.4f} at the defaults and by {spread[1]:.4f} at the best "
-        f"rates: {share(*spread)}"
+        f"- The best and the worst of the three differ by {usual_spread:.4f} at the defaults and by {own_spread:.4f} at the best "
+        f"rates: {share(usual_spread, own_spread)}"
     )
     return "\n".join(lines)
 
@@ -138,9 +139,9 @@ def share(at_default: float, at_best: float) -> str:
     if not at_default > 0:
         return "the defaults make no difference."
     explained = 1 - at_best / at_default
-    if explained <= 0:
-        return "the default rates explain none of the difference."
-    return f"{explained:.0%} of the difference is due to the default rates."
+    if explained > 0:
+        return f"{explained:.0%} of the difference is due to the default rates."
+    return "the default rates explain none of the difference."
 
 
 @cache

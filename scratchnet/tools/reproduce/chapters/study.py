@@ -1,4 +1,4 @@
-"""The six experiments: our figures, Keras's beside them, and what the study claims."""
+"""The six experiments: our figures, compared with Keras's and with what the study says."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from scratchnet import plotting
 from scratchnet.tables import markdown_table
 from scratchnet.tools.reproduce.experiments import NET_1, Experiment, Net
 from scratchnet.tools.reproduce.numbers import Seeds, compare, difference, mean_spread, plural
-from scratchnet.tools.reproduce.page import Cells, Page, paragraphs, titled
-from scratchnet.tools.reproduce.published import KERAS, KERAS_VERSION, STUDY, STUDY_CEILING, TOLERANCE, beside_keras
+from scratchnet.tools.reproduce.page import Cells, Page, paragraphs, run_title
+from scratchnet.tools.reproduce.published import KERAS, KERAS_VERSION, STUDY, STUDY_CEILING, TOLERANCE, keras_difference
 
 
 def study(page: Page) -> str:
     """Return the chapter."""
     parts = ["## The six experiments", page.missing("study"), *ours(page)]
     if not page.plan.quick and page.done("study"):
-        parts += ["### Beside Keras", *keras(page), "### What the study says", markdown_table(claims(page))]
+        parts += ["### Compared with Keras", *keras(page), "### What the study says", markdown_table(claims(page))]
     return paragraphs(*parts, "### The figures", *figures(page))
 
 
@@ -53,20 +53,20 @@ def our_figures(page: Page, e: Experiment, threads: int) -> Cells:
 def keras(page: Page) -> list[str]:
     """Compare our best validation accuracies with Keras's, within the tolerance of the data."""
     # An experiment without rows had no finite loss in any seed; the table above shows that.
-    lines = {e.name: beside(page, e) for e in page.done("study") if page.rows(e)}
+    lines = {e.name: keras_figures(page, e) for e in page.done("study") if page.rows(e)}
     far = [f"`{name}`" for name, line in lines.items() if line["verdict"] != "agrees"]
     total = f"{len(lines) - len(far)} of {len(lines)} agree"
     beyond = f"; outside the tolerance: {', '.join(far)}. Chapter 5 examines one reason, the order of the images." if far else "."
-    about = f"{KERAS_VERSION}, one seed, the same data, batch size and epochs."
+    about = f"{KERAS_VERSION}, one seed, the same data, batch size and number of epochs."
     return [about, markdown_table(lines.values()), total + beyond]
 
 
-def beside(page: Page, e: Experiment) -> Cells:
-    """Return a row of the table: one experiment beside Keras's."""
+def keras_figures(page: Page, e: Experiment) -> Cells:
+    """Return a row of the table: one experiment compared with Keras's."""
     theirs, rows = KERAS[e.name], page.rows(e)
-    off, agrees = beside_keras(e.name, e.data, rows.values("best"))
+    off, agrees = keras_difference(e.name, e.data, rows.values("best"))
     once = page.rows(replace(e, epochs=page.plan.short["order"], shuffled="once")).values("best")
-    explained = bool(once) and beside_keras(e.name, e.data, once)[1]
+    explained = bool(once) and keras_difference(e.name, e.data, once)[1]
     return {
         "experiment": f"`{e.name}`",
         "best validation accuracy": rows.mean("best"),
@@ -81,7 +81,7 @@ def beside(page: Page, e: Experiment) -> Cells:
 
 
 def claims(page: Page) -> Iterator[Cells]:
-    """Yield a row for each thing that the study says, beside our figures."""
+    """Yield a row for each statement of the study, with our figures."""
     rows = {e.name: page.rows(e) for e in page.plan.groups["study"]}
     yield from best_on_mnist(rows["net_1-mnist-adam"])
     yield from max_pooling(page)
@@ -175,7 +175,7 @@ def figures(page: Page) -> list[str]:
     for e in page.done("study"):
         result = page.of(e)[0]
         if result["history"].get("loss"):
-            title = f"{titled(e)}, {e.optimizer.capitalize()}, seed {result['seed']}"
+            title = f"{run_title(e)}, {e.optimizer.capitalize()}, seed {result['seed']}"
             alt = f"Accuracy and loss per epoch: {title}"
             drawn.append(page.picture(e.name, alt, plotting.history, result["history"], title=title))
     return drawn
