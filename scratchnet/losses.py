@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet.config import config_of
 from scratchnet.layers.activations import softmax_forward as softmax
+from scratchnet.support.config import config_of
 
 __all__ = [
     "CategoricalCrossentropy",

@@ -22,11 +22,11 @@ from numpy.typing import DTypeLike
 
 from scratchnet import losses, optimizers, saving, training
 from scratchnet.callbacks import History
-from scratchnet.checking import check_compile, check_finite, check_images
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node, choose_implementation, set_weights
 from scratchnet.plan import NOTHING_JOINED, is_activation, join_relus
-from scratchnet.tables import text_table
+from scratchnet.support.checking import check_compile, check_finite, check_images
+from scratchnet.support.tables import text_table
 
 
 def ordered(output: Node) -> list[Node]:

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet.checking import check_number, check_update
-from scratchnet.config import config_of
 from scratchnet.kernels import updates as fused
 from scratchnet.kernels.jit import COMPILED
+from scratchnet.support.checking import check_number, check_update
+from scratchnet.support.config import config_of
 
 # -- the rules --------------------------------------------------------------------------------------------------------
 

@@ -18,10 +18,10 @@ import numpy as np
 
 from scratchnet import layers as known_layers
 from scratchnet import losses, optimizers
-from scratchnet.config import full_config
-from scratchnet.files import write_whole
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node
+from scratchnet.support.config import full_config
+from scratchnet.support.files import write_whole
 
 FORMAT = "scratchnet model 1"
 

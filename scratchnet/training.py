@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scratchnet.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar
-from scratchnet.checking import (
+from scratchnet.support.checking import (
     check_batch_size,
     check_data,
     check_epochs,

@@ -16,8 +16,7 @@ IDS = [str(path.relative_to(PACKAGE)) for path in SOURCES]
 
 # A module imports its own floor and those below it.
 FLOORS = [
-    {"kernels", "reference", "padding", "initializers", "metrics", "interrupts"},
-    {"checking", "config", "deprecation", "files", "tables", "_version"},
+    {"kernels", "support", "reference", "padding", "initializers", "metrics", "_version"},
     {"layers", "losses", "optimizers", "callbacks"},
     {"plan", "saving", "training", "model"},
     {"networks", "datasets", "preprocessing", "plotting", "gradcheck"},
@@ -116,7 +115,7 @@ def test_the_core_knows_nothing_of_the_programs_around_it():
 
 
 def test_kernels_and_definitions_know_no_layer():
-    below = {"kernels", "padding", "interrupts"}
+    below = {"kernels", "padding", "support"}
     assert {room_of(m) for name in GRAPH if room_of(name) == "kernels" for m in GRAPH[name]} <= below
     assert {room_of(m) for m in GRAPH["scratchnet.reference"]} <= {"padding"}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scratchnet.files import write_text, write_whole
+from scratchnet.support.files import write_text, write_whole
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_draft(tmp_path):

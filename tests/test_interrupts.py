@@ -11,8 +11,8 @@ from contextlib import nullcontext
 
 import pytest
 
-from scratchnet.files import write_text
-from scratchnet.interrupts import uninterrupted
+from scratchnet.support.files import write_text
+from scratchnet.support.interrupts import uninterrupted
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 

@@ -20,8 +20,8 @@ from scratchnet import (
     ReLU,
     Softmax,
 )
-from scratchnet.config import full_config
 from scratchnet.layers import InputLayer, Layer, base
+from scratchnet.support.config import full_config
 
 EVERY_KIND = [
     Conv2D(3, (3, 2), strides=(1, 2), padding="same", activation="relu", use_bias=False, name="first"),

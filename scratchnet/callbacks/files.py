@@ -12,8 +12,8 @@ from typing import Any
 
 from scratchnet.callbacks.base import Callback, Logs
 from scratchnet.callbacks.watching import Monitor
-from scratchnet.config import full_config
-from scratchnet.files import write_text
+from scratchnet.support.config import full_config
+from scratchnet.support.files import write_text
 
 
 def check_writable(path: str | os.PathLike[str], example: str) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from scratchnet.datasets.places import CACHE_VARIABLE, DataError, cache_dir
 from scratchnet.datasets.sets import Found, ImageSet, Splits
-from scratchnet.files import write_whole
+from scratchnet.support.files import write_whole
 
 TRAIN, TEST = 12_000, 2_000
 CHUNK = 500

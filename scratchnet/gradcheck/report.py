@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
-from scratchnet.deprecation import OldName
-from scratchnet.tables import text_table
+from scratchnet.support.deprecation import OldName
+from scratchnet.support.tables import text_table
 
 
 def _accept_witness(kind: type[Row]) -> type[Row]:

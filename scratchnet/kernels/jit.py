@@ -21,7 +21,7 @@ import platformdirs
 from numba.core import event
 from numba.core.registry import CPUDispatcher
 
-from scratchnet.interrupts import uninterrupted
+from scratchnet.support.interrupts import uninterrupted
 
 config: Any = numba.config        # numba makes its settings attributes at run time
 COMPILED = not config.DISABLE_JIT

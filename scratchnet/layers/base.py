@@ -29,9 +29,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from scratchnet import initializers
-from scratchnet.config import config_of
-from scratchnet.deprecation import OldName, adopt_old_names
 from scratchnet.kernels.probe import why_not
+from scratchnet.support.config import config_of
+from scratchnet.support.deprecation import OldName, adopt_old_names
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]

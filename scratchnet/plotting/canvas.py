@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scratchnet.files import write_whole
+from scratchnet.support.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

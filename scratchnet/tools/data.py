@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from scratchnet import datasets
 from scratchnet.datasets import DataError, Status
-from scratchnet.tables import text_table
+from scratchnet.support.tables import text_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from llvmlite import binding as llvm
 
 from scratchnet import datasets
 from scratchnet.kernels import gemm, jit, threads
-from scratchnet.tables import text_table
+from scratchnet.support.tables import text_table
 from scratchnet.tools.versions import versions
 
 PACKAGES = ("numpy", "numba", "llvmlite", "matplotlib", "tqdm", "pooch")

@@ -10,7 +10,7 @@ import numpy as np
 
 from scratchnet import datasets, load_model, losses, preprocessing
 from scratchnet.metrics import confusion_matrix
-from scratchnet.tables import text_table
+from scratchnet.support.tables import text_table
 from scratchnet.tools import inputs, run_folder
 from scratchnet.tools.arguments import DATA, positive_int
 

@@ -22,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from scratchnet.files import write_text
+from scratchnet.support.files import write_text
 
 MODEL = "model.npz"
 HISTORY_JSON = "history.json"

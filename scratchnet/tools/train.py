@@ -18,8 +18,8 @@ import numpy as np
 from scratchnet import datasets, networks, optimizers, plotting, preprocessing
 from scratchnet.callbacks import Callback, EarlyStopping
 from scratchnet.datasets import Dataset
-from scratchnet.interrupts import uninterrupted
 from scratchnet.model import Model
+from scratchnet.support.interrupts import uninterrupted
 from scratchnet.tools import inputs, run_folder
 from scratchnet.tools.arguments import DATA, natural, positive_int, positive_number
 from scratchnet.tools.versions import versions

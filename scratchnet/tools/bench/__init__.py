@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from scratchnet import plotting
-from scratchnet.files import write_text
 from scratchnet.kernels import threads
 from scratchnet.kernels.jit import COMPILED
 from scratchnet.plotting.speed import short
-from scratchnet.tables import text_table
+from scratchnet.support.files import write_text
+from scratchnet.support.tables import text_table
 from scratchnet.tools.bench import ladder, peers
 from scratchnet.tools.bench.sides import BATCH
 from scratchnet.tools.reproduce import results

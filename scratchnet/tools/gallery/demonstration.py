@@ -8,7 +8,7 @@ import time
 from tqdm import tqdm
 
 from scratchnet.gradcheck.report import Report, table
-from scratchnet.tables import text_table
+from scratchnet.support.tables import text_table
 from scratchnet.tools import gallery
 from scratchnet.tools.gallery import Bug, small_net, verdicts
 

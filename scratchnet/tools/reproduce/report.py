@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from scratchnet.files import write_text
-from scratchnet.tables import markdown_table
+from scratchnet.support.files import write_text
+from scratchnet.support.tables import markdown_table
 from scratchnet.tools.reproduce import chapters, html, ledger
 from scratchnet.tools.reproduce.experiments import Plan
 from scratchnet.tools.reproduce.numbers import plural

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 import scratchnet
-from scratchnet.files import write_text
 from scratchnet.kernels import threads
 from scratchnet.metrics import confusion_matrix, surest_mistakes
 from scratchnet.model import Model
+from scratchnet.support.files import write_text
 from scratchnet.tools.reproduce.experiments import Experiment
 from scratchnet.tools.versions import versions as run_versions
 

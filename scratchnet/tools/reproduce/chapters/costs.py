@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scratchnet.tables import markdown_table
+from scratchnet.support.tables import markdown_table
 from scratchnet.tools.reproduce import ledger
 from scratchnet.tools.reproduce.ledger import total
 from scratchnet.tools.reproduce.numbers import plural

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scratchnet.tables import markdown_table
+from scratchnet.support.tables import markdown_table
 from scratchnet.tools.reproduce.experiments import Experiment
 from scratchnet.tools.reproduce.numbers import difference
 from scratchnet.tools.reproduce.page import BAND, Cells, Page, paragraphs, run_title

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet import datasets, plotting
-from scratchnet.tables import markdown_table
+from scratchnet.support.tables import markdown_table
 from scratchnet.tools.reproduce.experiments import NET_1, NET_2, Experiment
 from scratchnet.tools.reproduce.numbers import early_stop, listed, mean_spread
 from scratchnet.tools.reproduce.page import Cells, Page, data_title, paragraphs, run_title

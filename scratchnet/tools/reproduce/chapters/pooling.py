@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from scratchnet.tables import markdown_table
+from scratchnet.support.tables import markdown_table
 from scratchnet.tools.reproduce.experiments import CELLS, HALVING, NET_1, NET_2, Experiment, Net
 from scratchnet.tools.reproduce.ledger import totals
 from scratchnet.tools.reproduce.numbers import Seeds, difference

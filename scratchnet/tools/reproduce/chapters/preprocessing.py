@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scratchnet.tables import markdown_table
+from scratchnet.support.tables import markdown_table
 from scratchnet.tools.reproduce.experiments import NET_2, Experiment
 from scratchnet.tools.reproduce.numbers import plural, verdict
 from scratchnet.tools.reproduce.page import BAND, Cells, Page, data_title, paragraphs

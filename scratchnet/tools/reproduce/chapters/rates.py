@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from scratchnet import optimizers, plotting
-from scratchnet.tables import markdown_table
+from scratchnet.support.tables import markdown_table
 from scratchnet.tools.reproduce import numbers
 from scratchnet.tools.reproduce.experiments import NET_2, Experiment
 from scratchnet.tools.reproduce.numbers import Seeds, plural, verdict

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from scratchnet import plotting
-from scratchnet.tables import markdown_table
+from scratchnet.support.tables import markdown_table
 from scratchnet.tools.reproduce.experiments import NET_1, Experiment, Net
 from scratchnet.tools.reproduce.numbers import Seeds, compare, difference, mean_spread, plural
 from scratchnet.tools.reproduce.page import Cells, Page, paragraphs, run_title

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from scratchnet.interrupts import uninterrupted
+from scratchnet.support.interrupts import uninterrupted
 
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any]) -> Path:
