@@ -12,8 +12,8 @@ it is smaller (-log p near 0 is computed from numbers near 1). In L(a + hv) - L(
 
     2 · eps · √n · max(1, |term|) / h
 
-A network that is sure of its labels has gradients as small as this. An error along a direction counts only above it. Where the
-whole derivative is not larger, a gradient of zeros would pass too, so the row says that nothing was compared.
+A network that predicts its labels with confidence has gradients as small as this. So only a larger error along a direction counts.
+If the derivative itself is not larger, a gradient of zeros would pass too, and the row says that nothing was compared.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def check_model(
     For a direction v of one array a, the sum of gradient · v must equal the difference quotient (L(a + hv) - L(a - hv)) / 2h.
     Each parameter, and the images, have directions of their own. A difference across which a ReLU or a pooling window changes its
     choice is computed again with half the step or along another direction, and counted. A derivative that is not larger than
-    the rounding error of L is not compared, and its row says so; labels that the network does not expect give larger ones.
+    the rounding error of L is not compared, and its row says so; wrong labels give larger ones.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ _limit = int(config.NUMBA_NUM_THREADS)      # the cores that this process may us
 
 
 def count() -> int:
-    """Return on how many threads kernels run."""
+    """Return the number of threads on which kernels run."""
     return _limit
 
 

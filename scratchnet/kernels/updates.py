@@ -1,4 +1,4 @@
-"""The optimizers' rules in one pass over memory: `optimizers.py` states each line by line.
+"""The optimizers' rules in one pass over memory: `optimizers.py` has the same rules in NumPy.
 
 NumPy makes a temporary array for every operation of a rule. Here each number of a parameter, its gradient and its state
 is read once, and those that change are written once. No number depends on another, so threads cannot change the result.

@@ -11,7 +11,7 @@ but four are enough:
     p2 = (x2 - x1)·(w0 - w1 + w2)/2
     p3 = (x3 - x1)·w2
 
-With matrices: y = Aᵀ[(G·w) ⊙ (Bᵀ·x)], where ⊙ multiplies number by number. On two axes the matrices stand on both
+With matrices: y = Aᵀ[(G·w) ⊙ (Bᵀ·x)], where ⊙ is the elementwise product. On two axes the matrices stand on both
 sides, a tile of 2 × 2 outputs takes 4 × 4 products instead of 36, and each product becomes, over all tiles and
 channels, a matrix product:
 
@@ -22,7 +22,7 @@ channels, a matrix product:
 
 Larger tiles save more. toom_cook.py derives the matrices, and `choose` takes the cheapest algorithm for the size of a layer.
 
-Backward needs no new algebra. Every step is linear in x and linear in w, so its transpose carries the gradient back:
+Backward needs no new algebra. Every step is linear in x and linear in w, so the gradient is computed with its transpose:
 from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B, from dU to dw by Gᵀ:
 
     dM = A dy Aᵀ        dU[p] = V[p]ᵀ @ dM[p]       dw = Gᵀ dU G

@@ -1,4 +1,4 @@
-"""Pooling: a window moves over each channel separately and is replaced by one number: its maximum, minimum or mean.
+"""Pooling: a window moves over each channel separately, and the output is the maximum, minimum or mean of each window.
 
     max      out[n, oh, ow, c] = max of x[n, h, w, c] over the window's real cells
     min      the same with min; min(x) = -max(-x)
@@ -14,9 +14,9 @@ Number the windows of a channel by r and the cells of a window by t. Each of the
     max, min   s[r, t] = 1 for the cell that is kept, and 0 for the others
     average    s[r, t] = 1 / (real cells of window r) for a real cell, and 0 for a padded one
 
-The choice of max and min does not change when x moves a little, unless two cells are equal, where there is no derivative; then
-the first in row-major order receives the gradient. A pixel lies in every window that covers it, and is copied into `cells` once
-for each. So its gradient is the sum over its copies, which `col2im` computes, as for a convolution.
+The choice of max and min does not change when x changes a little, unless several cells have the extreme value. No derivative
+exists there, and the first of them in row-major order receives the gradient. A pixel is copied into `cells` once for each window
+that covers it. So its gradient is the sum over its copies, which `col2im` computes, as for a convolution.
 
 Below is the im2col implementation. A tap is a position (i, j) within the window. One axis of `cells` runs over the KH·KW taps in
 row-major order, so `argmax` along it finds the first of equal maxima.
