@@ -63,7 +63,7 @@ def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.
     ----------
     logits : ndarray (N, K)
     y : ndarray (N, K)
-        One-hot rows, or other distributions of sum 1.
+        One-hot rows, or other distributions, with sum 1.
 
     Returns
     -------
@@ -188,7 +188,7 @@ class CategoricalCrossentropy(Loss):
     name = "categorical_crossentropy"
 
     def one_hot(self, y: np.ndarray, K: int) -> np.ndarray:
-        """Check that `y` are rows of K non-negative numbers of sum 1, and return them.
+        """Check that `y` are rows of K non-negative numbers with sum 1, and return them.
 
         Raises
         ------

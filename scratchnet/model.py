@@ -55,7 +55,7 @@ class Model:
     outputs : Node
         The result of the last layer.
     seed : int, optional
-        Of the initial weights and of shuffling. With None they are different each time.
+        Seed of the initial weights and of shuffling. With None they are different each time.
     dtype : {"float32", "float64"}
     implementation : {"fused", "direct", "im2col", "loops"}
         Which implementation the layers run, unless they name one themselves.

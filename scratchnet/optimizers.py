@@ -129,7 +129,7 @@ class Optimizer:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.get_config().items())})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "owner": None}        # a copy belongs to no model
+        return {**vars(self), "owner": None}        # a copy does not belong to a model
 
     @property
     def learning_rate(self) -> float:
@@ -203,7 +203,7 @@ class Optimizer:
         """Apply the rule to one parameter, which it changes in place; an optimizer of your own may override this."""
         if not self.implementations:
             raise NotImplementedError(f"{type(self).__name__} needs a method step(self, p, g, state)")
-        # The kernel goes through memory from the first number to the last, so p must lie in that order.
+        # The kernel reads memory from the first number to the last, so p must be stored in that order.
         rule = self.implementations[self.implementation if p.flags.c_contiguous else "numpy"]
         rule(p, g, *state, *(getattr(self, name) for name in self.constants))
 

@@ -36,7 +36,7 @@ NOTHING_JOINED = Plan({}, {})
 
 
 def is_activation(node: Node | None, name: str) -> bool:
-    """Return whether a node is exactly this activation; a class derived from one may have a forward of its own."""
+    """Return whether a node is exactly this activation; a derived class may have another forward."""
     return node is not None and type(node.layer) in (Activation, ReLU, Softmax) and getattr(node.layer, "function", None) == name
 
 
@@ -65,5 +65,5 @@ def join_relus(nodes: Sequence[Node]) -> Plan:
 
 
 def _declares(node: Node, what: str) -> bool:
-    """Return whether the class of a node's layer itself sets this; one derived from it may have a forward of its own."""
+    """Return whether the class of a node's layer itself sets this; a derived class may have another forward."""
     return bool(vars(type(node.layer)).get(what, False))

@@ -2,7 +2,7 @@
 
 The study uses three functions: `normalize_images` scales pixels, `add_channel_axis` adds a channel axis to grey images, and
 `one_hot` encodes labels. `standardize` is the other normalization in the study's theory chapter, and
-`train_validation_split` reserves a part of the images for validation. No function changes its arguments.
+`train_validation_split` reserves a part of the images for validation. No function modifies its arguments.
 """
 
 from __future__ import annotations

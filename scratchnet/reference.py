@@ -1,4 +1,4 @@
-"""Definitions: every operation as the plain loops of its textbook definition. They are correct, but slow.
+"""Definitions: the operations of layers, losses and optimizers as the plain loops of their textbook definitions.
 
 Each loop runs over one index of the formula in the docstring, so that the two can be compared symbol by symbol. The other
 implementations (im2col in the layers, direct and fused in the kernels) are tested against these. A backward function adds the

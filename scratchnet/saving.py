@@ -66,7 +66,7 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
             arrays = {name: file[name] for name in file.files}
         config = json.loads(str(arrays.pop("config")))
         if not isinstance(config, dict):
-            raise TypeError("config is no dict")
+            raise TypeError("config is not a dict")
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {path}") from None
     except IsADirectoryError:

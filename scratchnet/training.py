@@ -267,7 +267,7 @@ class Means:
 
 
 def count_right(logits: np.ndarray, labels: np.ndarray) -> int:
-    """Return how many predictions are correct, which is where logits and label have the same argmax: (N, K), (N, K) -> int."""
+    """Return in how many rows the logits and the label have the same argmax: (N, K), (N, K) -> int."""
     return int((logits.argmax(axis=1) == labels.argmax(axis=1)).sum())
 
 

@@ -67,7 +67,7 @@ class EarlyStopping(Monitor):
     baseline : float, optional
         An improvement restarts the count of epochs only if the value is also better than this.
     restore_best_weights : bool
-        Whether the model gets the best epoch's weights when training ends.
+        Whether the weights of the best epoch are restored when training ends.
     start_from_epoch : int
         Earlier epochs are ignored.
 

@@ -194,7 +194,7 @@ class IdxFolder(ImageSet):
         test = read_pair(found.files[2], found.files[3], self.classes)
         if train[0].shape[1:] != test[0].shape[1:]:
             raise DataError(
-                f"{self.folder}: expected images of one size, got {train[0].shape[1:]} for training and"
+                f"{self.folder}: expected images of the same size, got {train[0].shape[1:]} for training and"
                 f" {test[0].shape[1:]} for testing"
             )
         return train, test

@@ -45,7 +45,7 @@ def check_model(
     """Check the gradients of a whole network, of any size, along random directions.
 
     For a direction v of one array a, the sum of gradient · v must equal the difference quotient (L(a + hv) - L(a - hv)) / 2h.
-    Each parameter, and the images, have directions of their own. A difference across which a ReLU or a pooling window changes its
+    Each parameter, and the images, have separate directions. A difference across which a ReLU or a pooling window changes its
     choice is computed again with half the step or along another direction, and counted. A derivative that is not larger than
     the rounding error of L is not compared, and its row says so; wrong labels give larger ones.
 
@@ -126,7 +126,7 @@ class Objective:
             return self.dout * out
         if type(self.loss) in losses.KNOWN.values():
             return losses.softmax_cross_entropy_losses(out, self.y) / len(out)
-        return np.asarray(self.loss.value_and_gradient(out, self.y)[0])  # another loss may be no sum over images
+        return np.asarray(self.loss.value_and_gradient(out, self.y)[0])  # another loss may not be a sum over images
 
     def choices(self) -> list[np.ndarray]:
         """Return the choices of all layers in the last call of `terms`."""

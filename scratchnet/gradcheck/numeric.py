@@ -33,7 +33,7 @@ import numpy as np
 
 STEP = 1e-5
 COMPLEX_STEP = 1e-20
-HALVINGS = 10  # how many steps are tried at a kink, each half of the one before
+HALVINGS = 10  # how many steps are tried at a kink; each is half of the previous one
 
 Kinks = Callable[[], Sequence[np.ndarray]]
 

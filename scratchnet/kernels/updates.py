@@ -23,9 +23,9 @@ def _sgd(first, last, p, g, u, constants):
     learning_rate, momentum, nesterov = constants
     p, g, u = p[first:last], g[first:last], u[first:last]
     for i in range(len(p)):
-        speed = momentum * u[i] - learning_rate * g[i]
-        p[i] += momentum * speed - learning_rate * g[i] if nesterov else speed
-        u[i] = speed
+        velocity = momentum * u[i] - learning_rate * g[i]
+        p[i] += momentum * velocity - learning_rate * g[i] if nesterov else velocity
+        u[i] = velocity
 
 
 @jit
@@ -62,7 +62,7 @@ def _adam(first, last, p, g, m, v, constants):
 
 
 def _one_pass(kernel: Callable[..., None], p: np.ndarray, g: np.ndarray, states: Sequence[np.ndarray], *numbers: float) -> None:
-    """Run a kernel on flat views of arrays of one shape, with its numbers in the precision of p."""
+    """Run a kernel on flat views of arrays of the same shape, with the constants in the precision of p."""
     arrays = (a.reshape(-1) for a in (p, np.ascontiguousarray(g), *states))
     run(kernel, p.size, p.size, *arrays, tuple(map(p.dtype.type, numbers)))
 

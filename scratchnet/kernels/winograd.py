@@ -49,7 +49,7 @@ Legend
 Three properties differ from the direct kernels. Rounding errors are larger (toom_cook.py). A NaN or an infinity in one pixel
 can reach outputs of its tile whose windows do not contain it. And numbers outside a window cancel only up to rounding: where an
 image is constant or 0, outputs that are equal in exact arithmetic may differ in their last bits, so that a maximum over them is
-no tie, and dx may be slightly off 0 where no gradient arrives.
+not a tie, and dx may be slightly off 0 where no gradient arrives.
 
 Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016), sections 4.1 and 5.
 """

@@ -42,7 +42,7 @@ class Add(Layer):
             raise ValueError(f"Add: expected two or more inputs, got {len(input_shapes)}. Call it with a list: Add()([a, b])")
         if len(set(input_shapes)) > 1:
             shapes = ", ".join(map(str, input_shapes))
-            raise ValueError(f"Add: expected inputs of one shape, got {shapes}. Bring them to one shape before they are added")
+            raise ValueError(f"Add: expected inputs of the same shape, got {shapes}. Make their shapes equal before Add")
         return input_shapes[0]
 
     def forward(self, *xs: np.ndarray) -> np.ndarray:

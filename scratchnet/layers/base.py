@@ -40,7 +40,7 @@ IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
 
 
 class Node:
-    """One place in a graph: a layer, the nodes whose outputs it reads, and the shape of its own output (no batch axis)."""
+    """One place in a graph: a layer, the nodes whose outputs it reads, and the shape of its output (no batch axis)."""
 
     def __init__(self, layer: Layer, parents: Sequence[Node], shape: Shape):
         self.layer, self.parents, self.shape = layer, tuple(parents), shape
@@ -178,7 +178,7 @@ class Layer:
             )
         if "node" not in vars(self):
             raise TypeError(
-                f"{type(self).__name__}: expected __init__ to begin with super().__init__(), got none"
+                f"{type(self).__name__}: expected __init__ to begin with super().__init__(), got none. Make it the first line"
             )
         if isinstance(self.activation, str):
             raise TypeError(

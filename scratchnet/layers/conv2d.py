@@ -1,4 +1,4 @@
-"""Convolution: every output is a weighted sum of a small window of the image, with the same weights at every position.
+"""Convolution: every output is a weighted sum of the pixels in a small window, with the same weights at each position.
 
 "Convolution" means cross-correlation here, as in all convolutional networks: the kernel is not flipped.
 

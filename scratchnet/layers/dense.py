@@ -1,4 +1,4 @@
-"""Dense: every output is a weighted sum of every input.
+"""Dense: every output is a weighted sum of all inputs, plus a bias.
 
     out[n, u] = b[u] + Σ_d x[n, d] · w[d, u]                     out = x @ w + b       (N, D) @ (D, U) + (U,) -> (N, U)
 

@@ -73,7 +73,7 @@ def max_pool2d_forward(x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -
 
 
 def max_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
-    """Return dx: the largest cell of each window gets dout, the first in row-major order if several are equal.
+    """Return dx: the largest cell of each window receives dout, the first in row-major order if several are equal.
 
     Where windows overlap, a pixel may be the largest of several windows: `col2im` adds their gradients.
     """
@@ -111,7 +111,7 @@ def average_pool2d_forward(x: np.ndarray, window: Pair, strides: Pair, pads: Pad
 def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
     """Return dx: each real cell has the weight 1 / count in the output, and receives that share of dout."""
     real = _real_cells(x.shape, window, strides, pads)                  # (OH·OW, KH·KW, 1)
-    share = real / real.sum(axis=1, keepdims=True)                      # s[r, t]: each window's weights, of sum 1
+    share = real / real.sum(axis=1, keepdims=True)                      # s[r, t]: each window's weights; their sum is 1
     dcells = share.astype(x.dtype) * dout.reshape(len(x), -1, 1, x.shape[3])     # -> (N, OH·OW, KH·KW, C)
     return _col2im(dcells, x, window, strides, pads)
 

@@ -162,7 +162,7 @@ def check_update(params: Sequence[np.ndarray], grads: Sequence[np.ndarray], stat
             )
         if len({p.shape, g.shape, *(s.shape for s in state)}) > 1:
             shapes = f"{p.shape}, {g.shape}" + (f" and {state[0].shape}" if state else "")
-            raise ValueError(f"update: expected a parameter, its gradient and its state of one shape, got {shapes}. {other}")
+            raise ValueError(f"update: expected a parameter, its gradient and its state of the same shape, got {shapes}. {other}")
 
 
 def check_finite(model: Any, x: np.ndarray, loss: float) -> None:

@@ -230,7 +230,7 @@ def test_the_error_for_an_unknown_name_lists_the_known_names():
 
 
 def test_verifying_a_set_that_is_not_there_fetches_nothing(mirror, cache):
-    with pytest.raises(DataError, match="mnist is not there yet"):
+    with pytest.raises(DataError, match="mnist is not stored yet"):
         datasets.verify("mnist")
     assert not cache.exists()
 
