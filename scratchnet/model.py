@@ -5,7 +5,7 @@
     y = Dense(10)(y)                    a Node that reads the second
     model = Model(x, y, seed=1)         the weights of all layers are drawn, in order, from one seed
 
-The nodes are put into an order in which each comes after those that it reads. Forward follows this order, backward the
+The nodes are put into topological order: each comes after those that it reads. Forward follows this order, backward the
 reverse. `train_step` is one step of training in six lines; the loop over steps is in training.py.
 """
 
@@ -30,7 +30,7 @@ from scratchnet.support.tables import text_table
 
 
 def ordered(output: Node) -> list[Node]:
-    """Return the nodes that `output` depends on and itself, each after those that it reads."""
+    """Return `output` and all nodes that it depends on, in topological order: each comes after those that it reads."""
     nodes: list[Node] = []
     stack = [(output, False)]
     seen: set[Node] = set()

@@ -183,7 +183,7 @@ class Optimizer:
         Parameters
         ----------
         params, grads : sequences of ndarray, or dicts by the same names
-            In the same order at each call: state belongs to a place in it.
+            Every call must have the same order, since the state is stored by position.
 
         Raises
         ------

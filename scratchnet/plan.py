@@ -41,7 +41,7 @@ def is_activation(node: Node | None, name: str) -> bool:
 
 
 def join_relus(nodes: Sequence[Node]) -> Plan:
-    """Return the plan of a graph, whose nodes are in an order in which each comes after those that it reads."""
+    """Return the plan of a graph, whose nodes are in topological order: each comes after those that it reads."""
     readers: dict[Node, list[Node]] = {node: [other for other in nodes for p in other.parents if p is node] for node in nodes}
 
     def only_reader(node: Node) -> Node | None:

@@ -108,7 +108,7 @@ def model_config(model: Any) -> dict[str, Any]:
 
 
 def _ends_before_activation(layer: Layer, nodes: Sequence[Node]) -> bool:
-    """Return whether a layer's `activation=` is not part of the model: it was cut out of a larger graph."""
+    """Return whether a layer's `activation=` is not part of the model: the model is then a part of a larger graph."""
     return layer.activation is not None and layer.activation.node not in nodes
 
 

@@ -182,19 +182,19 @@ def batch_contents(source: Path, names: Sequence[str]) -> Iterator[tuple[str, by
     --------
     >>> list(batch_contents(Path("nowhere"), ["data_batch_1.bin"]))
     Traceback (most recent call last):
-    scratchnet.datasets.places.DataError: nowhere: has no data_batch_1.bin
+    scratchnet.datasets.places.DataError: nowhere: has no data_batch_1.bin. Get the whole set again
     """
     if source.is_file():
         found = _members(source, names)
         for name in names:
             if name not in found:
-                raise DataError(f"{source}: has no {name}")
+                raise DataError(f"{source}: has no {name}. Get the whole set again")
             yield f"{source}:{name}", found.pop(name)
         return
     for name in names:
         file = source / name
         if not file.is_file():
-            raise DataError(f"{source}: has no {name}")
+            raise DataError(f"{source}: has no {name}. Get the whole set again")
         if file.stat().st_size > MOST_BYTES:
             raise DataError(f"{file}: expected a CIFAR-10 batch of about 31 MB, got {file.stat().st_size:,} bytes")
         yield str(file), file.read_bytes()

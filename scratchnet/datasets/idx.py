@@ -157,7 +157,7 @@ class IdxFolder(ImageSet):
     --------
     >>> IdxFolder(Path("nowhere")).fetch()
     Traceback (most recent call last):
-    scratchnet.datasets.places.DataError: nowhere: there is no such folder
+    scratchnet.datasets.places.DataError: nowhere: there is no such folder. Name one with four idx files
     """
 
     def __init__(self, folder: Path, classes: int | None = None) -> None:
@@ -181,7 +181,7 @@ class IdxFolder(ImageSet):
         found = self.find()
         if found is None:
             if not self.folder.is_dir():
-                raise DataError(f"{self.folder}: there is no such folder")
+                raise DataError(f"{self.folder}: there is no such folder. Name one with four idx files")
             raise DataError(
                 f"{self.folder}: has no {', no '.join(self.missing())} (plain or .gz)."
                 " A set is a folder with four idx files that are named as MNIST's are"

@@ -1,4 +1,4 @@
-"""Images to columns and back: the windows of a convolution laid out as the rows of a matrix.
+"""im2col and col2im: the windows of a convolution as the rows of a matrix, and the transpose of this map.
 
     x, 3 × 4, one channel      its 2 × 2 windows         window at oh, ow
     ┌──┬──┬──┬──┐              ┌──┬──┬──┬──┐
