@@ -90,7 +90,7 @@ def pieces(tasks: int, threads: int) -> tuple[tuple[int, int], ...]:
 
 
 def groups_of(images: int, numbers: int) -> int:
-    """Return the number of groups of images in backward, if each keeps a sum of `numbers` numbers; it depends only on the shapes."""
+    """Return the number of groups of images in backward if each keeps a sum of `numbers` numbers; it depends on shapes only."""
     return max(1, min(images, GROUPS, GROUP_NUMBERS // numbers))
 
 
