@@ -74,7 +74,7 @@ def check_compile(model: Any, optimizer: Any, loss: Any, metrics: tuple[str, ...
     owner = optimizer.owner and optimizer.owner()
     if owner is not model and (owner is not None or (optimizer.owner and optimizer.state)):
         raise ValueError(
-            f"this {type(optimizer).__name__} object belongs to another model, and holds its state. Create one for each model:"
+            f"this {type(optimizer).__name__} object belongs to another model, and holds its state. Make one for each model:"
             f" compile(optimizer={optimizer!r})"
         )
 
