@@ -7,8 +7,8 @@ var(w) = 1 / fan_in, backward 1 / fan_out, and the compromise is 2 / (fan_in + f
 
     limit = √(6 / (fan_in + fan_out))
 
-where fan_in = KH·KW·C is how many numbers an output is computed from, and fan_out = KH·KW·F how many outputs an input
-is part of. Biases start at 0.
+where fan_in = KH·KW·C is how many numbers an output is computed from, and fan_out = KH·KW·F is how many outputs are computed
+from an input. Biases start at 0.
 
 Source: Glorot & Bengio, *Understanding the difficulty of training deep feedforward neural networks* (2010), equation 16;
 He et al., *Delving deep into rectifiers* (2015), equation 10, for `he_uniform`.
@@ -75,13 +75,13 @@ def get(initializer: Any) -> Initializer:
     Raises
     ------
     ValueError
-        For an unknown name; it lists the known ones. For anything that is neither name nor function.
+        For anything that is neither a known name nor a function; the message lists the known names.
     """
     if callable(initializer):
         return initializer
     if not isinstance(initializer, str) or initializer not in KNOWN:
         known = ", ".join(map(repr, KNOWN))
-        raise ValueError(f"unknown initializer {initializer!r}; known are {known}, or give a function of (shape, rng)")
+        raise ValueError(f"initializer: expected {known} or a function of (shape, rng), got {initializer!r}")
     return KNOWN[initializer]
 
 
@@ -95,11 +95,11 @@ def initialize(initializer: Any, shape: tuple[int, ...], rng: np.random.Generato
     """
     values = np.asarray(get(initializer)(shape, rng))
     if values.shape != shape:
-        raise ValueError(f"the initializer: expected an array of shape {shape}, got {values.shape}")
+        raise ValueError(f"initializer: expected an array of shape {shape}, got {values.shape}. Return the shape that is passed in")
     return values
 
 
 def config_name(initializer: Any) -> str:
-    """Return an initializer's name for a saved model; "zeros" for a user's own function, since a loaded model has its weights."""
+    """Return an initializer's name for a saved model; "zeros" for any other function, since the file has the weights."""
     name = initializer if isinstance(initializer, str) else getattr(initializer, "__name__", "")
     return name if name in KNOWN else "zeros"

@@ -1,18 +1,18 @@
-"""Losses: how wrong the network is, and in which direction its outputs should move.
+"""Loss functions: they measure how wrong the network's outputs are, and their gradients are where backward starts.
 
 Softmax cross-entropy measures how improbable the network finds the labels. With logits z of one image, probabilities
 p = softmax(z) and a label y (a one-hot row, or any distribution):
 
     loss = -Σ_k y_k log p_k,       log p_k = (z_k - max z) - log Σ_i exp(z_i - max z)
 
-It is computed from the logits: the logarithm cancels the exponential of softmax, and log p of a p that was rounded to 0 would
-be -inf, while z_k - max z is exact. The gradient becomes simple too. With δ_kj = 1 where k = j, and 0 elsewhere,
+It is computed from the logits: the logarithm cancels the exponential of softmax. The logarithm of a p that was rounded to 0
+would be -inf; computed from z, log p is finite. The gradient becomes simple too. With δ_kj = 1 where k = j, and 0 elsewhere,
 
     ∂ log p_k/∂z_j = δ_kj - exp(z_j - max z) / Σ_i exp(z_i - max z)  =  δ_kj - p_j
     dz_j = -Σ_k y_k (δ_kj - p_j)  =  -y_j + p_j Σ_k y_k              =  p_j - y_j          since Σ_k y_k = 1
 
-(max z is a constant here: subtracting it changes nothing, so neither does its derivative.) The loss of a batch is the mean
-over its N images, so each row of dlogits is (p - y) / N.
+(max z depends on z too. But log p does not depend on which number is subtracted, so max z may be treated as a constant.)
+The loss of a batch is the mean over its N images, so the row of dlogits that belongs to an image is (p - y) / N.
 
 A loss of your own derives from `Loss` and defines `one_hot` and `value_and_gradient`; see examples/09_your_own_loss.py.
 
@@ -42,15 +42,15 @@ __all__ = [
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the logarithm of the softmax of every row, the row's own maximum subtracted first: (N, K) -> (N, K)."""
+    """Return the logarithm of the softmax of every row; the maximum of the row is subtracted first: (N, K) -> (N, K)."""
     shifted = logits - logits.max(axis=-1, keepdims=True)                       # the largest is 0
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))        # the sum is between 1 and K
 
 
 def softmax_cross_entropy_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return each image's own loss: (N, K), (N, K) -> (N,).
+    """Return the loss of each image: (N, K), (N, K) -> (N,).
 
-    Real logits are converted to float64 first: they are few, and log p is then exact to the last bit of a float32.
+    Real logits are converted to float64 first. This costs little, and the rounding errors of log p are then below those of float32.
     """
     logits = logits if np.iscomplexobj(logits) else logits.astype(np.float64)
     return -(y * log_softmax(logits)).sum(axis=-1)
@@ -63,7 +63,7 @@ def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.
     ----------
     logits : ndarray (N, K)
     y : ndarray (N, K)
-        One-hot rows, or other distributions of sum 1.
+        One-hot rows, or other distributions, with sum 1.
 
     Returns
     -------
@@ -108,11 +108,11 @@ class Loss:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.get_config().items())})"
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this loss again: those of the constructor's signature."""
+        """Return the arguments that re-create this loss: those of the constructor's signature."""
         return config_of(self)
 
     def one_hot(self, y: np.ndarray, K: int) -> np.ndarray:
-        """Check labels for K classes and return them as rows, which `value_and_gradient` receives: -> (N, K), float."""
+        """Check labels for K classes and return them as rows (N, K), which `value_and_gradient` receives."""
         raise NotImplementedError(f"{type(self).__name__} needs a method one_hot(self, y, K)")
 
     def value_and_gradient(self, logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
@@ -149,7 +149,7 @@ class Loss:
         Raises
         ------
         ValueError
-            For labels of another kind or number, and for predictions that are no probabilities.
+            For labels of another kind or number, and for predictions that are not probabilities.
         """
         y_pred = np.asarray(y_pred)
         y = self.one_hot(np.asarray(y_true), y_pred.shape[-1])
@@ -163,7 +163,7 @@ class Loss:
                     f"{type(self).__name__}: expected y_pred as probabilities, got numbers from {y_pred.min():g} to"
                     f" {y_pred.max():g}. For logits use {type(self).__name__}(from_logits=True)"
                 )
-            # softmax(log p) = p, so log p serves as logits. Finite ones, so that 0 · log p is 0 for the other classes.
+            # softmax(log p) = p, so log p can be used as logits. It is kept finite, so that 0 · log p is 0 for the other classes.
             certain = (np.where(y > 0, y_pred, 1) > 0).all()
             y_pred = np.log(np.maximum(y_pred, np.finfo(float).tiny), dtype=np.float64)
             return self.value_and_gradient(y_pred, y)[0] if certain else float("inf")
@@ -188,7 +188,7 @@ class CategoricalCrossentropy(Loss):
     name = "categorical_crossentropy"
 
     def one_hot(self, y: np.ndarray, K: int) -> np.ndarray:
-        """Check that `y` are rows of K non-negative numbers of sum 1, and return them.
+        """Check that `y` are rows of K non-negative numbers with sum 1, and return them.
 
         Raises
         ------
@@ -202,7 +202,7 @@ class CategoricalCrossentropy(Loss):
             )
         if y.dtype.kind not in "fiub" or not (np.abs(y.sum(axis=1) - 1) <= 1e-4).all() or (y < 0).any():
             raise ValueError(
-                f"categorical_crossentropy: expected rows of non-negative numbers of sum 1, got others."
+                f"categorical_crossentropy: expected rows of non-negative numbers with sum 1, got {y.dtype} rows that are not."
                 f" Make them with one_hot(labels, {K})"
             )
         return y
@@ -266,7 +266,7 @@ def get(loss: Any) -> Loss:
     Raises
     ------
     ValueError
-        For an unknown name; it lists the known ones. For a loss that overrides `__call__` alone, which training never calls.
+        For an unknown name, and for a loss that overrides only `__call__`, which training never calls.
 
     Examples
     --------
@@ -282,5 +282,5 @@ def get(loss: Any) -> Loss:
             )
         return loss
     if not isinstance(loss, str) or loss not in KNOWN:
-        raise ValueError(f"unknown loss {loss!r}; known are {', '.join(map(repr, KNOWN))}, or an object of scratchnet.losses")
+        raise ValueError(f"loss: expected {', '.join(map(repr, KNOWN))} or a Loss object, got {loss!r}")
     return KNOWN[loss]()

@@ -1,4 +1,4 @@
-"""Counts of a net's answers: which classes it confuses, and on which images it is sure and wrong."""
+"""Statistics of a network's predictions: which classes it confuses, and which wrong predictions are the most confident."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def confusion_matrix(y_true: Any, y_pred: Any, K: int) -> np.ndarray:
     Parameters
     ----------
     y_true, y_pred : arrays of shape (N,) or (N, 1)
-        Class numbers in 0..K-1: the labels, and the net's answers.
+        Class numbers in 0..K-1: the labels and the predictions.
     K : int
         The number of classes.
 
     Returns
     -------
     array of shape (K, K) and dtype int64
-        The correct answers are on the diagonal.
+        The correct predictions are on the diagonal.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def confusion_matrix(y_true: Any, y_pred: Any, K: int) -> np.ndarray:
     y_true, y_pred = np.asarray(y_true).reshape(-1), np.asarray(y_pred).reshape(-1)
     if len(y_true) != len(y_pred) or not len(y_true):
         raise ValueError(
-            f"confusion_matrix: expected one answer for each label, and at least one, got {len(y_pred)} answers for "
+            f"confusion_matrix: expected one prediction for each label, and at least one, got {len(y_pred)} predictions for "
             f"{len(y_true)} labels. Pass y_true and y_pred of the same images."
         )
     for name, labels in (("y_true", y_true), ("y_pred", y_pred)):
@@ -45,14 +45,14 @@ def confusion_matrix(y_true: Any, y_pred: Any, K: int) -> np.ndarray:
         if len(outside):
             raise ValueError(
                 f"confusion_matrix: expected classes 0..{K - 1} in {name}, got {outside[0]}. "
-                "Pass class numbers, and a name or a count for every class."
+                "Pass class numbers, and the number of classes as K."
             )
     counts = np.bincount(y_true.astype(int) * K + y_pred.astype(int), minlength=K * K)
     return counts.reshape(K, K)
 
 
 def surest_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
-    """Return the indices of the images that were misclassified, the answer with the highest probability first.
+    """Return the indices of the images that were misclassified, the prediction with the highest probability first.
 
     Parameters
     ----------

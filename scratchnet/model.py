@@ -3,10 +3,10 @@
     x = Input(shape=(28, 28, 1))        a Node
     y = Flatten()(x)                    a Node that reads the first
     y = Dense(10)(y)                    a Node that reads the second
-    model = Model(x, y, seed=1)         now the layers get their weights, in order, from one seed
+    model = Model(x, y, seed=1)         the weights of all layers are drawn, in order, from one seed
 
-The nodes are put into an order in which each comes after those that it reads. Forward follows this order, backward the
-reverse. `train_step` is the whole of training in six lines; the loop around it is in training.py.
+The nodes are put into topological order: each comes after those that it reads. Forward follows this order, backward the
+reverse. `train_step` is one step of training in six lines; the loop over steps is in training.py.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from scratchnet.support.tables import text_table
 
 
 def ordered(output: Node) -> list[Node]:
-    """Return the nodes that `output` depends on and itself, each after those that it reads."""
+    """Return `output` and all nodes that it depends on, in topological order: each comes after those that it reads."""
     nodes: list[Node] = []
     stack = [(output, False)]
     seen: set[Node] = set()
@@ -46,7 +46,7 @@ def ordered(output: Node) -> list[Node]:
 
 
 class Model:
-    """A network: a graph of layers, and one step of training. Layers keep what backward needs, so one thread at a time may use it.
+    """A network: a graph of layers, and one step of training. Only one thread may use it at a time.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Model:
     outputs : Node
         The result of the last layer.
     seed : int, optional
-        Source of all randomness of the model: first weights and shuffling. None: different each time.
+        Seed of the initial weights and of shuffling. With None they are different each time.
     dtype : {"float32", "float64"}
     implementation : {"fused", "direct", "im2col", "loops"}
         Which implementation the layers run, unless they name one themselves.
@@ -66,7 +66,7 @@ class Model:
     TypeError
         When `inputs` or `outputs` is not a node.
     ValueError
-        When the graph does not lead from `inputs` to `outputs`, or two layers have one name.
+        When the graph does not lead from `inputs` to `outputs`, or two layers have the same name.
 
     Examples
     --------
@@ -120,9 +120,8 @@ class Model:
     def _name_layers(self) -> None:
         taken = [layer.name for layer in self.layers if layer.name is not None]
         if len(set(taken)) < len(taken):
-            raise ValueError(
-                f"two layers have one name: {', '.join(sorted({n for n in taken if taken.count(n) > 1}))}. Name each differently"
-            )
+            repeated = ", ".join(sorted({name for name in taken if taken.count(name) > 1}))
+            raise ValueError(f"name: expected a different one for each layer, got more than one {repeated}. Name each differently")
         for layer in self.layers:
             base, count, name = layer.default_name(), 0, layer.default_name()
             while layer.name is None:
@@ -134,7 +133,7 @@ class Model:
             if layer.activation is not None and layer.activation.name is None:
                 layer.activation.name = layer.name
 
-    # -- what is in it ------------------------------------------------------------------------------------------------
+    # -- layers and parameters ----------------------------------------------------------------------------------------
 
     @property
     def layers(self) -> list[Layer]:
@@ -147,7 +146,7 @@ class Model:
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise ValueError(f"no layer {name!r}; there are {', '.join(repr(layer.name) for layer in self.layers)}")
+        raise ValueError(f"get_layer: expected one of {', '.join(repr(layer.name) for layer in self.layers)}, got {name!r}")
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -181,7 +180,7 @@ class Model:
         return {f"{layer.name}/{key}": layer.grads[key] for layer in self.layers for key in layer.params}
 
     def count_params(self) -> int:
-        """Return how many numbers all parameters have together."""
+        """Return the total number of values in all parameters."""
         return sum(layer.count_params() for layer in self.layers)
 
     def get_weights(self) -> list[np.ndarray]:
@@ -193,7 +192,7 @@ class Model:
         set_weights(self.params, weights)
 
     def summary(self, *, print_fn: Callable[[str], Any] = print) -> None:
-        """Print a row a layer (name, kind, output shape, parameters) and the totals."""
+        """Print one row per layer (name, class, output shape, number of parameters) and the totals."""
         rows = [("Layer (type)", "Output Shape", "Param #")]
         for layer in self.layers:
             rows.append((f"{layer.name} ({type(layer).__name__})", str((None, *layer.output_shape)), f"{layer.count_params():,}"))
@@ -222,7 +221,7 @@ class Model:
         Raises
         ------
         ValueError
-            For images of another shape or kind, and for a layer whose output has not the shape that it announced.
+            For images of another shape or dtype, and for a layer whose output does not have its `compute_output_shape`.
         """
         to = to or self.nodes[-1]
         outputs = {self.nodes[0]: check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)}
@@ -245,7 +244,7 @@ class Model:
         return outputs[to]
 
     def backward(self, dout: np.ndarray, need_dx: bool = True, *, start: Node | None = None) -> np.ndarray | None:
-        """Run a gradient back through the layers in reverse order; fills `grads`.
+        """Run a gradient through the layers in reverse order, which stores the gradients of the parameters in `grads`.
 
         Parameters
         ----------
@@ -259,7 +258,7 @@ class Model:
         Raises
         ------
         ValueError
-            When there was no forward before.
+            When forward was not called before.
         """
         gradients: dict[Node, Any] = {start or self.nodes[-1]: dout}
         for node in reversed(self.nodes[1:]):
@@ -293,7 +292,7 @@ class Model:
         return loss, logits
 
     def test_step(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the loss and the logits of one batch, and change nothing."""
+        """Return the loss and the logits of one batch, without training."""
         logits = self.forward(x, to=self.logits, keep=False)
         return self.loss.value_and_gradient(logits, y)[0], logits
 
@@ -314,9 +313,9 @@ class Model:
         loss : str or Loss
             "categorical_crossentropy" for one-hot labels, "sparse_categorical_crossentropy" for integers, or an object.
         metrics : list of str, optional
-            ["accuracy"], or nothing.
+            ["accuracy"], or None for the loss alone.
         fuse : bool
-            Whether convolution and dense layers do the work of the ReLUs beside them; see plan.py.
+            Whether convolution and dense layers also compute the ReLUs next to them; see plan.py.
 
         Raises
         ------
@@ -333,19 +332,19 @@ class Model:
     fit, evaluate, predict = training.fit, training.evaluate, training.predict
     train_on_batch, test_on_batch = training.train_on_batch, training.test_on_batch
 
-    # -- to a file and back -------------------------------------------------------------------------------------------
+    # -- saving -------------------------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """Return the graph as JSON can hold it."""
+        """Return a description of the graph, as values for JSON."""
         return saving.model_config(self)
 
     def save(self, path: str | os.PathLike[str], *, include_optimizer: bool = True) -> None:
-        """Write graph, weights and how the model was compiled into one `.npz`, whole or not at all.
+        """Write the graph, the weights and the arguments of `compile` into one `.npz`, completely or not at all.
 
         Parameters
         ----------
         path : path
-            Exactly the name of the file, whatever its ending.
+            The exact name of the file: no extension is added.
         include_optimizer : bool
             Whether the optimizer's state is saved too, so that training can continue as if it had not stopped.
 
@@ -361,12 +360,12 @@ class Model:
         arrays, _ = saving.load_arrays(path)
         missing = [name for name in self.params if name not in arrays]
         if missing:
-            raise ValueError(f"{os.fspath(path)} has no {', '.join(missing)}; it holds {', '.join(arrays) or 'no array'}")
+            raise ValueError(f"{os.fspath(path)}: expected {', '.join(missing)}, got only {', '.join(arrays) or 'no array'}")
         self.set_weights([arrays[name] for name in self.params])
 
 
 def add_gradients(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the sum of two gradients of one node, which several others read; `+=` would change an array that others hold."""
+    """Return the sum of two gradients of a node that several nodes read. (`+=` would change an array of another layer.)"""
     return a + b
 
 
@@ -379,9 +378,12 @@ def _checked_nodes(inputs: Any, outputs: Any) -> list[Node]:
     nodes = ordered(outputs)
     sources = [node for node in nodes if not node.parents]
     if sources != [inputs] or not isinstance(inputs.layer, InputLayer):
-        raise ValueError(f"the outputs depend on {len(sources)} inputs, and not on the given one alone; a model has one Input")
+        raise ValueError(
+            "inputs: expected the only Input that the outputs depend on, got outputs that depend on"
+            f" {sum(node is not inputs for node in sources)} others. A model has one Input"
+        )
     if nodes[0] is nodes[-1]:
-        raise ValueError("the model has no layer: outputs is the input itself")
+        raise ValueError("outputs: expected the result of a layer, got the input itself. Add a layer, such as Flatten()(x)")
     return nodes
 
 
@@ -441,6 +443,6 @@ def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type] 
     ------
     FileNotFoundError
     ValueError
-        When the file is no saved model, is damaged, or has a layer, an optimizer or a loss of an unknown class.
+        When the file is not a saved model, is damaged, or has a layer, an optimizer or a loss of an unknown class.
     """
     return saving.load_model(Model, path, custom_objects)

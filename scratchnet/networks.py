@@ -1,8 +1,8 @@
-"""The study's two networks, in the lines of its own code.
+"""The study's two networks, written as in its own code.
 
                                            net_1        net_2
-    convolution 3×3, 32 maps, ReLU         stride 1     stride 1
-    convolution 3×3, 64 maps, ReLU         stride 1     stride 2
+    convolution 3×3, 32 filters, ReLU      stride 1     stride 1
+    convolution 3×3, 64 filters, ReLU      stride 1     stride 2
     max-pooling 2×2, stride 1              ✓            –
     flatten, dense 128 ReLU, dense K softmax
 

@@ -1,8 +1,11 @@
-"""Optimizers: how a parameter moves once its gradient is known.
+"""Optimizers: how a parameter is changed, given its gradient.
 
-Each rule is stated below in NumPy, line by line with its paper's symbols, and changes p and its state in place.
-`kernels/updates.py` does the same in one pass over memory, and runs by default; Adam(implementation="numpy") runs exactly
-the rule below. Names, defaults and the places of ε are Keras's; where a paper has another default, its class says so.
+Each rule is one NumPy function below, which changes p and its state in place. p is a parameter and g its gradient; the state is
+u, the velocity (SGD), a, the accumulated or averaged squares of gradients (Adagrad, Adadelta), d, the averaged squares of steps
+(Adadelta), or m and v, the averages of gradients and of their squares (Adam).
+
+`kernels/updates.py` computes the same in one pass over memory, and runs by default; Adam(implementation="numpy") runs exactly
+the rule below. Names, defaults and the position of ε are Keras's; where a paper has another default, the class says so.
 
 Sources: Kingma & Ba, *Adam: a method for stochastic optimization* (2015), algorithm 1 and the end of section 2; Duchi,
 Hazan & Singer, *Adaptive subgradient methods* (2011), section 1; Zeiler, *ADADELTA: an adaptive learning rate method*
@@ -28,13 +31,16 @@ from scratchnet.support.config import config_of
 
 
 def sgd_update(p: np.ndarray, g: np.ndarray, u: np.ndarray, learning_rate: float, momentum: float, nesterov: bool) -> None:
-    """Move against the gradient with velocity u, which keeps a part of its last value; Nesterov's form looks one step ahead."""
+    """Move against the gradient with velocity u, which keeps a part of its last value.
+
+    With `nesterov`, p moves by the velocity that the next step would have if the gradient stayed the same.
+    """
     u[...] = momentum * u - learning_rate * g
     p += momentum * u - learning_rate * g if nesterov else u
 
 
 def adagrad_update(p: np.ndarray, g: np.ndarray, a: np.ndarray, learning_rate: float, epsilon: float) -> None:
-    """Divide by the root of the sum a of all squared gradients so far: parameters that moved much move less."""
+    """Divide by the root of the sum a of all squared gradients so far: large gradients make later steps smaller."""
     a += g * g
     p -= learning_rate * g / np.sqrt(a + epsilon)
 
@@ -44,7 +50,7 @@ def adadelta_update(
 ) -> None:
     """Divide by the root of recent squared gradients, a, and multiply by that of recent squared steps, d.
 
-    The step then has the unit of the parameter. d averages steps from before the learning rate scales them.
+    The step then has the unit of the parameter. d averages the squares of steps before the learning rate is applied.
     """
     a[...] = rho * a + (1 - rho) * g * g
     step = np.sqrt(d + epsilon) / np.sqrt(a + epsilon) * g
@@ -56,9 +62,9 @@ def adam_update(
     p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray,
     t: int, learning_rate: float, beta_1: float, beta_2: float, epsilon: float,
 ) -> None:  # fmt: skip
-    """Divide recent gradients' mean m by the root of their squares' mean v.
+    """Divide the average m of recent gradients by the root of the average v of their squares.
 
-    Both averages start at 0, and after t steps their weights sum to 1 - βᵗ only; the rate corrects for it. ε is added to
+    Both averages start at 0, and after t steps their weights sum only to 1 - βᵗ; `adam_rate` corrects for this. ε is added to
     √v, not to its corrected form (the paper's ε-hat).
     """
     m[...] = beta_1 * m + (1 - beta_1) * g
@@ -84,14 +90,14 @@ IN_ONE_PASS = "in_one_pass is now implementation: 'fused' for True, 'numpy' for 
 
 
 class Optimizer:
-    """The base of every optimizer.
+    """The base class of every optimizer.
 
     Parameters
     ----------
     learning_rate : float
-        0 or more. May be changed between steps.
+        0 or more. It may be changed between steps.
     implementation : {"fused", "numpy"}, optional
-        Which function of `implementations` runs: the kernel, by default, or the rule as this module states it.
+        Which function of `implementations` runs: the kernel, by default, or the function of this module.
 
     Attributes
     ----------
@@ -123,11 +129,11 @@ class Optimizer:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.get_config().items())})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "owner": None}        # a copy belongs to no model
+        return {**vars(self), "owner": None}        # a copy does not belong to a model
 
     @property
     def learning_rate(self) -> float:
-        """The step's scale."""
+        """The factor by which every step is multiplied."""
         return self._learning_rate
 
     @learning_rate.setter
@@ -143,7 +149,7 @@ class Optimizer:
     def implementation(self, name: str) -> None:
         if name not in IMPLEMENTATIONS:
             raise ValueError(
-                f"unknown implementation {name!r} of {type(self).__name__}; known are {', '.join(map(repr, IMPLEMENTATIONS))}"
+                f"implementation of {type(self).__name__}: expected one of {', '.join(map(repr, IMPLEMENTATIONS))}, got {name!r}"
             )
         self._implementation = name
 
@@ -159,7 +165,7 @@ class Optimizer:
         self.implementation = "fused" if value else "numpy"
 
     def reset(self) -> None:
-        """Forget all state: the next update is the first."""
+        """Clear all state: the next update is the first."""
         self.iterations = 0
         self.state: list[list[np.ndarray]] = []
 
@@ -172,17 +178,17 @@ class Optimizer:
         params: Sequence[np.ndarray] | Mapping[Any, np.ndarray],
         grads: Sequence[np.ndarray] | Mapping[Any, np.ndarray],
     ) -> None:
-        """Move every parameter one step, in place. Gradients are only read.
+        """Change every parameter by one step, in place. Gradients are only read.
 
         Parameters
         ----------
         params, grads : sequences of ndarray, or dicts by the same names
-            In the same order at each call: state belongs to a place in it.
+            Every call must have the same order, since the state is stored by position.
 
         Raises
         ------
         ValueError
-            When shapes do not match each other or the state; nothing is moved then.
+            When shapes do not match each other or the state. In this case no parameter is changed.
         """
         ps = list(params.values()) if isinstance(params, Mapping) else params
         gs = [grads[name] for name in params] if isinstance(grads, Mapping) else grads
@@ -197,12 +203,12 @@ class Optimizer:
         """Apply the rule to one parameter, which it changes in place; an optimizer of your own may override this."""
         if not self.implementations:
             raise NotImplementedError(f"{type(self).__name__} needs a method step(self, p, g, state)")
-        # The kernel goes through memory from the first number to the last, so p must lie in that order.
+        # The kernel reads memory from the first number to the last, so p must be stored in that order.
         rule = self.implementations[self.implementation if p.flags.c_contiguous else "numpy"]
         rule(p, g, *state, *(getattr(self, name) for name in self.constants))
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this optimizer again: those of the constructor's signature."""
+        """Return the arguments that re-create this optimizer: those of the constructor's signature."""
         config = config_of(self)
         if config.get("implementation") == ("fused" if COMPILED else "numpy"):
             del config["implementation"]
@@ -216,7 +222,7 @@ class SGD(Optimizer):
     ----------
     learning_rate : float
     momentum : float
-        In [0, 1): how much of the last step's speed is kept.
+        In [0, 1): the fraction of the velocity that is kept from step to step.
     nesterov : bool
     implementation : {"fused", "numpy"}, optional
         As for every `Optimizer`.
@@ -288,7 +294,7 @@ class Adagrad(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Adadelta. (The paper has no learning rate, which is a rate of 1.0, and an ε of 1e-6; at Keras's 0.001 it crawls.)
+    """Adadelta. (The paper has an ε of 1e-6 and no learning rate, as if it were 1.0; at Keras's 0.001, learning is very slow.)
 
     Parameters
     ----------
@@ -379,6 +385,6 @@ def get(optimizer: Any) -> Optimizer:
         return optimizer
     if not isinstance(optimizer, str) or optimizer.lower() not in KNOWN:
         raise ValueError(
-            f"unknown optimizer {optimizer!r}; known are {', '.join(map(repr, KNOWN))}, or an object of scratchnet.optimizers"
+            f"optimizer: expected {', '.join(map(repr, KNOWN))} or an Optimizer object, got {optimizer!r}"
         )
     return KNOWN[optimizer.lower()]()

@@ -1,11 +1,11 @@
-"""How many cells of padding a window needs, and how many outputs it then makes.
+"""How many cells of padding a window needs, and how many outputs there are then.
 
 A window of `kernel` cells moves over `size` cells in steps of `stride`. With `before + after` cells added around the
 input it fits
 
     out = (size + before + after - kernel) // stride + 1
 
-times. `valid` adds nothing. `same` adds exactly as many cells as out = ceil(size / stride) needs, and puts the odd one
+times. `valid` adds nothing. `same` adds exactly as many cells as out = ceil(size / stride) needs, and puts the odd cell
 at the end:
 
     total = max(0, (out - 1) * stride + kernel - size),    before = total // 2,    after = total - before
@@ -13,8 +13,8 @@ at the end:
     size 6, kernel 3, stride 2:   out = 3, total = 1, before = 0, after = 1
 
         x0 x1 x2 x3 x4 x5  .
-        └──────┘                  a symmetric padding of one on either side would give as many
-              └──────┘            outputs, each of them looking at other cells
+        └──────┘                  a padding of one cell on each side would give as many
+              └──────┘            outputs, but each from other cells
                     └──────┘
 
 Source: the arithmetic of `tf.nn.convolution` ("same" padding); Dumoulin & Visin, *A guide to convolution arithmetic for
@@ -42,7 +42,7 @@ def same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
     --------
     >>> same_pads(28, 3, 1)
     (1, 1)
-    >>> same_pads(28, 3, 2)                        # net_2: the odd cell goes to the end
+    >>> same_pads(28, 3, 2)                        # net_2: the odd cell is at the end
     (0, 1)
     >>> same_pads(28, 2, 1)                        # net_1's pool
     (0, 1)
@@ -92,14 +92,9 @@ def window_output_shape(
 
 
 def check_window(kernel: tuple[int, int], padding: str, image_shape: tuple[int, ...] | None = None) -> None:
-    """Raise ValueError for an unknown padding, an input that is no image, and a window that does not fit into it.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Raise ValueError for an unknown padding, an input that is not an image, or a window that does not fit into it."""
     if padding not in ("valid", "same"):
-        raise ValueError(f"padding: expected 'valid' or 'same', got {padding!r}")
+        raise ValueError(f"padding: expected 'valid' or 'same', got {padding!r}. 'same' keeps the size at stride 1")
     if image_shape is None:
         return
     if len(image_shape) != 3:

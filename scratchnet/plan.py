@@ -1,16 +1,17 @@
-"""The plan: which ReLUs are joined to a layer beside them. Each saves a pass over one of the largest arrays of a step.
+"""The plan: which ReLUs are fused into a layer next to them. Each saves a pass over one of the largest arrays of a step.
 
-A convolution or a dense layer can do the work of two ReLUs in its own functions:
+The functions of a convolution or a dense layer can compute two ReLUs too:
 
     forward     out = max(0, x·w + b)             the ReLU after it: `relu=True`
     backward    dx = 0 where x is not positive    the ReLU that x comes from: `relu_x=True`; x is its output
 
-The plan only decides this, from the graph alone; `compile(fuse=False)` joins nothing. Every layer's own forward and backward
-run either way. The plan says in the call what is joined: `layer.forward(x, relu=True)`. The ReLU whose work is done is
-called with `joined=True` and passes its argument on.
+The plan depends only on the graph; with `compile(fuse=False)` nothing is fused. The forward and backward of every layer are
+called in both cases. An argument of the call says what is fused: `layer.forward(x, relu=True)`. The ReLU that another layer
+has computed is called with `joined=True`, and returns its argument.
 
 Flatten, max- and min-pooling may stand between a ReLU and the layer that does its backward. Each of their outputs is one of
-their inputs, which alone receives that output's gradient, so a mask after them equals a mask before them.
+their inputs, which alone receives that output's gradient and is positive exactly if the output is. So it makes no difference
+whether the gradient is set to 0 before or after their backward.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Keywords = dict[Node, dict[str, bool]]
 
 
 class Plan(NamedTuple):
-    """The keyword arguments that a node's layer gets in the call; a node that is not listed gets none."""
+    """The keyword arguments of the call of each node's layer; a node that is not listed has none."""
 
     forward: Keywords
     backward: Keywords
@@ -35,12 +36,12 @@ NOTHING_JOINED = Plan({}, {})
 
 
 def is_activation(node: Node | None, name: str) -> bool:
-    """Return whether a node is exactly this activation; a class derived from one may have a forward of its own."""
+    """Return whether a node is exactly this activation; a derived class may have another forward."""
     return node is not None and type(node.layer) in (Activation, ReLU, Softmax) and getattr(node.layer, "function", None) == name
 
 
 def join_relus(nodes: Sequence[Node]) -> Plan:
-    """Return the plan of a graph, whose nodes are in an order in which each comes after those that it reads."""
+    """Return the plan of a graph, whose nodes are in topological order: each comes after those that it reads."""
     readers: dict[Node, list[Node]] = {node: [other for other in nodes for p in other.parents if p is node] for node in nodes}
 
     def only_reader(node: Node) -> Node | None:
@@ -64,5 +65,5 @@ def join_relus(nodes: Sequence[Node]) -> Plan:
 
 
 def _declares(node: Node, what: str) -> bool:
-    """Return whether the class of a node's layer itself sets this; one derived from it may have a forward of its own."""
+    """Return whether the class of a node's layer itself sets this; a derived class may have another forward."""
     return bool(vars(type(node.layer)).get(what, False))

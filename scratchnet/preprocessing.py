@@ -1,8 +1,8 @@
 """Preprocessing: stored images and labels become the inputs of a network.
 
 The study uses three functions: `normalize_images` scales pixels, `add_channel_axis` adds a channel axis to grey images, and
-`one_hot` encodes labels. `standardize` is the other normalization that its theory chapter describes, and
-`train_validation_split` takes a part of the images for validation. No function changes its arguments.
+`one_hot` encodes labels. `standardize` is the other normalization in the study's theory chapter, and
+`train_validation_split` reserves a part of the images for validation. No function modifies its arguments.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
     TypeError
         If the labels, or `number_classes`, are not integers.
     ValueError
-        If the shape is another one, or a label is outside [0, number_classes).
+        If the shape is different, or a label is outside [0, number_classes).
 
     Examples
     --------
@@ -198,7 +198,7 @@ def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, .
     deviation = np.sqrt(_per_channel(squares, C) / len(train))
     if not np.isfinite(deviation).all():
         raise ValueError(
-            "standardize: expected finite values in x_train, got others. np.argwhere(~np.isfinite(x_train)) finds them"
+            "standardize: expected finite values in x_train, got NaN or infinity. np.argwhere(~np.isfinite(x_train)) shows where"
         )
     scale = np.where(deviation > 0, deviation, 1)
     dtype = np.float64 if train.dtype == np.float64 else np.float32

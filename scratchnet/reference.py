@@ -1,11 +1,12 @@
-"""DEFINITIONS: every hard operation as the plain loops of its textbook definition. The oracle.
+"""Definitions: the operations of layers, losses and optimizers as the plain loops of their textbook definitions.
 
-Nothing here is clever or quick. Each loop is an index of the formula above it, so that the two can be compared symbol by
-symbol. The other implementations (im2col in the layers, direct and fused in the kernels) are tested against these. A
-backward function sends the gradient of each output back along every path by which that output was computed.
+Each loop runs over one index of the formula in the docstring, so that the two can be compared symbol by symbol. The other
+implementations (im2col in the layers, direct and fused in the kernels) are tested against these. A backward function adds the
+gradient of each output, multiplied by a derivative, to the gradient of every number from which that output was computed.
 
-Notation: images N, input H × W × C, kernel or window KH × KW, stride SH × SW, output OH × OW × F. h = oh·SH + i - top
-and w = ow·SW + j - left is the input cell under tap i, j of the window at oh, ow; cells outside the image are padding.
+Notation: images N, input H × W × C, kernel or window KH × KW, stride SH × SW, output OH × OW × F. Tap (i, j) is a position in
+the window; for the window at (oh, ow) it covers the input cell (h, w), h = oh·SH + i - top and w = ow·SW + j - left. Where w is
+the kernel, the column of that cell is called v. Cells outside the image are padding, the others are real cells.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def _cells(
 def conv2d_forward(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: Pair, pads: Pads, *, relu: bool = False
 ) -> np.ndarray:
-    """out[n, oh, ow, f] = b[f] + Σ_i Σ_j Σ_c x[n, h, w, c] · w[i, j, c, f], with 0 for padding.
+    """out[n, oh, ow, f] = b[f] + Σ_i Σ_j Σ_c x[n, h, v, c] · w[i, j, c, f], with 0 for padding.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def conv2d_forward(
     strides : (int, int)
     pads : ((top, bottom), (left, right))
     relu : bool
-        Whether max(0, ·) of each output is taken.
+        Whether the ReLU after the convolution is computed too.
 
     Returns
     -------
@@ -80,7 +81,7 @@ def conv2d_backward(
     dout : ndarray (N, OH, OW, F)
     x, w, strides, pads : as for `conv2d_forward`
     need_dx : bool
-        False returns None for dx.
+        Whether dx is returned; None otherwise.
     relu_x : bool
         Whether x is the output of a ReLU, whose backward is computed too.
 
@@ -145,7 +146,7 @@ def average_pool2d_forward(x: np.ndarray, window: Pair, strides: Pair, pads: Pad
 
 
 def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
-    """Add dout / cells to the dx of each of the window's real cells: (N, OH, OW, C) -> (N, H, W, C)."""
+    """Add dout / (number of real cells) to the dx of each of the window's real cells: (N, OH, OW, C) -> (N, H, W, C)."""
     dx = np.zeros_like(x)
     for n, oh, ow, c in np.ndindex(dout.shape):
         cells = [(h, w) for _, _, h, w in _cells(x.shape, oh, ow, window, strides, pads)]
@@ -181,7 +182,7 @@ def dense_backward(
 
 
 def flatten_forward(x: np.ndarray) -> np.ndarray:
-    """out[n, (h·W + w)·C + c] = x[n, h, w, c], or the same with one index for any shape: (N, …) -> (N, D)."""
+    """out[n, (h·W + w)·C + c] = x[n, h, w, c], and samples of any other shape in row-major order: (N, …) -> (N, D)."""
     out = np.zeros((len(x), x[0].size), x.dtype)
     for n in range(len(x)):
         for d, index in enumerate(np.ndindex(x.shape[1:])):
@@ -199,7 +200,7 @@ def flatten_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
 
 
 def relu_forward(x: np.ndarray) -> np.ndarray:
-    """Return x where x > 0, else 0, number by number; a NaN stays NaN."""
+    """Return x where x > 0, else 0, elementwise; a NaN stays NaN."""
     out = np.zeros_like(x)
     for index in np.ndindex(x.shape):
         out[index] = x[index] if not x[index] <= 0 else 0.0
@@ -215,7 +216,7 @@ def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def softmax_forward(x: np.ndarray) -> np.ndarray:
-    """p[n, k] = exp(x[n, k]) / Σ_j exp(x[n, j]), the exponents lowered by the row's own maximum: (N, …, K) -> (N, …, K)."""
+    """p[n, k] = exp(x[n, k]) / Σ_j exp(x[n, j]), computed with the row's maximum subtracted from x: (N, …, K) -> (N, …, K)."""
     p = np.zeros_like(x)
     for n in np.ndindex(x.shape[:-1]):
         highest = x[n].max()
@@ -234,7 +235,7 @@ def softmax_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
-    """Return -1/N Σ_n Σ_k y[n, k] · log p[n, k], the maximum subtracted first: (N, K), (N, K) -> a number."""
+    """Return -1/N Σ_n Σ_k y[n, k] · log p[n, k], where p is the softmax: (N, K), (N, K) -> a number."""
     total = 0.0
     for n, k in np.ndindex(logits.shape):
         highest = logits[n].max()
@@ -243,7 +244,7 @@ def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
     return float(total / len(logits))
 
 
-# -- update rules, one number at a time, written from the papers' own formulas ----------------------------------------
+# -- update rules, one number at a time, written from the formulas of the papers ---------------------------------------
 
 
 def sgd(p: float, gradients: list[float], *, learning_rate: float, momentum: float, nesterov: bool) -> float:
@@ -282,7 +283,7 @@ def adadelta(p: float, gradients: list[float], *, learning_rate: float, rho: flo
 def adam(
     p: float, gradients: list[float], *, learning_rate: float, beta_1: float, beta_2: float, epsilon: float
 ) -> float:
-    """Kingma & Ba (2015): p ← p - α m̂ / (√v̂ + ε), with their ε = ε̂ / √(1 - β₂ᵗ) for the ε̂ given here."""
+    """Kingma & Ba (2015): p ← p - α m̂ / (√v̂ + ε), where their ε is ε̂ / √(1 - β₂ᵗ), and ε̂ is `epsilon`."""
     for t in range(1, len(gradients) + 1):
         seen = gradients[:t]
         m_hat = sum((1 - beta_1) * beta_1 ** (t - 1 - s) * g for s, g in enumerate(seen)) / (1 - beta_1**t)

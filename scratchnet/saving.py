@@ -1,7 +1,7 @@
-"""Saving and loading: a model as one file, whole or not at all.
+"""Saving and loading: a model as one file, which is written completely or not at all.
 
-The file is a plain `.npz`: a zip of arrays that `numpy.load(path, allow_pickle=False)` opens anywhere, and one string
-named `config` with JSON: the graph, how the model was compiled, and the state of its random generator. The arrays are the
+The file is a plain `.npz`: a zip of arrays that `numpy.load(path, allow_pickle=False)` opens, and one string named
+`config` with JSON: the graph, how the model was compiled, and the state of its random generator. The arrays are the
 weights and the optimizer's state by name. No pickle is written or read.
 """
 
@@ -38,10 +38,10 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], 
     ValueError
         When an array is named "config".
     TypeError
-        When the config holds something that JSON cannot.
+        When the config contains a value that JSON cannot represent.
     """
     if "config" in arrays:
-        raise ValueError("'config' is the name of the settings. Name the array otherwise")
+        raise ValueError("save_arrays: expected array names other than 'config', got 'config'. Rename the array")
     text = json.dumps(config)
     return write_whole(path, lambda file: np.savez(file, allow_pickle=False, config=np.array(text), **arrays))
 
@@ -58,7 +58,7 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
     ------
     FileNotFoundError, IsADirectoryError
     ValueError
-        When the file is not such a file, or damaged.
+        When `save_arrays` did not write the file, or it is damaged.
     """
     path = Path(path)
     try:
@@ -66,11 +66,11 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
             arrays = {name: file[name] for name in file.files}
         config = json.loads(str(arrays.pop("config")))
         if not isinstance(config, dict):
-            raise TypeError("config is no dict")
+            raise TypeError("config is not a dict")
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {path}") from None
     except IsADirectoryError:
-        raise IsADirectoryError(f"{path} is a folder; a run's model is in it: {path / 'model.npz'}") from None
+        raise IsADirectoryError(f"expected a file, got the folder {path}. The model of a run is {path / 'model.npz'}") from None
     except PermissionError:
         raise
     except Exception as error:  # damaged bytes make zip, zlib, numpy and JSON raise errors of any kind
@@ -82,7 +82,7 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
 
 
 def save_model(model: Any, path: str | os.PathLike[str], include_optimizer: bool = True) -> None:
-    """Write what `Model.save` describes."""
+    """Write a model to a file, as `Model.save` describes."""
     arrays = dict(model.params)
     config = {"format": FORMAT, "model": model_config(model), **compile_config(model)}
     if model.optimizer is not None and include_optimizer:
@@ -108,12 +108,12 @@ def model_config(model: Any) -> dict[str, Any]:
 
 
 def _ends_before_activation(layer: Layer, nodes: Sequence[Node]) -> bool:
-    """Return whether a layer's `activation=` is not part of the model: it was cut out of a larger graph."""
+    """Return whether a layer's `activation=` is not part of the model: the model is then a part of a larger graph."""
     return layer.activation is not None and layer.activation.node not in nodes
 
 
 def compile_config(model: Any) -> dict[str, Any]:
-    """Return how a model was compiled, and the state of the generator that shuffles; nothing for one that was not."""
+    """Return how a model was compiled, and the state of the generator that shuffles; an empty dict if it was not."""
     if model.optimizer is None:
         return {}
     settings = {
@@ -127,11 +127,11 @@ def compile_config(model: Any) -> dict[str, Any]:
     return {"compile": settings, "shuffle_state": model.shuffle_rng.bit_generator.state}
 
 
-# -- and back ---------------------------------------------------------------------------------------------------------
+# -- a file to a model ------------------------------------------------------------------------------------------------
 
 
 def load_model(model_class: Any, path: str | os.PathLike[str], custom_objects: Mapping[str, type] | None = None) -> Any:
-    """Return a `model_class` made from a file; `scratchnet.load_model` describes it."""
+    """Return a `model_class` created from a file, as `scratchnet.load_model` describes."""
     arrays, config = load_arrays(path)
     try:
         model = _model_from_config(model_class, config["model"], {**vars(known_layers), **(custom_objects or {})})
@@ -148,12 +148,12 @@ def load_model(model_class: Any, path: str | os.PathLike[str], custom_objects: M
             model.shuffle_rng.bit_generator.state = config["shuffle_state"]
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__} {error}"
-        raise ValueError(f"{os.fspath(path)} is no model that this version of scratchnet can load: {what}") from error
+        raise ValueError(f"{os.fspath(path)} is not a model that this version of scratchnet can load: {what}") from error
     return model
 
 
 def _find(name: str, known: Mapping[str, Any], custom: Mapping[str, type] | None) -> Any:
-    """Return an optimizer or a loss by its name in a file: a user's own by its class in small letters, or by its `name`."""
+    """Return an optimizer or a loss by its name in a file, which for a custom class is its name in lower case, or its `name`."""
     for kind in (custom or {}).values():
         if name in (kind.__name__.lower(), getattr(kind, "name", None)):
             return kind
@@ -168,7 +168,9 @@ def _model_from_config(model_class: Any, config: Mapping[str, Any], classes: Map
     for described in config["layers"]:
         kind, settings = described["class"], described["config"]
         if not (isinstance(classes.get(kind), type) and issubclass(classes[kind], Layer)):
-            raise ValueError(f"no layer class {kind!r} is known. Pass it: load_model(path, custom_objects={{{kind!r}: {kind}}})")
+            raise ValueError(
+                f"expected a known layer class, got {kind!r}. Pass it: load_model(path, custom_objects={{{kind!r}: {kind}}})"
+            )
         layer = classes[kind](**settings)
         inputs = [nodes[name] for name in described["inputs"]]
         node = nodes[settings["name"]] = layer.node if isinstance(layer, InputLayer) else layer(inputs)

@@ -1,9 +1,9 @@
-"""Training: the loop around a model's `train_step`. `Model.fit`, `evaluate`, `predict` and the others are these functions.
+"""Training: the loop that calls `train_step` for every batch. `Model.fit`, `evaluate` and `predict` are the functions below.
 
-    fit      for each epoch, for each batch:  forward -> loss -> backward -> the optimizer moves every parameter
+    fit      for each epoch, for each batch:  forward -> loss -> backward -> the optimizer changes every parameter
 
-Values of an epoch are means over its samples, taken while the weights move. Values of validation come from one pass with the
-epoch's last weights.
+The loss and accuracy of an epoch are means over its samples, computed while the weights change. Those of the validation data are
+computed after the epoch, with its last weights.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def fit(
     *,
     initial_epoch: int = 0,
 ) -> History:
-    """Train for some epochs.
+    """Train the model for several epochs.
 
     Parameters
     ----------
@@ -52,11 +52,11 @@ def fit(
     y : ndarray
         Labels: (n, K) one-hot, or integers (n,) for the sparse loss.
     batch_size : int, optional
-        Images in a step; 32 by default. The last batch of an epoch may be smaller.
+        Images per step; 32 by default. The last batch of an epoch may be smaller.
     epochs : int
         Number of the last epoch, counted from 1.
     verbose : {"auto", 0, 1, 2}
-        0 nothing, 1 a progress bar (on a terminal only), 2 a line an epoch; "auto" is 1 on a terminal, 2 elsewhere.
+        0 nothing, 1 a progress bar (on a terminal only), 2 one line per epoch; "auto" is 1 on a terminal, 2 elsewhere.
     callbacks : list of Callback, optional
     validation_split : float
         In [0, 1): the last fraction of the data, before any shuffling, is kept for validation.
@@ -65,7 +65,7 @@ def fit(
     shuffle : bool
         Whether images are put in a new order for each epoch.
     initial_epoch : int
-        Epochs that are finished already, when training is continued.
+        Number of epochs that are finished already, if training is continued.
 
     Returns
     -------
@@ -74,10 +74,10 @@ def fit(
     Raises
     ------
     ValueError
-        For data or settings that do not suit, before work starts.
+        For data or settings that do not suit the model; it is raised before training starts.
     FloatingPointError
-        When a loss is not finite. It names the first layer whose output is not; the model then has the weights
-        of the last good epoch, and its optimizer starts again.
+        When a loss is not finite. The message names the first layer whose output is not; the model then has the
+        weights of the last epoch with finite values, and its optimizer is reset.
     """
     batch_size = check_batch_size(batch_size)
     x, labels, validation = check_validation(model, *check_data(model, x, y), validation_split, validation_data)
@@ -119,7 +119,7 @@ def fit(
 def train_epoch(
     model: Any, x: np.ndarray, labels: np.ndarray, batch_size: int, shuffle: bool, events: CallbackList
 ) -> dict[str, float]:
-    """Train on all data once, and return the means over its samples."""
+    """Train on all data once, and return the mean loss and accuracy."""
     order = model.shuffle_rng.permutation(len(x)) if shuffle else np.arange(len(x))
     means = Means(model)
     for number, start in enumerate(range(0, len(x), batch_size)):
@@ -134,7 +134,7 @@ def train_epoch(
 
 
 def mean_values(model: Any, x: np.ndarray, labels: np.ndarray, batch_size: int, show: bool = False) -> dict[str, float]:
-    """Return the means over all data, without training."""
+    """Return the mean loss and accuracy over all data, without training."""
     means = Means(model)
     for rows in batches(len(x), batch_size, "evaluate", show):
         batch = batch_of(model, x, rows)
@@ -224,14 +224,14 @@ def train_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: boo
 
     Returns
     -------
-    [loss, accuracy], or a dict of them, or the loss alone without metrics: this batch's own, before the step.
+    [loss, accuracy], or a dict of them, or the loss alone without metrics: those of this batch, before the step.
 
     Raises
     ------
     ValueError
         For data that does not suit the model.
     FloatingPointError
-        When the loss is not finite; the weights have not moved then.
+        When the loss is not finite. In this case the weights are not changed.
     """
     x, labels = check_data(model, x, y)
     loss, logits = model.train_step(x.astype(model.dtype, copy=False), labels)
@@ -267,7 +267,7 @@ class Means:
 
 
 def count_right(logits: np.ndarray, labels: np.ndarray) -> int:
-    """Return how many rows have their largest number where the label has it: (N, K), (N, K) -> int."""
+    """Return in how many rows the logits and the label have the same argmax: (N, K), (N, K) -> int."""
     return int((logits.argmax(axis=1) == labels.argmax(axis=1)).sum())
 
 
@@ -277,7 +277,7 @@ def values_of(model: Any, loss: float, right: int, count: int) -> dict[str, floa
 
 
 def result(values: dict[str, float], return_dict: bool) -> Any:
-    """Return values as Keras does: a dict, a list, or the loss alone where there is nothing else."""
+    """Return values as Keras does: a dict, a list, or the loss alone if it is the only value."""
     if return_dict:
         return values
     return list(values.values()) if len(values) > 1 else values["loss"]
@@ -295,7 +295,7 @@ def batches(count: int, batch_size: int, title: str, show: bool) -> Iterable[sli
 
 
 def listed(callbacks: Sequence[Callback] | Callback | None) -> list[Any]:
-    """Return the callbacks given as one, several or none as a list."""
+    """Return a list of callbacks, from one callback, a list of them, or None."""
     given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
     return [callback for callback in given if callback is not None]
 

@@ -28,7 +28,7 @@ def test_a_confusion_matrix_of_many_classes_does_not_overflow_bytes():
 @pytest.mark.parametrize(
     ("y_true", "y_pred", "reason"),
     [
-        ([0, 1], [0], "got 1 answers for 2 labels"),
+        ([0, 1], [0], "got 1 predictions for 2 labels"),
         ([], [], "at least one, got 0"),
         ([0, 3], [0, 1], r"expected classes 0\.\.2 in y_true, got 3"),
         ([0, 1], [0, -1], r"expected classes 0\.\.2 in y_pred, got -1"),

@@ -240,7 +240,7 @@ def test_layers_lists_the_input_first_and_no_sugar_activation():
 def test_a_layer_connected_twice_is_refused_with_the_advice_to_make_a_second():
     layer, image = Dense(2), Input(shape=(3,))
     layer(image)
-    with pytest.raises(ValueError, match="second"):
+    with pytest.raises(ValueError, match="Create another Dense"):
         layer(image)
 
 

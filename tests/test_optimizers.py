@@ -461,7 +461,7 @@ def test_the_kernel_runs_where_it_is_wanted_and_can(contiguous, monkeypatch):
         assert (len(ran) == 1) == (wanted == "fused" and contiguous)
         ran.clear()
     assert Adam().implementation == ("fused" if optimizers.COMPILED else "numpy")
-    with pytest.raises(ValueError, match=r"'im2col' of Adam; known are 'numpy', 'fused'"):
+    with pytest.raises(ValueError, match=r"Adam: expected one of 'numpy', 'fused', got 'im2col'"):
         Adam(implementation="im2col")
 
 

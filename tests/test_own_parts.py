@@ -143,7 +143,7 @@ def test_a_layer_cannot_be_frozen_and_says_so():
 
 
 def test_two_layers_of_the_empty_name_are_two_layers_of_one_name():
-    with pytest.raises(ValueError, match="one name"):
+    with pytest.raises(ValueError, match="a different one for each layer"):
         model_of(Dense(5, name=""), Dense(4, name=""))
 
 
@@ -321,7 +321,7 @@ def test_a_callback_that_stops_the_training_in_a_batch_stops_it_there():
 
 
 def test_a_folder_is_no_model_and_no_file_to_write_and_the_message_names_one(tmp_path):
-    with pytest.raises(IsADirectoryError, match=r"a run's model is in it: .*model\.npz"):
+    with pytest.raises(IsADirectoryError, match=r"The model of a run is .*model\.npz"):
         load_model(tmp_path)
     with pytest.raises(IsADirectoryError, match="expected the name of a file"):
         model_of().save(tmp_path)

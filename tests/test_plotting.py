@@ -214,8 +214,8 @@ def test_confusion_matrix_leaves_the_row_of_an_absent_class_empty():
 @pytest.mark.parametrize(
     ("y_true", "y_pred", "reason"),
     [
-        ([0, 1], [0], "got 1 answers for 2 labels"),
-        ([], [], "got 0 answers for 0 labels"),
+        ([0, 1], [0], "got 1 predictions for 2 labels"),
+        ([], [], "got 0 predictions for 0 labels"),
         ([0, 3], [0, 1], r"expected classes 0\.\.2 in y_true, got 3"),
         ([0, 1], [0, -1], "in y_pred, got -1"),
     ],

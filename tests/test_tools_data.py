@@ -39,7 +39,7 @@ def test_each_set_is_verified_although_another_is_damaged(tmp_path, capsys):
 
 
 def test_a_set_that_is_not_stored_cannot_be_verified(capsys):
-    assert "not there yet" in refused(capsys, 1, "data", "verify", "mnist")
+    assert "not stored yet" in refused(capsys, 1, "data", "verify", "mnist")
 
 
 def test_fetch_prints_where_the_set_is_stored(tmp_path, capsys):

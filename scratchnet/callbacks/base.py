@@ -1,4 +1,4 @@
-"""The base class of all callbacks, the list that calls them, and the history of a training."""
+"""The base class of all callbacks, the list that calls them, and the history of a training run."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ class Callback:
     more_names: tuple[str, ...] | None = ()
 
     def set_model(self, model: Any) -> None:
-        """Store the model that trains."""
+        """Store the model that is trained."""
         self.model = model
 
     def set_params(self, params: dict[str, Any]) -> None:
-        """Store the parameters of the training."""
+        """Store the parameters of the training run."""
         self.params = params
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Training starts."""
+        """Called when training starts."""
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Training has ended."""
+        """Called when training has ended."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """An epoch starts; the first is 0."""
+        """Called when an epoch starts; the first is 0."""
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """An epoch and its validation have ended."""
+        """Called when an epoch and its validation have ended."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """A batch starts; the first is 0."""
+        """Called when a batch starts; the first is 0."""
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """A batch has ended, and the weights have moved."""
+        """Called when a batch has ended, and the weights have changed."""
 
 
 class CallbackList:
@@ -102,7 +102,7 @@ class History(Callback):
         self.epoch: list[int] = []
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Forget an earlier training."""
+        """Clear the values of an earlier training run."""
         self.history, self.epoch = {}, []
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:

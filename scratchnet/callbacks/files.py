@@ -73,7 +73,7 @@ class ModelCheckpoint(Monitor):
         self.initial_value_threshold = initial_value_threshold
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Forget an earlier training. Raise an error now if the model could not be saved, or the file not be written."""
+        """Reset the best value. Raise an error now if the model could not be saved, or the file not be written."""
         self.model.get_config()                                     # raises for a layer that could not be saved
         for part in (self.model.loss, self.model.optimizer):
             full_config(part)
@@ -113,7 +113,7 @@ class CSVLogger(Callback):
     separator : str
         One character.
     append : bool
-        Whether rows are appended to an existing file. It must have this training's columns, in any order.
+        Whether rows are appended to an existing file. It must have the columns of this training run, in any order.
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):

@@ -13,7 +13,7 @@ class Monitor(Callback):
     Parameters
     ----------
     monitor : str
-        A name in an epoch's logs: one of training's own, or one that an earlier callback adds.
+        A name in an epoch's logs, such as "val_loss", or one that an earlier callback adds.
     mode : {"auto", "min", "max"}
         Whether smaller or larger is better; "auto" is "max" for an accuracy, and "min" otherwise.
     min_delta : float
@@ -65,9 +65,9 @@ class EarlyStopping(Monitor):
         1 prints a line when training stops and when weights are restored.
     mode : {"auto", "min", "max"}
     baseline : float, optional
-        An improvement only restarts the count of epochs if it is better than this, too.
+        An improvement restarts the count of epochs only if the value is also better than this.
     restore_best_weights : bool
-        Whether the model gets the best epoch's weights when training ends.
+        Whether the weights of the best epoch are restored when training ends.
     start_from_epoch : int
         Earlier epochs are ignored.
 
@@ -95,7 +95,7 @@ class EarlyStopping(Monitor):
         self.best_weights: list[np.ndarray] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Forget an earlier training."""
+        """Reset the state of an earlier training run."""
         super().on_train_begin(logs)
         self.wait = self.stopped_epoch = self.best_epoch = 0
         self.best_weights = None
@@ -166,7 +166,7 @@ class ReduceLROnPlateau(Monitor):
         self.wait = self.cooling = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Forget an earlier training."""
+        """Reset the state of an earlier training run."""
         super().on_train_begin(logs)
         self.wait = self.cooling = 0
 

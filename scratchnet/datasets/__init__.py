@@ -5,7 +5,7 @@
     glyphs     12,000 + 2,000 printed digits, 28×28, grey                         drawn, in about 3 s
     shapes     12,000 + 2,000 shapes on textured backgrounds, 32×32, colour       drawn, in about 4 s
 
-Each has ``load_data()``, as in Keras; `load` returns any of them, or a folder of idx files, in one form. MNIST and CIFAR-10
+Each has ``load_data()``, as in Keras; `load` returns any of them, or a folder of idx files, as a `Dataset`. MNIST and CIFAR-10
 are looked for in the folder that ``SCRATCHNET_DATA`` names (``mnist/*-ubyte.gz``, ``cifar10/cifar-10-batches-bin/*.bin``),
 then in `cache_dir`, and are downloaded into the latter otherwise. Drawn sets are kept there too.
 """
@@ -173,7 +173,7 @@ def verify(name_or_path: str | os.PathLike[str]) -> Status:
     if found is None:
         if isinstance(image_set, IdxFolder):
             image_set.fetch()      # its error says which file is missing
-        raise DataError(f"{image_set.name} is not there yet. Fetch it: scratchnet.datasets.fetch({image_set.name!r})")
+        raise DataError(f"{image_set.name} is not stored yet. Fetch it: scratchnet.datasets.fetch({image_set.name!r})")
     (x_train, y_train), (x_test, y_test) = image_set.verify(found)
     classes = len(image_set.class_names) or int(max(y_train.max(), y_test.max())) + 1
     form = "×".join(str(n) for n in x_train.shape[1:])

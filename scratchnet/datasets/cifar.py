@@ -1,7 +1,7 @@
-"""The two file formats of CIFAR-10: plain records, and a Python pickle that is read without being run.
+"""The two file formats of CIFAR-10: plain records, and a Python pickle, which is read without being executed.
 
     binary:   one label byte, then 3072 pixel bytes, 10,000 times:  label | red 32×32 | green 32×32 | blue 32×32
-    python:   a pickled dictionary with a list "labels" and an array "data" of the same 3072 bytes a row
+    python:   a pickled dictionary with a list "labels" and an array "data" with the same 3072 bytes per row
 
 A pickle is a program, and an unpickler runs it. `pickletools.genops` only lists its instructions: the two values that
 are needed appear there as literals, and everything else is ignored. Source of both layouts: Krizhevsky,
@@ -66,7 +66,7 @@ def read_binary_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray
     Parameters
     ----------
     content : bytes
-        3073 bytes a record.
+        3073 bytes per record.
     name : str
         The file's name, for messages.
 
@@ -110,7 +110,7 @@ def read_python_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray
     Raises
     ------
     DataError
-        If it is no pickle, or doesn't hold one string of 30,720,000 bytes and a list of 10,000 labels from 0 to 9.
+        If it is not a pickle, or does not contain one string of 30,720,000 bytes and a list of 10,000 labels from 0 to 9.
 
     Examples
     --------
@@ -182,19 +182,19 @@ def batch_contents(source: Path, names: Sequence[str]) -> Iterator[tuple[str, by
     --------
     >>> list(batch_contents(Path("nowhere"), ["data_batch_1.bin"]))
     Traceback (most recent call last):
-    scratchnet.datasets.places.DataError: nowhere: has no data_batch_1.bin
+    scratchnet.datasets.places.DataError: nowhere: has no data_batch_1.bin. Get the whole set again
     """
     if source.is_file():
         found = _members(source, names)
         for name in names:
             if name not in found:
-                raise DataError(f"{source}: has no {name}")
+                raise DataError(f"{source}: has no {name}. Get the whole set again")
             yield f"{source}:{name}", found.pop(name)
         return
     for name in names:
         file = source / name
         if not file.is_file():
-            raise DataError(f"{source}: has no {name}")
+            raise DataError(f"{source}: has no {name}. Get the whole set again")
         if file.stat().st_size > MOST_BYTES:
             raise DataError(f"{file}: expected a CIFAR-10 batch of about 31 MB, got {file.stat().st_size:,} bytes")
         yield str(file), file.read_bytes()

@@ -1,4 +1,4 @@
-"""Downloading a file once: several addresses are tried in turn, and the file is used only if its checksum is right.
+"""Downloading a file once: several addresses are tried one after another, and the file is used only if its checksum is right.
 
 pooch stores the file: it writes under a temporary name, computes the checksum, and renames the file only if that is right.
 `Reader` downloads from one address, with a progress bar and a minimum speed: an address that averages under 200 kB/s over

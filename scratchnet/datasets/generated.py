@@ -20,7 +20,7 @@ from scratchnet.support.files import write_whole
 
 TRAIN, TEST = 12_000, 2_000
 CHUNK = 500
-"""Images drawn at a time: few enough for the processor's cache. Another number changes the images of a seed."""
+"""Number of images drawn at a time: few enough for the processor's cache. With another number, a seed gives other images."""
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
@@ -80,7 +80,7 @@ class GeneratedSet(ImageSet):
         return Found("cache", (self.file,)) if self.file.is_file() else None
 
     def fetch(self) -> Found:
-        """Draw the set and keep it in the cache, unless an undamaged one is there already."""
+        """Draw the set and keep it in the cache, unless an undamaged copy is there."""
         if self._kept() is None:
             try:
                 _save(self.file, self.generate(TRAIN, TEST, seed=0))

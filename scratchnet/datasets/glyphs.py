@@ -2,7 +2,7 @@
 
 White on black and about as large as MNIST's digits: a substitute for MNIST that needs no download. Each image uses one of
 21 typefaces; the digit is rotated, sheared, stretched, moved and bent, its strokes are made thicker or thinner, it is
-dimmed and blurred, and noise is added. A linear classifier gets nearly nine in ten of the test images right.
+dimmed and blurred, and noise is added. A linear classifier predicts nearly 90 % of the test images correctly.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     magic: two zeros, the type (08, unsigned byte), the number of axes; a length for each axis; the values, row-major
 
 Source: the description at the end of MNIST's page (LeCun, Cortes, Burges, "The MNIST database of handwritten digits").
-Files may be gzipped. The length in a header is compared with the file's own length first, so that a file which announces
-more values than it holds is refused before memory is allocated.
+Files may be gzipped. The length in a header is compared with the file's own length first, so that a file with fewer
+values than its header says causes an error before memory is allocated.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scratchnet.datasets.sets import Found, ImageSet, Splits
 UNSIGNED_BYTE = 0x08
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_RATIO = 1032
-"""Deflate never packs more than 1,032 bytes into one (a match of 258 bytes takes at least two bits)."""
+"""Deflate never compresses more than 1,032 bytes into one (a match of 258 bytes takes at least two bits)."""
 
 IDX_FILES = (
     (("train",), "images", 3),
@@ -54,7 +54,7 @@ def read_idx(path: str | Path, axes: int) -> np.ndarray:
     DataError
         If the magic number, the type, the number of axes or the file's length is wrong, or the gzip stream is damaged.
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
 
     Examples
     --------
@@ -157,7 +157,7 @@ class IdxFolder(ImageSet):
     --------
     >>> IdxFolder(Path("nowhere")).fetch()
     Traceback (most recent call last):
-    scratchnet.datasets.places.DataError: nowhere: there is no such folder
+    scratchnet.datasets.places.DataError: nowhere: there is no such folder. Name one with four idx files
     """
 
     def __init__(self, folder: Path, classes: int | None = None) -> None:
@@ -181,7 +181,7 @@ class IdxFolder(ImageSet):
         found = self.find()
         if found is None:
             if not self.folder.is_dir():
-                raise DataError(f"{self.folder}: there is no such folder")
+                raise DataError(f"{self.folder}: there is no such folder. Name one with four idx files")
             raise DataError(
                 f"{self.folder}: has no {', no '.join(self.missing())} (plain or .gz)."
                 " A set is a folder with four idx files that are named as MNIST's are"
@@ -194,7 +194,7 @@ class IdxFolder(ImageSet):
         test = read_pair(found.files[2], found.files[3], self.classes)
         if train[0].shape[1:] != test[0].shape[1:]:
             raise DataError(
-                f"{self.folder}: expected images of one size, got {train[0].shape[1:]} for training and"
+                f"{self.folder}: expected images of the same size, got {train[0].shape[1:]} for training and"
                 f" {test[0].shape[1:]} for testing"
             )
         return train, test

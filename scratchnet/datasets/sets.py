@@ -1,4 +1,4 @@
-"""What every data set can do: be found, fetched, read and verified.
+"""The base class of data sets, with methods to find, fetch, read and verify a set.
 
 A set is looked for in the folder that ``SCRATCHNET_DATA`` names, where any copy with the right structure is accepted, and
 then in the cache, where each file must have the known checksum. Only if it is in neither is it fetched: downloaded or drawn.
@@ -86,7 +86,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def find(self) -> Found | None:
-        """Return where the set is already, or None. Only file names are looked at."""
+        """Return where the set is stored, or None. Only file names are checked."""
 
     @abstractmethod
     def fetch(self) -> Found:

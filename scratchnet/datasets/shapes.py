@@ -1,8 +1,8 @@
 """shapes: 12,000 + 2,000 coloured shapes on textured backgrounds, 32×32, red, green and blue.
 
-A substitute for CIFAR-10 that needs no download. Only the outline determines the class: shape and background have any hue,
-either may be the lighter one, and the background is striped, chequered, blotched or grained. A linear classifier, which
-only weights the colours of pixels, learns almost nothing.
+A substitute for CIFAR-10 that needs no download. Only the outline determines the class: shape and background have random hues,
+either of them may be lighter, and the background is striped, chequered, blotched or grained. A linear classifier, whose
+logits are weighted sums of pixels, learns almost nothing.
 """
 
 from __future__ import annotations

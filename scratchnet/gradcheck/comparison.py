@@ -13,7 +13,7 @@ import numpy as np
 from scratchnet.gradcheck.numeric import Numeric
 from scratchnet.gradcheck.report import Row
 
-# Relative errors allowed between
+# The largest relative error allowed between two results:
 TOLERANCE = 1e-6  # a gradient and central differences in float64
 DIRECTION_TOLERANCE = 1e-5  # the same along a direction of a whole network, whose many kinks force short steps: more rounding
 COMPLEX_TOLERANCE = 1e-12  # a gradient and complex steps

@@ -1,9 +1,9 @@
 """The contract check: conditions that a layer must meet besides returning the right values.
 
 Each condition is a function (layer, xs, dout) -> str, which returns what is wrong, or "" if the condition holds. `CONTRACT`
-lists them. Each receives a layer that has not run, and arrays of its own, so that none depends on what another one left behind.
+lists them. Each receives a copy of a layer that has not run and copies of the arrays, so that it does not depend on another one.
 
-This check does not see wrong numbers that are wrong in the same way every time.
+This check does not detect numbers that are wrong in the same way every time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def inputs_unchanged(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     """Catch a forward or backward that writes into an array that it may only read: x, dout or a parameter."""
     read_only = [*xs, dout, *layer.params.values()]
     before = bits(read_only)
-    for _ in range(2):  # the second time with what the first left behind
+    for _ in range(2):  # the second time after the state of the first
         run(layer, xs, dout)
     return "" if bits(read_only) == before else "forward or backward wrote into x, dout or a parameter"
 

@@ -3,7 +3,7 @@
 The inputs are ordinary numbers, numbers with many ties and zeros, and very large numbers. The loops take the padding from the
 layer, so its padding is compared with a count of windows.
 
-This check does not see a bug that the loops have too.
+This check does not detect a bug that the loops have too.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def check_loss(
     shape : (N, K)
     seed : int
     definition : callable, optional
-        A function (logits, y) -> (mean loss, dlogits) that is known to be right, to compare the loss with. None: the loss is not
+        A function (logits, y) -> (mean loss, dlogits) that is known to be correct, for a comparison. None: the loss is not
         compared. "auto": softmax cross-entropy for a function and for an object of a class of `scratchnet.losses`, and None
         for an object of any other class, which may be another loss.
     raise_on_failure : bool

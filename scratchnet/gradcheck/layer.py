@@ -1,10 +1,10 @@
 """Three checks of a layer.
 
-gradient     backward with finite differences of forward. It does not see a wrong forward whose backward matches it: an average
-             pool that divides by the whole window at the edge passes.
-definition   forward and backward with the plain loops of the definition; see `definition.py`.
-contract     conditions besides right values: no read-only array is modified, the same call returns the same bits, and so on; see
-             `contract.py`.
+gradient     compares backward with finite differences of forward. It does not detect a wrong forward whose backward matches it: an
+             average pool that divides by the size of the whole window at the edge passes.
+definition   compares forward and backward with the plain loops of the definition; see `definition.py`.
+contract     checks conditions other than right values: no read-only array is modified, the same call returns the same bits, and so
+             on; see `contract.py`.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def check_layer(layer: Layer, input_shape: Any, *, batch: int = 3, seed: int = 0
     dout = rng.standard_normal((batch, *layer.output_shape))
     report = Report(f"{layer} on {', '.join(str((batch, *s)) for s in shapes)}")
     for rows_of in (gradient_rows, definition_rows, contract_rows):
-        try:  # with a layer and arrays of its own, so that no check depends on what another one left behind
+        try:  # each check receives copies, so that it does not depend on what another one changed
             report.rows += rows_of(copy.deepcopy(layer), [x.copy() for x in xs], dout.copy())
-        except Exception as error:  # an error in the layer is a result of the check, not a crash of it
+        except Exception as error:  # an exception in the layer is a result of the check
             report.rows.append(Row("contract", "runs", False, note=f"{type(error).__name__}: {error}"))
     return report.raise_if_failed() if raise_on_failure else report

@@ -12,8 +12,8 @@ it is smaller (-log p near 0 is computed from numbers near 1). In L(a + hv) - L(
 
     2 · eps · √n · max(1, |term|) / h
 
-A network that is sure of its labels has gradients as small as this. An error along a direction counts only above it. Where the
-whole derivative is not larger, a gradient of zeros would pass too, so the row says that nothing was compared.
+A network that predicts its labels with confidence has gradients as small as this. So only a larger error along a direction counts.
+If the derivative itself is not larger, a gradient of zeros would pass too, and the row says that nothing was compared.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def check_model(
     """Check the gradients of a whole network, of any size, along random directions.
 
     For a direction v of one array a, the sum of gradient · v must equal the difference quotient (L(a + hv) - L(a - hv)) / 2h.
-    Each parameter, and the images, have directions of their own. A difference across which a ReLU or a pooling window changes its
+    Each parameter, and the images, have separate directions. A difference across which a ReLU or a pooling window changes its
     choice is computed again with half the step or along another direction, and counted. A derivative that is not larger than
-    the rounding error of L is not compared, and its row says so; labels that the network does not expect give larger ones.
+    the rounding error of L is not compared, and its row says so; wrong labels give larger ones.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class Objective:
             return self.dout * out
         if type(self.loss) in losses.KNOWN.values():
             return losses.softmax_cross_entropy_losses(out, self.y) / len(out)
-        return np.asarray(self.loss.value_and_gradient(out, self.y)[0])  # another loss may be no sum over images
+        return np.asarray(self.loss.value_and_gradient(out, self.y)[0])  # another loss may not be a sum over images
 
     def choices(self) -> list[np.ndarray]:
         """Return the choices of all layers in the last call of `terms`."""

@@ -6,14 +6,14 @@ Let L = Σ dout · f(x). By Taylor's theorem, for one number of x,
 
 A smaller h makes the error h²/6 · f''' smaller, and makes the rounding error larger: the values of f are rounded to about 1e-16
 of their size, and the difference is divided by 2h. The two errors are equal near h = (1e-16)^(1/3). The checker uses
-h = 1e-5, which leaves an error of about 1e-10 where f''' is of the size of f.
+h = 1e-5, which leaves an error below 1e-10 where f and f''' are of the size of 1.
 
 `central_differences` is the whole method, in one loop. It multiplies by dout after the subtraction: an output that does not
 depend on the number then has a difference of exactly 0, and its rounding error does not hide the outputs that do depend on it.
 
     complex step         Im f(x + ih) / h            =  f'(x) - h²/6 · f'''(x) + …
 
-A complex step subtracts nothing, so h can be 1e-20, and the result is correct to the last bits. It needs a smooth f that
+A complex step subtracts nothing, so h can be 1e-20, and the result is correct up to rounding. It needs a smooth f that
 computes with complex numbers.
 
 At a kink, a difference is not a derivative: between x - h and x + h a ReLU switches, or another cell becomes the largest of its
@@ -33,7 +33,7 @@ import numpy as np
 
 STEP = 1e-5
 COMPLEX_STEP = 1e-20
-HALVINGS = 10  # how many steps are tried at a kink, each half of the one before
+HALVINGS = 10  # how many steps are tried at a kink; each is half of the previous one
 
 Kinks = Callable[[], Sequence[np.ndarray]]
 

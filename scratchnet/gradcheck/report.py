@@ -1,4 +1,4 @@
-"""What a check found: rows that print as a table, and that can be raised as an error."""
+"""The results of a check: rows, which can be printed as a table or raised as an error."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Row:
     Attributes
     ----------
     check : str
-        "gradient" (backward with finite differences of forward), "definition" (forward and backward with the plain loops),
-        "update rule" (an optimizer with its formula) or "contract" (conditions besides right values).
+        What was compared: "gradient" (backward and finite differences of forward), "definition" (forward and backward and the plain
+        loops), "update rule" (an optimizer and its formula), or "contract" (conditions other than right values).
     name : str
         What was compared, such as "kernel" or "x".
     passed : bool

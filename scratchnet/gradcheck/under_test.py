@@ -11,7 +11,10 @@ from scratchnet.layers.base import Layer, Shape
 
 
 def fresh(layer: Layer, shapes: Sequence[Shape], dtype: str, seed: int) -> Layer:
-    """Return a copy of a layer, built with random weights and with biases that are not zero (a bias of zero hides bugs)."""
+    """Return a copy of a layer, built with random weights and with biases that are not zero.
+
+    With a bias of zero, a layer that does not add its bias would pass.
+    """
     twin = copy.copy(layer)
     twin.node, twin.activation = None, None  # a deep copy would otherwise include the whole graph above the layer
     twin = copy.deepcopy(twin)

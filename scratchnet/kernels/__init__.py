@@ -1,1 +1,1 @@
-"""SPEED: arrays in, arrays out; numba; no classes of layers, no policy."""
+"""The fast kernels, compiled by numba: functions of arrays, which know nothing of layers."""

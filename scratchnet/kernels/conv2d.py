@@ -1,6 +1,7 @@
-"""The fused implementation of a convolution: Winograd's where it suits (winograd.py), else im2col's product without the columns.
+"""The fused implementation of a convolution: Winograd's algorithm for some layers (winograd.py), else a direct product.
 
-`direct_forward` and `direct_backward` are the latter, for any kernel, stride and channels.
+The direct product, `direct_forward` and `direct_backward`, is that of im2col without building its matrix. It takes any kernel
+size, stride and number of channels.
 
 A row of outputs is a product of the padded image and the kernel: pixel m reads KH runs of KW·C numbers, contiguous in
 NHWC, the runs one image row apart. `gemm.multiply` takes exactly such strides. One image at a time is padded into a

@@ -1,10 +1,10 @@
 """The fused implementation of a dense layer: three matrix products, cut so that operands that are read again stay in the cache.
 
 Forward sums over the many inputs of a layer (50,176 in net_1). They are cut into slices, each with separate sums,
-which are then added in order, so x and w are read once. The cut depends on the shape only, and so do the bits.
+which are then added in order, so x and w are read once. The cut depends on the shape only, and so do the bits of the result.
 Backward computes blocks of inputs. A block of columns of x is copied first: rows of x lie far apart, often by a multiple of a
 large power of two, and their pieces would evict each other from the cache. dx is computed transposed, dxᵀ = w·doutᵀ: this
-product reads w in its own order, a few rows side by side, after one walk through them, and its block is transposed back while it
+product reads w in memory order, a few rows at a time, after they were fetched once, and its block is transposed back while it
 is copied to dx.
 
 Legend

@@ -318,7 +318,7 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
                 start = w.step(product.c, w.times(product.c_m, m))
                 store(w.at_least(floor, total) if floored else total, start, j, nontemporal)
 
-    # chosen once a tile, not once a vector
+    # chosen once per tile, not once per vector
     has_floor = builder.fcmp_ordered(">", product.floor, ir.Constant(w.number, float("-inf")))
     if masked or vectors * VECTOR_BYTES % ALIGNMENT:
         w.branch(has_floor, lambda floored: finish(floored, False))
@@ -451,7 +451,7 @@ def _build_spin(module: ir.Module, itemsize: int) -> ir.Function:
 
 @_intrinsic
 def spin(typing, a, rounds):
-    """Do 12 vector multiply-adds a round, as fast as the processor can: how a machine's peak is measured.
+    """Do 12 vector multiply-adds per round, as fast as the processor can, to measure its peak.
 
     `a` holds 14 vectors: the accumulators, a factor and a summand.
     """
@@ -527,7 +527,7 @@ def make_transform(matrices: Sequence[Sequence[Sequence[float]]], mode: str = "s
         x has q × q pixels and y has p × p.
     mode : {"store", "add", "sum", "finish", "finish_nontemporal"}
         "store" writes the result to y, "add" adds it to y. "sum" writes the result to y and adds the sum of the pixels of x to
-        `sums`, one number a channel. "finish" writes max(floor, result + bias) to y, with one number of `bias` a channel.
+        `sums`, one number per channel. "finish" writes max(floor, result + bias) to y, with one number of `bias` per channel.
         "finish_nontemporal" does so by nontemporal stores if a vector is a whole cache line; then y must be aligned to lines,
         and so must its strides.
 

@@ -1,4 +1,4 @@
-"""Images to columns and back: the windows of a convolution laid out as the rows of a matrix.
+"""im2col and col2im: the windows of a convolution as the rows of a matrix, and the transpose of this map.
 
     x, 3 × 4, one channel      its 2 × 2 windows         window at oh, ow
     ┌──┬──┬──┬──┐              ┌──┬──┬──┬──┐
@@ -13,8 +13,9 @@
 `col2im` is its transpose as a linear map, <im2col(x), cols> = <x, col2im(cols)>, and not its inverse: a pixel that four
 windows cover receives the sum of four numbers. Cells of padding are 0 in im2col and dropped in col2im.
 
-Both stand here twice. The NumPy form handles one tap (i, j) of all windows at a time, and is the one to read; the numba form
-below it handles one window after another, several times as fast, and is the one that layers call. Tests hold them equal.
+Each has two implementations. The one in NumPy copies one tap, which is a position (i, j) in the window, of all windows at a time,
+and is the one to read. The one in numba copies one window after another, is several times as fast, and is the one that layers
+call. Tests check that both return the same bits.
 
 Source: Chellapilla, Puri & Simard, *High performance convolutional neural networks for document processing* (2006),
 section 2.
@@ -145,7 +146,7 @@ def im2col(x: np.ndarray, kernel: Pair, strides: Pair, pads: Pads) -> np.ndarray
 
 
 def col2im(cols: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, strides: Pair, pads: Pads) -> np.ndarray:
-    """Return images in which each row of `cols` is added to the window that it came from: the transpose of `im2col`.
+    """Return images in which each row of `cols` is added to its window in the image: the transpose of `im2col`.
 
     Parameters
     ----------

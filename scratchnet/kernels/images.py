@@ -14,7 +14,7 @@ from scratchnet.kernels.memory import ALIGNMENT
 def fetch(x, first, last):
     """Read one number of each cache line of x[first:last], and return their sum so that the compiler keeps the reads.
 
-    The processor predicts a walk through memory and loads the next lines in advance. It does not predict short rows, of one tile
+    If memory is read in order, the processor loads the next lines in advance. It does not do so for short rows, of one tile
     after another or of a matrix a few at a time, and waits for each. They are read faster if the memory around them has been
     read in order before.
     """

@@ -2,8 +2,9 @@
 
 numba keeps compiled code beside the source file and compares the date of that one file to decide whether the code is current. A
 kernel that calls a kernel of another file would keep the old one after an edit there. The folder of this cache is therefore
-named by a hash of all kernel sources: another text, another folder. It is in the user's own cache folder, since compiled code is
-only as trustworthy as the folder that it is read from. If that folder cannot be written, kernels are compiled in every process.
+named by a hash of all kernel sources, so a changed source has a new folder. It is in the user's own cache folder, since
+compiled code is only as trustworthy as the folder that it is read from. If that folder cannot be written, kernels are compiled in
+every process.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def jit(function: Callable) -> Any:
 
 
 class _Announcement(event.Listener):
-    """Print once a process that kernels are being compiled, which explains why the first step takes seconds."""
+    """Print once per process that kernels are being compiled, which explains why the first step takes seconds."""
 
     def on_start(self, started: Any) -> None:
         if started.data["dispatcher"].py_func.__module__.startswith("scratchnet."):

@@ -10,7 +10,7 @@ is a view of the block, made for this one loan, and the loan ends when that view
 and at any moment, even during a call of `empty`. A loan that ends therefore only appends its block to a queue, and the next call
 of `empty` moves the blocks from the queue to the free ones.
 
-No line of Python may run for that. Ctrl-C becomes a KeyboardInterrupt where Python's next line begins, and if that were
+No line of Python may run for that purpose. Ctrl-C becomes a KeyboardInterrupt where Python's next line begins, and if that were
 a line of `__del__`, Python would print the exception and continue: the training would not stop. So a weak reference watches
 the loan, and the function that it calls at the end is `append` itself.
 """
@@ -57,7 +57,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Block(np.ndarray):
-    """Bytes to lend."""
+    """Memory that is lent to arrays."""
 
     start: int              # the first byte that is lent
     watch: _Watch           # of the loan

@@ -2,9 +2,9 @@
 
 For one tap of the window, a row of outputs is computed from a row of the image, all channels of all pixels side by side: long
 stretches of memory (one stretch at stride 1), over which the compiler makes vector code, since the loops choose rather
-than branch. Backward walks them twice: for the largest number of each window, and for its position. Min-pooling is max-pooling
-of the negated numbers: `sign` is -1 then. The gradient of a window goes to cells of its own image only, so images are distributed
-among threads.
+than branch. Backward reads them twice: for the largest number of each window, and for its position. Min-pooling is max-pooling
+of the negated numbers: `sign` is -1 then. The gradient of a window is added only to cells of the same image, so images are
+distributed among threads.
 
 Legend
 ------

@@ -11,7 +11,7 @@ from scratchnet.kernels.threads import run
 
 @jit
 def mask(dx, out):
-    """Set dx to 0, in place, where the output `out` of a ReLU is not positive; both have one axis."""
+    """Set dx to 0, in place, where the output `out` of a ReLU is not positive; both arrays are flat."""
     zero = dx.dtype.type(0)
     for k in range(len(dx)):
         gradient = dx[k]

@@ -14,8 +14,8 @@ Compiled code releases Python's lock while it runs, so ordinary threads are enou
 threads a little sooner, and takes several times as long to compile.) The tasks are cut into pieces, large ones first, and a
 thread that has finished takes the next: if a core is slow, or busy with another program, the other threads do its share.
 
-Each task has separate sums. So a result depends on how the work is cut into tasks, which the kernels decide by its shape
-alone, and not on the threads: the bits are the same for any number of them.
+Each task has separate sums. So a result depends on how the work is cut into tasks, which depends only on the
+shapes. It does not depend on the threads: the bits are the same for any number of them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _limit = int(config.NUMBA_NUM_THREADS)      # the cores that this process may us
 
 
 def count() -> int:
-    """Return on how many threads kernels run."""
+    """Return the number of threads on which kernels run."""
     return _limit
 
 
@@ -90,7 +90,7 @@ def pieces(tasks: int, threads: int) -> tuple[tuple[int, int], ...]:
 
 
 def groups_of(images: int, numbers: int) -> int:
-    """Return into how many groups backward cuts its images, if each keeps a sum of `numbers` numbers; by the shape alone."""
+    """Return the number of groups of images in backward if each keeps a sum of `numbers` numbers; it depends on shapes only."""
     return max(1, min(images, GROUPS, GROUP_NUMBERS // numbers))
 
 

@@ -3,11 +3,11 @@
 Legend: x are the inputs of a tile on one axis, w the r taps of a filter, y the m outputs, `stride` pixels apart; Bᵀ (`Bt`), G and
 Aᵀ (`At`) the matrices of an algorithm.
 
-A filter of r taps slides over inputs x on one axis and gives m outputs. By the definition that takes m·r products; as
+A filter of r taps slides over inputs x on one axis and gives m outputs. By the definition this takes m·r products. In the form
 
-    y = Aᵀ[(G·w) ⊙ (Bᵀ·x)]          (⊙ multiplies number by number)
+    y = Aᵀ[(G·w) ⊙ (Bᵀ·x)]          (⊙ is the elementwise product)
 
-it takes as many as Bᵀ has rows. The matrices have this origin: two polynomials of m and r coefficients have a product of
+it takes as many as Bᵀ has rows. The matrices are derived as follows: two polynomials of m and r coefficients have a product of
 m + r - 1 coefficients, which is known from its values at as many points, and each value is one multiplication. (At infinity
 the value is the highest coefficient.) For a fixed w this product is a matrix T with T[n, i] = w[n - i], (m + r - 1, m), and
 its transpose is the filter that slides: (Tᵀx)[i] = Σ_k w[k]·x[i + k]. So, transposed, the values of the first polynomial

@@ -1,4 +1,4 @@
-"""The optimizers' rules in one pass over memory: `optimizers.py` states each line by line.
+"""The optimizers' rules in one pass over memory: `optimizers.py` has the same rules in NumPy.
 
 NumPy makes a temporary array for every operation of a rule. Here each number of a parameter, its gradient and its state
 is read once, and those that change are written once. No number depends on another, so threads cannot change the result.
@@ -23,9 +23,9 @@ def _sgd(first, last, p, g, u, constants):
     learning_rate, momentum, nesterov = constants
     p, g, u = p[first:last], g[first:last], u[first:last]
     for i in range(len(p)):
-        speed = momentum * u[i] - learning_rate * g[i]
-        p[i] += momentum * speed - learning_rate * g[i] if nesterov else speed
-        u[i] = speed
+        velocity = momentum * u[i] - learning_rate * g[i]
+        p[i] += momentum * velocity - learning_rate * g[i] if nesterov else velocity
+        u[i] = velocity
 
 
 @jit
@@ -62,7 +62,7 @@ def _adam(first, last, p, g, m, v, constants):
 
 
 def _one_pass(kernel: Callable[..., None], p: np.ndarray, g: np.ndarray, states: Sequence[np.ndarray], *numbers: float) -> None:
-    """Run a kernel on flat views of arrays of one shape, with its numbers in the precision of p."""
+    """Run a kernel on flat views of arrays of the same shape, with the constants in the precision of p."""
     arrays = (a.reshape(-1) for a in (p, np.ascontiguousarray(g), *states))
     run(kernel, p.size, p.size, *arrays, tuple(map(p.dtype.type, numbers)))
 

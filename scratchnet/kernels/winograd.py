@@ -11,7 +11,7 @@ but four are enough:
     p2 = (x2 - x1)·(w0 - w1 + w2)/2
     p3 = (x3 - x1)·w2
 
-With matrices: y = Aᵀ[(G·w) ⊙ (Bᵀ·x)], where ⊙ multiplies number by number. On two axes the matrices stand on both
+With matrices: y = Aᵀ[(G·w) ⊙ (Bᵀ·x)], where ⊙ is the elementwise product. On two axes the matrices stand on both
 sides, a tile of 2 × 2 outputs takes 4 × 4 products instead of 36, and each product becomes, over all tiles and
 channels, a matrix product:
 
@@ -22,7 +22,7 @@ channels, a matrix product:
 
 Larger tiles save more. toom_cook.py derives the matrices, and `choose` takes the cheapest algorithm for the size of a layer.
 
-Backward needs no new algebra. Every step is linear in x and linear in w, so its transpose carries the gradient back:
+Backward needs no new algebra. Every step is linear in x and linear in w, so the gradient is computed with its transpose:
 from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B, from dU to dw by Gᵀ:
 
     dM = A dy Aᵀ        dU[p] = V[p]ᵀ @ dM[p]       dw = Gᵀ dU G
@@ -49,7 +49,7 @@ Legend
 Three properties differ from the direct kernels. Rounding errors are larger (toom_cook.py). A NaN or an infinity in one pixel
 can reach outputs of its tile whose windows do not contain it. And numbers outside a window cancel only up to rounding: where an
 image is constant or 0, outputs that are equal in exact arithmetic may differ in their last bits, so that a maximum over them is
-no tie, and dx may be slightly off 0 where no gradient arrives.
+not a tie, and dx may be slightly off 0 where no gradient arrives.
 
 Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016), sections 4.1 and 5.
 """

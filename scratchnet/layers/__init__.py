@@ -1,4 +1,4 @@
-"""The layers, one idea a file: derivation, forward and backward together, then the class that holds state."""
+"""The layers, one idea per file: first the derivation, then the functions forward and backward, then the class with the state."""
 
 from scratchnet.layers.activations import Activation, ReLU, Softmax
 from scratchnet.layers.add import Add

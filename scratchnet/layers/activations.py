@@ -1,13 +1,13 @@
-"""Activations: what makes a stack of layers more than one layer.
+"""Activation functions. Without a nonlinear function between them, two dense layers compute no more than one could.
 
-ReLU lets positive numbers through and makes the others 0. It works number by number, out_i = max(0, x_i), so that
-∂out_i/∂x_j = 0 for i ≠ j and the sum of the chain rule has one term. The derivative is 1 or 0; exactly at 0, where there is
-none, it is taken as 0, as Keras does:
+ReLU keeps positive numbers and replaces the others with 0. It is computed elementwise, out_i = max(0, x_i), so
+∂out_i/∂x_j = 0 for i ≠ j, and the sum of the chain rule has one term. The derivative is 1 or 0; exactly at 0, where it does not
+exist, we use 0, as Keras does:
 
     out = max(0, x)                     dx = dout where out > 0, else 0
 
-Softmax makes K numbers, the logits, into probabilities. Adding a number to all of them changes nothing, so the largest
-is subtracted first and no exponential overflows:
+Softmax converts K numbers, the logits, to probabilities. Adding the same number to all logits does not change p, so the largest
+logit is subtracted first, and no exponential overflows:
 
     p_j = exp(x_j) / Σ_i exp(x_i)
 
@@ -35,14 +35,14 @@ from scratchnet.layers.base import Functions, Layer
 
 
 def relu_forward(x: np.ndarray) -> np.ndarray:
-    """Return max(0, x), number by number, for any shape."""
+    """Return max(0, x), elementwise, for any shape."""
     return np.maximum(x, 0)
 
 
 def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Return dx = dout · f'(x): dout where the number passed, 0 elsewhere, at 0 too.
+    """Return dx: dout where x is positive, and 0 elsewhere, also at x = 0.
 
-    `out` serves as well as x would, since it is positive exactly where x is.
+    `out` can be used in place of x, since it is positive exactly where x is.
     """
     return np.where(out > 0, dout, dout.dtype.type(0))
 
@@ -51,7 +51,7 @@ def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def softmax_forward(x: np.ndarray) -> np.ndarray:
-    """Return each row as a distribution: (..., K) -> (..., K).
+    """Return the softmax of each row: (..., K) -> (..., K).
 
     Examples
     --------
@@ -70,12 +70,12 @@ def softmax_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def linear_forward(x: np.ndarray) -> np.ndarray:
-    """Return x itself (a copy, so that two layers' results never share memory)."""
+    """Return a copy of x; a copy, so that the outputs of two layers never share memory."""
     return x.copy()
 
 
 def linear_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Return dx = dout (a copy), since out = x."""
+    """Return dx, a copy of dout, since out = x."""
     return dout.copy()
 
 
@@ -97,7 +97,7 @@ ACTIVATIONS: dict[str, dict[str, Functions]] = {
 
 
 class Activation(Layer):
-    """An activation by name.
+    """A layer that applies an activation function, chosen by its name.
 
     Parameters
     ----------
@@ -121,12 +121,12 @@ class Activation(Layer):
     def __init__(self, activation: str, *, name: str | None = None):
         super().__init__(name=name)
         if activation not in ACTIVATIONS:
-            raise ValueError(f"unknown activation {activation!r}; known are {', '.join(map(repr, ACTIVATIONS))}, or None")
+            raise ValueError(f"activation: expected {', '.join(map(repr, ACTIVATIONS))} or None, got {activation!r}")
         self.function = activation
         self.implementations = ACTIVATIONS[activation]
 
     def forward(self, x: np.ndarray, *, joined: bool = False) -> np.ndarray:
-        """Apply the function; the shape stays. With `joined`, from plan.py, the layer before has applied it already."""
+        """Return the output, of the shape of x. With `joined`, from plan.py, the layer before has applied the function already."""
         self.check_input(x)
         out = x if joined else self.forward_function(x)
         self.cache = (out,)
@@ -138,16 +138,16 @@ class Activation(Layer):
         return dout if joined else self.backward_function(dout, out)
 
     def branch_pattern(self) -> Sequence[np.ndarray]:
-        """Return where the last forward of a ReLU let numbers through; softmax and linear make no choice."""
+        """Return where the last output of a ReLU is positive; softmax and linear make no choice."""
         return [self.cache[0] > 0] if self.function == "relu" and self.cache is not None else []
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this layer again."""
+        """Return the arguments that re-create this layer."""
         return {**super().get_config(), "activation": self.function}
 
 
 class ReLU(Activation):
-    """max(0, x) as a layer of its own.
+    """A layer that computes max(0, x).
 
     Parameters
     ----------
@@ -163,12 +163,12 @@ class ReLU(Activation):
         return "re_lu"
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this layer again."""
+        """Return the arguments that re-create this layer."""
         return Layer.get_config(self)
 
 
 class Softmax(Activation):
-    """Softmax over the last axis as a layer of its own.
+    """A layer that computes softmax over the last axis.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ class Softmax(Activation):
         super().__init__("softmax", name=name)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this layer again."""
+        """Return the arguments that re-create this layer."""
         return Layer.get_config(self)
 
 

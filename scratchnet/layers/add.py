@@ -1,8 +1,8 @@
-"""Add: the sum of two paths of a graph, as in a residual block.
+"""Add: the sum of two or more paths of a graph, as in a residual block.
 
     out = a + b            da = dout,  db = dout
 
-∂out/∂a = ∂out/∂b = 1, so the gradient goes to both as it is.
+∂out/∂a = ∂out/∂b = 1, so each input receives dout unchanged.
 
 Source: He et al., *Deep residual learning for image recognition* (2016), equation 1.
 """
@@ -42,7 +42,7 @@ class Add(Layer):
             raise ValueError(f"Add: expected two or more inputs, got {len(input_shapes)}. Call it with a list: Add()([a, b])")
         if len(set(input_shapes)) > 1:
             shapes = ", ".join(map(str, input_shapes))
-            raise ValueError(f"Add: expected inputs of one shape, got {shapes}. Bring them to one shape before they are added")
+            raise ValueError(f"Add: expected inputs of the same shape, got {shapes}. Make their shapes equal before Add")
         return input_shapes[0]
 
     def forward(self, *xs: np.ndarray) -> np.ndarray:
@@ -56,6 +56,6 @@ class Add(Layer):
         return out
 
     def backward(self, dout: np.ndarray, need_dx: bool = True) -> tuple[np.ndarray, ...]:
-        """Return dout for each input: the same array each time, which no layer writes into."""
+        """Return dout once for each input: the same array, which no layer modifies."""
         (count,) = self.cached(dout)
         return (dout,) * count

@@ -1,20 +1,20 @@
 """What all layers share: a name, parameters and their gradients, and a place in a graph.
 
-A layer is a pair of functions and what they need to remember:
+A layer is a pair of functions, and the arrays that forward keeps for backward:
 
     out = layer.forward(x)          keeps in `layer.cache` what backward will need
     dx = layer.backward(dout)       dout is the gradient of the loss with respect to out, dx with respect to x;
                                     the gradients of the parameters go to `layer.grads`
 
-dout comes from the layer above, and backward is the chain rule and nothing else,
+dout is computed by the next layer, and backward is the chain rule,
 
     dx_i = Σ_j dout_j · ∂out_j/∂x_i
 
-computed without ever building the matrix ∂out/∂x.
+computed without building the matrix ∂out/∂x.
 
-A layer of your own derives from `Layer` and defines `forward` and `backward`, and where it needs them `make_params` and
-`compute_output_shape`. If it takes arguments and is to be saved, it stores each under its own name, takes `name` too, and
-passes that on; see examples/05_your_own_layer.py.
+A layer of your own derives from `Layer` and defines `forward` and `backward`, and if needed `make_params` and
+`compute_output_shape`. If its constructor has arguments and it will be saved, it stores each argument in the attribute of the
+same name, takes `name` too, and calls `super().__init__(name=name)`; see examples/05_your_own_layer.py.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
 
 
 class Node:
-    """One place in a graph: a layer, the nodes whose outputs it reads, and the shape of its own output (no batch axis)."""
+    """One place in a graph: a layer, the nodes whose outputs it reads, and the shape of its output (no batch axis)."""
 
     def __init__(self, layer: Layer, parents: Sequence[Node], shape: Shape):
         self.layer, self.parents, self.shape = layer, tuple(parents), shape
@@ -55,10 +55,10 @@ def choose_implementation(name: str) -> str:
     Raises
     ------
     ValueError
-        For an unknown name; it lists the known ones.
+        For an unknown name; the message lists the known ones.
     """
     if name not in IMPLEMENTATIONS:
-        raise ValueError(f"unknown implementation {name!r}; known are {', '.join(map(repr, IMPLEMENTATIONS))}")
+        raise ValueError(f"implementation: expected one of {', '.join(map(repr, IMPLEMENTATIONS))}, got {name!r}")
     if name in ("direct", "fused") and (reason := why_not()):
         warnings.warn(f"{reason}: the {name} kernels need the compiler, im2col runs instead", RuntimeWarning, stacklevel=2)
         return "im2col"
@@ -80,29 +80,29 @@ def pair(name: str, value: int | Sequence[int]) -> Pair:
 
 
 class Layer:
-    """The base of every layer.
+    """The base class of every layer.
 
     Parameters
     ----------
     name : str, optional
-        Names the layer's arrays in a saved model. Without one the model chooses it, such as "conv2d_1".
+        The prefix of the layer's arrays in a saved model. By default the model chooses it, such as "conv2d_1".
     implementation : {"loops", "im2col", "direct", "fused"}, optional
-        Which implementation of the operation runs; the model's by default, and "fused" for a layer alone. "direct" is
-        "fused" without Winograd's algorithm for convolutions. Layers that have only one ignore it.
+        Which implementation of the operation runs; by default that of the model, and "fused" for a layer outside a model. "direct"
+        is "fused" without Winograd's algorithm for convolutions. Layers that have only one implementation ignore it.
 
     Attributes
     ----------
     params, grads : dict of str to ndarray
         Parameters, and after `backward` the gradient of each, of the same shape and dtype.
     input_shape, output_shape : tuple of int
-        Without the batch axis; known once the layer is built.
+        Without the batch axis; known after `build`.
     cache : tuple
         What forward kept for backward. Backward only reads it.
     implementations : dict of str to (forward, backward)
-        Of the class: its pairs of functions by the name of an implementation, "fused" among them. The chosen pair is
+        Of the class: a pair of functions for each implementation, including "fused". The chosen pair is
         `self.forward_function` and `self.backward_function`, which `forward` and `backward` call.
     joins_relu : bool
-        Of the class: whether its functions can do the work of a ReLU beside them; see plan.py.
+        Of the class: whether its functions can also compute a ReLU next to the layer; see plan.py.
     selects : bool
         Of the class: whether each of its outputs is one of its inputs, which alone receives that output's gradient.
     """
@@ -139,13 +139,13 @@ class Layer:
     def trainable(self, value: bool) -> None:
         if not value:
             raise ValueError(
-                f"{self.title}: a layer cannot be frozen, every parameter of a model is trained. To put old weights back"
-                " after training, keep get_weights() and call set_weights()"
+                f"{self.title}: expected trainable=True, got {value!r}: a layer cannot be frozen. To restore its weights after"
+                " training, keep get_weights() and call set_weights()"
             )
 
     @property
     def title(self) -> str:
-        """What errors call the layer: its class, and its name if it has one."""
+        """How error messages name the layer: by its class, and by its name if it has one."""
         return type(self).__name__ + (f" {self.name!r}" if self.name else "")
 
     def __repr__(self) -> str:
@@ -166,7 +166,7 @@ class Layer:
         Raises
         ------
         ValueError
-            When the layer is connected already, or the input's shape does not suit it.
+            When the layer is connected already, or cannot take an input of this shape.
         TypeError
             When `inputs` is not the result of `Input` or of another layer.
         """
@@ -174,11 +174,11 @@ class Layer:
         if not isinstance(parents, (list, tuple)) or not all(isinstance(parent, Node) for parent in parents):
             raise TypeError(
                 f"{type(self).__name__}: expected the result of Input(shape=...) or of another layer, got"
-                f" {type(inputs).__name__}. For numbers, build the layer alone: layer.build(x.shape[1:]); layer.forward(x)"
+                f" {type(inputs).__name__}. For arrays: layer.build(x.shape[1:]); layer.forward(x)"
             )
         if "node" not in vars(self):
             raise TypeError(
-                f"{type(self).__name__}: __init__ does not begin with super().__init__(), which makes what every layer has"
+                f"{type(self).__name__}: expected __init__ to begin with super().__init__(), got none. Make it the first line"
             )
         if isinstance(self.activation, str):
             raise TypeError(
@@ -187,7 +187,7 @@ class Layer:
             )
         if self.node is not None:
             raise ValueError(
-                f"{self.title} is connected already, and a layer is connected once. Make a second {type(self).__name__}(...)"
+                f"{self.title} is connected already, which is possible only once. Create another {type(self).__name__}(...)"
             )
         shapes = [parent.shape for parent in parents]
         self.node = Node(self, parents, self.compute_output_shape(*shapes))
@@ -200,7 +200,7 @@ class Layer:
     # -- parameters --------------------------------------------------------------------------------------------------
 
     def build(self, input_shape: Shape, rng: np.random.Generator | None = None, dtype: DTypeLike = "float32") -> Layer:
-        """Make the parameters of a layer that stands alone.
+        """Make the parameters of a layer outside a model.
 
         Parameters
         ----------
@@ -218,12 +218,12 @@ class Layer:
         Raises
         ------
         ValueError
-            For a shape that does not suit, another dtype, or an `activation=` argument, which only a model can add.
+            For a shape that the layer cannot take, another dtype, or an `activation=` argument, which only works in a model.
         """
         if self.activation is not None and self.node is None:
             name = self.activation.get_config()["activation"]
             raise ValueError(
-                f"{self.title}: activation={name!r} adds a layer of its own to a model's graph. Alone, build"
+                f"{self.title}: activation={name!r} adds a second layer to a model's graph. Outside a model, build"
                 f" {type(self).__name__} without it and call an Activation layer after it"
             )
         shapes = [tuple(s) for s in input_shape] if isinstance(input_shape[0], (tuple, list)) else [tuple(input_shape)]
@@ -247,8 +247,8 @@ class Layer:
         if self.implementations:
             if "fused" not in self.implementations:
                 raise ValueError(
-                    f"{type(self).__name__}.implementations lacks 'fused', the pair of functions that runs by default; it has"
-                    f" {', '.join(map(repr, self.implementations))}"
+                    f"{type(self).__name__}.implementations lacks 'fused', the pair of functions that runs by default; got only"
+                    f" {', '.join(map(repr, self.implementations))}. Add the entry 'fused'"
                 )
             chosen = self.implementations.get(self.running) or self.implementations["fused"]
             self.forward_function, self.backward_function = chosen
@@ -260,7 +260,7 @@ class Layer:
         return {}
 
     def count_params(self) -> int:
-        """Return how many numbers all parameters have together."""
+        """Return the total number of values in all parameters."""
         return sum(prod(p.shape) for p in self.params.values())
 
     def get_weights(self) -> list[np.ndarray]:
@@ -273,22 +273,22 @@ class Layer:
         Raises
         ------
         ValueError
-            When their number or a shape differs; nothing is copied then.
+            When their number or a shape differs. In this case nothing is copied.
         """
         set_weights(self.params, weights)
 
     # -- forward and backward ----------------------------------------------------------------------------------------
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Compute the output; each layer has its own."""
+        """Return the output for a batch x. Every layer overrides this method."""
         raise NotImplementedError(f"{type(self).__name__} needs a method forward(self, x)")
 
     def backward(self, dout: np.ndarray, need_dx: bool = True) -> Any:
-        """Compute the gradients; each layer has its own."""
+        """Return dx and store the gradients of the parameters. Every layer overrides this method."""
         raise NotImplementedError(f"{type(self).__name__} needs a method backward(self, dout, need_dx=True)")
 
     def branch_pattern(self) -> Sequence[np.ndarray]:
-        """Return the choices that the last forward made, such as which numbers a ReLU let through; none by default.
+        """Return the choices that the last forward made, such as which outputs of a ReLU are positive; none by default.
 
         At a kink, where a choice changes, a function has no derivative. The gradient checker therefore counts a finite
         difference only when the pattern is the same at both of its ends.
@@ -298,7 +298,7 @@ class Layer:
     def check_input(self, x: np.ndarray) -> None:
         """Raise ValueError for an input that the layer was not built for."""
         if not self.built:
-            raise ValueError(f"{self.title} has no parameters yet. Call layer.build(x.shape[1:]), or make it part of a Model")
+            raise ValueError(f"{self.title} is not built yet. Call layer.build(x.shape[1:]), or make it part of a Model")
         self._check_batch("x", x, self.input_shape)
         for key, p in self.params.items():
             if p.shape != self.param_shapes[key] or p.dtype != self.dtype:
@@ -333,19 +333,22 @@ class Layer:
         Raises
         ------
         ValueError
-            When there was no forward, or dout does not belong to its output.
+            When forward was not called, or dout does not belong to its output.
         """
         if self.cache is None:
-            raise ValueError(f"{self.title}: backward needs a forward before it, with the batch that dout belongs to")
+            raise ValueError(
+                f"{self.title}: expected a call of forward before backward, got none."
+                " Call forward with the batch that dout belongs to"
+            )
         self.check_gradient(dout)
         return self.cache
 
     # -- settings ----------------------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make this layer again, as JSON can hold them: those of the constructor's signature.
+        """Return the arguments that re-create this layer, as values for JSON: those of the constructor's signature.
 
-        An argument is stored in the attribute of the same name; a class that stores one otherwise adds it here.
+        An argument is stored in the attribute of the same name; a class that stores one differently adds it here.
         """
         config = config_of(self, _as_json)
         config["name"] = self.name

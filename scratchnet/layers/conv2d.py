@@ -1,38 +1,38 @@
-"""Convolution: one small kernel looks at every place of the image.
+"""Convolution: every output is a weighted sum of the pixels in a small window, with the same weights at each position.
 
-"Convolution" here is what all such networks compute, the cross-correlation: the kernel is not flipped.
+"Convolution" means cross-correlation here, as in all convolutional networks: the kernel is not flipped.
 
     out[n, oh, ow, f] = b[f] + Σ_i Σ_j Σ_c  x[n, oh·SH + i - top, ow·SW + j - left, c] · w[i, j, c, f]           (1)
 
 Pixels outside the image count as 0. Number the windows by r = (n, oh, ow) and the cells of a window by q = (i, j, c), and
-lay each window out as a row of a matrix, cols[r, q] (`im2col`, with its picture in kernels/im2col.py). The threefold sum
+lay each window out as a row of a matrix, cols[r, q] (`im2col`, with its picture in kernels/im2col.py). The triple sum
 is then one matrix product:
 
     out[r, f] = b[f] + Σ_q cols[r, q] · w[q, f]                                                                  (2)
 
     cols (N·OH·OW, KH·KW·C)  @  w (KH·KW·C, F)  +  b (F,)  =  out (N·OH·OW, F)
 
-Backward receives dout[r, f] = ∂L/∂out[r, f], and each number that out was made of gets da = Σ_r Σ_f dout[r, f] · ∂out[r, f]/∂a.
-With δ_kl = 1 where k = l, and 0 elsewhere, (2) gives
+Backward receives dout[r, f] = ∂L/∂out[r, f]. By the chain rule, a number a from which out is computed has the gradient
+da = Σ_r Σ_f dout[r, f] · ∂out[r, f]/∂a. With δ_kl = 1 where k = l, and 0 elsewhere, (2) gives
 
     ∂out[r, f]/∂b[g]       = δ_fg                  db[g]       = Σ_r dout[r, g]                    = dout.sum(axis=0)[g]
     ∂out[r, f]/∂w[q, g]    = cols[r, q] · δ_fg     dw[q, g]    = Σ_r cols[r, q] · dout[r, g]       = (colsᵀ @ dout)[q, g]
     ∂out[r, f]/∂cols[s, q] = δ_rs · w[q, f]        dcols[s, q] = Σ_f dout[s, f] · w[q, f]          = (dout @ wᵀ)[s, q]
 
-A pixel is copied into every window that covers it, so its gradient is the sum over its copies. (h, w) is cell (i, j) of the
-window at (oh, ow) where h = oh·SH + i - top and w = ow·SW + j - left:
+A pixel is copied into every window that covers it, so its gradient is the sum over its copies. Pixel (h, v) (v, since w is the
+kernel) is cell (i, j) of the window at (oh, ow) where h = oh·SH + i - top and v = ow·SW + j - left:
 
-    dx[n, h, w, c] = Σ_{oh, i : oh·SH + i - top = h}  Σ_{ow, j : ow·SW + j - left = w}  dcols[(n, oh, ow), (i, j, c)]
-                   = col2im(dcols)[n, h, w, c]
+    dx[n, h, v, c] = Σ_{oh, i : oh·SH + i - top = h}  Σ_{ow, j : ow·SW + j - left = v}  dcols[(n, oh, ow), (i, j, c)]
+                   = col2im(dcols)[n, h, v, c]
 
-At stride 1, oh = h + top - i: i grows as oh falls. That is the "flipped kernel" of the textbooks; here it hides in col2im.
+At stride 1, oh = h + top - i: i grows as oh falls. This is the "flipped kernel" of the textbooks; here it is part of col2im.
 
-Backward computes `cols` a second time instead of keeping it, because it holds every pixel up to KH·KW times. For the second
-convolution of net_1 on 128 MNIST images, x is 13 MB and cols 116 MB, while computing cols takes less than a tenth of backward's
-time (docs/im2col_share.py measures both).
+Backward computes `cols` a second time. Forward does not keep it, because `cols` holds every pixel up to KH·KW times. For the
+second convolution of net_1 on 128 MNIST images, x is 13 MB and cols 116 MB, while computing cols takes less than a tenth of
+backward's time (docs/im2col_share.py measures both).
 
 Source: LeCun, Bottou, Bengio & Haffner, *Gradient-based learning applied to document recognition* (1998), section II;
-Chellapilla, Puri & Simard (2006), section 2, for the columns.
+Chellapilla, Puri & Simard (2006), section 2, for im2col.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ from scratchnet.padding import Pads, window_output_shape
 def conv2d_forward(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: tuple[int, int], pads: Pads, *, relu: bool = False
 ) -> np.ndarray:
-    """Multiply every window with every filter: (N, H, W, C), (KH, KW, C, F), (F,) or None -> (N, OH, OW, F).
+    """Return the sum of every window times every filter: (N, H, W, C), (KH, KW, C, F), (F,) or None -> (N, OH, OW, F).
 
-    With `relu` the ReLU after the convolution is computed too.
+    With `relu`, the ReLU after the convolution is computed too.
     """
     N, F = x.shape[0], w.shape[-1]
     cols = im2col(x, w.shape[:2], strides, pads)                # (N, H, W, C) -> (N·OH·OW, KH·KW·C)
@@ -79,10 +79,10 @@ def conv2d_backward(
     *,
     relu_x: bool = False,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Return dx, dw and db; the module's page derives each line.
+    """Return the gradients dx, dw and db; the docstring of this module derives each line.
 
-    dw sums over the windows that used a weight, dcols over the filters that used a pixel's copy, db over all outputs of a
-    filter. With `relu_x`, x is the output of a ReLU, whose backward is computed too. Without `need_dx`, dx is None.
+    dw is a sum over all windows, dcols over all filters, and db over all outputs of a filter. With
+    `relu_x`, x is the output of a ReLU, whose backward is computed too. Without `need_dx`, dx is None.
     """
     F = w.shape[-1]
     cols = im2col(x, w.shape[:2], strides, pads)                # as in forward
@@ -104,13 +104,14 @@ class Conv2D(WindowLayer):
     Parameters
     ----------
     filters : int
-        Number F of maps that it makes.
+        Number F of filters, which is the number of output channels.
     kernel_size : int or (int, int)
         Height and width of the kernel.
     strides : int or (int, int)
         Pixels from one window to the next.
     padding : {"valid", "same"}
-        "valid" stays inside the image; "same" pads with 0 so that the output has ceil(H / stride) rows.
+        "valid" stays inside the image; "same" pads with 0 so that the output has ceil(H / SH) rows and
+        ceil(W / SW) columns.
     activation : {"relu", "softmax", "linear"}, optional
         Adds an `Activation` layer after this one in the graph.
     use_bias : bool
@@ -158,7 +159,7 @@ class Conv2D(WindowLayer):
         name: str | None = None,
     ):
         if not isinstance(filters, (int, np.integer)) or filters < 1:
-            raise ValueError(f"Conv2D: expected filters to be an integer of at least 1, got {filters!r}. It is the number of maps")
+            raise ValueError(f"Conv2D: expected filters to be an integer of at least 1, got {filters!r}. For example Conv2D(32, 3)")
         self.filters = int(filters)
         self.kernel_size = pair("kernel_size", kernel_size)
         super().__init__(self.kernel_size, pair("strides", strides), padding, implementation=implementation, name=name)
@@ -180,13 +181,16 @@ class Conv2D(WindowLayer):
         return params
 
     def forward(self, x: np.ndarray, **joined: bool) -> np.ndarray:
-        """(N, H, W, C) -> (N, OH, OW, F). `relu=True`, from plan.py, also computes the ReLU after this layer."""
+        """Return the output: (N, H, W, C) -> (N, OH, OW, F). With `relu=True`, from plan.py, also compute the ReLU after it."""
         self.check_input(x)
         self.cache = (x,)
         return self.forward_function(x, self.params["kernel"], self.params.get("bias"), self.strides, self.pads, **joined)
 
     def backward(self, dout: np.ndarray, need_dx: bool = True, **joined: bool) -> np.ndarray | None:
-        """(N, OH, OW, F) -> (N, H, W, C); fills `grads`. `relu_x=True`, from plan.py: also for the ReLU that x comes from."""
+        """Return dx and store dw and db in `grads`: (N, OH, OW, F) -> (N, H, W, C).
+
+        With `relu_x=True`, from plan.py, x is the output of a ReLU, whose backward is computed too.
+        """
         (x,) = self.cached(dout)
         dx, dw, db = self.backward_function(dout, x, self.params["kernel"], self.strides, self.pads, need_dx, **joined)
         self.grads = dict(zip(self.params, (dw, db), strict=False))

@@ -1,16 +1,18 @@
-"""Dense: every output is a weighted sum of every input.
+"""Dense: every output is a weighted sum of all inputs, plus a bias.
 
     out[n, u] = b[u] + Σ_d x[n, d] · w[d, u]                     out = x @ w + b       (N, D) @ (D, U) + (U,) -> (N, U)
 
-Backward receives dout[n, u] = ∂L/∂out[n, u]. A number a that outputs were made of gets da = Σ_n Σ_u dout[n, u] · ∂out[n, u]/∂a;
-with δ_kl = 1 where k = l, and 0 elsewhere,
+Backward receives dout[n, u] = ∂L/∂out[n, u]. By the chain rule, a number a from which out is computed has the gradient
+da = Σ_n Σ_u dout[n, u] · ∂out[n, u]/∂a. With δ_kl = 1 where k = l, and 0 elsewhere,
 
     ∂out[n, u]/∂x[m, d] = δ_nm · w[d, u]       dx[m, d] = Σ_u dout[m, u] · w[d, u]       = (dout @ wᵀ)[m, d]
     ∂out[n, u]/∂w[d, v] = x[n, d] · δ_uv       dw[d, v] = Σ_n x[n, d] · dout[n, v]       = (xᵀ @ dout)[d, v]
     ∂out[n, u]/∂b[v]    = δ_uv                 db[v]    = Σ_n dout[n, v]                 = dout.sum(axis=0)[v]
 
-Each δ removes one of the two sums. The other runs over what used the number: x[m, d] is used by every unit u, w[d, v] and
-b[v] by every image n. The transposes follow from where the summed index stands.
+Each δ removes one of the two sums. The other sum runs over all outputs that are computed from the number: x[m, d] is used by every
+unit u, w[d, v] and b[v] by every image n. A matrix product sums over the last index of its left factor and the first index of its
+right one. In dx the summed u is the last index of w, so w is transposed; in dw the summed n is the first index of x, so x is
+transposed.
 
 Source: Rumelhart, Hinton & Williams, *Learning representations by back-propagating errors* (1986), equations 1, 6 and 7.
 """
@@ -29,7 +31,7 @@ from scratchnet.layers.base import Layer, Shape
 
 
 def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: bool = False) -> np.ndarray:
-    """Return x @ w + b: (N, D), (D, U), (U,) or None -> (N, U). With `relu` the ReLU after the layer is computed too."""
+    """Return x @ w + b: (N, D), (D, U), (U,) or None -> (N, U). With `relu`, the ReLU after the layer too."""
     out = x @ w if b is None else x @ w + b         # (N, D) @ (D, U) -> (N, U)
     return relu_forward(out) if relu else out
 
@@ -37,7 +39,7 @@ def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: b
 def dense_backward(
     dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True, *, relu_x: bool = False
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Return dx, dw and db; the module's page derives each line.
+    """Return the gradients dx, dw and db; the docstring of this module derives each line.
 
     With `relu_x`, x is the output of a ReLU, whose backward is computed too. Without `need_dx`, dx is None.
     """
@@ -67,7 +69,7 @@ class Dense(Layer):
     Raises
     ------
     ValueError
-        For an argument out of its range, an unknown name, or an input that is not one row of numbers for each sample.
+        For an argument out of its range, an unknown name, or an input with more than one axis for each sample.
 
     Examples
     --------
@@ -99,7 +101,7 @@ class Dense(Layer):
     ):
         super().__init__(name=name, implementation=implementation)
         if not isinstance(units, (int, np.integer)) or units < 1:
-            raise ValueError(f"Dense: expected units to be an integer of at least 1, got {units!r}. It is the number of outputs")
+            raise ValueError(f"Dense: expected units to be an integer of at least 1, got {units!r}. For example Dense(10)")
         self.units = int(units)
         self.activation = activation_layer(activation)
         self.use_bias = bool(use_bias)
@@ -110,7 +112,7 @@ class Dense(Layer):
         """Return (U,) for (D,)."""
         (shape,) = input_shapes
         if len(shape) != 1:
-            raise ValueError(f"Dense: expected one row of numbers a sample, of shape (D,), got {shape}. Put Flatten() before it")
+            raise ValueError(f"Dense: expected samples of shape (D,), got {shape}. Put Flatten() before it")
         return (self.units,)
 
     def make_params(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -121,13 +123,16 @@ class Dense(Layer):
         return params
 
     def forward(self, x: np.ndarray, **joined: bool) -> np.ndarray:
-        """(N, D) -> (N, U). `relu=True`, from plan.py, also computes the ReLU after this layer."""
+        """Return the output: (N, D) -> (N, U). With `relu=True`, from plan.py, also compute the ReLU after it."""
         self.check_input(x)
         self.cache = (x,)
         return self.forward_function(x, self.params["kernel"], self.params.get("bias"), **joined)
 
     def backward(self, dout: np.ndarray, need_dx: bool = True, **joined: bool) -> np.ndarray | None:
-        """(N, U) -> (N, D); fills `grads`. `relu_x=True`, from plan.py: also for the ReLU that x comes from."""
+        """Return dx and store dw and db in `grads`: (N, U) -> (N, D).
+
+        With `relu_x=True`, from plan.py, x is the output of a ReLU, whose backward is computed too.
+        """
         (x,) = self.cached(dout)
         dx, dw, db = self.backward_function(dout, x, self.params["kernel"], need_dx, **joined)
         self.grads = dict(zip(self.params, (dw, db), strict=False))

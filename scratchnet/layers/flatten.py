@@ -1,4 +1,4 @@
-"""Flatten: an image becomes one row of numbers, in the order of its memory (row, column, channel).
+"""Flatten: an image becomes one row of numbers, in row-major order (row, column, channel).
 
 Nothing is computed, out[n, (h·W + w)·C + c] = x[n, h, w, c], so backward only restores the shape:
 dx[n, h, w, c] = dout[n, (h·W + w)·C + c].
@@ -15,7 +15,7 @@ from scratchnet.layers.base import Layer, Shape
 
 
 def flatten_forward(x: np.ndarray) -> np.ndarray:
-    """Return the same numbers in the same memory: (N, H, W, C) -> (N, H·W·C)."""
+    """Return each sample as one row, without a copy if x is contiguous: (N, H, W, C) -> (N, H·W·C)."""
     return x.reshape(len(x), prod(x.shape[1:]))
 
 
@@ -52,12 +52,12 @@ class Flatten(Layer):
         return (prod(input_shapes[0]),)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """(N, H, W, C) -> (N, H·W·C)."""
+        """Return the output: (N, H, W, C) -> (N, H·W·C)."""
         self.check_input(x)
         self.cache = (x.shape,)
         return self.forward_function(x)
 
     def backward(self, dout: np.ndarray, need_dx: bool = True) -> np.ndarray:
-        """(N, H·W·C) -> (N, H, W, C)."""
+        """Return dx: (N, H·W·C) -> (N, H, W, C)."""
         (x_shape,) = self.cached(dout)
         return self.backward_function(dout, x_shape)

@@ -1,4 +1,4 @@
-"""Input: where a graph begins."""
+"""Input: the first node of a graph, which receives the images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class InputLayer(Layer):
 
 
 def Input(shape: Sequence[int], *, name: str | None = None) -> Node:  # noqa: N802 - the name that Keras users know
-    """Begin a graph: name the shape of one sample, without the batch axis.
+    """Return the first node of a graph, for samples of this shape, without the batch axis.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def Input(shape: Sequence[int], *, name: str | None = None) -> Node:  # noqa: N8
     Raises
     ------
     ValueError
-        When `shape` is not a tuple of positive integers.
+        When `shape` is not a tuple or list of positive integers.
 
     Examples
     --------

@@ -1,11 +1,11 @@
-"""Pooling: a window moves over each channel by itself and keeps one number, the largest, the smallest or the mean.
+"""Pooling: a window moves over each channel separately, and the output is the maximum, minimum or mean of each window.
 
     max      out[n, oh, ow, c] = max of x[n, h, w, c] over the window's real cells
-    min      the same with min; also -max(-x)
-    average  the sum over the real cells, divided by how many they are
+    min      the same with min; min(x) = -max(-x)
+    average  the sum over the real cells, divided by their number
 
-Padded cells do not take part: they act as -inf for max, as +inf for min, and the average does not count them. (Zeros would
-win in a window of negative numbers.) Every window has a real cell.
+A real cell is a pixel of the image. Padded cells are ignored: they act as -inf for max, as +inf for min, and the average does
+not count them. (A zero would be the maximum of a window of negative numbers.) Every window has at least one real cell.
 
 Number the windows of a channel by r and the cells of a window by t. Each of the three is a weighted sum of the window's cells,
 
@@ -14,12 +14,12 @@ Number the windows of a channel by r and the cells of a window by t. Each of the
     max, min   s[r, t] = 1 for the cell that is kept, and 0 for the others
     average    s[r, t] = 1 / (real cells of window r) for a real cell, and 0 for a padded one
 
-The choice of max and min does not change when x moves a little, unless two cells are equal, where there is no derivative; then
-the first in row-major order takes the gradient. A pixel lies in every window that covers it, and is copied into `cells` once
-for each. So its gradient is the sum over its copies: `col2im`, as for a convolution, and overlapping windows add.
+The choice of max and min does not change when x changes a little, unless several cells have the extreme value. No derivative
+exists there, and the first of them in row-major order receives the gradient. A pixel is copied into `cells` once for each window
+that covers it. So its gradient is the sum over its copies, which `col2im` computes, as for a convolution.
 
-Below is the im2col implementation. A column of `cells` is one tap of the window over the whole image, so that taps are
-numbered in row-major order and `argmax` finds the first of equal maxima.
+Below is the im2col implementation. A tap is a position (i, j) within the window. One axis of `cells` runs over the KH·KW taps in
+row-major order, so `argmax` along it finds the first of equal maxima.
 
 Source: LeCun et al. (1998), section II.A, for the average; Ranzato et al., *Unsupervised learning of invariant feature
 hierarchies* (2007), for the maximum; padding as in `tf.nn.max_pool2d` and `tf.nn.avg_pool2d`.
@@ -54,7 +54,7 @@ def _cells(x: np.ndarray, window: Pair, strides: Pair, pads: Pads, padding_value
 
 
 def _out(values: np.ndarray, x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
-    """Return one number a window as images: (N, OH·OW, C) -> (N, OH, OW, C)."""
+    """Return values, one per window, in the shape of images: (N, OH·OW, C) -> (N, OH, OW, C)."""
     return values.reshape(len(x), *window_output_shape(x.shape, window, strides, pads), x.shape[3])
 
 
@@ -73,9 +73,9 @@ def max_pool2d_forward(x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -
 
 
 def max_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
-    """Return dx: the largest cell of each window gets dout, the first in row-major order if several are equal.
+    """Return dx: the largest cell of each window receives dout, the first in row-major order if several are equal.
 
-    Where windows overlap, a pixel may be the largest of several: `col2im` adds.
+    Where windows overlap, a pixel may be the largest of several windows: `col2im` adds their gradients.
     """
     cells = _cells(x, window, strides, pads, -np.inf)                   # (N, OH·OW, KH·KW, C)
     first = cells.argmax(axis=2)[:, :, None]                            # -> (N, OH·OW, 1, C)
@@ -109,9 +109,9 @@ def average_pool2d_forward(x: np.ndarray, window: Pair, strides: Pair, pads: Pad
 
 
 def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
-    """Return dx: each real cell has the weight 1 / count in the output, and gets that share of dout."""
+    """Return dx: each real cell has the weight 1 / count in the output, and receives that share of dout."""
     real = _real_cells(x.shape, window, strides, pads)                  # (OH·OW, KH·KW, 1)
-    share = real / real.sum(axis=1, keepdims=True)                      # s[r, t]: each window's weights, of sum 1
+    share = real / real.sum(axis=1, keepdims=True)                      # s[r, t]: each window's weights; their sum is 1
     dcells = share.astype(x.dtype) * dout.reshape(len(x), -1, 1, x.shape[3])     # -> (N, OH·OW, KH·KW, C)
     return _col2im(dcells, x, window, strides, pads)
 
@@ -120,7 +120,7 @@ def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strid
 
 
 class _Pooling2D(WindowLayer):
-    """What the three have in common; each adds its pairs of functions."""
+    """The base of the three pooling layers; each of them adds its pairs of functions."""
 
     def __init__(
         self,
@@ -141,19 +141,19 @@ class _Pooling2D(WindowLayer):
         return (*self.output_size(shape), shape[2])
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """(N, H, W, C) -> (N, OH, OW, C)."""
+        """Return the output: (N, H, W, C) -> (N, OH, OW, C)."""
         self.check_input(x)
         self.cache = (x,)
         return self.forward_function(x, self.window, self.strides, self.pads)
 
     def backward(self, dout: np.ndarray, need_dx: bool = True) -> np.ndarray:
-        """(N, OH, OW, C) -> (N, H, W, C)."""
+        """Return dx: (N, OH, OW, C) -> (N, H, W, C)."""
         (x,) = self.cached(dout)
         return self.backward_function(dout, x, self.window, self.strides, self.pads)
 
 
 class MaxPooling2D(_Pooling2D):
-    """Keep the largest number of each window.
+    """Return the largest number of each window.
 
     Parameters
     ----------
@@ -162,8 +162,8 @@ class MaxPooling2D(_Pooling2D):
     strides : int or (int, int), optional
         Pixels from one window to the next; `pool_size` when not given.
     padding : {"valid", "same"}
-        "valid" stays inside the image; "same" lets the window reach over its edges, so that the output has
-        ceil(H / stride) rows.
+        "valid" stays inside the image; "same" lets the window extend beyond its edges, so that the output has
+        ceil(H / SH) rows and ceil(W / SW) columns.
     implementation, name
         As for every `Layer`.
 
@@ -195,7 +195,7 @@ class MaxPooling2D(_Pooling2D):
 
 
 class MinPooling2D(_Pooling2D):
-    """Keep the smallest number of each window.
+    """Return the smallest number of each window.
 
     Parameters
     ----------
@@ -204,8 +204,8 @@ class MinPooling2D(_Pooling2D):
     strides : int or (int, int), optional
         Pixels from one window to the next; `pool_size` when not given.
     padding : {"valid", "same"}
-        "valid" stays inside the image; "same" lets the window reach over its edges, so that the output has
-        ceil(H / stride) rows.
+        "valid" stays inside the image; "same" lets the window extend beyond its edges, so that the output has
+        ceil(H / SH) rows and ceil(W / SW) columns.
     implementation, name
         As for every `Layer`.
 
@@ -235,7 +235,7 @@ class MinPooling2D(_Pooling2D):
 
 
 class AveragePooling2D(_Pooling2D):
-    """Average the real cells of each window.
+    """Return the mean of the real cells of each window.
 
     Parameters
     ----------
@@ -244,8 +244,8 @@ class AveragePooling2D(_Pooling2D):
     strides : int or (int, int), optional
         Pixels from one window to the next; `pool_size` when not given.
     padding : {"valid", "same"}
-        "valid" stays inside the image; "same" lets the window reach over its edges, so that the output has
-        ceil(H / stride) rows.
+        "valid" stays inside the image; "same" lets the window extend beyond its edges, so that the output has
+        ceil(H / SH) rows and ceil(W / SW) columns.
     implementation, name
         As for every `Layer`.
 

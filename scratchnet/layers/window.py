@@ -7,7 +7,7 @@ from scratchnet.padding import Pads, check_window, window_output_shape, window_p
 
 
 class WindowLayer(Layer):
-    """The base of layers whose window moves over images.
+    """The base class of layers that move a window over images.
 
     Parameters
     ----------

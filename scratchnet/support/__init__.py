@@ -1,1 +1,1 @@
-"""What the core uses besides its kernels: checks of arguments, settings as JSON, whole files, interrupts, old names, tables."""
+"""Helpers of the core: checks of arguments, settings as JSON, atomic writing of files, interrupts, old names, tables."""

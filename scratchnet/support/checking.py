@@ -1,4 +1,4 @@
-"""Checks of what a user passes in. Every refusal says what was expected, what was received, and the fix."""
+"""Checks of what a user passes in. Every error says what was expected, what was received, and the fix."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_images(x: np.ndarray, expected: tuple[int, ...], name: str = "x", what
         fix = f". Make them with {name} = normalize_images({name})" if x.dtype.kind in "ui" else ""
         raise ValueError(f"{wanted}, got {x.dtype}{fix}")
     if not len(x):
-        raise ValueError(f"{wanted}, got an empty array. Give at least one image")
+        raise ValueError(f"{wanted}, got an empty array. Pass at least one image")
     return x
 
 
@@ -37,7 +37,7 @@ def check_data(model: Any, x: np.ndarray, y: np.ndarray, what: str = "", name: s
     """
     if model.optimizer is None:
         raise ValueError(
-            "compile comes first: model.compile(optimizer='adam', loss='categorical_crossentropy', metrics=['accuracy'])"
+            "expected a compiled model. Call model.compile(optimizer='adam', loss='categorical_crossentropy', metrics=['accuracy'])"
         )
     x, y = check_images(x, model.nodes[0].shape, name, what), np.asarray(y)
     labels = len(y) if y.ndim else 0
@@ -58,7 +58,7 @@ def check_compile(model: Any, optimizer: Any, loss: Any, metrics: tuple[str, ...
     output_shape, has_softmax = model.nodes[-1].shape, model.logits is not model.nodes[-1]
     if len(output_shape) != 1:
         raise ValueError(
-            f"{type(loss).__name__}: expected one row of numbers for each sample, the model's outputs have shape {output_shape}."
+            f"{type(loss).__name__}: expected outputs of shape (K,) for each sample, got {output_shape}."
             " End it with Flatten and Dense"
         )
     name = type(loss).__name__
@@ -69,12 +69,12 @@ def check_compile(model: Any, optimizer: Any, loss: Any, metrics: tuple[str, ...
         )
     if has_softmax and loss.from_logits:
         raise ValueError(
-            f"the model ends in softmax, so its outputs are no logits: compile(loss={loss.name!r}), or remove the softmax"
+            f"the model ends in softmax, so its outputs are not logits: compile(loss={loss.name!r}), or remove the softmax"
         )
     owner = optimizer.owner and optimizer.owner()
     if owner is not model and (owner is not None or (optimizer.owner and optimizer.state)):
         raise ValueError(
-            f"this {type(optimizer).__name__} object belongs to another model, and has its moments. Make one for each model:"
+            f"this {type(optimizer).__name__} object belongs to another model, and holds its state. Make one for each model:"
             f" compile(optimizer={optimizer!r})"
         )
 
@@ -87,9 +87,10 @@ def check_validation(
         raise ValueError(f"validation_split: expected at least 0 and below 1, got {validation_split!r}")
     if validation_data is not None:
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-            raise ValueError("validation_data: expected a pair, such as validation_data=(x_test, y_test)")
+            got = type(validation_data).__name__
+            raise ValueError(f"validation_data: expected a pair, got {got}. For example validation_data=(x_test, y_test)")
         x_val, labels_val = check_data(model, validation_data[0], validation_data[1], "validation_data", "x_val")
-        if not (np.isfinite(x_val.min()) and np.isfinite(x_val.max())):     # else an epoch would be lost before they are read
+        if not (np.isfinite(x_val.min()) and np.isfinite(x_val.max())):     # otherwise the error comes after a whole epoch
             raise ValueError(
                 "validation_data: expected finite images, got NaN or infinity. np.argwhere(~np.isfinite(x_val)) shows where"
             )
@@ -98,7 +99,10 @@ def check_validation(
         return x, labels, None
     at = int(len(x) * (1 - validation_split))
     if at == 0 or at == len(x):
-        raise ValueError(f"validation_split={validation_split} of {len(x)} samples leaves one side empty")
+        raise ValueError(
+            f"validation_split: expected samples for training and for validation, got {validation_split} of {len(x)} samples."
+            " Use another fraction, or more samples"
+        )
     return x[:at], labels[:at], (x[at:], labels[at:])
 
 
@@ -108,8 +112,8 @@ def check_epochs(initial_epoch: int, epochs: int) -> range:
         raise ValueError(f"epochs and initial_epoch: expected integers, got {epochs!r} and {initial_epoch!r}")
     if not 0 <= initial_epoch <= epochs:
         raise ValueError(
-            f"epochs={epochs} is the number of the last epoch, including the initial_epoch={initial_epoch} that are finished."
-            " It cannot be smaller"
+            f"epochs: expected at least initial_epoch={initial_epoch}, got {epochs}. It is the number of the last epoch,"
+            f" including those that are finished: epochs={initial_epoch} + the number of further ones"
         )
     return range(initial_epoch, epochs)
 
@@ -124,7 +128,7 @@ def check_batch_size(batch_size: int | None) -> int:
 
 
 def check_verbose(verbose: int | str) -> int:
-    """Return 0 (nothing), 1 (a bar) or 2 (lines); "auto" is a bar on a terminal and lines elsewhere."""
+    """Return 0 (no output), 1 (a bar) or 2 (lines); "auto" is a bar on a terminal, and lines elsewhere."""
     if verbose == "auto":
         return 1 if sys.stderr.isatty() else 2
     if verbose not in (0, 1, 2):
@@ -158,7 +162,7 @@ def check_update(params: Sequence[np.ndarray], grads: Sequence[np.ndarray], stat
             )
         if len({p.shape, g.shape, *(s.shape for s in state)}) > 1:
             shapes = f"{p.shape}, {g.shape}" + (f" and {state[0].shape}" if state else "")
-            raise ValueError(f"update: expected a parameter, its gradient and its state of one shape, got {shapes}. {other}")
+            raise ValueError(f"update: expected a parameter, its gradient and its state of the same shape, got {shapes}. {other}")
 
 
 def check_finite(model: Any, x: np.ndarray, loss: float) -> None:

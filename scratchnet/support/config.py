@@ -1,6 +1,6 @@
-"""The settings of a layer, a loss or an optimizer: the arguments that make it again, as JSON can hold them.
+"""The settings of a layer, a loss or an optimizer: the arguments that re-create it, as values for JSON.
 
-They come from the signature of the class's constructor: an argument is stored in the attribute of the same name.
+The signature of the class's constructor lists them, and each is stored in the attribute of the same name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def arguments_of(kind: type) -> list[str]:
 
 
 def config_of(thing: Any, as_json: Callable[[str, Any], Any] = lambda name, value: value) -> dict[str, Any]:
-    """Return the constructor's arguments by name; those whose attribute is missing or is nothing that JSON holds are left out.
+    """Return the constructor's arguments by name; those without an attribute, or with one that is not JSON, are left out.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def _is_json(value: Any) -> bool:
 
 
 def full_config(thing: Any) -> dict[str, Any]:
-    """Return `thing.get_config()`, once it is certain that the object can be made again from it.
+    """Return `thing.get_config()`, after a check that the object can be re-created from it.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def full_config(thing: Any) -> dict[str, Any]:
     if lacking:
         more = ", ".join(f"{name!r}: self.{name}" for name in lacking)
         raise ValueError(
-            f"{kind.__name__} takes {', '.join(lacking)}, which get_config() does not return, so it could not be made again."
+            f"{kind.__name__} takes {', '.join(lacking)}, which get_config() does not return, so it could not be re-created."
             f" Store each argument under its own name, or define get_config(self): return {{**super().get_config(), {more}}}"
         )
     collects = any(p.kind is p.VAR_KEYWORD for p in signature(kind).parameters.values())
@@ -72,7 +72,7 @@ def full_config(thing: Any) -> dict[str, Any]:
     if unknown and not collects:
         raise ValueError(
             f"{kind.__name__}.get_config() returns {', '.join(unknown)}, which its constructor does not take, so it could not be"
-            f" made again. def __init__(self, ..., {unknown[0]}=None) takes it; a layer passes its name on with"
+            f" re-created. def __init__(self, ..., {unknown[0]}=None) takes it; a layer passes its name on with"
             " super().__init__(name=name)"
         )
     made_again = kind(**config).get_config()
@@ -80,7 +80,7 @@ def full_config(thing: Any) -> dict[str, Any]:
     if changed:
         name = changed[0]
         raise ValueError(
-            f"{kind.__name__}: expected self.{name} to be the argument {name!r}; made again with {name}={config[name]!r} it has"
+            f"{kind.__name__}: expected self.{name} to be the argument {name!r}; re-created with {name}={config[name]!r} it has"
             f" {made_again.get(name)!r}. Store the argument itself under that name, and what is computed from it under another"
         )
     return config

@@ -1,4 +1,4 @@
-"""Old names that still work: each use warns once and reaches the new name."""
+"""Old names that still work: each use warns, and then uses the new name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class OldName:
     Parameters
     ----------
     new : str
-        Today's name of the attribute.
+        The new name of the attribute.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class OldName:
 
 
 def adopt_old_names(cls: type) -> None:
-    """Give a class that defines an attribute under an old name the same attribute under the new name, with a warning."""
+    """Rename the attributes that a class defines under old names to the new names, with a warning."""
     for name in list(vars(cls)):
         inherited = next((vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)), None)
         if isinstance(inherited, OldName):

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Run the block to its end; an interrupt that arrives meanwhile is raised after it.
+    """Run the block to its end; an interrupt that arrives during the block is raised after it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Tables of words: in aligned columns for commands, in Markdown for pages."""
+"""Text tables: in aligned columns for commands, in Markdown for documents."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def text_table(rows: Sequence[Sequence[str]], align: str = "", gap: str = "  ") 
     Parameters
     ----------
     rows : sequence of sequences of str
-        All of one length; the first is usually the head.
+        All of the same length; the first is usually the header.
     align : str
-        For each column "<" (left, the default of those not named) or ">" (right).
+        For each column "<" (left, also for those beyond the end of `align`) or ">" (right).
     gap : str
-        What stands between two columns.
+        The text between two columns.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def markdown_table(rows: Iterable[Mapping[str, Any]]) -> str:
     Parameters
     ----------
     rows : iterable of mappings
-        For each row its cells by the heads of their columns, which are the keys of the first row.
+        For each row a mapping from column headers to cells; the headers are the keys of the first row.
 
     Examples
     --------

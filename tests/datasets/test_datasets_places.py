@@ -119,7 +119,7 @@ def test_verify_detects_damage_in_the_cache_and_fetch_repairs_it(small_mnist, ca
     ("name", "array", "message"),
     [
         ("train-labels-idx1-ubyte", np.full(30, 10, np.uint8), "expected labels from 0 to 9, got 10"),
-        ("train-images-idx3-ubyte", np.zeros((30, 27, 28), np.uint8), r"expected images of one size, got \(27, 28\)"),
+        ("train-images-idx3-ubyte", np.zeros((30, 27, 28), np.uint8), r"expected images of the same size, got \(27, 28\)"),
         ("t10k-labels-idx1-ubyte", np.zeros(19, np.uint8), "expected 20 labels, .*, got 19 labels"),
     ],
 )
@@ -218,7 +218,7 @@ def test_a_folder_with_a_file_missing_is_refused_with_its_name(tmp_path):
 
 def test_splits_with_different_image_sizes_are_refused(tmp_path):
     write_set(tmp_path, {**CONTENTS, "t10k-images-idx3-ubyte": idx_bytes(np.zeros((20, 5, 5), np.uint8))})
-    with pytest.raises(DataError, match=r"expected images of one size, got \(28, 28\) for training and \(5, 5\) for testing"):
+    with pytest.raises(DataError, match=r"expected images of the same size, got \(28, 28\) for training and \(5, 5\) for testing"):
         datasets.load(tmp_path)
 
 
@@ -230,7 +230,7 @@ def test_the_error_for_an_unknown_name_lists_the_known_names():
 
 
 def test_verifying_a_set_that_is_not_there_fetches_nothing(mirror, cache):
-    with pytest.raises(DataError, match="mnist is not there yet"):
+    with pytest.raises(DataError, match="mnist is not stored yet"):
         datasets.verify("mnist")
     assert not cache.exists()
 
