@@ -49,7 +49,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENTS = ROOT / "tests" / "mutation_equivalents.json"
 BASE, DENSE, POOL, CONV = "test_layers_base.py", "test_dense_flatten_add.py", "test_pooling.py", "test_conv2d.py"
-CAUGHT, FOOLED = ("test_the_check_that_must_catch_it_does", "test_it_fools_exactly_the_checks_that_it_names")
+CAUGHT, FOOLED = ("test_the_check_that_must_catch_it_does", "test_a_bug_passes_exactly_the_checks_that_it_names")
 CHECKER = (
     "gradients/test_gradients_checker.py",
     "gradients/test_gradients_networks.py",

@@ -77,7 +77,7 @@ def copy_of_the_package(folder):
     return folder
 
 
-def test_an_edit_in_a_helper_of_another_file_gives_the_new_answer(tmp_path):
+def test_an_edit_in_a_helper_of_another_file_changes_the_result(tmp_path):
     """numba alone would look at the date of the file of the kernel that is called, and go on with the old helper."""
     copy = copy_of_the_package(tmp_path / "copy")
     code = """
@@ -95,7 +95,7 @@ print(json.dumps(out.ravel().tolist()))
     assert said(python(code, copy, NUMBA_CACHE_DIR=cache))[0] == [2, 2, 2, 2]
 
 
-def test_any_other_text_of_a_kernel_file_is_another_folder_of_the_cache(tmp_path):
+def test_any_change_of_a_kernel_file_leads_to_another_cache_folder(tmp_path):
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text("x = 1\n")
     first = sources_hash(tmp_path)
@@ -105,7 +105,7 @@ def test_any_other_text_of_a_kernel_file_is_another_folder_of_the_cache(tmp_path
     assert first == sources_hash(tmp_path) != second
 
 
-def test_an_install_that_cannot_be_written_to_trains_and_is_left_alone(tmp_path):
+def test_an_installation_that_cannot_be_written_to_trains_and_is_not_changed(tmp_path):
     copy = copy_of_the_package(tmp_path / "copy")
     files = sorted(path.relative_to(copy) for path in copy.rglob("*"))
     for path in [copy, *copy.rglob("*")]:
@@ -193,7 +193,7 @@ def views(array):
     return more[::2], turned
 
 
-def test_input_that_does_not_lie_in_order_gives_the_same_bits():
+def test_an_input_that_is_not_contiguous_gives_the_same_bits():
     rng = np.random.default_rng(5)
     x, w = rng.standard_normal((3, 6, 5, 16), np.float32), rng.standard_normal((3, 3, 16, 16), np.float32)
     dout, pads = rng.standard_normal((3, 6, 5, 16), np.float32), ((1, 1), (1, 1))

@@ -214,7 +214,7 @@ def test_min_pool_is_minus_the_max_pool_of_minus_the_image(name, case):
 @each_kind
 @each_implementation
 @given(case=cases())
-def test_backward_hands_on_exactly_what_arrived(name, kind, case):
+def test_dx_of_pooling_has_the_same_sum_as_dout(name, kind, case):
     x, dout, *args = case
     dx = backward(name, kind)(dout, x, *args).astype(float)
     arrived = dout.astype(float).sum(axis=(1, 2))
@@ -324,7 +324,7 @@ def test_layer_refuses_an_input_of_another_shape_and_names_both(kind):
 @each_kind
 @pytest.mark.parametrize("name", ["loops", "im2col", pytest.param("fused", marks=pytest.mark.compiled)])
 @pytest.mark.parametrize("shape", [(3, 2, 3, 3), (1, 2, 3, 3), (2, 2, 3, 2)], ids=str)
-def test_backward_refuses_a_gradient_that_belongs_to_no_output_of_the_layer(kind, name, shape):
+def test_backward_refuses_a_gradient_of_another_shape_than_the_output(kind, name, shape):
     layer = LAYERS[kind](implementation=name).build((5, 6, 3))
     layer.forward(np.zeros((2, 5, 6, 3), "float32"))
     with pytest.raises(ValueError, match="dout"):

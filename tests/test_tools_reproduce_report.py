@@ -262,7 +262,7 @@ def test_the_words_of_the_page_are_marked_up_and_escaped():
     assert "<td>1</td><td><code>x</code></td>" in text
 
 
-def test_the_discussion_is_written_once_and_then_left_alone(agreeing, page, undrawn):
+def test_the_discussion_is_created_once_and_never_changed(agreeing, page, undrawn):
     out, plan = agreeing
     (out / "discussion.md").write_text("We find **this**.\n")
     again = report.write(plan, out).read_text(encoding="utf-8")
@@ -293,7 +293,7 @@ def test_a_report_downloads_nothing(tmp_path, undrawn, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["net_2-cifar10-adadelta-1", "net_2-mnist-adam", "net_2-mnist-adam-standardize"])
-def test_a_training_that_failed_in_its_first_epoch_is_reported_and_spoils_no_page(name, tmp_path):
+def test_a_training_that_failed_in_its_first_epoch_is_reported_and_the_page_is_written(name, tmp_path):
     plan = experiments.plan()
     write_all(tmp_path, plan, seeds=1)
     e = plan.experiments[name]
