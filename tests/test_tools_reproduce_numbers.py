@@ -45,7 +45,7 @@ def test_the_surest_mistakes_come_first_and_right_and_wrong_have_their_own_confi
     "file",
     [
         *("kernels/gemm.py", "layers/dense.py", "losses.py", "optimizers.py", "initializers.py", "padding.py", "networks.py"),
-        *("model.py", "training.py", "plan.py", "checking.py", "config.py", "saving.py", "preprocessing.py"),
+        *("model.py", "training.py", "plan.py", "support/checking.py", "support/config.py", "saving.py", "preprocessing.py"),
         *("datasets/cifar.py", "tools/inputs.py", "tools/reproduce/trial.py", "tools/reproduce/experiments.py"),
     ],
 )
@@ -55,6 +55,6 @@ def test_the_source_changes_with_every_file_that_numbers_come_from(file, tmp_pat
     before = results.versions()["source"]
     monkeypatch.setattr(scratchnet, "__file__", str(package / "__init__.py"))
     assert results.versions()["source"] == before
-    with open(package / file, "a", encoding="utf-8") as text:
+    with open(package / file, "r+", encoding="utf-8") as text:  # unlike "a", it fails if the file does not exist
         text.write("# other\n")
     assert results.versions()["source"] != before
