@@ -250,7 +250,7 @@ def test_the_html_page_needs_no_other_file(page, agreeing):
     assert "url(" not in text
     assert "@import" not in text
     assert "include}" not in text
-    assert "Nothing is written here yet" in text
+    assert "There is no discussion yet" in text
 
 
 def test_the_words_of_the_page_are_marked_up_and_escaped():
