@@ -1,4 +1,4 @@
-"""The house plan: which module may import which, what importing costs, how much a reader of the core reads, what is never used."""
+"""The architecture: which module may import which, the time of an import, the size of the core, and what is never used."""
 
 import ast
 import json
@@ -14,7 +14,7 @@ PACKAGE = Path(scratchnet.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 IDS = [str(path.relative_to(PACKAGE)) for path in SOURCES]
 
-# A module imports its own floor and those below it.
+# A module imports its own level ("floor") and those below it.
 FLOORS = [
     {"kernels", "support", "reference", "padding", "initializers", "metrics", "_version"},
     {"layers", "losses", "optimizers", "callbacks"},

@@ -36,7 +36,7 @@ def conv2d_by_definition(x, w, b, strides, pads):
 
 
 def conv2d_gradients_by_definition(dout, x, w, strides, pads):
-    """The same walk: each product x·w that an output cell took sends dout·w to that x and dout·x to that w."""
+    """Return dx, dw and db: for each product x·w in an output cell, add dout·w to that dx and dout·x to that dw."""
     (_, H, W, _), (KH, KW, _, _), (SH, SW) = x.shape, w.shape, strides
     (top, _), (left, _) = pads
     dx, dw, db = np.zeros(x.shape), np.zeros(w.shape), np.zeros(w.shape[-1])

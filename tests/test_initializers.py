@@ -1,4 +1,4 @@
-"""Initializers: the laws that first weights are drawn from, and what is refused."""
+"""Initializers: the distributions of the initial weights, and what is refused."""
 
 from functools import partial
 

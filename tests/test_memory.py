@@ -1,4 +1,4 @@
-"""Recycled memory: lent to one array at a time, given back, bounded; and what goes past the cache."""
+"""Recycled memory: each block is used by one array at a time and returned, and the total is bounded; stores past the cache."""
 
 import gc
 import subprocess
@@ -186,7 +186,7 @@ def test_any_view_of_an_array_or_its_base_keeps_the_memory():
 
 
 def test_memory_can_be_requested_while_the_lock_is_held():
-    with memory._lock:          # as a call does in whose midst the garbage collector runs a finalizer that calls again
+    with memory._lock:          # as if the garbage collector ran, during a call, a finalizer that calls again
         assert memory.empty((memory.SMALLEST,), "uint8").nbytes == memory.SMALLEST
 
 
@@ -238,4 +238,4 @@ def test_returning_a_block_runs_no_line_of_python_in_which_an_interrupt_could_be
     del array
     sys.settrace(before)
     assert not lines
-    assert memory.empty((memory.SMALLEST,), "uint8").ctypes.data == address     # and yet the block came back
+    assert memory.empty((memory.SMALLEST,), "uint8").ctypes.data == address     # and yet the block was returned

@@ -1,4 +1,4 @@
-"""Models as graphs: what flows through them, what they own, what they say of themselves, what they refuse."""
+"""Models as graphs: forward and backward, parameters, summaries, and what is refused."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def small_model(seed=1, dtype="float64", **options):
 
 
 def branching_model(seed=2):
-    """One output goes three ways and the ways meet again: a residual block with a skip."""
+    """Return a model in which three layers read one output and their results are added: a residual block with a skip."""
     image = Input(shape=(4, 5, 2))
     trunk = Conv2D(3, (2, 3), padding="same", name="trunk")(image)
     left = Conv2D(3, (3, 1), padding="same", name="left")(trunk)

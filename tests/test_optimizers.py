@@ -16,7 +16,7 @@ SHAPES = [(3,), (2, 5), (3, 2, 1, 4), (1,), (129,)]
 
 
 def sgd_rule(learning_rate=0.01, momentum=0.0, nesterov=False):
-    """Keras's form: the velocity is in units of the parameter, so the learning rate is inside it."""
+    """Return the step in Keras's form: the velocity has the unit of the parameter, so it includes the learning rate."""
     velocity = 0.0
 
     def step(p, g):
@@ -81,7 +81,7 @@ each_rule = pytest.mark.parametrize("rule", RULES)
 
 
 def follow_rule(make_rule, options, start, gradients):
-    """Every number of every parameter walks alone, in Python floats."""
+    """Update every number of every parameter separately, in Python floats."""
     ends = []
     for position, array in enumerate(start):
         end = np.empty(array.shape)
@@ -133,7 +133,7 @@ def test_any_gradients_of_any_scale_follow_the_rule(rule, seed, scale, size):
 @pytest.mark.parametrize(
     ("make", "options", "first_step"),
     [
-        # With g = 1e-8 everything turns on whether ε = 1e-7 stands beside a root (then 1e-7) or under it (then 3e-4).
+        # With g = 1e-8 the step depends on whether ε = 1e-7 is added to the root (then 1e-7) or under it (then 3e-4).
         (Adam, {}, 1e-3 * math.sqrt(1e-3) / 0.1 * 1e-9 / (math.sqrt(1e-3) * 1e-8 + 1e-7)),
         (Adagrad, {"initial_accumulator_value": 0.0}, 1e-3 * 1e-8 / math.sqrt(1e-16 + 1e-7)),
         (Adadelta, {}, 1e-3 * math.sqrt(1e-7) / math.sqrt(0.05e-16 + 1e-7) * 1e-8),
@@ -451,7 +451,7 @@ def test_a_name_is_known_in_upper_and_lower_case_and_an_object_is_returned_uncha
 
 @pytest.mark.parametrize("contiguous", [True, False])
 def test_the_kernel_runs_where_it_is_chosen_and_possible(contiguous, monkeypatch):
-    """It changes a parameter number after number in memory: of a transposed one it would change a copy."""
+    """The kernel updates a parameter in the order of memory. For a transposed parameter it would update a copy."""
     ran = []
     monkeypatch.setitem(Adam.implementations, "fused", lambda *arguments: ran.append(arguments[0]))
     p = np.ones((2, 3)) if contiguous else np.ones((3, 2)).T

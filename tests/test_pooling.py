@@ -31,7 +31,7 @@ def backward(name, kind):
 
 
 def pool2d_by_definition(kind, x, window, strides, pads, dout=None):
-    """What each window's real cells give, and where dout goes: the first extreme cell, or every cell equally."""
+    """Return out, from the real cells of each window, and dx: dout goes to the first extreme cell, or to all cells equally."""
     N, H, W, C = x.shape
     (KH, KW), (SH, SW), ((top, bottom), (left, right)) = window, strides, pads
     out = np.zeros((N, (H + top + bottom - KH) // SH + 1, (W + left + right - KW) // SW + 1, C))
@@ -217,8 +217,8 @@ def test_min_pool_is_minus_the_max_pool_of_minus_the_image(name, case):
 def test_dx_of_pooling_has_the_same_sum_as_dout(name, kind, case):
     x, dout, *args = case
     dx = backward(name, kind)(dout, x, *args).astype(float)
-    arrived = dout.astype(float).sum(axis=(1, 2))
-    np.testing.assert_allclose(dx.sum(axis=(1, 2)), arrived, rtol=0, atol=36 * TOLERANCE[str(x.dtype)])
+    expected = dout.astype(float).sum(axis=(1, 2))
+    np.testing.assert_allclose(dx.sum(axis=(1, 2)), expected, rtol=0, atol=36 * TOLERANCE[str(x.dtype)])
 
 
 @each_kind

@@ -1,4 +1,4 @@
-"""Saved models: what the file holds, what comes back, and what happens when writing or reading goes wrong."""
+"""Saved models: the contents of the file, the loaded model, and errors while writing or reading."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""compile, fit, evaluate and predict with Keras's meanings; one seed, the same bits; mistakes refused in words."""
+"""compile, fit, evaluate and predict as in Keras; the same seed gives the same bits; mistakes are refused with an explanation."""
 
 import math
 import re
@@ -75,7 +75,7 @@ class Watch(Callback):
 
 
 def order_of_samples(model, x, y, watch, epoch):
-    """Which sample each batch of one held; the weights must not have moved."""
+    """Return which sample each batch of one contained; the weights must not have changed."""
     each = np.array([model.test_on_batch(x[n : n + 1], y[n : n + 1])[0] for n in range(len(x))])
     assert np.min(np.diff(np.sort(each))) > 1e-6, "samples must be told apart by their loss"
     return [int(np.argmin(np.abs(each - loss))) for loss in watch.sample_losses(epoch)]
