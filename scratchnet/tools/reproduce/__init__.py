@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the description and the options of the command."""
     parser.description = (
         "Run the study's experiments and the further ones that its questions need, and write one report: index.md, and "
-        "report.html, which needs no other file. A finished training is kept in histories/ and is not repeated; an interrupted one continues "
-        "after its last epoch. The report covers everything that is finished."
+        "report.html, which needs no other file. A finished training is kept in histories/ and is not repeated; an interrupted "
+        "one continues after its last epoch. The report covers everything that is finished."
     )
     option = parser.add_argument
     option("--quick", action="store_true", help="run the same on few generated images, in two minutes, to see that it works")
