@@ -323,6 +323,6 @@ def test_a_callback_that_stops_the_training_in_a_batch_stops_it_there():
 def test_a_folder_is_no_model_and_no_file_to_write_and_the_message_names_one(tmp_path):
     with pytest.raises(IsADirectoryError, match=r"a run's model is in it: .*model\.npz"):
         load_model(tmp_path)
-    with pytest.raises(IsADirectoryError, match="give the name of a file"):
+    with pytest.raises(IsADirectoryError, match="expected the name of a file"):
         model_of().save(tmp_path)
     assert not any(tmp_path.iterdir())

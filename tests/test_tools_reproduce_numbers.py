@@ -41,6 +41,11 @@ def test_the_surest_mistakes_come_first_and_right_and_wrong_have_their_own_confi
     assert found["confidence"] == pytest.approx({"right": 0.8, "wrong": 0.7})
 
 
+@pytest.mark.parametrize("room", results.NUMBERS_COME_FROM)
+def test_every_name_that_numbers_come_from_is_a_file_or_a_folder_of_files(room):
+    assert results.files_of(Path(scratchnet.__file__).parent, room)
+
+
 @pytest.mark.parametrize(
     "file",
     [
@@ -55,6 +60,7 @@ def test_the_source_changes_with_every_file_that_numbers_come_from(file, tmp_pat
     before = results.versions()["source"]
     monkeypatch.setattr(scratchnet, "__file__", str(package / "__init__.py"))
     assert results.versions()["source"] == before
-    with open(package / file, "r+", encoding="utf-8") as text:  # unlike "a", it fails if the file does not exist
+    assert (package / file).is_file()
+    with open(package / file, "a", encoding="utf-8") as text:
         text.write("# other\n")
     assert results.versions()["source"] != before

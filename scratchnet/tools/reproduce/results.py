@@ -154,12 +154,17 @@ def answers(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     }
 
 
+def files_of(package: Path, room: str) -> list[Path]:
+    """Return the module of this name, or the modules of the folder of this name."""
+    return sorted(package.glob(f"{room}.py")) or sorted((package / room).glob("*.py"))
+
+
 def versions() -> dict[str, str]:
     """Return the versions of the code that computes the numbers; `source` is a hash of scratchnet's files among it."""
     source = hashlib.sha256()
     package = Path(scratchnet.__file__).parent
     for room in NUMBERS_COME_FROM:
-        for file in sorted([package / f"{room}.py"] if (package / f"{room}.py").is_file() else (package / room).glob("*.py")):
+        for file in files_of(package, room):
             source.update(file.read_bytes())
     return run_versions() | {"source": source.hexdigest()[:12]}
 
