@@ -1,6 +1,6 @@
 """A digit of your own: a picture of any size is converted to the form of the training images, and the net classifies it.
 
-    python examples/06_your_own_digit.py                    draws a four itself, with three thick strokes
+    python examples/06_your_own_digit.py                    draws a four with three thick strokes, and classifies it
     python examples/06_your_own_digit.py my_digit.png       your own picture: dark on light or light on dark
 
 The first run trains the net on printed digits and keeps it in runs/own-digit. `scratchnet predict RUN IMAGE` does the same

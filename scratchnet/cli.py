@@ -25,7 +25,7 @@ COMMANDS = {
     "data": "show where the data sets are stored; download or verify them",
     "gradcheck": "compare every gradient with finite differences",
     "reproduce": "repeat the study's experiments and write one report of all of them",
-    "bench": "measure how fast this machine trains, against its own peak or against installed frameworks",
+    "bench": "measure how fast this machine trains, compared with its peak or with installed frameworks",
     "doctor": "show versions, threads, vector width and BLAS, with hints",
 }
 
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def prepare_streams() -> None:
-    """Make printing safe: output to a closed stream is discarded, and a character that a stream lacks becomes "?"."""
+    """Make printing safe: output to a closed stream is discarded, and a character that a stream cannot encode becomes "?"."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed with >&- or 2>&-
@@ -104,7 +104,8 @@ def parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="scratchnet",
         description="Convolutional networks written from scratch: train one, look inside it, check its gradients.",
-        epilog="'scratchnet COMMAND --help' lists the options of a command. Exit codes: 0 success, 1 failure, 2 wrong usage.",
+        epilog="'scratchnet COMMAND --help' lists the options of a command. "
+        "Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.",
     )
     top.add_argument("--version", action="version", version=f"scratchnet {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -1,4 +1,4 @@
-"""What every test shares: how hard Hypothesis searches, what is left out without a compiler, where real data lies."""
+"""What all tests share: the settings of Hypothesis, the tests that need a compiler, and the folder of real data."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A kernel's first call compiles, which may take seconds: no deadline can be fair to it.
+# The first call of a kernel compiles it, which may take seconds, so there is no deadline.
 settings.register_profile("local", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
@@ -18,7 +18,7 @@ WITHOUT_COMPILER = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 def pytest_configure(config):
     if WITHOUT_COMPILER:
-        # Models then run im2col where they were asked for fused, and say so: here that is what was wanted.
+        # Models then run im2col instead of fused, with a warning, which is intended here.
         config.addinivalue_line("filterwarnings", "ignore:NUMBA_DISABLE_JIT is set:RuntimeWarning")
 
 

@@ -1,19 +1,20 @@
-"""Mutation testing: how many small changes to the mathematics do its tests notice?
+"""Mutation testing: how many small changes to the mathematics are detected by the tests?
 
     python tests/mutation.py                                   a seeded sample of 400 changes, spread over all files
     python tests/mutation.py --files layers/dense.py --sample 0        every change to one file
 
-A mutant is the package with one small change in one file: + for -, < for <=, an index or an axis one further, a line left
-out. The file's own tests (TESTS, and its doctests) run on it. A test that fails, or more than five times the processor time,
-kills the mutant; where all pass, it has survived: either it computes the same thing (mutation_equivalents.json says of each
-why it does), or a test is missing. The score is killed / (all - equivalent).
+A mutant is the package with one small change in one file: + instead of -, < instead of <=, an index or an axis increased by one,
+a line removed. The tests of the file (TESTS, and its doctests) run on the mutant. It is killed if a test fails, or if the tests
+take more than five times the usual processor time. If all tests pass, it has survived: either it computes the same as the
+original (mutation_equivalents.json explains why, for each), or a test is missing. The score is killed / (all - equivalent).
 
-What is changed: see `changes`. What is not: text, type annotations, docstrings, imports, decorators, the arguments of `raise`
-and `warnings.warn` (that something is raised does count), `zip`'s `strict`, and the order of arguments where it does not matter.
+`changes` lists what is changed. These are never changed: text, type annotations, docstrings, imports, decorators, the arguments
+of `raise` and `warnings.warn` (but the statement may be removed), `strict` of `zip`, and the order of arguments that commute.
 
-Sources are never written: each mutant lives in a process of its own, forked from one that has imported numpy, numba and pytest,
-but not the package; an import hook gives it the changed module. Nothing is compiled (NUMBA_DISABLE_JIT=1): kernels run as Python,
-layers as im2col. Results are kept in a file, so that a run that was stopped goes on; they are dropped where file or tests changed.
+Sources are never written. Each mutant runs in its own process, which is forked from one that has imported numpy, numba and
+pytest, but not the package; an import hook loads the changed module. Nothing is compiled (NUMBA_DISABLE_JIT=1): kernels run as
+Python, layers as im2col. Results are stored in a file, so that a run that was stopped can continue; they are discarded when the
+file or its tests change.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENTS = ROOT / "tests" / "mutation_equivalents.json"
 BASE, DENSE, POOL, CONV = "test_layers_base.py", "test_dense_flatten_add.py", "test_pooling.py", "test_conv2d.py"
-CAUGHT, FOOLED = ("test_the_check_that_must_catch_it_does", "test_it_fools_exactly_the_checks_that_it_names")
+CAUGHT, FOOLED = ("test_the_check_that_must_catch_it_does", "test_a_bug_passes_exactly_the_checks_that_it_names")
 CHECKER = (
     "gradients/test_gradients_checker.py",
     "gradients/test_gradients_networks.py",

@@ -68,13 +68,13 @@ def test_softmax_rows_sum_to_one_even_at_logits_of_ten_thousand(dtype, x):
 
 
 @given(logit_rows, st.integers(-(2**13), 2**13))
-def test_softmax_does_not_see_a_shift_of_a_row(x, shift):
+def test_softmax_does_not_change_when_a_row_is_shifted(x, shift):
     x = np.round(x * 64) / 64  # so that adding the shift is exact and only softmax is tested
     shifts = shift * np.arange(1, len(x) + 1)[:, None]  # another shift for each row: their maxima are their own
     np.testing.assert_array_equal(softmax_forward(x + shifts), softmax_forward(x))
 
 
-def test_softmax_takes_out_each_rows_own_maximum():
+def test_softmax_subtracts_the_maximum_of_each_row():
     # With the batch's maximum taken out, the second row would be exp(-2000) / exp(-2000) = 0 / 0.
     out = softmax_forward(np.array([[1000.0, 999.0], [-1000.0, -1001.0]]))
     np.testing.assert_allclose(out[0], [1 / (1 + math.exp(-1)), 1 / (1 + math.e)], rtol=1e-14)
@@ -139,6 +139,6 @@ def test_activation_layers_apply_their_function_and_hold_no_parameters(make, for
 
 
 @pytest.mark.parametrize("make", [Activation, lambda name: Dense(3, activation=name)])
-def test_unknown_activation_is_answered_with_the_known_ones(make):
+def test_the_error_for_an_unknown_activation_lists_the_known_ones(make):
     with pytest.raises(ValueError, match=r"(?s)(?=.*relu)(?=.*softmax)(?=.*gelu)"):
         make("gelu")

@@ -1,4 +1,4 @@
-"""The house plan: which module may import which, what importing costs, how much a reader of the core reads, what is never used."""
+"""The architecture: which module may import which, the time of an import, the size of the core, and what is never used."""
 
 import ast
 import json
@@ -14,7 +14,7 @@ PACKAGE = Path(scratchnet.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 IDS = [str(path.relative_to(PACKAGE)) for path in SOURCES]
 
-# A module imports its own floor and those below it.
+# A module imports its own level ("floor") and those below it.
 FLOORS = [
     {"kernels", "support", "reference", "padding", "initializers", "metrics", "_version"},
     {"layers", "losses", "optimizers", "callbacks"},
@@ -74,11 +74,11 @@ def imports_of(module):
 GRAPH = {module: {name for name in imports_of(module) if name in MODULES and name != module} for module in MODULES}
 
 
-def test_every_room_of_the_package_has_its_floor():
+def test_every_part_of_the_package_has_a_level():
     assert {room_of(module) for module in MODULES} <= set(FLOOR)
 
 
-def test_imports_run_one_way_through_the_house():
+def test_a_module_imports_only_its_own_level_and_those_below():
     wrong = [
         f"{module} imports {other}"
         for module, others in GRAPH.items()
@@ -88,12 +88,12 @@ def test_imports_run_one_way_through_the_house():
     assert wrong == []
 
 
-def test_the_public_names_are_asked_for_only_by_those_who_use_the_library():
+def test_only_the_commands_import_the_public_names():
     users = {room_of(module) for module, others in GRAPH.items() if "scratchnet" in others}
     assert users <= {"tools", "cli", "__main__"}
 
 
-def test_no_module_imports_itself_by_a_detour():
+def test_no_module_imports_itself_through_other_modules():
     finished, path = set(), []
 
     def visit(module):
@@ -109,18 +109,18 @@ def test_no_module_imports_itself_by_a_detour():
         visit(module)
 
 
-def test_the_core_knows_nothing_of_the_programs_around_it():
+def test_the_core_imports_none_of_the_programs_around_it():
     known = {module: {room_of(other) for other in GRAPH[module]} for module in MODULES if room_of(module) in [*CORE, "gradcheck"]}
     assert {module: rooms & set(AROUND) for module, rooms in known.items() if rooms & set(AROUND)} == {}
 
 
-def test_kernels_and_definitions_know_no_layer():
+def test_kernels_and_definitions_import_no_layer():
     below = {"kernels", "padding", "support"}
     assert {room_of(m) for name in GRAPH if room_of(name) == "kernels" for m in GRAPH[name]} <= below
     assert {room_of(m) for m in GRAPH["scratchnet.reference"]} <= {"padding"}
 
 
-def test_the_checker_knows_no_concrete_layer():
+def test_the_checker_names_no_concrete_layer():
     concrete = {"conv2d", "dense", "pooling", "flatten", "activations", "add"}
     for module in (name for name in MODULES if room_of(name) == "gradcheck"):
         assert not {f"scratchnet.layers.{name}" for name in concrete} & GRAPH[module]
@@ -163,7 +163,7 @@ print(json.dumps("matplotlib" in sys.modules))
     assert run_python(code) is False
 
 
-def test_one_file_knows_of_llvm():
+def test_only_one_file_uses_llvm():
     knowing = {name for name in MODULES if "llvmlite" in {n.partition(".")[0] for n in imports_of(name)}}
     assert knowing == {"scratchnet.kernels.gemm", "scratchnet.tools.doctor"}       # the doctor asks for the processor's name
 
@@ -218,5 +218,5 @@ preprocessing reference __version__
 
 
 @pytest.mark.parametrize("name", [*PUBLIC.split(), *scratchnet.__all__])
-def test_public_names_are_there(name):
+def test_public_names_exist(name):
     assert hasattr(scratchnet, name)

@@ -36,7 +36,7 @@ def conv2d_by_definition(x, w, b, strides, pads):
 
 
 def conv2d_gradients_by_definition(dout, x, w, strides, pads):
-    """The same walk: each product x·w that an output cell took sends dout·w to that x and dout·x to that w."""
+    """Return dx, dw and db: for each product x·w in an output cell, add dout·w to that dx and dout·x to that dw."""
     (_, H, W, _), (KH, KW, _, _), (SH, SW) = x.shape, w.shape, strides
     (top, _), (left, _) = pads
     dx, dw, db = np.zeros(x.shape), np.zeros(w.shape), np.zeros(w.shape[-1])
@@ -412,14 +412,14 @@ def test_layer_refuses_complex_numbers():
         built().forward(np.zeros((1, 5, 6, 3), "complex128"))
 
 
-def test_backward_before_forward_is_refused_in_words():
+def test_backward_before_forward_is_refused_with_an_explanation():
     with pytest.raises((RuntimeError, ValueError), match="forward"):
         built().backward(np.zeros((2, 5, 3, 4), "float32"))
 
 
 @each_implementation
 @pytest.mark.parametrize("shape", [(3, 5, 3, 4), (1, 5, 3, 4), (2, 5, 3, 3), (2, 3, 5, 4)], ids=str)
-def test_backward_refuses_a_gradient_that_belongs_to_no_output_of_the_layer(name, shape):
+def test_backward_refuses_a_gradient_of_another_shape_than_the_output(name, shape):
     layer = built(implementation=name)
     layer.forward(np.zeros((2, 5, 6, 3), "float32"))
     with pytest.raises(ValueError, match="dout"):

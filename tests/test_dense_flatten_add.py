@@ -156,7 +156,7 @@ def test_dense_takes_views(name):
 
 
 @pytest.mark.compiled
-def test_a_gradient_of_one_row_that_is_read_only_compiles_no_kernel_anew():
+def test_a_read_only_gradient_of_one_row_does_not_compile_a_kernel_again():
     x, w, _, dout = random_case(3, 1, 8, 3)
     expected = scratchnet.kernels.dense.dense_backward(dout, x, w)
     before = scratchnet.kernels.dense._backward.signatures
@@ -233,7 +233,7 @@ def test_dense_refuses_units_that_are_not_a_positive_whole_number(units):
 
 @each_implementation
 @pytest.mark.parametrize("shape", [(3, 5), (1, 5), (2, 4)], ids=str)
-def test_dense_backward_refuses_a_gradient_that_belongs_to_no_output_of_the_layer(name, shape):
+def test_dense_backward_refuses_a_gradient_of_another_shape_than_the_output(name, shape):
     layer = Dense(5, implementation=name).build((7,))
     layer.forward(np.zeros((2, 7), "float32"))
     with pytest.raises(ValueError, match="dout"):
@@ -266,7 +266,7 @@ def test_flatten_reads_an_image_row_by_row_and_backward_restores_it(shape, view)
     assert layer.params == {}
 
 
-def test_add_sums_forward_and_hands_the_gradient_to_both():
+def test_add_sums_in_forward_and_passes_the_gradient_to_both_inputs():
     rng = np.random.default_rng(10)
     a, b, dout = (rng.standard_normal((2, 3, 4, 2)) for _ in range(3))
     kept = a.copy(), b.copy(), dout.copy()

@@ -60,12 +60,12 @@ def test_uninitialised_memory_is_found_whatever_it_contains(left):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_fools_exactly_the_checks_that_it_names(name):
+def test_a_bug_passes_exactly_the_checks_that_it_names(name):
     assert tuple(check for check, passed in verdicts(broken_report(name)).items() if passed) == find(name).fools
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_undone_even_after_an_error(name):
+def test_a_bug_is_removed_even_after_an_error(name):
     if find(name).unavailable():
         pytest.skip(find(name).unavailable())
     with pytest.raises(ZeroDivisionError), apply(name):
@@ -276,7 +276,7 @@ def few_images(monkeypatch):
 
 
 @pytest.mark.compiled
-def test_a_broken_net_trains_and_the_same_way_each_time(few_images, capsys):
+def test_a_broken_net_trains_with_the_same_result_each_time(few_images, capsys):
     reached = []
     for _ in range(2):
         with apply("maxpool-overlap-assigns"):

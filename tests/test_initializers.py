@@ -1,4 +1,4 @@
-"""Initializers: the laws that first weights are drawn from, and what is refused."""
+"""Initializers: the distributions of the initial weights, and what is refused."""
 
 from functools import partial
 
@@ -43,13 +43,13 @@ def test_constants_are_constant_by_name_and_as_functions(name, function, value):
         assert (w == value).all()
 
 
-def test_a_function_of_ones_own_gives_the_weights():
+def test_a_custom_function_returns_the_weights():
     layer = Dense(2, kernel_initializer=lambda shape, rng: np.arange(6.0).reshape(shape), bias_initializer="ones").build((3,))
     np.testing.assert_array_equal(layer.params["kernel"], [[0, 1], [2, 3], [4, 5]])
     np.testing.assert_array_equal(layer.params["bias"], [1, 1])
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones():
+def test_the_error_for_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"(?s)(?=.*'glorot')(?=.*glorot_uniform)(?=.*he_uniform)(?=.*zeros)"):
         initialize("glorot", (2, 3), np.random.default_rng(0))
 
@@ -61,7 +61,7 @@ def test_a_function_that_gives_another_shape_is_refused_and_both_are_named(shape
     assert str(shape) in str(error.value)
 
 
-def test_a_saved_layer_names_its_initializer_and_one_of_ones_own_becomes_zeros():
+def test_a_saved_layer_names_its_initializer_and_a_custom_one_becomes_zeros():
     assert [config_name(known) for known in ("he_uniform", he_uniform, ones)] == ["he_uniform", "he_uniform", "ones"]
     assert config_name(lambda shape, rng: np.zeros(shape)) == "zeros"
     assert config_name(partial(np.full, fill_value=2.0)) == "zeros"  # without a name at all

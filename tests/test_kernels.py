@@ -1,4 +1,4 @@
-"""The compiled kernels as a whole: their cache, other processors' vectors, any shape and layout, and what they fall back to."""
+"""The compiled kernels as a whole: their cache, vectors of other processors, any shape and layout, and what runs without them."""
 
 import json
 import os
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.compiled
 STEP = """
 import numpy as np
 from scratchnet.kernels import memory
-memory.SMALLEST = memory.PAST_CACHE = 0         # so that small arrays, too, go the way of large ones
+memory.SMALLEST = memory.PAST_CACHE = 0         # so that small arrays are handled like large ones
 from scratchnet import Conv2D, Dense, Flatten, Input, Model
 x = Input((6, 6, 16))
 y = Conv2D(16, 3, padding="same", activation="relu")(Conv2D(16, 5, padding="same")(x))
@@ -37,9 +37,9 @@ losses = [model.train_on_batch(x, y)[0] for _ in range(3)]
 
 
 def python(code, folder=PACKAGE.parent, **environment):
-    """Start Python on code, with the package of `folder`; the process. A variable that is None is taken away.
+    """Start Python on code, with the package of `folder`, and return the process. A variable that is None is removed.
 
-    What measures coverage is kept out: it would count a copy of the package as another package.
+    Coverage is not measured there: it would count a copy of the package as another package.
     """
     unmeasured = {"PYTHONDONTWRITEBYTECODE": "1", "COVERAGE_PROCESS_START": None}
     environment = {**os.environ, "PYTHONPATH": str(folder), **unmeasured, **environment}
@@ -50,7 +50,7 @@ def python(code, folder=PACKAGE.parent, **environment):
 
 
 def said(process):
-    """What the process printed, as JSON, and what it said on stderr."""
+    """Return what the process printed, read as JSON, and its stderr."""
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return json.loads(out), err
@@ -77,8 +77,8 @@ def copy_of_the_package(folder):
     return folder
 
 
-def test_an_edit_in_a_helper_of_another_file_gives_the_new_answer(tmp_path):
-    """numba alone would look at the date of the file of the kernel that is called, and go on with the old helper."""
+def test_an_edit_in_a_helper_of_another_file_changes_the_result(tmp_path):
+    """numba itself checks only the date of the file of the called kernel, so it would continue to use the old helper."""
     copy = copy_of_the_package(tmp_path / "copy")
     code = """
 import json, numpy as np
@@ -95,7 +95,7 @@ print(json.dumps(out.ravel().tolist()))
     assert said(python(code, copy, NUMBA_CACHE_DIR=cache))[0] == [2, 2, 2, 2]
 
 
-def test_any_other_text_of_a_kernel_file_is_another_folder_of_the_cache(tmp_path):
+def test_any_change_of_a_kernel_file_leads_to_another_cache_folder(tmp_path):
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text("x = 1\n")
     first = sources_hash(tmp_path)
@@ -105,7 +105,7 @@ def test_any_other_text_of_a_kernel_file_is_another_folder_of_the_cache(tmp_path
     assert first == sources_hash(tmp_path) != second
 
 
-def test_an_install_that_cannot_be_written_to_trains_and_is_left_alone(tmp_path):
+def test_an_installation_that_cannot_be_written_to_trains_and_is_not_changed(tmp_path):
     copy = copy_of_the_package(tmp_path / "copy")
     files = sorted(path.relative_to(copy) for path in copy.rglob("*"))
     for path in [copy, *copy.rglob("*")]:
@@ -186,14 +186,14 @@ def test_any_channels_kernel_and_stride_give_the_pages_numbers(C, F, kernel, str
 
 
 def views(array):
-    """The same numbers, lying otherwise: every second image of more, and the axes in another order."""
+    """Return two views with the same numbers: every second image of a larger array, and the axes in another order in memory."""
     more = np.zeros((2 * len(array), *array.shape[1:]), array.dtype)
     more[::2] = array
     turned = np.ascontiguousarray(array.T).T
     return more[::2], turned
 
 
-def test_input_that_does_not_lie_in_order_gives_the_same_bits():
+def test_an_input_that_is_not_contiguous_gives_the_same_bits():
     rng = np.random.default_rng(5)
     x, w = rng.standard_normal((3, 6, 5, 16), np.float32), rng.standard_normal((3, 3, 16, 16), np.float32)
     dout, pads = rng.standard_normal((3, 6, 5, 16), np.float32), ((1, 1), (1, 1))

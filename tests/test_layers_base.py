@@ -40,20 +40,20 @@ EVERY_KIND = [
 
 
 @pytest.mark.parametrize("layer", EVERY_KIND, ids=repr)
-def test_a_layer_prints_as_the_line_that_makes_it_again(layer):
+def test_the_repr_of_a_layer_is_the_code_that_creates_it(layer):
     again = eval(repr(layer), vars(scratchnet) | {"InputLayer": InputLayer})
     assert again.get_config() == layer.get_config()
     assert "None" not in repr(layer)
 
 
-def test_layers_without_a_name_are_called_what_keras_calls_them():
+def test_layers_without_a_name_get_the_names_that_keras_gives():
     names = [kind.default_name() for kind in (Conv2D, MaxPooling2D, MinPooling2D, AveragePooling2D, Dense, ReLU, Softmax)]
     assert names == ["conv2d", "max_pooling2d", "min_pooling2d", "average_pooling2d", "dense", "re_lu", "softmax"]
     image = Input(shape=(3,))
     assert [layer.name for layer in Model(image, Softmax()(ReLU()(image))).layers[1:]] == ["re_lu", "softmax"]
 
 
-def test_a_node_prints_its_layer_and_its_shape_with_none_for_the_batch():
+def test_the_repr_of_a_node_shows_its_layer_and_its_shape_with_none_for_the_batch():
     node = Conv2D(3, 3, padding="same")(Input(shape=(6, 5, 2)))
     assert "Conv2D" in repr(node)
     assert "(None, 6, 5, 3)" in repr(node)
@@ -77,14 +77,14 @@ def test_fused_without_the_compiler_falls_back_to_im2col_and_says_so(monkeypatch
 @pytest.mark.parametrize(
     ("reason", "name"), [("", "fused"), ("", "direct"), ("", "im2col"), ("no compiler", "im2col"), ("no compiler", "loops")]
 )
-def test_what_can_run_runs_without_a_word(monkeypatch, reason, name):
+def test_an_implementation_that_can_run_gives_no_warning(monkeypatch, reason, name):
     monkeypatch.setattr(base, "why_not", lambda: reason)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert base.choose_implementation(name) == name
 
 
-def test_a_layers_own_implementation_comes_before_the_one_that_is_asked_for():
+def test_a_layers_own_implementation_overrides_that_of_the_model_it_is_built_for():
     own, asked = Dense(2, implementation="loops"), Dense(2)
     for layer in (own, asked):
         layer.build_for([(3,)], np.random.default_rng(0), "float64", "im2col")
@@ -126,7 +126,7 @@ def test_a_layer_alone_draws_the_same_weights_each_time_and_those_of_the_generat
     assert not np.array_equal(kernel(), kernel(np.random.default_rng(5)))
 
 
-def test_building_again_forgets_what_was_kept():
+def test_building_again_clears_the_cache():
     layer = Dense(3).build((4,), dtype="float64")
     layer.forward(np.ones((2, 4)))
     layer.backward(np.ones((2, 3)))
@@ -137,7 +137,7 @@ def test_building_again_forgets_what_was_kept():
         layer.backward(np.ones((2, 3)))
 
 
-def test_a_layer_alone_refuses_the_activation_that_would_be_a_layer_of_its_own():
+def test_a_layer_outside_a_model_refuses_an_activation_argument():
     with pytest.raises(ValueError, match=r"(?s)(?=.*relu)(?=.*without)"):
         Dense(3, activation="relu").build((4,))
     assert Dense(3).build((4,)).built
@@ -149,7 +149,7 @@ def test_a_layer_computes_in_float32_or_float64(dtype):
         Dense(3).build((4,), dtype=dtype)
 
 
-def test_an_input_comes_built_for_in_shape_in_dtype_and_as_an_array():
+def test_an_input_must_be_an_array_of_the_shape_and_dtype_that_the_layer_was_built_for():
     layer = Dense(3)
     with pytest.raises(ValueError, match="build"):
         layer.forward(np.zeros((2, 4), "float32"))
@@ -313,7 +313,7 @@ def test_the_old_names_of_a_layer_still_work_with_one_warning_each():
         assert Bent().kinks() == ["mine"]
 
 
-def test_a_layer_of_several_inputs_knows_all_their_shapes_and_calls_the_first_its_own():
+def test_a_layer_of_several_inputs_stores_all_their_shapes_and_its_input_shape_is_the_first():
     class Outer(Layer):
         def compute_output_shape(self, first, second):
             return (*first, *second)

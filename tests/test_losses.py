@@ -99,7 +99,7 @@ def test_loss_is_a_mean_and_not_a_sum_over_the_batch():
 
 
 @given(cases, st.integers(-(2**12), 2**12))
-def test_loss_does_not_see_a_shift_of_the_logits(case, shift):
+def test_the_loss_does_not_change_when_the_logits_are_shifted(case, shift):
     logits, _, y = case
     logits, y = np.round(logits.astype(float)), y.astype(float)
     loss, shifted = softmax_cross_entropy(logits, y)[0], softmax_cross_entropy(logits + shift, y)[0]
@@ -185,14 +185,14 @@ def test_integer_labels_outside_the_classes_are_refused(labels):
 
 @pytest.mark.parametrize("from_logits", [True, False])
 @pytest.mark.parametrize("kind", [CategoricalCrossentropy, SparseCategoricalCrossentropy])
-def test_a_loss_prints_as_the_line_that_makes_it_again(kind, from_logits):
+def test_the_repr_of_a_loss_is_the_code_that_creates_it(kind, from_logits):
     loss = eval(repr(kind(from_logits=from_logits)))
     assert type(loss) is kind
     assert loss.get_config() == {"from_logits": from_logits}
     assert kind().from_logits is False
 
 
-def test_a_loss_is_found_by_name_or_taken_as_it_is_and_nothing_else():
+def test_a_loss_is_a_known_name_or_an_object_and_nothing_else():
     assert type(get("sparse_categorical_crossentropy")) is SparseCategoricalCrossentropy
     mine = CategoricalCrossentropy(from_logits=True)
     assert get(mine) is mine
@@ -259,7 +259,7 @@ def test_whole_numbers_of_any_kind_are_labels_and_no_labels_are_none():
     assert loss.one_hot(np.zeros(0, int), 3).shape == (0, 3)
 
 
-def test_a_loss_of_ones_own_without_labels_is_told_what_it_needs():
+def test_the_error_for_a_custom_loss_without_labels_names_the_missing_method():
     class Mine(type(get("categorical_crossentropy")).__base__):
         pass
 

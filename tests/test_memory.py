@@ -1,4 +1,4 @@
-"""Recycled memory: lent to one array at a time, given back, bounded; and what goes past the cache."""
+"""Recycled memory: each block is used by one array at a time and returned, and the total is bounded; stores past the cache."""
 
 import gc
 import subprocess
@@ -50,7 +50,7 @@ def test_a_model_may_be_used_for_two_batch_sizes_in_turn_and_forgets_neither():
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="page faults are counted as Linux counts them")
-def test_a_step_touches_no_page_of_memory_for_the_first_time():
+def test_a_step_uses_no_fresh_page_of_memory():
     code = """
 import resource
 import numpy as np
@@ -96,7 +96,7 @@ def test_memory_that_is_kept_for_later_is_bounded_and_aligned(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_kernels_own_memory_begins_at_a_cache_line_and_has_the_size_asked_for(dtype):
+def test_scratch_memory_of_a_kernel_begins_at_a_cache_line_and_has_the_requested_size(dtype):
     like = np.zeros(1, dtype)
     for size in (1, 2, 15, 16, 17, 1000, 100_003):
         own = memory.scratch(size, like)
@@ -105,7 +105,7 @@ def test_a_kernels_own_memory_begins_at_a_cache_line_and_has_the_size_asked_for(
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_walk_through_an_image_reads_one_number_of_each_cache_line_and_none_beyond(dtype):
+def test_fetch_reads_one_number_of_each_cache_line_and_none_outside_the_image(dtype):
     line = memory.ALIGNMENT // np.dtype(dtype).itemsize
     x = np.zeros(10 * line, dtype)
     x[2 * line : 9 * line : line] = 1
@@ -117,14 +117,14 @@ def test_the_walk_through_an_image_reads_one_number_of_each_cache_line_and_none_
 
 @pytest.mark.parametrize("itemsize", [4, 8])
 @pytest.mark.parametrize(("rows", "vectors", "masked"), [(6, gemm.VECTORS, False), (8, gemm.VECTORS // 2, False), (8, 1, True)])
-def test_tiles_whose_rows_are_whole_cache_lines_and_they_alone_can_store_past_the_cache(rows, vectors, masked, itemsize):
+def test_only_tiles_whose_rows_are_whole_cache_lines_can_store_past_the_cache(rows, vectors, masked, itemsize):
     module = ir.Module()
     gemm._build_tile(module, rows, vectors, masked, itemsize)
     whole_lines = not masked and vectors * gemm.VECTOR_BYTES % memory.ALIGNMENT == 0
     assert str(module).count("!nontemporal") == (2 * rows * vectors if whole_lines else 0)      # with a floor and without
 
 
-def test_what_is_small_goes_into_the_cache():
+def test_a_small_array_is_stored_into_the_cache():
     large = memory.empty((memory.PAST_CACHE // 4,), "float32")
     assert memory.goes_past_cache(large)
     assert not memory.goes_past_cache(large[1:])
@@ -147,7 +147,7 @@ def test_an_output_that_begins_within_a_cache_line_is_not_stored_past_the_cache(
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("filters", [1, 3, 16, 17, 32, 48, 64, 100, 128])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_what_is_stored_past_the_cache_is_the_same_to_the_last_bit(monkeypatch, stride, filters, dtype):
+def test_results_stored_past_the_cache_have_the_same_bits(monkeypatch, stride, filters, dtype):
     rng = np.random.default_rng(9)
     x, w, b = (rng.standard_normal(s).astype(dtype) for s in ((3, 9, 10, 16), (3, 3, 16, filters), filters))
     monkeypatch.setattr(memory, "SMALLEST", 0)          # small arrays begin a line, too
@@ -165,7 +165,7 @@ def test_what_is_stored_past_the_cache_is_the_same_to_the_last_bit(monkeypatch, 
             np.testing.assert_array_equal(*outs)
 
 
-def test_a_block_too_large_to_be_kept_goes_back_to_the_system_and_pushes_no_other_out(monkeypatch):
+def test_a_block_too_large_to_be_kept_is_freed_and_evicts_no_other(monkeypatch):
 
     monkeypatch.setattr(memory, "LARGEST", memory.SMALLEST + memory.ALIGNMENT)
     small, large = memory.empty((memory.SMALLEST,), "uint8"), memory.empty((3 * memory.SMALLEST,), "uint8")
@@ -176,7 +176,7 @@ def test_a_block_too_large_to_be_kept_goes_back_to_the_system_and_pushes_no_othe
     assert memory.empty((memory.SMALLEST,), "uint8").ctypes.data == address
 
 
-def test_whatever_views_the_base_of_an_array_keeps_its_memory_too():
+def test_any_view_of_an_array_or_its_base_keeps_the_memory():
     array = memory.empty((memory.SMALLEST,), "uint8")
     views = [array.base[:], array.base.reshape(2, -1), array.base.view(np.ndarray)]
     del array
@@ -185,12 +185,12 @@ def test_whatever_views_the_base_of_an_array_keeps_its_memory_too():
         assert not np.shares_memory(view, memory.empty((memory.SMALLEST,), "uint8"))
 
 
-def test_memory_is_given_while_the_lock_is_held():
-    with memory._lock:          # as a call does in whose midst the garbage collector runs a finalizer that calls again
+def test_memory_can_be_requested_while_the_lock_is_held():
+    with memory._lock:          # as if the garbage collector ran, during a call, a finalizer that calls again
         assert memory.empty((memory.SMALLEST,), "uint8").nbytes == memory.SMALLEST
 
 
-def test_a_block_that_the_pool_lets_go_is_gone_without_the_garbage_collector(monkeypatch):
+def test_a_block_that_leaves_the_pool_is_freed_without_the_garbage_collector(monkeypatch):
 
     monkeypatch.setattr(memory, "LARGEST_POOL", 0)
     array = memory.empty((memory.SMALLEST,), "uint8")
@@ -205,7 +205,7 @@ def test_a_block_that_the_pool_lets_go_is_gone_without_the_garbage_collector(mon
         gc.enable()
 
 
-def test_blocks_that_end_in_many_threads_at_once_are_lent_to_one_array_each():
+def test_blocks_returned_by_many_threads_at_once_are_each_used_by_one_array():
 
     def lend_and_drop(seed, faults):
         rng = np.random.default_rng(seed)
@@ -228,7 +228,7 @@ def test_blocks_that_end_in_many_threads_at_once_are_lent_to_one_array_each():
     assert all(block.nbytes == size for size, blocks in memory._free.items() for block in blocks)
 
 
-def test_the_end_of_a_loan_runs_no_line_of_python_where_an_interrupt_could_be_lost():
+def test_returning_a_block_runs_no_line_of_python_in_which_an_interrupt_could_be_lost():
 
     lines = []
     array = memory.empty((memory.SMALLEST,), "uint8")
@@ -238,4 +238,4 @@ def test_the_end_of_a_loan_runs_no_line_of_python_where_an_interrupt_could_be_lo
     del array
     sys.settrace(before)
     assert not lines
-    assert memory.empty((memory.SMALLEST,), "uint8").ctypes.data == address     # and yet the block came back
+    assert memory.empty((memory.SMALLEST,), "uint8").ctypes.data == address     # and yet the block was returned

@@ -1,4 +1,4 @@
-"""Models as graphs: what flows through them, what they own, what they say of themselves, what they refuse."""
+"""Models as graphs: forward and backward, parameters, summaries, and what is refused."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def small_model(seed=1, dtype="float64", **options):
 
 
 def branching_model(seed=2):
-    """One output goes three ways and the ways meet again: a residual block with a skip."""
+    """Return a model in which three layers read one output and their results are added: a residual block with a skip."""
     image = Input(shape=(4, 5, 2))
     trunk = Conv2D(3, (2, 3), padding="same", name="trunk")(image)
     left = Conv2D(3, (3, 1), padding="same", name="left")(trunk)
@@ -169,7 +169,7 @@ def test_results_that_are_kept_never_change():
 
 @pytest.mark.parametrize("shape", [(3, 6, 5, 3), (1, 6, 5, 3), (2, 6, 5, 2), (2, 5, 6, 3)], ids=str)
 @pytest.mark.parametrize("fuse", [True, False])
-def test_backward_refuses_a_gradient_that_belongs_to_no_output_of_the_model(fuse, shape):
+def test_backward_refuses_a_gradient_of_another_shape_than_the_models_output(fuse, shape):
     image = Input(shape=(6, 5, 2))
     x = Conv2D(3, (3, 2), activation="relu", padding="same")(image)
     model = Model(image, Dense(2, activation="softmax")(Flatten()(x)), seed=0)
@@ -203,7 +203,7 @@ def test_the_three_implementations_give_the_same_outputs_and_gradients():
             np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12)
 
 
-def test_a_layers_own_implementation_comes_before_the_models():
+def test_a_layers_own_implementation_overrides_the_models():
     image = Input(shape=(6, 5, 1))
     model = Model(image, Conv2D(2, (2, 2), implementation="loops")(image), implementation="fused")
     assert model.layers[1].get_config()["implementation"] == "loops"
@@ -221,7 +221,7 @@ def test_names_count_layers_of_a_kind_as_keras_does():
     assert len(set(names)) == len(names) == 13
 
 
-def test_each_model_begins_its_names_anew():
+def test_each_model_counts_its_layer_names_from_the_start():
     assert [layer.name for layer in small_model().layers] == [layer.name for layer in small_model().layers]
 
 
@@ -231,7 +231,7 @@ def test_two_layers_of_one_name_are_refused():
         Model(image, Dense(2, name="twin")(Dense(2, name="twin")(image)))
 
 
-def test_layers_lists_the_input_first_and_no_sugar_activation():
+def test_layers_lists_the_input_first_and_no_activation_made_by_an_argument():
     kinds = [type(layer).__name__ for layer in small_model().layers]
     assert len(kinds) == 7
     assert kinds[1:] == ["Conv2D", "Conv2D", "MaxPooling2D", "Flatten", "Dense", "Dense"]
@@ -309,7 +309,7 @@ def test_one_seed_gives_one_set_of_weights_and_another_seed_another():
     assert not np.array_equal(kernels[0].ravel()[:12], kernels[1].ravel()[:12])  # layers draw one after another
 
 
-def test_layers_draw_in_order_so_that_another_head_leaves_the_body_as_it_was():
+def test_layers_draw_in_order_so_that_another_last_layer_does_not_change_the_others():
     def model(classes):
         image = Input(shape=(5, 4, 1))
         x = Conv2D(3, 2)(Conv2D(2, 2)(image))
@@ -347,7 +347,7 @@ def test_everything_a_model_makes_has_its_dtype(dtype):
     ("options", "word"),
     [({"dtype": "float16"}, "float32"), ({"dtype": "int64"}, "float32"), ({"implementation": "c"}, "fused")],
 )
-def test_unknown_dtypes_and_implementations_are_answered_with_the_known_ones(options, word):
+def test_the_error_for_an_unknown_dtype_or_implementation_lists_the_known_ones(options, word):
     with pytest.raises(ValueError, match=word):
         small_model(**options)
 
@@ -379,7 +379,7 @@ def test_a_models_parameters_are_written_into_and_not_replaced():
     assert model.get_layer("dense").params["bias"].all()
 
 
-def test_gradients_before_the_first_backward_are_asked_for_in_vain():
+def test_gradients_before_the_first_backward_are_refused():
     with pytest.raises(ValueError, match=r"no gradients of .* yet"):
         small_model().grads  # noqa: B018 - a property that raises
 
@@ -397,7 +397,7 @@ def test_layer_outputs_show_every_layer_in_order_after_its_activation():
     np.testing.assert_array_equal(outputs["flatten"], outputs["max_pooling2d"].reshape(2, -1))
 
 
-def test_get_layer_finds_by_name_and_answers_an_unknown_one_with_the_known():
+def test_get_layer_finds_a_layer_by_name_and_its_error_lists_the_known_names():
     model = small_model()
     assert model.get_layer("conv2d_1") is model.layers[2]
     with pytest.raises(ValueError, match=r"(?s)(?=.*conv2d_7)(?=.*conv2d_1)(?=.*dense)"):
@@ -425,12 +425,12 @@ def test_summary_is_keras_table_with_one_row_a_layer_and_the_totals():
     assert "activation" not in text.lower()
 
 
-def test_summary_prints_when_it_is_not_told_where_to(capsys):
+def test_summary_prints_by_default(capsys):
     small_model().summary()
     assert "Total params" in capsys.readouterr().out
 
 
-def test_sequential_is_the_model_of_a_straight_line():
+def test_sequential_is_a_model_of_one_chain_of_layers():
     layers = [Conv2D(3, (3, 2), activation="relu", padding="same"), MaxPooling2D((2, 2)), Flatten()]
     straight = Sequential([Input(shape=(6, 5, 2)), *layers, Dense(3, activation="softmax")], seed=4, dtype="float64")
     image = Input(shape=(6, 5, 2))
@@ -448,12 +448,12 @@ def test_sequential_without_an_input_and_a_layer_is_refused(layers):
         Sequential(layers)
 
 
-def test_a_stack_to_add_layers_to_later_is_refused_with_what_to_give_instead():
+def test_an_empty_sequential_is_refused_with_the_fix():
     with pytest.raises(ValueError, match=r"a list that begins with Input"):
         Sequential()
 
 
-def test_lists_of_inputs_or_outputs_are_refused_and_told_that_a_model_has_one_of_each():
+def test_the_error_for_lists_of_inputs_or_outputs_says_that_a_model_has_one_of_each():
     x = Input(shape=(3,))
     y = Dense(2)(x)
     for inputs, outputs, which in (([x], y, "inputs"), (x, [y], "outputs")):
@@ -474,7 +474,7 @@ def test_lists_of_inputs_or_outputs_are_refused_and_told_that_a_model_has_one_of
     ],
     ids=["bytes", "whole numbers", "complex", "no channel axis", "turned", "colours"],
 )
-def test_images_that_do_not_fit_are_refused_with_what_was_expected_and_what_came(call, x, words):
+def test_the_error_for_images_that_do_not_fit_names_the_expected_and_the_received_shape(call, x, words):
     with pytest.raises((TypeError, ValueError), match=words) as error:
         getattr(small_model(), call)(x)
     if x.dtype == float:

@@ -117,7 +117,7 @@ def test_the_three_implementations_take_the_same_step(make):
 
 @pytest.mark.compiled  # many steps: kernels run as plain Python would take minutes
 @pytest.mark.parametrize("make", [net_1, net_2])
-def test_networks_learn_to_tell_four_quarters_apart(make):
+def test_networks_learn_to_distinguish_four_quarters(make):
     x, y = bright_quarters(4, 160, (10, 8, 1))
     model = make((10, 8, 1), 4, seed=5)
     model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
@@ -169,6 +169,6 @@ def test_networks_reach_the_studys_accuracy_on_real_images(real_data, make, data
     assert history.history["val_accuracy"][-1] >= goal
 
 
-def test_one_seed_shuffles_alike_whatever_weights_the_net_has():
+def test_the_order_of_shuffling_depends_on_the_seed_and_not_on_the_weights():
     one, two = (make((6, 5, 1), 3, seed=4).shuffle_rng.permutation(50).tolist() for make in (net_1, net_2))
     assert one == two

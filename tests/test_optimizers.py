@@ -16,7 +16,7 @@ SHAPES = [(3,), (2, 5), (3, 2, 1, 4), (1,), (129,)]
 
 
 def sgd_rule(learning_rate=0.01, momentum=0.0, nesterov=False):
-    """Keras's form: the velocity is in units of the parameter, so the learning rate is inside it."""
+    """Return the step in Keras's form: the velocity has the unit of the parameter, so it includes the learning rate."""
     velocity = 0.0
 
     def step(p, g):
@@ -81,7 +81,7 @@ each_rule = pytest.mark.parametrize("rule", RULES)
 
 
 def follow_rule(make_rule, options, start, gradients):
-    """Every number of every parameter walks alone, in Python floats."""
+    """Update every number of every parameter separately, in Python floats."""
     ends = []
     for position, array in enumerate(start):
         end = np.empty(array.shape)
@@ -133,14 +133,14 @@ def test_any_gradients_of_any_scale_follow_the_rule(rule, seed, scale, size):
 @pytest.mark.parametrize(
     ("make", "options", "first_step"),
     [
-        # With g = 1e-8 everything turns on whether ε = 1e-7 stands beside a root (then 1e-7) or under it (then 3e-4).
+        # With g = 1e-8 the step depends on whether ε = 1e-7 is added to the root (then 1e-7) or under it (then 3e-4).
         (Adam, {}, 1e-3 * math.sqrt(1e-3) / 0.1 * 1e-9 / (math.sqrt(1e-3) * 1e-8 + 1e-7)),
         (Adagrad, {"initial_accumulator_value": 0.0}, 1e-3 * 1e-8 / math.sqrt(1e-16 + 1e-7)),
         (Adadelta, {}, 1e-3 * math.sqrt(1e-7) / math.sqrt(0.05e-16 + 1e-7) * 1e-8),
     ],
     ids=["Adam: beside", "Adagrad: under", "Adadelta: under both"],
 )
-def test_epsilon_stands_where_keras_puts_it(make, options, first_step, dtype, implementation):
+def test_epsilon_is_added_where_keras_adds_it(make, options, first_step, dtype, implementation):
     p, optimizer = np.zeros(4, dtype), make(**options)
     optimizer.implementation = implementation
     optimizer.update([p], [np.full(4, 1e-8, dtype)])
@@ -149,7 +149,7 @@ def test_epsilon_stands_where_keras_puts_it(make, options, first_step, dtype, im
 
 @each_rule
 @given(seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([1e-8, 1e-3, 1.0, 1e3]), dtype=st.sampled_from("fd"))
-def test_numpys_lines_and_the_kernels_one_pass_take_the_same_steps(rule, seed, scale, dtype):
+def test_the_numpy_form_and_the_kernel_take_the_same_steps(rule, seed, scale, dtype):
     make, _, options = RULES[rule]
     start, gradients = random_walk(seed, [(3, 7), (2,)], 5, dtype, scale)
     ends, states = [], []
@@ -300,7 +300,7 @@ def test_adam_counts_steps_and_not_parameters():
 
 
 @each_rule
-def test_every_optimizer_walks_down_a_bowl(rule):
+def test_every_optimizer_minimizes_a_quadratic_function(rule):
     make, _, options = RULES[rule]
     optimizer, p = make(**options | {"learning_rate": 0.1}), np.array([1.0, -2.0])
     for _ in range(50):
@@ -323,7 +323,7 @@ def test_gradients_that_do_not_fit_their_parameters_are_refused(make, params, gr
 
 
 @pytest.mark.parametrize("name", ["rmsprop", "adamw", ""])
-def test_unknown_optimizer_is_answered_with_the_known_ones(name):
+def test_the_error_for_an_unknown_optimizer_lists_the_known_ones(name):
     model = Sequential([Input(shape=(3,)), Dense(2, activation="softmax")])
     with pytest.raises(ValueError, match=r"(?si)(?=.*sgd)(?=.*adagrad)(?=.*adadelta)(?=.*adam)") as error:
         model.compile(optimizer=name)
@@ -348,7 +348,7 @@ def test_optimizers_are_found_by_name_and_taken_as_objects(name, kind):
     [SGD(0.5, 0.25, True), SGD(), Adagrad(0.5, 0.2, 1e-3), Adagrad(0.5, 0), Adadelta(0.5, 0.9, 1e-3), Adam(0, 0, 0.9, 0.1)],
     ids=repr,
 )
-def test_an_optimizer_prints_as_the_line_that_makes_it_again(optimizer):
+def test_the_repr_of_an_optimizer_is_the_code_that_creates_it(optimizer):
     again = eval(repr(optimizer))
     assert type(again) is type(optimizer)
     assert again.get_config() == optimizer.get_config()
@@ -400,7 +400,7 @@ def test_after_a_reset_the_next_step_is_the_first(make):
 
 
 @pytest.mark.parametrize("make", [SGD, Adagrad, Adadelta, Adam])
-def test_another_models_parameters_are_refused_and_nothing_moves_or_counts(make):
+def test_another_models_parameters_are_refused_and_nothing_changes(make):
     optimizer = make()
     optimizer.update([np.ones(3), np.ones(2)], [np.ones(3), np.ones(2)])
     for params in ([np.ones(3)], [np.ones(3), np.ones(2), np.ones(1)], [np.ones(3), np.ones(4)]):
@@ -415,7 +415,7 @@ UNMOVABLE = [np.ones(2, int), np.ones(2, "float16"), np.ones(2, ">f8"), np.broad
 
 @pytest.mark.parametrize("p", UNMOVABLE, ids=["integers", "halves", "another byte order", "read only", "a list"])
 @pytest.mark.parametrize("make", [SGD, Adam])
-def test_a_parameter_that_cannot_be_moved_in_place_is_refused(make, p):
+def test_a_parameter_that_cannot_be_updated_in_place_is_refused(make, p):
     optimizer = make()
     with pytest.raises(ValueError, match="writeable arrays of float32 or float64"):
         optimizer.update([p], [np.ones(2)])
@@ -431,7 +431,7 @@ def test_numbers_of_an_optimizer_are_finite_and_not_negative(value):
         Adagrad(initial_accumulator_value=value)
 
 
-def test_an_optimizer_of_ones_own_without_a_step_is_told_what_it_needs():
+def test_the_error_for_a_custom_optimizer_without_a_step_names_the_missing_method():
     class Lazy(Optimizer):
         pass
 
@@ -440,7 +440,7 @@ def test_an_optimizer_of_ones_own_without_a_step_is_told_what_it_needs():
 
 
 @pytest.mark.parametrize("name", ["Adam", "ADAM", "adam"])
-def test_a_name_is_known_in_any_letters_and_an_object_is_taken_as_it_is(name):
+def test_a_name_is_known_in_upper_and_lower_case_and_an_object_is_returned_unchanged(name):
     assert type(get(name)) is Adam
     mine = SGD(0.5)
     assert get(mine) is mine
@@ -450,8 +450,8 @@ def test_a_name_is_known_in_any_letters_and_an_object_is_taken_as_it_is(name):
 
 
 @pytest.mark.parametrize("contiguous", [True, False])
-def test_the_kernel_runs_where_it_is_wanted_and_can(contiguous, monkeypatch):
-    """It changes a parameter number after number in memory: of a transposed one it would change a copy."""
+def test_the_kernel_runs_where_it_is_chosen_and_possible(contiguous, monkeypatch):
+    """The kernel updates a parameter in the order of memory. For a transposed parameter it would update a copy."""
     ran = []
     monkeypatch.setitem(Adam.implementations, "fused", lambda *arguments: ran.append(arguments[0]))
     p = np.ones((2, 3)) if contiguous else np.ones((3, 2)).T
@@ -474,7 +474,7 @@ def test_the_old_name_of_the_choice_still_works_with_a_warning():
         assert optimizer.in_one_pass is False
 
 
-def test_parameters_and_gradients_by_name_move_as_lists_of_them_do():
+def test_dicts_of_parameters_and_gradients_are_updated_like_lists_of_them():
     moved = []
     for as_dict in (True, False):
         params, grads = {"w": np.ones(3), "b": np.ones(1)}, {"b": np.array([2.0]), "w": np.array([1.0, -1, 0])}
@@ -491,7 +491,7 @@ def test_an_implementation_that_is_not_the_default_is_saved():
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("rule", RULES)
-def test_two_threads_take_the_very_step_that_one_takes(rule):
+def test_two_threads_take_exactly_the_same_step_as_one(rule):
     make, _, options = RULES[rule]
     (start,), gradients = random_walk(7, [(WORTH_THREADS + 17,)], 3, "float32")
     ends = []

@@ -1,4 +1,4 @@
-"""Layers, losses and optimizers of a user's own: they run as they are, and one that does not fit is refused with the remedy."""
+"""Custom layers, losses and optimizers: they run unchanged, and one that does not fit is refused with the fix."""
 
 import numpy as np
 import pytest

@@ -110,7 +110,7 @@ def test_a_chain_joins_every_relu_on_both_sides():
     ]
 
 
-def test_a_class_derived_from_a_layer_joins_nothing_since_it_may_have_a_forward_of_its_own():
+def test_a_class_derived_from_a_layer_joins_nothing_because_it_may_define_its_own_forward():
     class Mine(Conv2D):
         def forward(self, x):
             return super().forward(x)
@@ -167,7 +167,7 @@ def relu_output(shape, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("strides", [(1, 1), (2, 2), (2, 3)])
 @pytest.mark.parametrize("name", ["direct_backward", "conv2d_backward"])
-def test_a_convolution_gives_the_gradient_in_front_of_the_relu_before_it(name, strides, dtype):
+def test_a_convolution_computes_the_gradient_before_a_joined_relu(name, strides, dtype):
     x, w = relu_output((5, 9, 8, 16), dtype), RNG.standard_normal((3, 3, 16, 16)).astype(dtype)
     pads = ((1, 1), (1, 1))
     dout = RNG.standard_normal(conv2d_page.conv2d_forward(x, w, None, strides, pads).shape).astype(dtype)
@@ -184,7 +184,7 @@ def test_a_convolution_gives_the_gradient_in_front_of_the_relu_before_it(name, s
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("D", [1, 5, dense.BLOCK - 1, dense.BLOCK, 2 * dense.BLOCK + 1])
-def test_a_dense_layer_gives_the_gradient_in_front_of_the_relu_before_it(D, dtype):
+def test_a_dense_layer_computes_the_gradient_before_a_joined_relu(D, dtype):
     x, w, dout = relu_output((9, D), dtype), RNG.standard_normal((D, 6)).astype(dtype), RNG.standard_normal((9, 6)).astype(dtype)
     dx, dw, db = dense_page.dense_backward(dout, x, w)
     got = dense.dense_backward(dout, x, w, relu_x=True)
@@ -194,7 +194,7 @@ def test_a_dense_layer_gives_the_gradient_in_front_of_the_relu_before_it(D, dtyp
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_relu_s_own_pass_and_the_one_in_place_are_its_rule(dtype):
+def test_relu_and_its_version_in_place_follow_the_definition(dtype):
     out = np.array([0, -0.0, 1, np.inf, np.nan, 1e-45, 3], dtype)
     dout = np.array([1, 2, np.nan, -np.inf, 5, 6, -0.0], dtype)
     right = activations.relu_backward(dout, out)

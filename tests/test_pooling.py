@@ -31,7 +31,7 @@ def backward(name, kind):
 
 
 def pool2d_by_definition(kind, x, window, strides, pads, dout=None):
-    """What each window's real cells give, and where dout goes: the first extreme cell, or every cell equally."""
+    """Return out, from the real cells of each window, and dx: dout goes to the first extreme cell, or to all cells equally."""
     N, H, W, C = x.shape
     (KH, KW), (SH, SW), ((top, bottom), (left, right)) = window, strides, pads
     out = np.zeros((N, (H + top + bottom - KH) // SH + 1, (W + left + right - KW) // SW + 1, C))
@@ -214,11 +214,11 @@ def test_min_pool_is_minus_the_max_pool_of_minus_the_image(name, case):
 @each_kind
 @each_implementation
 @given(case=cases())
-def test_backward_hands_on_exactly_what_arrived(name, kind, case):
+def test_dx_of_pooling_has_the_same_sum_as_dout(name, kind, case):
     x, dout, *args = case
     dx = backward(name, kind)(dout, x, *args).astype(float)
-    arrived = dout.astype(float).sum(axis=(1, 2))
-    np.testing.assert_allclose(dx.sum(axis=(1, 2)), arrived, rtol=0, atol=36 * TOLERANCE[str(x.dtype)])
+    expected = dout.astype(float).sum(axis=(1, 2))
+    np.testing.assert_allclose(dx.sum(axis=(1, 2)), expected, rtol=0, atol=36 * TOLERANCE[str(x.dtype)])
 
 
 @each_kind
@@ -324,7 +324,7 @@ def test_layer_refuses_an_input_of_another_shape_and_names_both(kind):
 @each_kind
 @pytest.mark.parametrize("name", ["loops", "im2col", pytest.param("fused", marks=pytest.mark.compiled)])
 @pytest.mark.parametrize("shape", [(3, 2, 3, 3), (1, 2, 3, 3), (2, 2, 3, 2)], ids=str)
-def test_backward_refuses_a_gradient_that_belongs_to_no_output_of_the_layer(kind, name, shape):
+def test_backward_refuses_a_gradient_of_another_shape_than_the_output(kind, name, shape):
     layer = LAYERS[kind](implementation=name).build((5, 6, 3))
     layer.forward(np.zeros((2, 5, 6, 3), "float32"))
     with pytest.raises(ValueError, match="dout"):

@@ -1,4 +1,4 @@
-"""Saved models: what the file holds, what comes back, and what happens when writing or reading goes wrong."""
+"""Saved models: the contents of the file, the loaded model, and errors while writing or reading."""
 
 import contextlib
 import json
@@ -123,7 +123,7 @@ def test_saving_changes_nothing_in_the_model(tmp_path):
     ("make", "rates"),
     [(SGD, (0.25, 0.5, True)), (Adagrad, (0.5, 0.2, 1e-3)), (Adadelta, (0.5, 0.9, 1e-3)), (Adam, (0.5, 0.8, 0.9, 0.1))],
 )
-def test_optimizer_comes_back_with_its_rates_and_its_state(tmp_path, make, rates):
+def test_a_loaded_optimizer_has_the_saved_rates_and_state(tmp_path, make, rates):
     optimizer = make(*rates)
     model = trained(optimizer)
     optimizer.learning_rate = 0.125  # as ReduceLROnPlateau would have left it
@@ -137,7 +137,7 @@ def test_optimizer_comes_back_with_its_rates_and_its_state(tmp_path, make, rates
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_the_order_of_samples_goes_on_where_it_stopped(tmp_path):
+def test_the_order_of_samples_continues_where_it_stopped(tmp_path):
     x, y = data()
     model = trained()
     model.save(tmp_path / "model.npz")
@@ -157,7 +157,7 @@ def test_without_its_optimizer_the_file_is_smaller_and_predicts_the_same(tmp_pat
     np.testing.assert_array_equal(load_model(tmp_path / "without.npz").predict(x), model.predict(x))
 
 
-def test_a_model_that_was_never_compiled_comes_back_uncompiled(tmp_path):
+def test_a_model_saved_without_compile_is_loaded_uncompiled(tmp_path):
     model_of_everything().save(tmp_path / "model.npz")
     loaded, (x, y) = load_model(tmp_path / "model.npz"), data()
     assert loaded.predict(x).shape == (8, 3)
@@ -165,7 +165,7 @@ def test_a_model_that_was_never_compiled_comes_back_uncompiled(tmp_path):
         loaded.fit(x, y)
 
 
-def test_loss_and_metrics_come_back(tmp_path):
+def test_loss_and_metrics_are_saved_and_loaded(tmp_path):
     x, y = data()
     model = model_of_everything(softmax=False)
     model.compile(SGD(0.1), loss=CategoricalCrossentropy(from_logits=True))
@@ -179,21 +179,21 @@ def test_loss_and_metrics_come_back(tmp_path):
     assert loaded.evaluate(x, labels, verbose=0) == sparse.evaluate(x, labels, verbose=0)
 
 
-def test_implementation_comes_back(tmp_path):
+def test_the_implementation_is_saved_and_loaded(tmp_path):
     model_of_everything(implementation="im2col").save(tmp_path / "model.npz")
     again = load_model(tmp_path / "model.npz")
     assert again.implementation == "im2col"
     assert {layer.running for layer in again.layers[1:] if layer.implementation is None} == {"im2col"}
 
 
-def test_sequential_comes_back(tmp_path):
+def test_a_sequential_model_is_saved_and_loaded(tmp_path):
     model = Sequential([Input(shape=(3,)), Dense(4, activation="relu"), Dense(2, activation="softmax")], seed=1)
     model.save(tmp_path / "model.npz")
     x = np.random.default_rng(2).standard_normal((5, 3)).astype("float32")
     np.testing.assert_array_equal(load_model(tmp_path / "model.npz").predict(x), model.predict(x))
 
 
-def test_load_weights_fills_a_model_of_the_same_form(tmp_path):
+def test_load_weights_fills_a_model_of_the_same_shape(tmp_path):
     source, target = model_of_everything(seed=1), model_of_everything(seed=2)
     source.save(tmp_path / "model.npz")
     target.load_weights(tmp_path / "model.npz")
@@ -201,7 +201,7 @@ def test_load_weights_fills_a_model_of_the_same_form(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_load_weights_of_another_form_is_refused_and_changes_nothing(tmp_path):
+def test_load_weights_of_another_shape_is_refused_and_changes_nothing(tmp_path):
     net_2((6, 6, 1), 3, seed=0).save(tmp_path / "model.npz")
     model = net_2((6, 7, 1), 3, seed=1)
     before = model.get_weights()
@@ -225,7 +225,7 @@ except OSError as error:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes, which Windows has not")
-def test_a_save_that_fails_half_way_leaves_the_old_file_whole_and_nothing_else(tmp_path):
+def test_a_save_that_fails_leaves_the_old_file_complete_and_nothing_else(tmp_path):
     path = tmp_path / "model.npz"
     model_of_everything(seed=1).save(path)
     before = path.read_bytes()
@@ -237,7 +237,7 @@ def test_a_save_that_fails_half_way_leaves_the_old_file_whole_and_nothing_else(t
     assert [p.name for p in tmp_path.iterdir()] == ["model.npz"]
 
 
-def test_a_save_that_is_interrupted_leaves_the_old_file_whole_and_nothing_else(tmp_path, monkeypatch):
+def test_an_interrupted_save_leaves_the_old_file_complete_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "model.npz"
     model_of_everything(seed=1).save(path)
     before, calls = path.read_bytes(), []
@@ -256,7 +256,7 @@ def test_a_save_that_is_interrupted_leaves_the_old_file_whole_and_nothing_else(t
     assert [p.name for p in tmp_path.iterdir()] == ["model.npz"]
 
 
-def test_saving_makes_the_folders_on_the_way(tmp_path):
+def test_saving_creates_the_missing_folders(tmp_path):
     path = tmp_path / "runs" / "first" / "model.npz"
     model_of_everything().save(path)
     assert load_model(path).count_params() == model_of_everything().count_params()
@@ -353,7 +353,7 @@ def test_whichever_byte_is_damaged_the_file_is_refused_or_still_the_same_model(t
                 np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_layer_of_an_unknown_kind_is_named(tmp_path):
+def test_the_error_for_a_layer_of_an_unknown_class_names_it(tmp_path):
     path = tmp_path / "model.npz"
     model_of_everything().save(path)
     spoil(path, "an unknown layer", None)
@@ -383,7 +383,7 @@ class WholeScale(Scale):
         return {**super().get_config(), "factor": self.slope}
 
 
-def test_an_optimizer_of_ones_own_comes_back_when_its_class_is_given(tmp_path):
+def test_a_custom_optimizer_is_loaded_if_its_class_is_given(tmp_path):
     model = Sequential([Input(shape=(3,)), Dense(2, activation="softmax")])
     model.compile(MyAdam(0.5))
     model.save(tmp_path / "model.npz")
@@ -394,7 +394,7 @@ def test_an_optimizer_of_ones_own_comes_back_when_its_class_is_given(tmp_path):
     assert loaded.optimizer.learning_rate == 0.5
 
 
-def test_a_layer_of_ones_own_is_saved_with_all_of_its_arguments_or_not_at_all(tmp_path):
+def test_a_custom_layer_is_saved_with_all_of_its_arguments_or_not_at_all(tmp_path):
     path, x = tmp_path / "model.npz", np.ones((1, 3), "float32")
     with pytest.raises(ValueError, match=r"Scale takes factor, .*'factor': self\.factor"):
         Sequential([Input(shape=(3,)), Scale(3.0)]).save(path)
@@ -403,7 +403,7 @@ def test_a_layer_of_ones_own_is_saved_with_all_of_its_arguments_or_not_at_all(tm
     np.testing.assert_array_equal(load_model(path, {"WholeScale": WholeScale}).predict(x), 3 * x)
 
 
-def test_a_model_that_ends_before_an_activation_comes_back_without_it(tmp_path):
+def test_a_model_that_ends_before_an_activation_is_loaded_without_it(tmp_path):
     x = np.random.default_rng(0).standard_normal((5, 4)).astype("float32")
     inputs, dense = Input(shape=(4,)), Dense(5, activation="relu")
     Model(inputs, Dense(2)(dense(inputs)), seed=0)
@@ -413,7 +413,7 @@ def test_a_model_that_ends_before_an_activation_comes_back_without_it(tmp_path):
     np.testing.assert_array_equal(load_model(tmp_path / "model.npz").predict(x), ends_before.predict(x))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_the_error_for_a_missing_file_names_it(tmp_path):
     with pytest.raises(FileNotFoundError, match="missing"):
         load_model(tmp_path / "missing.npz")
 

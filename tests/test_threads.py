@@ -1,4 +1,4 @@
-"""Sharing tasks out among threads: each task once, whatever their number; errors come through; forks go on."""
+"""Tasks on threads: each task runs once, for any number of threads; errors reach the caller; a forked process works."""
 
 import os
 import signal
@@ -131,7 +131,7 @@ def test_a_forked_process_gets_threads_of_its_own():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="from 3.12 on Python warns of any fork beside threads")
 def test_a_process_forked_while_another_thread_holds_the_memorys_lock_recycles_memory():
-    with memory._lock:  # as that thread would: nobody in the forked process would ever let it go
+    with memory._lock:  # as that thread would: no thread of the forked process would ever release it
         child = os.fork()
         if child == 0:
             signal.alarm(10)

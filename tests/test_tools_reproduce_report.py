@@ -177,7 +177,7 @@ def test_a_difference_from_keras_is_explained_if_one_order_of_images_gives_keras
         return verdicts[1], one_order
 
     as_keras = KERAS["net_2-cifar10-adam"].best
-    explained = "**differs**; agrees when images keep their order, see 5"
+    explained = "**differs**; agrees when images keep their order, see chapter 5"
     assert verdict_with(net_2_cifar10_adam_shuffled_once=as_keras) == (explained, "agrees")
     assert verdict_with(net_2_cifar10_adam_shuffled_once=as_keras + 0.03) == ("**differs**", "**differs**")
 
@@ -250,7 +250,7 @@ def test_the_html_page_needs_no_other_file(page, agreeing):
     assert "url(" not in text
     assert "@import" not in text
     assert "include}" not in text
-    assert "Nothing is written here yet" in text
+    assert "There is no discussion yet" in text
 
 
 def test_the_words_of_the_page_are_marked_up_and_escaped():
@@ -262,7 +262,7 @@ def test_the_words_of_the_page_are_marked_up_and_escaped():
     assert "<td>1</td><td><code>x</code></td>" in text
 
 
-def test_the_discussion_is_written_once_and_then_left_alone(agreeing, page, undrawn):
+def test_the_discussion_is_created_once_and_never_changed(agreeing, page, undrawn):
     out, plan = agreeing
     (out / "discussion.md").write_text("We find **this**.\n")
     again = report.write(plan, out).read_text(encoding="utf-8")
@@ -293,7 +293,7 @@ def test_a_report_downloads_nothing(tmp_path, undrawn, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["net_2-cifar10-adadelta-1", "net_2-mnist-adam", "net_2-mnist-adam-standardize"])
-def test_a_training_that_failed_in_its_first_epoch_is_reported_and_spoils_no_page(name, tmp_path):
+def test_a_training_that_failed_in_its_first_epoch_is_reported_and_the_page_is_written(name, tmp_path):
     plan = experiments.plan()
     write_all(tmp_path, plan, seeds=1)
     e = plan.experiments[name]

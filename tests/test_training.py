@@ -1,4 +1,4 @@
-"""compile, fit, evaluate and predict with Keras's meanings; one seed, the same bits; mistakes refused in words."""
+"""compile, fit, evaluate and predict as in Keras; the same seed gives the same bits; mistakes are refused with an explanation."""
 
 import math
 import re
@@ -75,7 +75,7 @@ class Watch(Callback):
 
 
 def order_of_samples(model, x, y, watch, epoch):
-    """Which sample each batch of one held; the weights must not have moved."""
+    """Return which sample each batch of one contained; the weights must not have changed."""
     each = np.array([model.test_on_batch(x[n : n + 1], y[n : n + 1])[0] for n in range(len(x))])
     assert np.min(np.diff(np.sort(each))) > 1e-6, "samples must be told apart by their loss"
     return [int(np.argmin(np.abs(each - loss))) for loss in watch.sample_losses(epoch)]
@@ -100,7 +100,7 @@ def test_history_maps_each_name_to_one_value_an_epoch():
     assert list(plain.history) == ["loss"]
 
 
-def test_an_epochs_values_are_means_over_samples_while_the_weights_move():
+def test_the_values_of_an_epoch_are_means_over_samples_while_the_weights_change():
     x, y = data(10)  # batches of 4, 4 and 2: a mean of batch means would weigh the last two samples double
     model, by_hand = compiled(), compiled()
     history = model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0).history
@@ -129,7 +129,7 @@ def test_batch_logs_are_running_means_that_end_at_the_epochs_values():
     assert watch.batches[0][-1]["loss"] == pytest.approx(watch.epochs[0][1]["loss"], rel=1e-12)
 
 
-def test_samples_are_shuffled_anew_each_epoch_and_all_of_them_come():
+def test_samples_are_shuffled_again_in_each_epoch_and_all_of_them_are_used():
     x, y = data(12)
     model, watch = compiled(SGD(0.0)), Watch()
     model.fit(x, y, batch_size=1, epochs=3, verbose=0, callbacks=[watch])
@@ -184,7 +184,7 @@ def test_initial_epoch_is_where_the_count_begins():
     assert len(history.history["loss"]) == 2
 
 
-def test_a_second_fit_goes_on_from_the_first_with_a_history_of_its_own():
+def test_a_second_fit_continues_from_the_first_with_its_own_history():
     x, y = data()
     model, once = compiled(Adam()), compiled(Adam())
     first = model.fit(x, y, epochs=2, shuffle=False, verbose=0)
@@ -260,7 +260,7 @@ def test_train_on_batch_gives_the_batchs_own_values_before_its_step():
     assert model.test_on_batch(x, y)[0] < before[0]
 
 
-def test_evaluate_and_predict_depend_on_no_batch_size_and_move_nothing():
+def test_evaluate_and_predict_do_not_depend_on_the_batch_size_and_change_no_weight():
     x, y = data(10)
     model = compiled()
     before, whole = bits(model), model.evaluate(x, y, batch_size=10, verbose=0)
@@ -301,7 +301,7 @@ def test_one_step_of_gradient_descent_goes_against_the_gradient_of_the_loss():
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-5)])
-def test_fused_and_plain_plans_train_alike(dtype, tolerance):
+def test_training_with_and_without_joined_relus_gives_the_same_result(dtype, tolerance):
     x, y = data(10, dtype=dtype)
     fused, plain = compiled(dtype=dtype), compiled(dtype=dtype, fuse=False)
     for model in (fused, plain):
@@ -311,7 +311,7 @@ def test_fused_and_plain_plans_train_alike(dtype, tolerance):
 
 
 @pytest.mark.parametrize("behind", ["relu", "add"])
-def test_fusing_leaves_an_output_alone_that_is_read_before_its_relu_too(behind):
+def test_an_output_that_another_layer_reads_before_its_relu_is_not_fused(behind):
     x, y = data(6)
     losses = []
     for fuse in (True, False):
@@ -382,7 +382,7 @@ def test_the_number_of_threads_changes_not_one_bit(make, dtype):
 
 
 @pytest.mark.parametrize("optimizer", [lambda: SGD(0.1, momentum=0.9, nesterov=True), Adagrad, Adadelta, Adam])
-def test_stopping_saving_loading_and_going_on_equals_never_having_stopped(tmp_path, optimizer):
+def test_a_training_that_is_saved_loaded_and_continued_equals_one_without_a_stop(tmp_path, optimizer):
     x, y = data(11, dtype="float32")
     straight, first = compiled(optimizer(), dtype="float32"), compiled(optimizer(), dtype="float32")
     whole = straight.fit(x, y, batch_size=4, epochs=4, verbose=0).history
@@ -428,7 +428,7 @@ def test_a_loss_that_is_not_finite_names_the_first_bad_layer_and_keeps_the_last_
 
 
 @pytest.mark.parametrize("call", ["fit", "evaluate"])
-def test_a_bad_image_in_a_later_batch_is_what_is_blamed(call):
+def test_the_error_names_a_bad_image_in_a_later_batch_as_the_cause(call):
     x, y = data(10)
     bad = x.copy()
     bad[9, 0, 0, 0] = np.nan
@@ -468,7 +468,7 @@ def test_a_callback_that_asks_to_stop_ends_training_after_its_epoch():
     assert model.fit(x, y, epochs=2, verbose=0).epoch == [0, 1]  # the request is not remembered
 
 
-def test_a_pool_that_takes_images_down_to_one_cell_still_trains():
+def test_a_pool_that_reduces_images_to_one_cell_still_trains():
     x, y = data(8)
     layers = [Input(shape=(5, 4, 1)), Conv2D(3, 2), MaxPooling2D((4, 3)), Flatten(), Dense(K, activation="softmax")]
     model = Sequential(layers, seed=0, dtype="float64")
@@ -510,7 +510,7 @@ FIT_MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES | FIT_MISTAKES)
-def test_fit_refuses_a_mistake_before_any_work_and_says_what_mends_it(mistake):
+def test_fit_refuses_a_mistake_before_any_work_and_names_the_fix(mistake):
     x, y, options, words = (MISTAKES | FIT_MISTAKES)[mistake]
     model, watch = compiled(dtype="float32"), Watch()
     before = bits(model)
@@ -560,7 +560,7 @@ def test_training_before_compile_is_refused_and_says_compile(call):
         getattr(untrained(dtype="float32"), call)(X, Y)
 
 
-def test_an_optimizer_that_moves_another_model_is_refused():
+def test_an_optimizer_that_already_trains_another_model_is_refused():
     optimizer, first = Adam(), compiled()
     first.compile(optimizer)
     first.compile(optimizer)  # again the same model
@@ -577,7 +577,7 @@ def test_predict_needs_no_compile():
 @pytest.mark.parametrize(
     "loss", ["categorical_crossentropy", "sparse_categorical_crossentropy", CategoricalCrossentropy()]
 )
-def test_a_model_without_softmax_needs_a_loss_from_logits_and_is_told(loss):
+def test_the_error_for_a_model_without_softmax_asks_for_a_loss_from_logits(loss):
     with pytest.raises(ValueError, match="from_logits=True"):
         untrained(softmax=False).compile(loss=loss)
 
@@ -590,7 +590,7 @@ def test_a_model_without_softmax_needs_a_loss_from_logits_and_is_told(loss):
     ],
     ids=["loss", "metric"],
 )
-def test_unknown_names_are_answered_with_the_known_ones(options, words):
+def test_the_error_for_an_unknown_name_lists_the_known_ones(options, words):
     with pytest.raises(ValueError, match=words):
         untrained().compile(**options)
 
@@ -621,7 +621,7 @@ def test_weights_that_an_epochs_last_step_spoils_are_not_kept():
     assert bits(model) == poison.ends[-1]
 
 
-def test_after_a_loss_that_was_not_finite_the_optimizer_starts_anew():
+def test_after_a_loss_that_was_not_finite_the_optimizer_starts_again():
     x, y = data(10)
     model = compiled(Adam(0.01))
     with pytest.raises(FloatingPointError):
@@ -629,7 +629,7 @@ def test_after_a_loss_that_was_not_finite_the_optimizer_starts_anew():
     assert (model.optimizer.iterations, model.optimizer.state) == (0, [])
 
 
-def test_train_on_batch_refuses_a_loss_that_is_not_finite_and_moves_nothing():
+def test_train_on_batch_refuses_a_loss_that_is_not_finite_and_changes_no_weight():
     x, y = data(6)
     model = compiled(Adam())
     x[3] = np.nan
@@ -639,7 +639,7 @@ def test_train_on_batch_refuses_a_loss_that_is_not_finite_and_moves_nothing():
     assert (bits(model), model.optimizer.iterations) == (before, 0)
 
 
-def test_beside_validation_data_a_split_takes_no_image_away():
+def test_with_validation_data_the_split_removes_no_training_image():
     x, y = data(12)
     model, watch = compiled(SGD(0.0)), Watch()
     options = {"validation_split": 0.5, "validation_data": data(5, seed=9)}

@@ -137,7 +137,7 @@ def test_backward_with_need_dx_false_gives_the_same_parameter_gradients():
 
 @pytest.mark.parametrize("spoilt", ["x", "dout"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_not_hidden(spoilt, value):
+def test_nan_and_infinity_are_not_hidden(spoilt, value):
     x, w, b, strides, pads, dout = case(3, 2, 6, 6, 16, 16, 1, "same", "float32")
     if spoilt == "x":
         x[1, 2, 3, 4] = value
@@ -163,7 +163,7 @@ def test_what_is_not_finite_is_not_hidden(spoilt, value):
     ],
     ids=str,
 )
-def test_it_suits_squares_of_three_at_strides_one_and_two_with_whole_vectors_of_channels(kernel, strides, channels, said):
+def test_it_takes_3_by_3_kernels_at_strides_1_and_2_with_whole_vectors_of_channels(kernel, strides, channels, said):
     assert winograd.suits((*kernel, *channels), strides) is said
 
 

@@ -99,7 +99,7 @@ def load(name_or_path: str | os.PathLike[str]) -> Dataset:
     --------
     >>> load("mnits")
     Traceback (most recent call last):
-    scratchnet.datasets.places.DataError: data: expected glyphs, shapes, mnist, cifar10, or an idx folder, got 'mnits'
+    scratchnet.datasets.places.DataError: data: expected glyphs, shapes, mnist, cifar10, or an idx folder, got 'mnits'. Correct it.
     """
     return _set(name_or_path).dataset()
 
@@ -187,7 +187,7 @@ def _set(name_or_path: str | os.PathLike[str]) -> ImageSet:
         return _SETS[str(name_or_path)]
     folder = Path(name_or_path).expanduser()
     if not folder.is_dir():
-        raise DataError(f"data: expected {', '.join(NAMES)}, or an idx folder, got {str(name_or_path)!r}")
+        raise DataError(f"data: expected {', '.join(NAMES)}, or an idx folder, got {str(name_or_path)!r}. Correct it.")
     return IdxFolder(folder)
 
 

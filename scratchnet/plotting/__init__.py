@@ -1,4 +1,4 @@
-"""All pictures. Each function takes arrays, dicts and lists, and returns a matplotlib ``Figure``.
+"""All pictures: each function takes arrays, dicts and lists, and returns a matplotlib ``Figure``.
 
 No function uses a model or pyplot: each figure has its own canvas, so drawing changes no backend, opens no window and keeps
 no figure in memory. matplotlib is imported when the first picture is drawn. A history may be the ``History`` that `fit`

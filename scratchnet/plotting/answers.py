@@ -1,4 +1,4 @@
-"""A network's answers: the classes that it confuses, its surest mistakes, and its answer for one image."""
+"""A network's answers: the classes that it confuses, its most confident mistakes, and its answer for one image."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def confident_mistakes(
 ) -> Figure:
     """Draw the misclassified images on which the network was most confident, the most confident first.
 
-    The predicted class and its probability stand above each image, the true class and its probability below it. Some of these
+    The predicted class and its probability are above each image, the true class and its probability below it. Some of these
     images have wrong labels.
 
     Parameters

@@ -26,7 +26,7 @@ QUIET = "#666666"
 def new_figure(width: float, height: float, title: str | None = None, *, compress: bool = False) -> Figure:
     """Return an empty figure of `width` × `height` inches with its own Agg canvas.
 
-    `compress` moves images of one shape close together; among images of different shapes it would shrink the wide ones.
+    `compress` moves images of the same shape close together; if shapes differ, it would make the wide ones smaller.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""The inside of a convolutional network: its learned filters, and its feature maps of one image."""
+"""Pictures of a convolutional network: its learned filters, and its feature maps for one image."""
 
 from __future__ import annotations
 

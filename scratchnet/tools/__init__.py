@@ -1,6 +1,6 @@
 """The commands, one module each: ``add_arguments(parser)`` defines its options and ``run(args)`` does its work.
 
-train            a data set in, a run folder out
+train            trains a network on a data set and writes a run folder
 evaluate         a trained network's loss and accuracy, class by class
 predict          a trained network's answer to pictures of your own
 data             where the data sets are stored

@@ -115,5 +115,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--break",
         dest="break_name",
         metavar="NAME",
-        help="first put in one of the gallery's bugs, and show which check catches it ('all': each in turn)",
+        help="install one of the gallery's bugs, and show which check catches it ('all': each bug, one at a time)",
     )

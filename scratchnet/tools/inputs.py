@@ -1,4 +1,4 @@
-"""From a data set to a network's input: the study's preprocessing, in one place for train, evaluate and predict."""
+"""Convert a data set to a network's input: the study's preprocessing, in one place for train, evaluate and predict."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def form(model: Model) -> tuple[tuple[int, ...], int]:
 
 
 def gives_logits(model: Model) -> bool:
-    """Return whether the output of `model` is logits: the model does not end in softmax."""
+    """Return whether the output of `model` is logits, because the model does not end in softmax."""
     return model.logits is model.nodes[-1]
 
 

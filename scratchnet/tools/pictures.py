@@ -1,4 +1,4 @@
-"""From a picture of your own to the input of a trained network.
+"""Convert a picture of your own to the input of a trained network.
 
 Networks of grey images are trained on light ink on a black background. The picture is prepared as MNIST's digits are (LeCun
 et al. 1998, section III.A): the ink's bounding box is scaled to fit 20 × 20, and its centre of mass is moved to the centre of

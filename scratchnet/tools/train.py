@@ -1,4 +1,4 @@
-"""``scratchnet train``: a data set in, a run folder out."""
+"""``scratchnet train``: train a network on a data set, and write a run folder."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def failure_recorded(settings: Mapping[str, Any], recorder: Recorder) -> Iterato
 
 
 def draw_finished_epochs(recorder: Recorder, title: str) -> str:
-    """Draw the history of a run that stopped early, and return a sentence that says what its folder holds."""
+    """Draw the history of a run that stopped early, and return a sentence about the contents of its folder."""
     if not recorder.epochs:
         return f"no epoch was finished, so {recorder.folder} holds no model"
     plotting.history(recorder.history, title=title, path=recorder.folder / "history.png")

@@ -52,7 +52,7 @@ def test_a_net_follows_its_golden_trajectory(name, dtype, implementation, start,
 
 @pytest.mark.compiled
 @each_net
-def test_a_net_whose_neighbours_run_apart_follows_the_same_trajectory(name, start, golden):
+def test_a_net_of_layers_that_join_nothing_follows_the_same_trajectory(name, start, golden):
     assert_on_the_path(trajectory(start, name, "float64", "fused", fuse=False), golden, name, TOLERANCE["float64"])
 
 
@@ -78,7 +78,7 @@ def test_the_stored_start_is_exact_in_float32(start):
             np.testing.assert_array_equal(x, exact)
 
 
-def test_no_two_rows_of_the_repeated_pattern_are_alike(start):
+def test_no_two_rows_of_the_repeated_pattern_are_equal(start):
     for name in NETS:
         kernel = initial_weights(start, name)[4]
         assert len(np.unique(kernel, axis=0)) == len(kernel)
@@ -88,7 +88,7 @@ def test_the_stored_arrays_stay_under_200_kilobytes():
     assert START.stat().st_size + TRAJECTORIES.stat().st_size < 200_000
 
 
-def test_the_golden_trajectories_are_not_overwritten_unasked():
+def test_the_golden_trajectories_are_overwritten_only_on_request():
     before = TRAJECTORIES.read_bytes()
     with pytest.raises(SystemExit, match="--force"):
         main([])

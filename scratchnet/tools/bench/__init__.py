@@ -30,8 +30,9 @@ HEADS = {"step": "ms a step", "predict": f"s for {PREDICTED:,} images", "epoch":
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the description and the options of the command."""
     parser.description = (
-        "Measure one convolution from plain loops up to all cores, training steps, and how their times grow; or, with --peers, "
-        "training steps, predictions and whole epochs, in turns with other frameworks. All times are medians."
+        "Measure one convolution in every implementation, from plain loops to the fastest on all cores; training steps; and how "
+        "their times grow with the batch and the image. With --peers, compare training steps, predictions and whole epochs with "
+        "other frameworks, in turns. All times are medians."
     )
     option = parser.add_argument
     option("--peers", action="store_true", help="compare with Keras, PyTorch and JAX, those that are installed (many minutes)")
@@ -42,10 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure what `args` select, print tables, and write the numbers and the charts."""
     if not COMPILED:
-        raise ValueError("bench: expected compiled kernels, got NUMBA_DISABLE_JIT=1. Unset it")
+        raise ValueError("bench: expected compiled kernels, got NUMBA_DISABLE_JIT=1. Unset it.")
     found = peers.installed()
     if args.peers and len(found) == 1:
-        raise ValueError("--peers: expected an installed framework, got none. pip install tensorflow keras, or torch, or jax")
+        raise ValueError("--peers: expected an installed framework, got none. Run: pip install tensorflow keras, or torch, or jax.")
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     measured: dict[str, Any] = {"machine": results.machine(), "versions": results.versions() | found}
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def peak_on(count: str) -> str:
-    """Return the name of the peak of so many threads."""
+    """Return the name of the peak on `count` threads."""
     return f"peak on {count} thread{'s' * (count != '1')}"
 
 
@@ -99,7 +100,7 @@ def climb(measured: dict[str, Any], quick: bool) -> None:
 
 
 def ladder_rows(rows: Sequence[Measured], peaks: Mapping[str, float]) -> Iterator[Cells]:
-    """Yield the rungs of the convolution, each as a share of the peak of as many threads."""
+    """Yield a row for each implementation of the convolution, with its share of the peak on the same number of threads."""
     for row in rows:
         ms = "–" if row["ms"] is None else f"{row['ms']:.1f}"
         share = f"{row['gflops'] / peaks[str(row['threads'])]:.1%}"
@@ -139,7 +140,7 @@ def growth_rows(what: str, rows: Sequence[Measured]) -> Iterator[Cells]:
 
 
 def compare(found: Mapping[str, str], quick: bool) -> list[dict[str, Any]]:
-    """Let all sides work in turns on each network and data set, print the results and return them."""
+    """Measure all sides in turns on each network and data set, print the results and return them."""
     print("sides: " + "; ".join(f"{side} ({versions})" for side, versions in found.items()))
     print(f"each in its own process with its own default number of threads; batch {BATCH}, float32, Adam; in turns")
     rows = []
@@ -165,7 +166,7 @@ def add_epochs(measured: dict[str, dict[str, Any]], net: str, data: str) -> None
 
 
 def print_side_by_side(title: str, measured: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print one network's table: a row for each side, the slowest last, and how far ours is ahead."""
+    """Print one network's table, a row for each side, the slowest last, and how many times as fast ours is."""
     commands = list(measured["scratchnet"]["seconds"])
     heads = {command: HEADS[command.split()[0]] for command in commands}
     rows = []

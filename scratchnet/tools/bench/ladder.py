@@ -1,7 +1,8 @@
-"""The ladder: one convolution and one training step, from plain loops up to all cores, compared with the machine's peak.
+"""The ladder: one convolution and one training step, from plain loops to all cores, compared with the machine's peak.
 
-Every rung computes the same numbers, which is asserted. Arithmetic is counted as in the definition: an algorithm that needs
-fewer multiplications (Winograd's) then has more GFLOP/s than it really computes, and may lie above the peak.
+An implementation is a "rung" of the ladder. Every rung computes the same numbers, which is asserted. Arithmetic is counted as in
+the definition: an algorithm that needs fewer multiplications (Winograd's) then has more GFLOP/s than it really computes, and may
+lie above the peak.
 
 `threads.limit(1)(call)` is a function that runs `call` on one thread.
 """
@@ -87,7 +88,7 @@ def numpy_backward(dout: Array, x: Array, w: Array, strides: Pair, pads: Pads) -
 def in_turns(
     calls: Mapping[str, Callable[[], Any]], rounds: int, title: str, measure: Callable[[Callable[[], Any]], Any] = seconds_of
 ) -> dict[str, Any]:
-    """Let each call settle in its turn and then measure it CALLS times, for some rounds; return the median of each.
+    """Measure each call CALLS times in its turn, after `settle`, for some rounds; return the median of each.
 
     `measure` returns a number, or several, each of which gets its own median.
     """
@@ -117,7 +118,7 @@ def must_agree(name: str, got: tuple[Any, ...], expected: tuple[Any, ...]) -> No
     """Raise AssertionError if numbers differ by more than rounding."""
     for value, right in zip(got, expected, strict=True):
         if not np.allclose(value, right, rtol=0, atol=2e-5 * np.abs(right).max()):
-            raise AssertionError(f"{name}: expected the numbers of the other implementations, got different ones")
+            raise AssertionError(f"{name}: expected the numbers of the other implementations, got different ones. Run the tests.")
 
 
 # -- the rungs --------------------------------------------------------------------------------------------------------

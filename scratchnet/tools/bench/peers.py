@@ -1,4 +1,4 @@
-"""Compare sides fairly: in turns within one run, each in its own process, with all cores for the one whose turn it is.
+"""Compare sides fairly: in turns within one run, each in its own process, while the other processes wait.
 
 Times of two runs are never compared, because the other work of a machine changes from minute to minute. The result of a side is
 the median of its times, and a comparison is the ratio of two medians.
@@ -80,7 +80,7 @@ def installed() -> dict[str, str]:
 
 
 def in_turns(sides: Iterable[str], net: str, data: str, commands: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-    """Let each side execute each command, side after side, for as many rounds as `commands` says.
+    """Let each side execute each command, one side after another; `commands` contains the number of rounds of each.
 
     Returns
     -------

@@ -27,8 +27,8 @@ SETTLING = 0.2      # seconds
 def settle(call: Callable[[], Any]) -> None:
     """Begin a turn with calls that are not measured, for SETTLING seconds and at least one.
 
-    After another side's turn, its numbers fill the caches and its blocks the recycled memory, as never happens in training. Its
-    threads also wait busily for more work for a while (those of NumPy's BLAS do), on cores that this side could use.
+    After another side's turn, that side's numbers fill the caches and its blocks fill the recycled memory, which does not happen
+    in training. For a short time, its threads may also use a core while they wait for more work (those of NumPy's BLAS do).
     """
     settled = time.perf_counter() + SETTLING
     call()

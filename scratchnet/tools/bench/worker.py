@@ -1,7 +1,7 @@
 """One side of a comparison, in its own process: `python -m scratchnet.tools.bench.worker SIDE NET DATA`.
 
-It reads commands from its standard input, one on each line, executes them while the other sides wait, and answers with a
-line of JSON after a mark, because frameworks print lines too:
+It reads commands from its standard input, one on each line, and executes them while the other sides wait. It answers with a
+line of JSON that begins with a mark, because frameworks also print lines:
 
     step N       N training steps on one batch, after some that are not measured: the seconds of each
     predict N    the probabilities of N test images: the seconds
@@ -27,7 +27,7 @@ SHAPES = {"mnist": ((28, 28, 1), 60_000), "cifar10": ((32, 32, 3), 50_000)}
 
 
 def load(name: str) -> tuple[str, tuple[np.ndarray, ...]]:
-    """Return a data set as every side gets it, or noise of its size if this machine does not have it, and which of the two."""
+    """Return a data set in the form that every side receives, or noise of its size if it is not stored; and which of the two."""
     shape, count = SHAPES[name]
     if any(status.name == name and status.folder for status in datasets.status()):
         data = datasets.load(name)

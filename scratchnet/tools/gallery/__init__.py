@@ -11,7 +11,7 @@
     True
 
 Each bug is a few lines of NumPy that replace one operation, written like the page of the layer that they replace, so that
-the wrong line can be compared with the right one. Their texts stand in bugs.ini. `scratchnet gradcheck --break NAME`
+the wrong line can be compared with the right one. Their texts are in bugs.ini. `scratchnet gradcheck --break NAME`
 demonstrates one; `python -m scratchnet.tools.gallery` prints the page docs/gallery.md.
 """
 
@@ -65,7 +65,7 @@ def find(name: str) -> Bug:
     'x[:, rows, columns] += taps'
     """
     if name not in CATALOGUE:
-        raise ValueError(f"gallery: expected the name of a bug, got {name!r}. Choose one of {', '.join(CATALOGUE)}")
+        raise ValueError(f"gallery: expected the name of a bug, got {name!r}. Choose one of {', '.join(CATALOGUE)}.")
     return CATALOGUE[name]
 
 

@@ -74,7 +74,7 @@ def relu_gradient_at_zero():
 
 @bug("relu-mask-from-output", check_relu, replace.backward_of(ACTIVATIONS["relu"]))
 def relu_mask_from_output(dout, out):
-    """Let every gradient through."""
+    """Return the whole dout, because no output of ReLU is negative."""
     return np.where(out >= 0, dout, dout.dtype.type(0))
 
 
@@ -111,7 +111,7 @@ def softmax_no_shift(logits):
 
 @loss_bug("softmax-wrong-sign", put=gradient)
 def softmax_wrong_sign(p, y, logits):
-    """Go uphill."""
+    """Return the negative gradient, which increases the loss."""
     return (y - p) / len(y)
 
 

@@ -74,7 +74,7 @@ def adam_epsilon_on_corrected_v(p, g, m, v, t, learning_rate, beta_1, beta_2, ep
 
 @adam_bug("adam-state-reset-each-step")
 def adam_state_reset_each_step(p, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    """Remember nothing."""
+    """Start both moments from 0 at every step."""
     m, v = np.zeros_like(p), np.zeros_like(p)
     update_moments(g, m, v, beta_1, beta_2)
     p -= adam_rate(t, learning_rate, beta_1, beta_2) * m / (np.sqrt(v) + epsilon)
@@ -91,6 +91,6 @@ def adam_moment_aliased(p, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
 
 @adam_bug("adam-betas-reversed")
 def adam_betas_reversed(p, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    """Forget quickly what should be kept for long."""
+    """Exchange the weights of the old average and of the new gradient."""
     update_moments(g, m, v, 1 - beta_1, 1 - beta_2)
     p -= adam_rate(t, learning_rate, beta_1, beta_2) * m / (np.sqrt(v) + epsilon)

@@ -20,14 +20,14 @@ relu_bug = partial(bug, run_checks=lambda: check_layer(ReLU(), (3, 4, 2)))
 
 @relu_bug("relu-writes-into-dout", put=replace.backward_of(ACTIVATIONS["relu"]))
 def relu_writes_into_dout(dout, out):
-    """Save an array."""
+    """Store dx in the array of dout, to save memory."""
     dout[out <= 0] = 0
     return dout
 
 
 @relu_bug("relu-writes-into-x", put=replace.forward_of(ACTIVATIONS["relu"]))
 def relu_writes_into_x(x):
-    """Save an array by overwriting the caller's."""
+    """Store out in the array of x, to save memory."""
     x[x <= 0] = 0
     return x
 

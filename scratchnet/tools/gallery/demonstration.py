@@ -65,7 +65,7 @@ def percent(accuracy: float) -> str:
 
 
 def print_labelled(label: str, text: str) -> None:
-    """Print a label and the text it belongs to, with further lines below the first."""
+    """Print a label and its text, with further lines below the first."""
     first, *others = text.split("\n")
     print(f"  {label:<8}{first}", *(f"{'':<10}{line}" for line in others), sep="\n")
 
@@ -124,5 +124,5 @@ def run_all() -> int:
     tried = len(rows) - 1
     print(*text_table(rows), *(f"left out: {line}" for line in skipped), sep="\n")
     print(f"\n{hits} of {tried} caught, {time.perf_counter() - began:.0f} s")
-    print(f"{near} of {tried} broken networks come within {100 * NEAR:.0f} % of the healthy one: good training proves nothing")
+    print(f"{near} of {tried} broken networks are within {100 * NEAR:.0f} % of the healthy one: good training proves nothing")
     return 0 if hits == tried else 1

@@ -38,9 +38,9 @@ class Bug:
     looks_right : str
         Why the mistake was not noticed.
     source : str
-        Address of the thread or file where it was seen; `seen` is what stands there.
+        Address of the thread or file where it was seen; `seen` is the text or code there.
     convention : str
-        Where the source is not in error but follows another convention: which one.
+        The other convention, if the source is not in error but follows another one.
     run_checks : callable
         Returns the report in which `check` fails while this bug is installed. All checks pass otherwise.
     install : callable

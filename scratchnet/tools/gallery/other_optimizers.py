@@ -1,4 +1,4 @@
-"""Bugs of Adagrad, Adadelta and momentum: what is remembered, from which start, and in which order.
+"""Bugs of Adagrad, Adadelta and momentum: what is accumulated, from which initial value, and in which order.
 
 Each has the signature of the rule that it replaces, `adagrad_update` and the like in optimizers.py.
 """

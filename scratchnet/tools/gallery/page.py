@@ -13,16 +13,16 @@ HEAD = """# The gallery of real bugs
 
 Every entry is a mistake that was made in public code, reproduced in a few lines that break one operation of scratchnet in
 the same way. For each of them a check must fail, and does: the gallery is the negative control of the gradient checker.
-Most of the broken networks train all the same. These commands show what accuracy a broken network still reaches:
+Most of the broken networks still train. These commands show what accuracy a broken network reaches:
 
     scratchnet gradcheck --break NAME
     scratchnet gradcheck --break all
 
 There are four checks. **gradient** compares backward with finite differences of forward. **definition** compares forward
 and backward with the plain loops of `scratchnet/reference.py`. **update rule** compares an optimizer with its formula,
-derived a second time. **contract** checks what surrounds the numbers: no input is modified, the same call gives the same
-bits, nothing remains from an earlier batch, and any memory layout, a batch of one and float32 work. "Fools" names the
-checks that ran as well and found nothing.
+derived a second time. **contract** checks properties other than the values: no input is modified, the same call gives the
+same bits, nothing remains from an earlier batch, and any memory layout, a batch of one and float32 work. "Fools" names the
+other checks that ran and found nothing.
 
 Where an entry says *another convention*, the source is not in error: it follows another rule than Keras and scratchnet.
 """

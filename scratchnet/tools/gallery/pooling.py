@@ -27,7 +27,7 @@ def side_by_side() -> Report:
 
 
 def padded_with(value: float, kind: type[Layer]) -> replace.Patch:
-    """Let padded cells contain `value` whatever is asked for, in forward and backward alike."""
+    """Fill the padding with `value` instead of the requested value, in forward and in backward."""
     right = page._cells
 
     def cells(x, window, strides, pads, _):
@@ -38,7 +38,7 @@ def padded_with(value: float, kind: type[Layer]) -> replace.Patch:
 
 @bug("maxpool-overlap-assigns", overlapping(MaxPooling2D), replace.backward_of(MaxPooling2D.implementations))
 def maxpool_overlap_assigns(dout, x, window, strides, pads):
-    """Walk through the windows, and overwrite the gradients of earlier ones."""
+    """Overwrite the gradients of earlier windows instead of adding to them."""
     N, H, W, C = x.shape
     dx = np.zeros_like(x)
     n, c = np.ogrid[:N, :C]

@@ -1,4 +1,4 @@
-"""How a bug is installed: each function returns a context manager that puts something in the place of a correct part.
+"""How a bug is installed: each function returns a context manager that replaces a correct part by a wrong one.
 
 `forward_of(Dense.implementations)` and the like take the table that contains the correct function. They return a function
 that takes the wrong one and returns the context manager; the decorator `bug` accepts them as `put`.
@@ -20,7 +20,7 @@ Put = Callable[[Any], Patch]
 
 
 def pair(table: Any, forward: Any = None, backward: Any = None) -> Patch:
-    """Replace the pair of functions in the table of a layer or an activation; the page's own is used where none is given."""
+    """Replace one or both functions of the pair in the table of a layer or an activation; the page's own is kept otherwise."""
     page_forward, page_backward = table["im2col"]
     both = (_joins_relu(forward) if forward else page_forward, _masks_relu(backward) if backward else page_backward)
     return patch.dict(table, {"im2col": both, "fused": both})
@@ -61,7 +61,7 @@ def _masks_relu(backward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def page_with(table: Any, page: ModuleType, **functions: Any) -> Patch:
-    """Run a layer as its page defines it, with other functions in the place of some that the page calls."""
+    """Run a layer as its page defines it, but replace some of the functions that the page calls."""
     return all_of(pair(table), patch.multiple(page, **functions))
 
 

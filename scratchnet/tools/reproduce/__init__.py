@@ -5,7 +5,7 @@ trial.py         one training, run or resumed
 campaign.py      all of them, with progress
 results.py       the result of each, a small JSON file
 numbers.py       from histories to the numbers of a report
-ledger.py        what each layer has, costs, keeps and sees
+ledger.py        parameters, multiply-adds, memory, time and receptive field of each layer
 published.py     the figures of the study and of Keras
 page.py          what every chapter uses
 report.py        the report; each of its questions is a file of chapters/
@@ -25,12 +25,12 @@ from scratchnet.tools.reproduce import campaign, experiments, ledger, report
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the description and the options of the command."""
     parser.description = (
-        "Train what the study trained and what its questions need, and write one report: index.md, and report.html, which needs "
-        "no other file. A finished training is kept in histories/ and is not repeated; an interrupted one continues after its "
-        "last epoch. The report covers everything that is finished."
+        "Run the study's experiments and the further ones that its questions need, and write one report: index.md, and "
+        "report.html, which needs no other file. A finished training is kept in histories/ and is not repeated; an interrupted "
+        "one continues after its last epoch. The report covers everything that is finished."
     )
     option = parser.add_argument
-    option("--quick", action="store_true", help="the same on few generated images, in two minutes, to see that it works")
+    option("--quick", action="store_true", help="run the same on few generated images, in two minutes, to see that it works")
     option(
         "--only",
         nargs="+",
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     selected = plan.select(args.only)
     out = Path(args.out or ("results/quick" if args.quick else "results"))
     if out.exists() and not out.is_dir():
-        raise NotADirectoryError(f"--out: expected a folder, got the file {out}. Choose another name")
+        raise NotADirectoryError(f"--out: expected a folder, got the file {out}. Choose another name.")
     seeds = args.seeds or (1 if args.quick else 3)
     try:
         campaign.run(plan, selected, seeds, out)

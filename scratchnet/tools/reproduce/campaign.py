@@ -1,8 +1,8 @@
-"""Many trainings, one after another, with the progress of the whole and the remaining time.
+"""Many trainings, one after another, with the total progress and the remaining time.
 
-All experiments are trained with the first seed before any is with the second, so that a campaign that is stopped half-way
-has each of them. The work of an epoch is counted in multiply-adds, from which the remaining time is estimated. A terminal
-shows one bar; elsewhere each epoch prints a line.
+All experiments are trained with the first seed before any is trained with the second. So a campaign that is stopped early has a
+result for each. The work of an epoch is counted in multiply-adds, from which the remaining time is estimated. A terminal shows
+one bar; without a terminal, each epoch prints a line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scratchnet.tools.reproduce.experiments import IMAGES, RATES, Experiment, Pl
 
 
 class Progress(Callback):
-    """Show how much of all the work is done: a bar on a terminal, a line for each epoch elsewhere.
+    """Show how much of all the work is done: with a bar on a terminal, otherwise with a line for each epoch.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The list of experiments: what is trained, on what, how long. Everything else is derived from it.
+"""The list of experiments: the net, the data and the number of epochs of each. Everything else is derived from it.
 
     study           the six of the study: net_1 and net_2, MNIST and CIFAR-10, Adam; net_2 on CIFAR-10 with two others
     pooling         the study changes pooling and stride at once; here each is changed alone
@@ -125,7 +125,7 @@ class Experiment:
         return "-".join(filter(None, (self.net.name, self.data, self.optimizer, rate, other, order, self.note)))
 
     def settings(self) -> dict[str, Any]:
-        """Return all of it as JSON can hold it: two trainings with equal settings and seeds are the same training."""
+        """Return all fields in a form that JSON can store: two trainings with equal settings and seeds are the same training."""
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""A net's ledger: what each layer has, costs, keeps and sees. All of it is computed from the net, or measured.
+"""A net's ledger: parameters, cost, memory and receptive field of each layer, all computed from the net or measured.
 
     parameters        numbers that are learned
     multiply-adds     for one image, forward, and backward for the gradients of the parameters and of the input
@@ -136,8 +136,9 @@ def multiply_adds(layer: Layer) -> int:
 def receptive_fields(model: Model) -> dict[Any, tuple[int, int]]:
     """Return for each node how many rows and columns of the image one of its numbers can depend on.
 
-    A window of k cells, each of which sees r pixels, j pixels apart from the next, sees r + (k - 1)·j; a stride of s
-    makes the next distance s·j. A dense layer sees whatever all cells before it see.
+    Let each cell of a window depend on r pixels, and the cells be j pixels apart. Then a window of k cells depends on
+    r + (k - 1)·j pixels, and with a stride of s, its outputs are s·j pixels apart. An output of a dense layer depends on all
+    pixels on which its inputs depend.
     """
     H, W = model.nodes[0].shape[:2]
     sees: dict[Node, tuple[int, int]] = {model.nodes[0]: (1, 1)}

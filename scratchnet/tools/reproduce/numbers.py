@@ -61,7 +61,7 @@ class Seeds(list[Row]):
     """The rows of one experiment, one for each seed, and how a table shows them."""
 
     def values(self, key: str) -> list[float]:
-        """Return one value of each row; none if one seed did not reach it, for the mean of the others would be too good."""
+        """Return one value of each row, or [] if one seed did not reach it: the mean of the others would be too good."""
         taken = [getattr(row, key) for row in self]
         return [] if None in taken else [float(value) for value in taken]
 
@@ -148,8 +148,8 @@ class Stop(NamedTuple):
 def early_stop(val_loss: Sequence[float], patience: int) -> Stop:
     """Return where early stopping would have ended a training that ran to its end.
 
-    Early stopping depends on the validation losses alone, so a finished history decides it: the callback itself is called
-    with the epochs of the history. It restores the weights of the lowest loss up to there, whose values the history holds.
+    Early stopping depends on the validation losses alone, so a finished history is enough: the callback is called with the
+    epochs of the history. It restores the weights of the epoch with the lowest loss so far.
 
     >>> early_stop([1.0, 0.8, 0.9, 0.7, 0.9, 0.9], patience=2)
     Stop(stopped=6, restored=4)

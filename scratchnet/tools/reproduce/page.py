@@ -59,7 +59,7 @@ class Page:
     def curves(
         self, name: str, alt: str, panels: Mapping[str, Series], title: str, ylabel: str = "validation accuracy"
     ) -> str:
-        """Draw a panel of curves over the epochs for each entry of `panels` that has any; return nothing if none has.
+        """Draw a panel of curves over the epochs for each entry of `panels` with curves; return "" if no entry has any.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class Page:
         return self.picture(name, alt, plotting.compare, drawn, ylabel=ylabel, title=title) if drawn else ""
 
     def missing(self, group: str) -> str:
-        """Return a note on the experiments of a group that are not trained yet; nothing if all are."""
+        """Return a note on the experiments of a group that are not trained yet, or "" if all are trained."""
         left = ", ".join(f"`{e.name}`" for e in self.plan.groups[group] if not self.of(e))
         quick = " --quick" * self.plan.quick
         return left and f"Not trained yet: {left}. `scratchnet reproduce{quick} --only {group}` trains them."

@@ -1,7 +1,7 @@
 """The report: index.md with its pictures, and report.html, which contains all of it in one file.
 
-Each call makes both again from the finished results, without any training or model. discussion.md is for what the numbers
-mean: it is created once, almost empty, for a person to write, and never changed again.
+Each call makes both again from the finished results, without any training or model. discussion.md is for a discussion of the
+numbers: it is created once, almost empty, for a person to write, and never changed again.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from scratchnet.tools.reproduce.experiments import Plan
 from scratchnet.tools.reproduce.numbers import plural
 from scratchnet.tools.reproduce.page import Page, collect, paragraphs
 
-DISCUSSION = """Nothing is written here yet. This file is for a reader of the numbers: what is confirmed, what differs, and what the
-study could not see. `scratchnet reproduce` never changes it.
+DISCUSSION = """There is no discussion yet. Write into this file what the numbers confirm, where they differ, and what the study
+could not measure. `scratchnet reproduce` never changes it.
 """
 
 ABOUT = """net_1 and net_2, trained as in the study (batch 128, 16 epochs, the test split as validation), and the further
@@ -48,7 +48,7 @@ def write(plan: Plan, out: Path) -> Path:
     """
     known = collect(plan, out)
     if not known and ledger.read(out) is None:
-        raise FileNotFoundError(f"{out}: expected finished trainings, got none. Run: scratchnet reproduce --only study")
+        raise FileNotFoundError(f"{out}: expected finished trainings, got none. Run: scratchnet reproduce --only study.")
     page = Page(plan, known, out)
     parts = ["# The study, reproduced", ABOUT]
     if plan.quick:

@@ -73,7 +73,7 @@ def read(file: Path, form: str = FORMAT, keys: Sequence[str] = ("name", "seed", 
             return result
     except (ValueError, KeyError, TypeError):
         pass  # the error below says what to do
-    raise ValueError(f"{file}: expected a file of the format '{form}', got another or a damaged one. Remove it and run again")
+    raise ValueError(f"{file}: expected a file of the format '{form}', got another or a damaged one. Remove it and run again.")
 
 
 def finished(out: Path, experiment: Experiment, seed: int) -> Result | None:
@@ -91,7 +91,7 @@ def finished(out: Path, experiment: Experiment, seed: int) -> Result | None:
     if result["settings"] != experiment.settings() or result["seed"] != seed:
         raise ValueError(
             f"{file}: expected the settings of {experiment.name} with seed {seed}, got a result of other settings. Remove it, or "
-            "choose another --out"
+            "choose another --out."
         )
     return result
 
@@ -160,7 +160,7 @@ def files_of(package: Path, room: str) -> list[Path]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what computes the numbers; `source` changes with every file of ours that they come from."""
+    """Return the versions of the code that computes the numbers; `source` is a hash of scratchnet's files among it."""
     source = hashlib.sha256()
     package = Path(scratchnet.__file__).parent
     for room in NUMBERS_COME_FROM:

@@ -3,9 +3,9 @@
     runs/<name>-seed<seed>/     while it runs: the history and the model with its optimizer, after every epoch;
                                 when it is finished: the history (JSON, CSV), the figure, the model
 
-An interrupted training resumes after its last finished epoch, and ends in the same bits as if it had not stopped: the
+An interrupted training resumes after its last finished epoch, and ends with the same bits as without the interruption: the
 model's file holds the weights, the optimizer's state and the state of the shuffling. The history is written before the
-model, so it may be one epoch ahead of the model, never behind. The optimizer's count of steps shows which epoch the model
+model, so it has either as many epochs as the model or one more. The optimizer's count of steps shows which epoch the model
 belongs to.
 """
 
@@ -56,14 +56,14 @@ def images(name: str, limit: int | None, prepared: str) -> Images:
 
 
 class Recorder(train.Recorder):
-    """Write the model and the history after every epoch; the history goes on from an earlier one, and has the seconds."""
+    """Write the model and the history after every epoch; the history continues an earlier one, and includes the seconds."""
 
     def __init__(self, folder: Path, history: History):
         super().__init__(folder)
         self.history = history
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Read the clock."""
+        """Store the time at which the epoch begins."""
         self.began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -105,7 +105,7 @@ def run(experiment: Experiment, seed: int, out: Path, callbacks: Sequence[Callba
     try:
         fit(model, experiment, seed, data, recorder, callbacks)
     except FloatingPointError as error:
-        failure = {"failure": str(error)}  # that a learning rate is too large is a result, too
+        failure = {"failure": str(error)}  # a learning rate that is too large is also a result
 
     answers = results.answers(model.predict(data.x_test, batch_size=128, verbose=0), data.y_test)
     result = results.outcome(experiment, seed, model, recorder.history, **failure, **counts, answers=answers)

@@ -1,4 +1,4 @@
-"""The ledger of each net: what each layer has, costs, keeps and sees."""
+"""The ledger of each net: parameters, cost, memory and receptive field of each layer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from scratchnet.tools.reproduce.numbers import plural
 from scratchnet.tools.reproduce.page import Page, data_title, paragraphs
 
 ABOUT = """Multiply-adds and bytes are for one image. Those of backward are for the gradients of the parameters and of the input;
-the first layer needs no gradient of its input. "Kept" is what training keeps of an image for backward; an array that two layers
-keep is counted at the first. Milliseconds are for a training step, medians; the part of a step that belongs to no layer is the loss
-and the update of the parameters."""
+the first layer needs no gradient of its input. "Bytes kept" is what training stores of an image for backward; an array that two
+layers store is counted at the first. Milliseconds are for a training step, medians; the part of a step that belongs to no layer is
+the loss and the update of the parameters."""
 
 Net = dict[str, Any]
 
@@ -48,14 +48,14 @@ def layers(net: Net) -> str:
     return markdown_table([*lines, {"layer": "**all layers**", "output": "", **costs_of(net["rows"], "")}])
 
 
-def costs_of(rows: list[ledger.Row], sees: str) -> dict[str, str]:
+def costs_of(rows: list[ledger.Row], field: str) -> dict[str, str]:
     """Return the cells of one layer, or of several together."""
     return {
         "parameters": f"{total(rows, 'parameters'):,}",
         "multiply-adds, forward": f"{total(rows, 'forward_madds'):,}",
         "backward": f"{total(rows, 'backward_madds'):,}",
         "bytes kept": f"{total(rows, 'cache_bytes'):,}",
-        "sees": sees,
+        "receptive field": field,
         "ms forward": f"{1e3 * total(rows, 'forward_seconds'):.2f}",
         "ms backward": f"{1e3 * total(rows, 'backward_seconds'):.2f}",
     }

@@ -31,7 +31,7 @@ PAIRS = {
     "equal parameters: halving by max - by stride": (Net(1, "max", 2), Net(2)),
 }
 OTHERS = ("max", "min", "none")
-MEASURES = {  # in words, and with how many digits
+MEASURES = {  # the text, and the number of digits
     "first": ("validation accuracy after epoch 1", 4),
     "to_98": ("epochs to 98 %", 1),
     "low_epoch": ("epoch of the lowest validation loss", 1),

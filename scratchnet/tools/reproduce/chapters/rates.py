@@ -88,7 +88,7 @@ def best_rates(page: Page, epochs: int) -> list[str]:
     """Compare the optimizers, at their defaults and at the rate that won."""
     won = numbers.winners(page.plan, page.known)
     if not won:
-        return ["The best rates follow when the whole sweep is finished."]
+        return ["The best rates are shown when the whole sweep is finished."]
     best = {o: page.plan.experiments[name] for o, name in won.items()}
     usual = {o: Experiment(NET_2, page.plan.photographs, o) for o in won}
     panels = {
@@ -113,7 +113,7 @@ def best_rates(page: Page, epochs: int) -> list[str]:
 
 
 def edge(page: Page, e: Experiment) -> str:
-    """Return a note on a rate at an end of its sweep: a better one may lie outside."""
+    """Return a note if a rate is at an end of its sweep, because a better one may lie outside."""
     tried = [rate_of(other) for other in page.plan.groups["rates"] if other.optimizer == e.optimizer]
     return " (the largest tried)" * (rate_of(e) == max(tried)) + " (the smallest tried)" * (rate_of(e) == min(tried))
 

@@ -35,7 +35,7 @@ number of epochs, for the trainings on {plural(usual, 'thread')}."""
 
 
 def our_figures(page: Page, e: Experiment, threads: int) -> Cells:
-    """Return a row of the table: one experiment, with its seconds on so many threads."""
+    """Return a row of the table: one experiment, with its seconds on `threads` threads."""
     rows = page.rows(e)
     return {
         "experiment": f"`{e.name}`",
@@ -73,7 +73,7 @@ def keras_figures(page: Page, e: Experiment) -> Cells:
         "Keras's (epoch)": f"{theirs.best:.4f} ({theirs.best_epoch})",
         "difference": f"{off:+.4f}",
         "allowed": f"{TOLERANCE[e.data]:g}",
-        "verdict": "agrees" if agrees else "**differs**" + "; agrees when images keep their order, see 5" * explained,
+        "verdict": "agrees" if agrees else "**differs**" + "; agrees when images keep their order, see chapter 5" * explained,
         "lowest validation loss, ours / Keras's (epoch)": f"{rows.mean('low_loss')} / {theirs.low_loss:.4f} ({theirs.low_epoch})",
         "last training accuracy, ours / Keras's": f"{rows.mean('last_train')} / {theirs.last_train:.4f}",
         "epochs to 98 %": f"{rows.epochs('to_98')} / {theirs.to_98}" if e.data == page.plan.digits else "–",
@@ -166,7 +166,7 @@ def adam_wins(adam: Seeds, adadelta: Seeds, adagrad: Seeds) -> Iterator[Cells]:
     if adam:
         ahead = "ahead, with one seed" if min(ours) > highest else "not found"
         verdict = "confirmed at the default rates" if all(compare(ours, other) > 0 for other in others) else ahead
-        yield claim("Adam wins", f"Adam {adam.mean('best')}", f"{verdict}; for each at its own best rate, see 2")
+        yield claim("Adam wins", f"Adam {adam.mean('best')}", f"{verdict}; for each at its own best rate, see chapter 2")
 
 
 def figures(page: Page) -> list[str]:
