@@ -164,9 +164,9 @@ class Loss:
                     f" {y_pred.max():g}. For logits use {type(self).__name__}(from_logits=True)"
                 )
             # softmax(log p) = p, so log p can be used as logits. It is kept finite, so that 0 · log p is 0 for the other classes.
-            certain = (np.where(y > 0, y_pred, 1) > 0).all()
+            if ((y > 0) & (y_pred == 0)).any():
+                return float("inf")
             y_pred = np.log(np.maximum(y_pred, np.finfo(float).tiny), dtype=np.float64)
-            return self.value_and_gradient(y_pred, y)[0] if certain else float("inf")
         return self.value_and_gradient(y_pred, y)[0]
 
 

@@ -104,13 +104,14 @@ class Model:
                 node.layer.build_for(shapes, rng, dtype, self.implementation)
             elif node.layer.dtype != self.dtype:
                 raise ValueError(
-                    f"{node.layer.title}: expected {self.dtype} weights, got {node.layer.dtype} weights of another model."
+                    f"{node.layer._title}: expected {self.dtype} weights, got {node.layer.dtype} weights of another model."
                     f" Make this model with dtype='{node.layer.dtype}'"
                 )
         # The node that the loss starts from: the one below a final softmax, which is joined to the cross-entropy.
         self.logits = self.nodes[-1].parents[0] if is_activation(self.nodes[-1], "softmax") else self.nodes[-1]
         self.readers = {node: sum(other.parents.count(node) for other in self.nodes) for node in self.nodes}
         self.plan, self.fuse = NOTHING_JOINED, True
+        self.kept: dict[Node, tuple[Any, int]] = {}         # what each layer kept in the last forward, and its batch
         self.optimizer: Any = None
         self.loss: Any = None
         self.metrics: tuple[str, ...] = ()
@@ -174,7 +175,7 @@ class Model:
                 )
             if not layer.params.keys() <= layer.grads.keys():
                 raise ValueError(
-                    f"{layer.title}: expected backward to store gradients of {sorted(layer.params)} in self.grads, got"
+                    f"{layer._title}: expected backward to store gradients of {sorted(layer.params)} in self.grads, got"
                     f" {sorted(layer.grads)}"
                 )
         return {f"{layer.name}/{key}": layer.grads[key] for layer in self.layers for key in layer.params}
@@ -226,15 +227,18 @@ class Model:
         to = to or self.nodes[-1]
         outputs = {self.nodes[0]: check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)}
         unread = dict(self.readers)
+        self.kept = {}
         for node in self.nodes[1 : self.nodes.index(to) + 1]:
             joined: Any = self.plan.forward.get(node, {})
             out = node.layer.forward(*(outputs[parent] for parent in node.parents), **joined)
             if out.shape != (len(x), *node.shape):
                 raise ValueError(
-                    f"{node.layer.title}: expected an output of {(len(x), *node.shape)}, as compute_output_shape says, got"
+                    f"{node.layer._title}: expected an output of {(len(x), *node.shape)}, as compute_output_shape says, got"
                     f" {out.shape}. def compute_output_shape(self, input_shape) returns the shape without the batch axis"
                 )
-            if not keep:
+            if keep:
+                self.kept[node] = node.layer.cache, node.layer.batch
+            else:
                 node.layer.cache = None
             outputs[node] = out
             for parent in node.parents:
@@ -266,6 +270,8 @@ class Model:
                 continue
             wanted = need_dx or any(parent is not self.nodes[0] for parent in node.parents)
             joined = self.plan.backward.get(node, {})
+            # Models may share a layer, which may have run for another one meanwhile.
+            node.layer.cache, node.layer.batch = self.kept.get(node, (None, 0))
             dxs = node.layer.backward(gradients.pop(node), wanted, **joined)
             for parent, dx in zip(node.parents, dxs if isinstance(dxs, tuple) else (dxs,), strict=True):
                 if dx is not None:
@@ -288,7 +294,7 @@ class Model:
         loss, dlogits = self.loss.value_and_gradient(logits, y)         # how wrong, and in which direction
         check_finite(self, x, loss)
         self.backward(dlogits, need_dx=False, start=self.logits)        # every layer in reverse order
-        self.optimizer.update(self.params, self.grads)                  # every parameter moves
+        self.optimizer.update([*self.params.values()], [*self.grads.values()])      # every parameter moves
         return loss, logits
 
     def test_step(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:

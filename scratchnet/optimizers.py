@@ -114,6 +114,8 @@ class Optimizer:
     implementations: Mapping[str, Callable[..., None]] = {}
     state_names: tuple[str, ...] = ()
     constants: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()      # arguments that the constructor's signature does not name
+    owner: Any = None                   # a weak reference to the model that was compiled with this object
 
     def __init__(self, learning_rate: float, *, implementation: str | None = None, **fractions: float):
         self.learning_rate = learning_rate
@@ -122,7 +124,6 @@ class Optimizer:
                 raise ValueError(f"{type(self).__name__}: expected {name} of at least 0 and below 1, got {value!r}")
             setattr(self, name, float(value))
         self.implementation = implementation or ("fused" if COMPILED else "numpy")
-        self.owner: Any = None          # a weak reference to the model that was compiled with this object
         self.reset()
 
     def __repr__(self) -> str:
@@ -209,7 +210,7 @@ class Optimizer:
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that re-create this optimizer: those of the constructor's signature."""
-        config = config_of(self)
+        config = config_of(self) | {name: getattr(self, name) for name in self.settings}
         if config.get("implementation") == ("fused" if COMPILED else "numpy"):
             del config["implementation"]
         return config

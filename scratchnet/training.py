@@ -121,16 +121,17 @@ def train_epoch(
 ) -> dict[str, float]:
     """Train on all data once, and return the mean loss and accuracy."""
     order = model.shuffle_rng.permutation(len(x)) if shuffle else np.arange(len(x))
-    means = Means(model)
+    means, logs = Means(model), {}
     for number, start in enumerate(range(0, len(x), batch_size)):
         rows = order[start : start + batch_size]
         events.call("on_train_batch_begin", number)
         loss, logits = model.train_step(batch_of(model, x, rows), labels[rows])
         means.add(loss, logits, labels[rows])
-        events.call("on_train_batch_end", number, means.values())
+        logs = means.values()
+        events.call("on_train_batch_end", number, logs)
         if model.stop_training:
             break
-    return means.values()
+    return logs
 
 
 def mean_values(model: Any, x: np.ndarray, labels: np.ndarray, batch_size: int, show: bool = False) -> dict[str, float]:

@@ -309,8 +309,8 @@ def test_the_old_names_of_a_layer_still_work_with_one_warning_each():
     assert Bent().branch_pattern() == ["mine"]
     with pytest.warns(FutureWarning, match="Conv2D.tellings"):
         assert Conv2D.tellings is Conv2D.implementations
-    with pytest.warns(FutureWarning, match="Bent.kinks"):
-        assert Bent().kinks() == ["mine"]
+    with pytest.warns(FutureWarning, match="Conv2D.kinks is now called branch_pattern"):
+        assert Conv2D(1, 1).kinks() == []
 
 
 def test_a_layer_of_several_inputs_stores_all_their_shapes_and_its_input_shape_is_the_first():
@@ -320,3 +320,70 @@ def test_a_layer_of_several_inputs_stores_all_their_shapes_and_its_input_shape_i
 
     layer = Outer().build([(3,), (2, 4)])
     assert (layer.input_shape, layer.input_shapes, layer.output_shape) == ((3,), ((3,), (2, 4)), (3, 2, 4))
+
+
+class Narrow(Dense):
+    """Passes all but one argument on."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **kwargs)
+
+
+def test_the_settings_of_a_layer_that_passes_its_arguments_on_are_those_of_its_base_class_too():
+    config = full_config(Narrow(4, activation="relu", use_bias=False, name="n"))
+    assert config == Dense(4, activation="relu", use_bias=False, name="n").get_config()
+    assert full_config(Narrow(4)) == Dense(4).get_config()
+
+
+class Fixed(Dense):
+    """Sets an argument that its constructor seems to pass on."""
+
+    def __init__(self, **kwargs):
+        super().__init__(units=4, **kwargs)
+
+
+def test_a_layer_that_its_settings_cannot_make_again_is_refused_with_the_reason():
+    with pytest.raises(ValueError, match=r"Fixed: expected a constructor that takes the arguments of get_config.*units"):
+        full_config(Fixed())
+
+
+def test_a_layer_with_a_setting_that_is_not_a_number_is_saved():
+    assert np.isnan(full_config(Scale(float("nan")))["factor"])
+
+
+def test_old_names_are_found_in_a_mixin_and_may_call_those_of_their_base_class():
+    class Mixin:
+        tellings = {"fused": (np.copy, np.copy)}
+
+    with pytest.warns(FutureWarning, match="Mixed.tellings is now called implementations") as caught:
+
+        class Mixed(Mixin, Dense):
+            pass
+
+    assert len(caught) == 1
+    assert Mixed.implementations is Mixin.tellings
+    with pytest.warns(FutureWarning, match="First.kinks"):
+
+        class First(Layer):
+            def kinks(self):
+                return [1]
+
+    with pytest.warns(FutureWarning, match="Second.kinks") as caught:
+
+        class Second(First):
+            def kinks(self):
+                return [*super().kinks(), 2]
+
+    assert len(caught) == 1
+    assert Second().branch_pattern() == [1, 2]
+
+
+def test_gradients_go_to_the_parameters_by_name_whatever_others_a_derived_layer_has():
+    class Gained(Dense):
+        def make_params(self, rng):
+            return {"gain": np.ones(3), **super().make_params(rng)}
+
+    layer = Gained(3).build((3,))
+    layer.forward(np.ones((2, 3), "float32"))
+    layer.backward(np.ones((2, 3), "float32"))
+    assert {name: gradient.shape for name, gradient in layer.grads.items()} == {"kernel": (3, 3), "bias": (3,)}

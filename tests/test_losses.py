@@ -274,3 +274,9 @@ def test_softmax_and_its_loss_go_along_the_last_axis_of_any_shape():
     y = np.eye(4)[np.arange(6) % 4]
     losses = softmax_cross_entropy_losses(logits, y.reshape(2, 3, 4))
     np.testing.assert_allclose(losses.ravel(), softmax_cross_entropy_losses(flat, y), rtol=1e-14)
+
+
+def test_a_loss_of_nan_is_nan_and_probabilities_are_normalized_as_keras_does():
+    loss = CategoricalCrossentropy()
+    assert math.isnan(loss(np.array([[0.0, 1.0]]), np.array([[0.5, math.nan]])))
+    assert loss(np.array([[0.0, 1.0]]), np.array([[0.2, 0.4]])) == pytest.approx(-math.log(0.4 / 0.6))

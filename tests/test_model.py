@@ -484,3 +484,21 @@ def test_the_error_for_images_that_do_not_fit_names_the_expected_and_the_receive
 def test_a_single_image_is_refused_with_the_line_that_makes_a_batch_of_it():
     with pytest.raises(ValueError, match=r"x\[None\]|x\[np.newaxis\]"):
         small_model().predict(np.zeros((6, 5, 2)))
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_models_that_share_layers_do_not_disturb_each_others_forward(fuse):
+    image = Input(shape=(6, 5, 2))
+    shared = Flatten()(Conv2D(3, (3, 2), activation="relu", padding="same")(image))
+    first, second = Model(image, Dense(2, activation="softmax")(shared), seed=0), Model(image, shared)
+    first.compile(fuse=fuse)
+    x, other, dout = random_arrays(8, (2, 6, 5, 2), (3, 6, 5, 2), (2, 2))
+    x, other, dout = (a.astype("float32") for a in (x, other, dout))
+    first.forward(x)
+    expected = first.backward(dout), *(g.copy() for g in first.grads.values())
+    first.forward(x)
+    second.forward(other)
+    second.predict(other, verbose=0)
+    first.layer_outputs(other)
+    for got, right in zip((first.backward(dout), *first.grads.values()), expected, strict=True):
+        np.testing.assert_array_equal(got, right)

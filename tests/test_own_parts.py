@@ -326,3 +326,31 @@ def test_a_folder_is_no_model_and_no_file_to_write_and_the_message_names_one(tmp
     with pytest.raises(IsADirectoryError, match="expected the name of a file"):
         model_of().save(tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+def test_an_optimizer_with_an_update_of_its_own_receives_lists_and_one_with_settings_is_saved(tmp_path):
+    class Clipped(SGD):
+        settings = ("bound",)
+
+        def __init__(self, *args, **kwargs):
+            self.bound = kwargs.pop("bound", 1.0)
+            super().__init__(*args, **kwargs)
+
+        def update(self, params, grads):
+            super().update(params, [np.clip(g, -self.bound, self.bound) for g in grads])
+
+    model = model_of(optimizer=Clipped(0.05, momentum=0.5, bound=0.01))
+    before = model.get_weights()
+    model.train_on_batch(X, Y)
+    assert max(np.abs(a - b).max() for a, b in zip(model.get_weights(), before, strict=True)) <= 0.0005001
+    model.save(tmp_path / "model.npz")
+    again = load_model(tmp_path / "model.npz", custom_objects={"Clipped": Clipped}).optimizer
+    assert (again.learning_rate, again.momentum, again.bound) == (0.05, 0.5, 0.01)
+
+
+def test_a_callback_may_change_an_epochs_logs_in_its_last_batch():
+    class Adds(Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            logs["batches"] = batch + 1
+
+    assert model_of().fit(X, Y, batch_size=4, verbose=0, callbacks=[Adds()]).history["batches"] == [3]

@@ -139,12 +139,12 @@ class Layer:
     def trainable(self, value: bool) -> None:
         if not value:
             raise ValueError(
-                f"{self.title}: expected trainable=True, got {value!r}: a layer cannot be frozen. To restore its weights after"
+                f"{self._title}: expected trainable=True, got {value!r}: a layer cannot be frozen. To restore its weights after"
                 " training, keep get_weights() and call set_weights()"
             )
 
     @property
-    def title(self) -> str:
+    def _title(self) -> str:
         """How error messages name the layer: by its class, and by its name if it has one."""
         return type(self).__name__ + (f" {self.name!r}" if self.name else "")
 
@@ -187,7 +187,7 @@ class Layer:
             )
         if self.node is not None:
             raise ValueError(
-                f"{self.title} is connected already, which is possible only once. Create another {type(self).__name__}(...)"
+                f"{self._title} is connected already, which is possible only once. Create another {type(self).__name__}(...)"
             )
         shapes = [parent.shape for parent in parents]
         self.node = Node(self, parents, self.compute_output_shape(*shapes))
@@ -223,7 +223,7 @@ class Layer:
         if self.activation is not None and self.node is None:
             name = self.activation.get_config()["activation"]
             raise ValueError(
-                f"{self.title}: activation={name!r} adds a second layer to a model's graph. Outside a model, build"
+                f"{self._title}: activation={name!r} adds a second layer to a model's graph. Outside a model, build"
                 f" {type(self).__name__} without it and call an Activation layer after it"
             )
         shapes = [tuple(s) for s in input_shape] if isinstance(input_shape[0], (tuple, list)) else [tuple(input_shape)]
@@ -235,7 +235,7 @@ class Layer:
         """Make the parameters for inputs of `shapes`, and choose the pair of functions; a model calls this."""
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
-            raise ValueError(f"{self.title}: expected dtype='float32' or 'float64', got dtype={dtype!r}")
+            raise ValueError(f"{self._title}: expected dtype='float32' or 'float64', got dtype={dtype!r}")
         self.input_shapes = tuple(shapes)
         self.input_shape = shapes[0]
         self.output_shape = self.compute_output_shape(*shapes)
@@ -298,12 +298,12 @@ class Layer:
     def check_input(self, x: np.ndarray) -> None:
         """Raise ValueError for an input that the layer was not built for."""
         if not self.built:
-            raise ValueError(f"{self.title} is not built yet. Call layer.build(x.shape[1:]), or make it part of a Model")
+            raise ValueError(f"{self._title} is not built yet. Call layer.build(x.shape[1:]), or make it part of a Model")
         self._check_batch("x", x, self.input_shape)
         for key, p in self.params.items():
             if p.shape != self.param_shapes[key] or p.dtype != self.dtype:
                 raise ValueError(
-                    f"{self.title}: expected params[{key!r}] to be {self.dtype} of shape {self.param_shapes[key]}, got {p.dtype}"
+                    f"{self._title}: expected params[{key!r}] to be {self.dtype} of shape {self.param_shapes[key]}, got {p.dtype}"
                     f" of shape {p.shape}. Write into it with set_weights, or params[{key!r}][...] = values"
                 )
         self.batch = len(x)
@@ -313,13 +313,13 @@ class Layer:
         self._check_batch("dout", dout, self.output_shape)
         if len(dout) != self.batch:
             raise ValueError(
-                f"{self.title}: expected dout of a batch of {self.batch}, as in the last forward; got a batch of {len(dout)}"
+                f"{self._title}: expected dout of a batch of {self.batch}, as in the last forward; got a batch of {len(dout)}"
             )
 
     def _check_batch(self, what: str, array: np.ndarray, shape: Shape) -> None:
         if isinstance(array, np.ndarray) and array.shape[1:] == shape and array.dtype == self.dtype:
             return
-        expected = f"{self.title}: expected {what} as {self.dtype} of shape (N, {', '.join(map(str, shape))})"
+        expected = f"{self._title}: expected {what} as {self.dtype} of shape (N, {', '.join(map(str, shape))})"
         if not isinstance(array, np.ndarray):
             raise ValueError(f"{expected}, got a {type(array).__name__}. Make it a NumPy array with np.asarray({what})")
         fix = f"Convert it with {what}.astype({str(self.dtype)!r})"
@@ -337,7 +337,7 @@ class Layer:
         """
         if self.cache is None:
             raise ValueError(
-                f"{self.title}: expected a call of forward before backward, got none."
+                f"{self._title}: expected a call of forward before backward, got none."
                 " Call forward with the batch that dout belongs to"
             )
         self.check_gradient(dout)

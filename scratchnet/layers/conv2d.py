@@ -193,5 +193,5 @@ class Conv2D(WindowLayer):
         """
         (x,) = self.cached(dout)
         dx, dw, db = self.backward_function(dout, x, self.params["kernel"], self.strides, self.pads, need_dx, **joined)
-        self.grads = dict(zip(self.params, (dw, db), strict=False))
+        self.grads = {"kernel": dw, "bias": db} if self.use_bias else {"kernel": dw}
         return dx

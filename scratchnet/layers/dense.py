@@ -135,5 +135,5 @@ class Dense(Layer):
         """
         (x,) = self.cached(dout)
         dx, dw, db = self.backward_function(dout, x, self.params["kernel"], need_dx, **joined)
-        self.grads = dict(zip(self.params, (dw, db), strict=False))
+        self.grads = {"kernel": dw, "bias": db} if self.use_bias else {"kernel": dw}
         return dx

@@ -13,9 +13,25 @@ import numpy as np
 
 
 def arguments_of(kind: type) -> list[str]:
-    """Return the names of the constructor's arguments, without `*args` and `**kwargs`."""
-    collecting = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-    return [p.name for p in signature(kind).parameters.values() if p.kind not in collecting]
+    """Return the names of the constructor's arguments. A constructor with `**kwargs` takes those of its base class too.
+
+    Examples
+    --------
+    >>> class Named:
+    ...     def __init__(self, name): ...
+    >>> class Scale(Named):
+    ...     def __init__(self, factor, **kwargs): ...
+    >>> arguments_of(Scale)
+    ['factor', 'name']
+    """
+    names: list[str] = []
+    for constructor in (vars(base)["__init__"] for base in kind.__mro__ if "__init__" in vars(base)):
+        _, *parameters = signature(constructor).parameters.values()       # without self
+        collecting = [p.kind for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        names += [p.name for p in parameters if p.kind not in collecting and p.name not in names]
+        if Parameter.VAR_KEYWORD not in collecting:
+            break
+    return names
 
 
 def config_of(thing: Any, as_json: Callable[[str, Any], Any] = lambda name, value: value) -> dict[str, Any]:
@@ -40,7 +56,7 @@ def config_of(thing: Any, as_json: Callable[[str, Any], Any] = lambda name, valu
         value = as_json(name, getattr(thing, name, Parameter.empty))
         value = value.item() if isinstance(value, np.generic) else value
         if _is_json(value):
-            config[name] = list(value) if isinstance(value, tuple) else value
+            config[name] = list(value) if isinstance(value, (tuple, list)) else value
     return config
 
 
@@ -75,8 +91,14 @@ def full_config(thing: Any) -> dict[str, Any]:
             f" re-created. def __init__(self, ..., {unknown[0]}=None) takes it; a layer passes its name on with"
             " super().__init__(name=name)"
         )
-    made_again = kind(**config).get_config()
-    changed = [name for name in config if made_again.get(name) != config[name]]
+    try:
+        made_again = kind(**config).get_config()
+    except TypeError as error:
+        raise ValueError(
+            f"{kind.__name__}: expected a constructor that takes the arguments of get_config(), got {error}. Return in"
+            " get_config(self) only what the constructor takes"
+        ) from error
+    changed = [name for name in config if repr(made_again.get(name)) != repr(config[name])]
     if changed:
         name = changed[0]
         raise ValueError(

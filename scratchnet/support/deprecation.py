@@ -45,10 +45,13 @@ class OldName:
 
 
 def adopt_old_names(cls: type) -> None:
-    """Rename the attributes that a class defines under old names to the new names, with a warning."""
-    for name in list(vars(cls)):
-        inherited = next((vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)), None)
-        if isinstance(inherited, OldName):
-            inherited.warn(cls, stacklevel=4)
-            setattr(cls, inherited.new, vars(cls)[name])
-            delattr(cls, name)
+    """Give attributes that a class, or a mixin of it, defines under old names their new names too, with a warning."""
+    for owner in cls.__mro__:
+        for old, alias in vars(owner).items():
+            if not isinstance(alias, OldName):
+                continue
+            definer = next(base for base in cls.__mro__ if old in vars(base))
+            adopted_before = definer is not cls and issubclass(definer, owner)
+            if not adopted_before and alias.new not in vars(cls):
+                alias.warn(cls, stacklevel=4)
+                setattr(cls, alias.new, vars(definer)[old])
