@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import scratchnet
-from scratchnet.cli import parse
+from scratchnet.cli import parser
 from scratchnet.kernels import conv2d
 from scratchnet.layers import conv2d as page
 from scratchnet.plotting import growth, ladder, sides
@@ -19,7 +19,7 @@ from scratchnet.tools.bench.sides import SIDES, scratchnet_side
 
 
 def test_bench_is_a_command_with_its_options():
-    args = parse(["bench", "--peers", "--quick", "--out", "here"])
+    args = parser().parse_args(["bench", "--peers", "--quick", "--out", "here"])
     assert (args.command, args.peers, args.quick, args.out) == ("bench", True, True, "here")
 
 

@@ -41,11 +41,16 @@ def test_the_surest_mistakes_come_first_and_right_and_wrong_have_their_own_confi
     assert found["confidence"] == pytest.approx({"right": 0.8, "wrong": 0.7})
 
 
+@pytest.mark.parametrize("room", results.NUMBERS_COME_FROM)
+def test_every_name_that_numbers_come_from_is_a_file_or_a_folder_of_files(room):
+    assert results.files_of(Path(scratchnet.__file__).parent, room)
+
+
 @pytest.mark.parametrize(
     "file",
     [
         *("kernels/gemm.py", "layers/dense.py", "losses.py", "optimizers.py", "initializers.py", "padding.py", "networks.py"),
-        *("model.py", "training.py", "plan.py", "checking.py", "config.py", "saving.py", "preprocessing.py"),
+        *("model.py", "training.py", "plan.py", "support/checking.py", "support/config.py", "saving.py", "preprocessing.py"),
         *("datasets/cifar.py", "tools/inputs.py", "tools/reproduce/trial.py", "tools/reproduce/experiments.py"),
     ],
 )
@@ -55,6 +60,7 @@ def test_the_source_changes_with_every_file_that_numbers_come_from(file, tmp_pat
     before = results.versions()["source"]
     monkeypatch.setattr(scratchnet, "__file__", str(package / "__init__.py"))
     assert results.versions()["source"] == before
+    assert (package / file).is_file()
     with open(package / file, "a", encoding="utf-8") as text:
         text.write("# other\n")
     assert results.versions()["source"] != before

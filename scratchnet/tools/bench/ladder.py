@@ -2,6 +2,8 @@
 
 Every rung computes the same numbers, which is asserted. Arithmetic is counted as in the definition: an algorithm that needs
 fewer multiplications (Winograd's) then has more GFLOP/s than it really computes, and may lie above the peak.
+
+`threads.limit(1)(call)` is a function that runs `call` on one thread.
 """
 
 from __future__ import annotations
@@ -106,18 +108,9 @@ def _spin(first, last, a, rounds):
 def peak(count: int, rounds: int = 8_000_000) -> float:
     """Measure this machine's peak in float32 GFLOP/s on `count` threads: only multiply-adds in registers."""
     a = np.full(count * 14 * 16, 0.5, np.float32)
-    seconds = in_turns({"peak": on(count, partial(threads.run, _spin, 1 << 30, count, a, rounds))}, 5, "peak")["peak"]
+    call = threads.limit(count)(partial(threads.run, _spin, 1 << 30, count, a, rounds))
+    seconds = in_turns({"peak": call}, 5, "peak")["peak"]
     return count * rounds * 12 * gemm.VECTOR_BYTES // 4 * 2 / seconds / 1e9
-
-
-def on(count: int, call: Callable[[], Any]) -> Callable[[], Any]:
-    """Return a function that runs a call on so many threads."""
-
-    def run() -> Any:
-        with threads.limit(count):
-            return call()
-
-    return run
 
 
 def must_agree(name: str, got: tuple[Any, ...], expected: tuple[Any, ...]) -> None:
@@ -146,7 +139,7 @@ def rungs(batch: int, rounds: int) -> list[dict[str, Any]]:
     }
     for count in sorted({1, threads.count()}):
         for kind, call in kernels(conv).items():
-            calls[f"{kind}, {count} thread{'s' * (count > 1)}"] = on(count, call)
+            calls[f"{kind}, {count} thread{'s' * (count > 1)}"] = threads.limit(count)(call)
     expected = calls["im2col in NumPy"]()
     for name, call in calls.items():
         must_agree(name, call(), expected)
@@ -213,7 +206,7 @@ def scaling(batch: int, rounds: int) -> list[dict[str, Any]]:
         the Python around them, and without the time to wake a thread.
     """
     calls = kernels(convolution(batch))
-    turns = {f"{kind} {count}": on(count, call) for kind, call in calls.items() for count in (1, threads.count())}
+    turns = {f"{kind} {count}": threads.limit(count)(call) for kind, call in calls.items() for count in (1, threads.count())}
     measured = in_turns(turns, rounds, "threads", seconds_in_kernels)
     rows = []
     for kind in calls:
@@ -271,7 +264,7 @@ def steps(batch: int, rounds: int) -> list[dict[str, Any]]:
             batch_x_y = batch_of(shape, batch)
             names = ("im2col", "direct", "fused")
             calls: dict[str, Callable[[], Any]] = {n: partial(compiled(net, shape, n).train_on_batch, *batch_x_y) for n in names}
-            calls["fused, 1 thread"] = on(1, calls["fused"])
+            calls["fused, 1 thread"] = threads.limit(1)(calls["fused"])
             seconds = in_turns(calls, rounds, f"{net} {shape}")
             rows.append({"net": net, "shape": shape, "threads": threads.count()} | {name: 1e3 * s for name, s in seconds.items()})
     return rows

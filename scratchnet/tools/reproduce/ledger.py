@@ -12,7 +12,7 @@ Times are measured from outside: the layers' methods are wrapped during the meas
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache
 from math import prod
@@ -182,8 +182,8 @@ def kept(model: Model, x: np.ndarray) -> dict[str, int]:
     seen = {_address(x)}  # the images belong to the caller
     found: dict[str, int] = {}
     for node in model.nodes[1:]:
-        for array in _arrays(node.layer.cache):
-            if _address(array) not in seen:
+        for array in node.layer.cache or ():
+            if isinstance(array, np.ndarray) and _address(array) not in seen:
                 seen.add(_address(array))
                 found[str(node.layer.name)] = found.get(str(node.layer.name), 0) + array.nbytes
         node.layer.cache = None
@@ -223,14 +223,6 @@ def _timed(run: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
             seconds.append(time.perf_counter() - began)
 
     return timed_run
-
-
-def _arrays(cache: Any) -> Iterator[np.ndarray]:
-    if isinstance(cache, np.ndarray):
-        yield cache
-    elif isinstance(cache, (tuple, list)):
-        for item in cache:
-            yield from _arrays(item)
 
 
 def _address(array: np.ndarray) -> int:

@@ -34,7 +34,7 @@ Result = dict[str, Any]
 
 NUMBERS_COME_FROM = (
     *("kernels", "layers", "losses", "optimizers", "initializers", "padding", "networks", "model", "training"),
-    *("plan", "checking", "config", "saving", "preprocessing", "datasets"),
+    *("plan", "support/checking", "support/config", "saving", "preprocessing", "datasets"),
     *("tools/inputs", "tools/reproduce/experiments", "tools/reproduce/trial"),
 )
 
@@ -154,12 +154,17 @@ def answers(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     }
 
 
+def files_of(package: Path, room: str) -> list[Path]:
+    """Return the module of this name, or the modules of the folder of this name."""
+    return sorted(package.glob(f"{room}.py")) or sorted((package / room).glob("*.py"))
+
+
 def versions() -> dict[str, str]:
     """Return the versions of what computes the numbers; `source` changes with every file of ours that they come from."""
     source = hashlib.sha256()
     package = Path(scratchnet.__file__).parent
     for room in NUMBERS_COME_FROM:
-        for file in sorted([package / f"{room}.py"] if (package / f"{room}.py").is_file() else (package / room).glob("*.py")):
+        for file in files_of(package, room):
             source.update(file.read_bytes())
     return run_versions() | {"source": source.hexdigest()[:12]}
 
