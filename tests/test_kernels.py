@@ -1,4 +1,4 @@
-"""The compiled kernels as a whole: their cache, other processors' vectors, any shape and layout, and what they fall back to."""
+"""The compiled kernels as a whole: their cache, the vectors of other processors, any shape and layout, and the fallback."""
 
 import json
 import os
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.compiled
 STEP = """
 import numpy as np
 from scratchnet.kernels import memory
-memory.SMALLEST = memory.PAST_CACHE = 0         # so that small arrays, too, go the way of large ones
+memory.SMALLEST = memory.PAST_CACHE = 0         # so that small arrays are handled as large ones are
 from scratchnet import Conv2D, Dense, Flatten, Input, Model
 x = Input((6, 6, 16))
 y = Conv2D(16, 3, padding="same", activation="relu")(Conv2D(16, 5, padding="same")(x))
@@ -37,9 +37,9 @@ losses = [model.train_on_batch(x, y)[0] for _ in range(3)]
 
 
 def python(code, folder=PACKAGE.parent, **environment):
-    """Start Python on code, with the package of `folder`; the process. A variable that is None is taken away.
+    """Return a process that runs `code` with the package of `folder`. An environment variable that is None is removed.
 
-    What measures coverage is kept out: it would count a copy of the package as another package.
+    Coverage is not measured there: it would count a copy of the package as another package.
     """
     unmeasured = {"PYTHONDONTWRITEBYTECODE": "1", "COVERAGE_PROCESS_START": None}
     environment = {**os.environ, "PYTHONPATH": str(folder), **unmeasured, **environment}
@@ -49,8 +49,8 @@ def python(code, folder=PACKAGE.parent, **environment):
     )
 
 
-def said(process):
-    """What the process printed, as JSON, and what it said on stderr."""
+def output(process):
+    """Return what the process printed, read as JSON, and its stderr."""
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return json.loads(out), err
@@ -61,15 +61,15 @@ def losses(cache, folder=PACKAGE.parent, dtype="float32", **environment):
     return python(code, folder, **{"NUMBA_CACHE_DIR": cache and str(cache), **environment})
 
 
-def test_several_processes_that_start_at_once_from_cold_say_so_in_a_line_and_give_the_same_bits(tmp_path):
-    together = [losses(tmp_path) for _ in range(3)]
-    answers, words = zip(*map(said, together), strict=True)
-    warm, err = said(losses(tmp_path))
+def test_several_processes_that_compile_at_once_print_one_line_each_and_give_the_same_bits(tmp_path):
+    processes = [losses(tmp_path) for _ in range(3)]
+    answers, errors = zip(*map(output, processes), strict=True)
+    warm, err = output(losses(tmp_path))
     assert answers == (warm,) * 3
     assert err == ""
-    assert words[0].count("\n") == 1
-    assert words[0].startswith("scratchnet: compiling kernels, once for this processor")
-    assert str(tmp_path) in words[0]
+    assert errors[0].count("\n") == 1
+    assert errors[0].startswith("scratchnet: compiling kernels, once for this processor")
+    assert str(tmp_path) in errors[0]
 
 
 def copy_of_the_package(folder):
@@ -78,7 +78,7 @@ def copy_of_the_package(folder):
 
 
 def test_an_edit_in_a_helper_of_another_file_gives_the_new_answer(tmp_path):
-    """numba alone would look at the date of the file of the kernel that is called, and go on with the old helper."""
+    """numba alone would look at the date of the file of the kernel that is called, and keep the old helper."""
     copy = copy_of_the_package(tmp_path / "copy")
     code = """
 import json, numpy as np
@@ -87,15 +87,15 @@ out = direct_forward(np.ones((1, 2, 2, 1), "f"), np.ones((1, 1, 1, 1), "f"), Non
 print(json.dumps(out.ravel().tolist()))
 """
     cache = str(tmp_path / "cache")
-    assert said(python(code, copy, NUMBA_CACHE_DIR=cache))[0] == [1, 1, 1, 1]
+    assert output(python(code, copy, NUMBA_CACHE_DIR=cache))[0] == [1, 1, 1, 1]
     helper = copy / "scratchnet/kernels/images.py"
     before = os.stat(copy / "scratchnet/kernels/conv2d.py")
     helper.write_text(helper.read_text().replace("row[k] = x[n, h, k]", "row[k] = 2 * x[n, h, k]"))
     os.utime(copy / "scratchnet/kernels/conv2d.py", ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert said(python(code, copy, NUMBA_CACHE_DIR=cache))[0] == [2, 2, 2, 2]
+    assert output(python(code, copy, NUMBA_CACHE_DIR=cache))[0] == [2, 2, 2, 2]
 
 
-def test_any_other_text_of_a_kernel_file_is_another_folder_of_the_cache(tmp_path):
+def test_each_text_of_the_kernel_files_has_its_own_cache_folder(tmp_path):
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text("x = 1\n")
     first = sources_hash(tmp_path)
@@ -105,7 +105,7 @@ def test_any_other_text_of_a_kernel_file_is_another_folder_of_the_cache(tmp_path
     assert first == sources_hash(tmp_path) != second
 
 
-def test_an_install_that_cannot_be_written_to_trains_and_is_left_alone(tmp_path):
+def test_a_read_only_installation_trains_and_is_not_changed(tmp_path):
     copy = copy_of_the_package(tmp_path / "copy")
     files = sorted(path.relative_to(copy) for path in copy.rglob("*"))
     for path in [copy, *copy.rglob("*")]:
@@ -124,15 +124,15 @@ def test_an_install_that_cannot_be_written_to_trains_and_is_left_alone(tmp_path)
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def test_without_a_folder_for_the_cache_kernels_are_compiled_and_the_line_says_so(tmp_path):
+def test_without_a_cache_folder_kernels_are_compiled_in_every_process_and_a_line_says_so(tmp_path):
     nowhere = tmp_path / "file"
     nowhere.write_text("not a folder")
-    _, err = said(losses(nowhere))
+    _, err = output(losses(nowhere))
     assert "in every process (" in err
 
 
 def test_without_the_compiler_im2col_runs_and_one_line_says_so(tmp_path):
-    _, err = said(losses(tmp_path, NUMBA_DISABLE_JIT="1"))
+    _, err = output(losses(tmp_path, NUMBA_DISABLE_JIT="1"))
     assert err.count("im2col runs instead") == 1
 
 
@@ -141,16 +141,16 @@ def test_without_the_compiler_im2col_runs_and_one_line_says_so(tmp_path):
     [("+avx,+avx2,+fma,-avx512f", "float32", 1e-5), ("+sse2,-avx,-avx2,-fma,-avx512f", "float64", 1e-12)],
     ids=["AVX2", "SSE2"],
 )
-def test_other_processors_vectors_give_the_same_numbers_but_for_rounding(tmp_path, monkeypatch, features, dtype, rtol):
+def test_the_vectors_of_other_processors_give_the_same_numbers_up_to_rounding(tmp_path, monkeypatch, features, dtype, rtol):
     if "x86_64" not in gemm.llvm.get_process_triple():
-        pytest.skip("these vectors are of x86 processors")
+        pytest.skip("only x86 processors have these vectors")
     if "+avx2" in features and "avx2" not in gemm.host_features():
         pytest.skip("this processor has no AVX2")
     for name in ("SMALLEST", "PAST_CACHE"):
-        monkeypatch.setattr(memory, name, 0)            # which the code does, too, and leaves so
+        monkeypatch.setattr(memory, name, 0)            # the code sets them too, and does not restore them
     here: dict = {}
     exec(STEP.format(dtype=dtype), here)
-    other, _ = said(losses(tmp_path, dtype=dtype, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features))
+    other, _ = output(losses(tmp_path, dtype=dtype, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features))
     np.testing.assert_allclose(other, here["losses"], rtol=rtol)
 
 
@@ -161,11 +161,11 @@ def test_where_the_vector_kernel_cannot_be_built_im2col_runs_and_one_line_says_s
     monkeypatch.setattr(probe, "_two_by_two", broken)
     probe.why_not.cache_clear()
     try:
-        with pytest.warns(RuntimeWarning, match=r"cannot be built here \(no such vector\).*im2col runs instead") as said_once:
+        with pytest.warns(RuntimeWarning, match=r"cannot be built here \(no such vector\).*im2col runs instead") as warned:
             model = net_2((8, 8, 1), 3, seed=0)
     finally:
         probe.why_not.cache_clear()
-    assert len(said_once) == 1
+    assert len(warned) == 1
     assert {layer.running for layer in model.layers[1:]} == {"im2col"}
 
 
@@ -186,14 +186,14 @@ def test_any_channels_kernel_and_stride_give_the_pages_numbers(C, F, kernel, str
 
 
 def views(array):
-    """The same numbers, lying otherwise: every second image of more, and the axes in another order."""
-    more = np.zeros((2 * len(array), *array.shape[1:]), array.dtype)
-    more[::2] = array
-    turned = np.ascontiguousarray(array.T).T
-    return more[::2], turned
+    """Return the same numbers in other layouts: every second image of a larger array, and the axes in another order."""
+    larger = np.zeros((2 * len(array), *array.shape[1:]), array.dtype)
+    larger[::2] = array
+    transposed = np.ascontiguousarray(array.T).T
+    return larger[::2], transposed
 
 
-def test_input_that_does_not_lie_in_order_gives_the_same_bits():
+def test_input_that_is_not_contiguous_gives_the_same_bits():
     rng = np.random.default_rng(5)
     x, w = rng.standard_normal((3, 6, 5, 16), np.float32), rng.standard_normal((3, 3, 16, 16), np.float32)
     dout, pads = rng.standard_normal((3, 6, 5, 16), np.float32), ((1, 1), (1, 1))
@@ -217,7 +217,7 @@ def test_input_that_does_not_lie_in_order_gives_the_same_bits():
         assert [a.tobytes() for a in results(*arrays)] == expected
 
 
-def test_winograd_is_what_the_default_runs_where_it_suits(monkeypatch):
+def test_the_default_runs_winograd_where_it_suits(monkeypatch):
     called = []
     right = winograd.conv2d_forward
     monkeypatch.setattr(winograd, "conv2d_forward", lambda *a, **k: called.append(a[1].shape) or right(*a, **k))

@@ -1,4 +1,4 @@
-"""Recycled memory: lent to one array at a time, given back, bounded; and what goes past the cache."""
+"""Recycled memory: lent to one array at a time, returned, bounded; and nontemporal stores."""
 
 import gc
 import subprocess
@@ -34,7 +34,7 @@ def test_two_results_never_share_memory(make):
     np.testing.assert_array_equal(first, copy)
 
 
-def test_a_model_may_be_used_for_two_batch_sizes_in_turn_and_forgets_neither():
+def test_batches_of_two_sizes_in_turn_do_not_disturb_each_other():
     rng = np.random.default_rng(7)
     x, y = rng.random((48, 12, 12, 3), dtype="float32"), np.eye(4)[rng.integers(0, 4, 48)]
 
@@ -68,7 +68,7 @@ with threads.limit(2):
 print(np.median(np.diff(faults)))
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True).stdout
-    assert float(said) < 20                     # pages of 4,096 bytes; now and then a step needs one block more than those before
+    assert float(said) < 20                     # pages of 4,096 bytes; occasionally a step needs one block more than those before
 
 
 def test_memory_does_not_grow_as_shapes_change():
@@ -96,16 +96,16 @@ def test_memory_that_is_kept_for_later_is_bounded_and_aligned(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_kernels_own_memory_begins_at_a_cache_line_and_has_the_size_asked_for(dtype):
+def test_scratch_memory_begins_at_a_cache_line_and_has_the_requested_size(dtype):
     like = np.zeros(1, dtype)
     for size in (1, 2, 15, 16, 17, 1000, 100_003):
-        own = memory.scratch(size, like)
-        assert (own.size, own.dtype, own.ctypes.data % memory.ALIGNMENT) == (size, like.dtype, 0)
-        own[:] = 1                  # all of it is its own
+        block = memory.scratch(size, like)
+        assert (block.size, block.dtype, block.ctypes.data % memory.ALIGNMENT) == (size, like.dtype, 0)
+        block[:] = 1                # all of it can be written
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_walk_through_an_image_reads_one_number_of_each_cache_line_and_none_beyond(dtype):
+def test_fetch_reads_one_number_of_each_cache_line_and_none_beyond(dtype):
     line = memory.ALIGNMENT // np.dtype(dtype).itemsize
     x = np.zeros(10 * line, dtype)
     x[2 * line : 9 * line : line] = 1
@@ -117,24 +117,24 @@ def test_the_walk_through_an_image_reads_one_number_of_each_cache_line_and_none_
 
 @pytest.mark.parametrize("itemsize", [4, 8])
 @pytest.mark.parametrize(("rows", "vectors", "masked"), [(6, gemm.VECTORS, False), (8, gemm.VECTORS // 2, False), (8, 1, True)])
-def test_tiles_whose_rows_are_whole_cache_lines_and_they_alone_can_store_past_the_cache(rows, vectors, masked, itemsize):
+def test_only_tiles_whose_rows_are_whole_cache_lines_have_nontemporal_stores(rows, vectors, masked, itemsize):
     module = ir.Module()
     gemm._build_tile(module, rows, vectors, masked, itemsize)
     whole_lines = not masked and vectors * gemm.VECTOR_BYTES % memory.ALIGNMENT == 0
     assert str(module).count("!nontemporal") == (2 * rows * vectors if whole_lines else 0)      # with a floor and without
 
 
-def test_what_is_small_goes_into_the_cache():
+def test_small_arrays_are_stored_into_the_cache():
     large = memory.empty((memory.PAST_CACHE // 4,), "float32")
     assert memory.goes_past_cache(large)
     assert not memory.goes_past_cache(large[1:])
 
 
 @pytest.mark.parametrize("module", [conv2d, winograd])
-def test_an_output_that_begins_within_a_cache_line_is_not_stored_past_the_cache(monkeypatch, module):     # else the process dies
+def test_an_output_that_begins_within_a_cache_line_gets_no_nontemporal_stores(monkeypatch, module):     # they would crash
     rng = np.random.default_rng(9)
     x, w = (rng.standard_normal(s).astype("float32") for s in ((3, 9, 10, 16), (3, 3, 16, 32)))
-    monkeypatch.setattr(memory, "SMALLEST", 0)          # small arrays begin a line, too
+    monkeypatch.setattr(memory, "SMALLEST", 0)          # small arrays are aligned to lines, too
     monkeypatch.setattr(memory, "PAST_CACHE", 0)
     forward = conv2d.direct_forward if module is conv2d else winograd.conv2d_forward
     expected = forward(x, w, None, (1, 1), ((1, 1), (1, 1)))
@@ -147,10 +147,10 @@ def test_an_output_that_begins_within_a_cache_line_is_not_stored_past_the_cache(
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("filters", [1, 3, 16, 17, 32, 48, 64, 100, 128])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_what_is_stored_past_the_cache_is_the_same_to_the_last_bit(monkeypatch, stride, filters, dtype):
+def test_nontemporal_stores_write_the_same_bits(monkeypatch, stride, filters, dtype):
     rng = np.random.default_rng(9)
     x, w, b = (rng.standard_normal(s).astype(dtype) for s in ((3, 9, 10, 16), (3, 3, 16, filters), filters))
-    monkeypatch.setattr(memory, "SMALLEST", 0)          # small arrays begin a line, too
+    monkeypatch.setattr(memory, "SMALLEST", 0)          # small arrays are aligned to lines, too
     forwards = [conv2d.direct_forward, *([winograd.conv2d_forward] if filters % winograd.WHOLE == 0 else [])]
     for forward in forwards:
         for relu in (False, True):
@@ -161,11 +161,11 @@ def test_what_is_stored_past_the_cache_is_the_same_to_the_last_bit(monkeypatch, 
                 used = memory.empty(outs[0].shape, dtype)
                 assert memory.goes_past_cache(used) is (least == 0)
                 used.fill(np.nan)
-                del used            # its block is lent to the next
+                del used            # the next output receives its block
             np.testing.assert_array_equal(*outs)
 
 
-def test_a_block_too_large_to_be_kept_goes_back_to_the_system_and_pushes_no_other_out(monkeypatch):
+def test_a_block_too_large_to_be_kept_is_freed_and_evicts_no_other(monkeypatch):
 
     monkeypatch.setattr(memory, "LARGEST", memory.SMALLEST + memory.ALIGNMENT)
     small, large = memory.empty((memory.SMALLEST,), "uint8"), memory.empty((3 * memory.SMALLEST,), "uint8")

@@ -1,4 +1,4 @@
-"""Sharing tasks out among threads: each task once, whatever their number; errors come through; forks go on."""
+"""Distributing tasks among threads: each task once, for any number of threads; errors are raised; forked processes work."""
 
 import os
 import signal
@@ -60,7 +60,7 @@ def test_little_work_stays_on_the_callers_thread():
 def test_much_work_runs_on_several_threads_at_once():
     met, firsts = threading.Barrier(2), [first for first, _ in pieces(8, 2)[:2]]
     with threads.limit(2):
-        run(lambda first, last: met.wait(10) if first in firsts else None, WORTH_THREADS, 8)  # a lone thread would wait in vain
+        run(lambda first, last: met.wait(10) if first in firsts else None, WORTH_THREADS, 8)  # one thread alone would time out
 
 
 def test_an_error_in_any_thread_reaches_the_caller():
@@ -87,7 +87,7 @@ def test_limit_holds_for_a_block_and_ends_with_it_even_in_an_error():
     assert threads.count() == before
 
 
-def test_no_thread_at_all_is_refused():
+def test_a_limit_of_no_threads_is_refused():
     with pytest.raises(ValueError, match=r"expected at least 1 thread, got 0\. .*need a thread"), threads.limit(0):
         pass
 
@@ -118,7 +118,7 @@ def test_two_callers_at_once_both_get_their_work_done():
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="from 3.12 on Python warns of any fork beside threads")
 def test_a_forked_process_gets_threads_of_its_own():
     with threads.limit(2):
-        run(lambda first, last: None, WORTH_THREADS, 8)  # the pool is there, and its threads do not come along
+        run(lambda first, last: None, WORTH_THREADS, 8)  # the pool exists, but the child does not inherit its threads
         child = os.fork()
         if child == 0:
             seen = []
@@ -131,7 +131,7 @@ def test_a_forked_process_gets_threads_of_its_own():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="from 3.12 on Python warns of any fork beside threads")
 def test_a_process_forked_while_another_thread_holds_the_memorys_lock_recycles_memory():
-    with memory._lock:  # as that thread would: nobody in the forked process would ever let it go
+    with memory._lock:  # as that thread would: no thread of the forked process would release it
         child = os.fork()
         if child == 0:
             signal.alarm(10)

@@ -1,4 +1,4 @@
-"""Winograd's convolution: its algorithm in exact arithmetic, its kernels against the definition and the direct ones."""
+"""Winograd's convolution: the algorithm in exact arithmetic, and the kernels against the definition and the direct kernels."""
 
 from fractions import Fraction
 
@@ -32,7 +32,7 @@ def test_algorithm_gives_neighbouring_outputs_of_a_filter_of_three_taps(algorith
 
 
 @pytest.mark.parametrize("index", range(len(toom_cook.ALGORITHMS)))
-def test_products_on_two_axes_are_those_of_one_axis_with_each_other(index):
+def test_products_on_two_axes_combine_those_of_one_axis(index):
     rng = np.random.default_rng(0)
     Bt, G, At = (np.array(matrix) for matrix in toom_cook.ALGORITHMS[index][1:4])
     S, m, Q = toom_cook.ALGORITHMS[index].stride, *At.shape
@@ -93,7 +93,7 @@ def test_both_passes_equal_those_of_the_page_in_float64(seed, N, size, channels,
 
 
 @pytest.mark.parametrize(("stride", "size"), [(1, 32), (2, 56)])
-@pytest.mark.parametrize("several", [True, False])                          # several images a group, or one in several blocks
+@pytest.mark.parametrize("several", [True, False])                          # several images in a group, or one image in several blocks
 def test_an_image_is_masked_when_all_of_its_tiles_have_been_added(stride, size, several):
     shape = (33, 16, 16, 48, 64) if several else (2, size, size, 32, 64)
     x, w, _, strides, pads, dout = case(5, *shape, stride, "same", "float64")
@@ -129,29 +129,29 @@ def test_float32_error_stays_below_four_times_that_of_the_direct_kernels(stride,
 def test_backward_with_need_dx_false_gives_the_same_parameter_gradients():
     x, w, _, strides, pads, dout = case(2, 3, 7, 8, 16, 32, 1, "same", "float32")
     _, dw, db = winograd.conv2d_backward(dout, x, w, strides, pads)
-    none, dw_alone, db_alone = winograd.conv2d_backward(dout, x, w, strides, pads, need_dx=False)
-    assert none is None
+    dx, dw_alone, db_alone = winograd.conv2d_backward(dout, x, w, strides, pads, need_dx=False)
+    assert dx is None
     np.testing.assert_array_equal(dw_alone, dw)
     np.testing.assert_array_equal(db_alone, db)
 
 
-@pytest.mark.parametrize("spoilt", ["x", "dout"])
+@pytest.mark.parametrize("array", ["x", "dout"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_not_hidden(spoilt, value):
+def test_a_value_that_is_not_finite_is_not_hidden(array, value):
     x, w, b, strides, pads, dout = case(3, 2, 6, 6, 16, 16, 1, "same", "float32")
-    if spoilt == "x":
+    if array == "x":
         x[1, 2, 3, 4] = value
         assert not np.isfinite(winograd.conv2d_forward(x, w, b, strides, pads)[1]).all()
-    dout[0, 1, 2, 3] = value if spoilt == "dout" else dout[0, 1, 2, 3]
+    dout[0, 1, 2, 3] = value if array == "dout" else dout[0, 1, 2, 3]
     dx, dw, db = winograd.conv2d_backward(dout, x, w, strides, pads)
     assert not np.isfinite(dw).all()
-    if spoilt == "dout":
+    if array == "dout":
         assert not np.isfinite(dx).all()
         assert not np.isfinite(db).all()
 
 
 @pytest.mark.parametrize(
-    ("kernel", "strides", "channels", "said"),
+    ("kernel", "strides", "channels", "suited"),
     [
         ((3, 3), (1, 1), (16, 32), True),
         ((3, 3), (2, 2), (32, 16), True),
@@ -163,8 +163,8 @@ def test_what_is_not_finite_is_not_hidden(spoilt, value):
     ],
     ids=str,
 )
-def test_it_suits_squares_of_three_at_strides_one_and_two_with_whole_vectors_of_channels(kernel, strides, channels, said):
-    assert winograd.suits((*kernel, *channels), strides) is said
+def test_it_suits_squares_of_three_at_strides_one_and_two_with_whole_vectors_of_channels(kernel, strides, channels, suited):
+    assert winograd.suits((*kernel, *channels), strides) is suited
 
 
 @pytest.mark.parametrize(("stride", "shape"), [(1, (5, 6, 16)), (1, (4, 8, 16)), (2, (5, 4, 16)), (2, (7, 8, 16))])
@@ -194,7 +194,7 @@ def test_an_image_without_any_output_has_a_gradient_of_0():
     x, w = np.ones((2, 2, 600, 16), "float32"), np.ones((3, 3, 16, 16), "float32")
     used = memory.empty(x.shape, "float32")
     used.fill(np.nan)
-    del used                        # its block is lent to dx
+    del used                        # dx receives its block
     dx, dw, db = winograd.conv2d_backward(np.zeros((2, 0, 598, 16), "float32"), x, w, (1, 1), ((0, 0), (0, 0)))
     assert not dx.any()
     assert not dw.any()
