@@ -436,6 +436,7 @@ def test_a_model_that_an_earlier_version_saved_loads_predicts_the_same_and_train
     assert model.optimizer.iterations == 4
 
 
+@pytest.mark.compiled       # without the compiler the model would say that im2col runs
 def test_the_graph_is_described_as_it_was_by_an_earlier_version():
     _, config = load_arrays(FORMAT_1)
     assert load_model(FORMAT_1).get_config() == config["model"]
