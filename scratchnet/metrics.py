@@ -51,7 +51,7 @@ def confusion_matrix(y_true: Any, y_pred: Any, K: int) -> np.ndarray:
     return counts.reshape(K, K)
 
 
-def surest_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
+def confident_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
     """Return the indices of the images that were misclassified, the prediction with the highest probability first.
 
     Parameters
@@ -68,7 +68,7 @@ def surest_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
 
     Examples
     --------
-    >>> surest_mistakes([0, 0, 1], [[0.4, 0.6], [0.1, 0.9], [0.2, 0.8]])
+    >>> confident_mistakes([0, 0, 1], [[0.4, 0.6], [0.1, 0.9], [0.2, 0.8]])
     array([1, 0])
     """
     y_true, probabilities = np.asarray(y_true).reshape(-1), np.asarray(probabilities)
