@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
-from weakref import ref
+from weakref import ReferenceType, ref
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -44,18 +44,21 @@ IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
 class Node:
     """One place in a graph: a layer, the nodes whose outputs it reads, and the shape of its output (no batch axis).
 
-    A node keeps its layer and its parents alive, and nothing below a node keeps the node: a model that is dropped is freed at
-    once, without the garbage collector.
+    A node and its layer keep each other until a model is made of them, which then keeps the nodes: see `belongs_to_a_model`.
     """
 
     def __init__(self, layer: Layer, parents: Sequence[Node], shape: Shape):
         self.layer, self.parents, self.shape = layer, tuple(parents), shape
-        layer.place = ref(self)
+        layer.place = self
+
+    def belongs_to_a_model(self) -> None:
+        """Let the layer no longer keep the node: a model that is dropped is then freed at once, without the garbage collector."""
+        self.layer.place = ref(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Connect the layer of a copied node to this node."""
+        """Connect the layer of a copied node to the copy."""
         vars(self).update(state)
-        self.layer.place = ref(self)
+        self.belongs_to_a_model()
 
     def __repr__(self) -> str:
         return f"<Node {self.layer!r} -> {(None, *self.shape)}>"
@@ -126,7 +129,7 @@ class Layer:
     joins_relu = False
     selects = False
     couples_batch = False
-    place: Callable[[], Node | None] | None = None      # a weak reference to the layer's node in a graph
+    place: Node | ReferenceType[Node] | None = None     # see `node`
     tellings = OldName("implementations")
     kinks = OldName("branch_pattern")
 
@@ -161,8 +164,8 @@ class Layer:
 
     @property
     def node(self) -> Node | None:
-        """The layer's place in a graph: None before it is connected, and after the graph has been dropped."""
-        return self.place() if self.place is not None else None
+        """The layer's place in a graph: None before it is connected, and after its models have been dropped."""
+        return self.place() if isinstance(self.place, ReferenceType) else self.place
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy of the layer has: everything but its place in a graph, which only the copy of its node sets."""

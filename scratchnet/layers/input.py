@@ -23,7 +23,7 @@ class InputLayer(Layer):
 
     @property
     def node(self) -> Node:
-        """The first node of a graph: made when it is asked for, and kept by whoever asks."""
+        """The first node of a graph, which is made when it is first asked for."""
         return super().node or Node(self, (), self.shape)
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
