@@ -107,10 +107,6 @@ class Model:
                     f"{node.layer._title}: expected {self.dtype} weights, got {node.layer.dtype} weights of another model."
                     f" Make this model with dtype='{node.layer.dtype}'"
                 )
-        for node in self.nodes:
-            node.belongs_to_a_model()
-            if node.layer.activation is not None and node.layer.activation.node is not None:
-                node.layer.activation.node.belongs_to_a_model()     # also where the model ends before this activation
         # The node that the loss starts from: the one below a final softmax, which is joined to the cross-entropy.
         self.logits = self.nodes[-1].parents[0] if is_activation(self.nodes[-1], "softmax") else self.nodes[-1]
         self.readers = {node: sum(other.parents.count(node) for other in self.nodes) for node in self.nodes}

@@ -10,7 +10,6 @@ from typing import Any
 from scratchnet.support.deprecation import OldName
 from scratchnet.support.tables import text_table
 
-
 NOT_COMPARED = "not compared"  # how a note begins that says so
 
 
@@ -75,7 +74,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """ "ok", "WRONG", "not compared", or "-" for a row that passes although it was not compared."""
+        """The result as a word: "ok", "WRONG", "not compared", or "-" for a row that passes although it was not compared."""
         if self.passed:
             return "-" if self.note else "ok"
         return NOT_COMPARED if self.note.startswith(NOT_COMPARED) else "WRONG"

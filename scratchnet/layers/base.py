@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
-from weakref import ReferenceType, ref
+from weakref import ref
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -44,21 +44,18 @@ IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
 class Node:
     """One place in a graph: a layer, the nodes whose outputs it reads, and the shape of its output (no batch axis).
 
-    A node and its layer keep each other until a model is made of them, which then keeps the nodes: see `belongs_to_a_model`.
+    A node keeps its layer and its parents. A layer keeps the nodes that it reads, but has only a weak reference to its own node:
+    without a cycle of references, a model that is dropped is freed at once and does not wait for the garbage collector.
     """
 
     def __init__(self, layer: Layer, parents: Sequence[Node], shape: Shape):
         self.layer, self.parents, self.shape = layer, tuple(parents), shape
-        layer.place = self
-
-    def belongs_to_a_model(self) -> None:
-        """Let the layer no longer keep the node: a model that is dropped is then freed at once, without the garbage collector."""
-        self.layer.place = ref(self)
+        layer.place = ref(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Connect the layer of a copied node to the copy."""
         vars(self).update(state)
-        self.belongs_to_a_model()
+        self.layer.place = ref(self)
 
     def __repr__(self) -> str:
         return f"<Node {self.layer!r} -> {(None, *self.shape)}>"
@@ -129,7 +126,8 @@ class Layer:
     joins_relu = False
     selects = False
     couples_batch = False
-    place: Node | ReferenceType[Node] | None = None     # see `node`
+    place: Callable[[], Node | None] | None = None      # a weak reference to the layer's node; see `Node`
+    sources: tuple[Node, ...] | None = None             # the nodes that a connected layer reads
     tellings = OldName("implementations")
     kinks = OldName("branch_pattern")
 
@@ -164,12 +162,15 @@ class Layer:
 
     @property
     def node(self) -> Node | None:
-        """The layer's place in a graph: None before it is connected, and after its models have been dropped."""
-        return self.place() if isinstance(self.place, ReferenceType) else self.place
+        """The layer's place in a graph; None if it is not connected."""
+        node = self.place() if self.place is not None else None
+        if node is None and self.sources is not None:       # nothing else refers to the graph any more
+            node = Node(self, self.sources, self.compute_output_shape(*(source.shape for source in self.sources)))
+        return node
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy of the layer has: everything but its place in a graph, which only the copy of its node sets."""
-        return {key: value for key, value in vars(self).items() if key != "place"}
+        return {key: value for key, value in vars(self).items() if key not in ("place", "sources")}
 
     @property
     def _title(self) -> str:
@@ -219,7 +220,12 @@ class Layer:
             )
         shapes = [parent.shape for parent in parents]
         node = Node(self, parents, self.compute_output_shape(*shapes))
-        return node if self.activation is None else self.activation(node)
+        self.sources = node.parents
+        if self.activation is None:
+            return node
+        after = self.activation(node)
+        self.activation.sources = None                      # it belongs to this layer, which it would keep alive: a cycle
+        return after
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
         """Return the shape of the output for inputs of these shapes, all without the batch axis."""

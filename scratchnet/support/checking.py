@@ -42,6 +42,20 @@ def plain_array(who: str, name: str, value: Any) -> np.ndarray:
     return np.asarray(value)
 
 
+def number_array(who: str, name: str, value: Any) -> np.ndarray:
+    """Return `value` as an array of floats or complex numbers, or raise ValueError; whole numbers and bools become float64.
+
+    A difference of unsigned integers would wrap around, and a gradient of integers be rounded to 0.
+    """
+    array = plain_array(who, name, value)
+    if array.dtype.kind in "iub":
+        return array.astype(np.float64)
+    if array.dtype.kind not in "fc" or not array.ndim:
+        got = f"{array.dtype}" if array.dtype.kind not in "fc" else "a single number"
+        raise ValueError(f"{who}: expected {name} as an array of numbers, got {got}. Convert it with np.array({name}, 'float32')")
+    return array
+
+
 # -- images and labels ------------------------------------------------------------------------------------------------
 
 
