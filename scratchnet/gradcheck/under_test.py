@@ -39,6 +39,8 @@ def backward(layer: Layer, dout: np.ndarray, inputs: int) -> dict[str, np.ndarra
             f"backward: expected gradients of {sorted(layer.params)} in self.grads, got {sorted(layer.grads)}."
             " Set self.grads = {...} with one gradient for each parameter"
         )
+    if forgotten := [name for name, gradient in layer.grads.items() if gradient is None]:
+        raise ValueError(f"backward: expected arrays in self.grads, got None for {', '.join(forgotten)}")
     dxs = dxs if isinstance(dxs, tuple) else (dxs,)
     if any(dx is None for dx in dxs):
         raise ValueError("backward(dout): expected an array, got None as dx. Return dx unless it is called with need_dx=False")
