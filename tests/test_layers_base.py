@@ -583,18 +583,19 @@ def test_a_dropped_model_is_freed_at_once_without_the_collector(how, tmp_path):
 
 
 @pytest.mark.usefixtures("no_collector")
-def test_memory_is_flat_over_500_models_without_the_collector():
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
+def test_memory_is_flat_over_many_models_without_the_collector(count):
     branched()
     tracemalloc.start()
     try:
-        branched()
-        before = tracemalloc.get_traced_memory()[0]
-        one = sum(w.nbytes for w in branched().get_weights())
-        for _ in range(500):
+        first = branched()
+        one = tracemalloc.get_traced_memory()[0]
+        for _ in range(count):
             branched()
-        assert tracemalloc.get_traced_memory()[0] - before < 20 * one
+        assert tracemalloc.get_traced_memory()[0] < 11 * one        # Python itself keeps some small blocks for later use
     finally:
         tracemalloc.stop()
+    assert first.params
 
 
 @pytest.mark.usefixtures("no_collector")
