@@ -28,7 +28,9 @@ Initializer = Callable[[tuple[int, ...], np.random.Generator], np.ndarray]
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return (fan_in, fan_out) of a kernel (KH, KW, C, F) or a matrix (D, U); as in Keras, a vector (D,) has D and D, a number 1 and 1.
+    """Return (fan_in, fan_out) of a kernel (KH, KW, C, F) or a matrix (D, U).
+
+    As in Keras, a vector (D,) has the fans D and D, and a parameter without axes 1 and 1.
 
     Examples
     --------

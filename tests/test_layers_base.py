@@ -23,6 +23,9 @@ from scratchnet import (
     Model,
     ReLU,
     Softmax,
+    metrics,
+    plotting,
+    preprocessing,
 )
 from scratchnet.layers import InputLayer, Layer, base
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
@@ -621,3 +624,38 @@ def test_a_layer_keeps_its_place_while_it_is_kept_even_if_the_graph_is_dropped()
     alone = copy.deepcopy(layer)
     assert alone.node is None
     assert alone(image).layer is alone.activation
+
+
+def test_masked_arrays_are_refused_by_the_functions_around_the_model():
+    two, three = masked(np.full((4, 2), 0.5)), np.eye(4, 2)
+    labels, image = masked(np.array([0, 1, 0, 1])), masked(np.zeros((4, 4)))
+    p, loss = np.ones(3), scratchnet.losses.CategoricalCrossentropy()
+    calls = [
+        lambda: preprocessing.normalize_images(image),
+        lambda: preprocessing.add_channel_axis(image[None]),
+        lambda: preprocessing.one_hot(labels, 2),
+        lambda: preprocessing.one_hot([*labels], 2),
+        lambda: preprocessing.standardize(np.ones((4, 2)), two),
+        lambda: preprocessing.train_validation_split(two, labels),
+        lambda: metrics.confusion_matrix(labels, [0, 1, 0, 1], 2),
+        lambda: metrics.surest_mistakes([0, 1, 0, 1], two),
+        lambda: plotting.image_sheet(image[None], [0], ["a"]),
+        lambda: plotting.prediction(image, [0.5, 0.5], ["a", "b"]),
+        lambda: plotting.filters(masked(np.ones((3, 3, 1, 2)))),
+        lambda: SGD().update([p], [masked(p)]),
+        lambda: SGD().update([masked(p)], [p]),
+        lambda: loss(three, two),
+        lambda: loss(two, np.full((4, 2), 0.5)),
+        lambda: loss.one_hot(two, 2),
+        lambda: scratchnet.losses.SparseCategoricalCrossentropy().one_hot(labels, 2),
+        lambda: scratchnet.losses.softmax_cross_entropy(two, three),
+        lambda: scratchnet.losses.softmax(two),
+        lambda: scratchnet.losses.log_softmax(two),
+        lambda: scratchnet.gradcheck.check_function(np.tanh, np.tanh, [two]),
+        lambda: scratchnet.gradcheck.check_model(branched(), masked(np.ones((1, 6, 5, 1)))),
+        lambda: scratchnet.gradcheck.numerical_gradient(lambda: 1.0, two),
+        lambda: scratchnet.gradcheck.complex_step_gradient(np.exp, [two], 0, two),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"got a masked array\. Choose values for the masked numbers: .*\.filled\(0\)"):
+            call()

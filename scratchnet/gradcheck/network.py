@@ -28,6 +28,7 @@ from scratchnet.gradcheck.comparison import DIRECTION_TOLERANCE, compare
 from scratchnet.gradcheck.numeric import EPS, STEP, Numeric, deciding_difference, steady_differences
 from scratchnet.gradcheck.report import Report, Row
 from scratchnet.plan import NOTHING_JOINED
+from scratchnet.support.checking import plain_array
 
 DRAWS = 3  # how many directions are tried, if every step along one crosses a kink
 
@@ -75,7 +76,8 @@ def check_model(
         If the check failed and `raise_on_failure` is set.
     """
     rng = np.random.default_rng(seed)
-    objective = Objective(in_float64(model, rng), np.array(x, dtype=np.float64), y, rng)
+    images = np.array(plain_array("check_model", "x", x), np.float64)
+    objective = Objective(in_float64(model, rng), images, None if y is None else plain_array("check_model", "y", y), rng)
     gradients = objective.gradients()
     report = Report(f"{model.name} on {np.shape(x)}, {model.count_params():,} parameters")
     for name, array in objective.arrays.items():

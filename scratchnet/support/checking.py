@@ -206,6 +206,9 @@ def check_update(params: Sequence[np.ndarray], grads: Sequence[np.ndarray], stat
             f" and {len(states)} states. {other}"
         )
     for p, g, state in zip(params, grads, states, strict=True):
+        for name, a in (("p", p), ("g", g)):
+            if refused := refused_kind(name, a):
+                raise ValueError(f"update: expected parameters and gradients as arrays of numbers, {refused}")
         if not isinstance(p, np.ndarray) or p.dtype not in (np.float32, np.float64) or not p.flags.writeable:
             got = getattr(p, "dtype", type(p).__name__)
             raise ValueError(

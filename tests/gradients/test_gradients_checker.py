@@ -1168,13 +1168,10 @@ def test_a_forward_without_a_return_does_not_pass():
     assert "return" in failure.note
     with pytest.raises(GradientCheckError, match="return"):
         check_function(lambda x: None, lambda dout, x: dout, [np.ones(3)], raise_on_failure=True)
-    for numeric in (lambda: numerical_gradient(lambda: None, np.ones(2)), lambda: complex_step_gradient(id_none, [np.ones(2)], 0, 1)):
-        with pytest.raises(ValueError, match="return"):
-            numeric()
-
-
-def id_none(x):
-    """Forget to return."""
+    with pytest.raises(ValueError, match="return"):
+        numerical_gradient(lambda: None, np.ones(2))
+    with pytest.raises(ValueError, match="return"):
+        complex_step_gradient(lambda x: None, [np.ones(2)], 0, np.ones(2))
 
 
 def test_a_check_of_nothing_does_not_pass():
@@ -1372,7 +1369,7 @@ def test_what_all_layers_of_a_class_share_is_found():
     kept = {}
 
     class InTheClass(Scaled):
-        shared = {}  # noqa: RUF012
+        shared = {}
 
         def forward(self, x):
             self.shared["x"] = x
@@ -1386,7 +1383,7 @@ def test_what_all_layers_of_a_class_share_is_found():
         shared = kept
 
     class SharedGradients(Scaled):
-        shared = {}  # noqa: RUF012
+        shared = {}
 
         def backward(self, dout, need_dx=True):
             dx = super().backward(dout)
