@@ -22,17 +22,23 @@ from typing import Any
 
 import numpy as np
 
+from scratchnet.support.checking import plain_array
+
 Initializer = Callable[[tuple[int, ...], np.random.Generator], np.ndarray]
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return (fan_in, fan_out) of a kernel (KH, KW, C, F) or a matrix (D, U).
 
+    As in Keras, a vector (D,) has the fans D and D, and a parameter without axes 1 and 1.
+
     Examples
     --------
-    >>> fans((3, 3, 32, 64)), fans((128, 10))
-    ((288, 576), (128, 10))
+    >>> fans((3, 3, 32, 64)), fans((128, 10)), fans((5,)), fans(())
+    ((288, 576), (128, 10), (5, 5), (1, 1))
     """
+    if len(shape) < 2:
+        return prod(shape), prod(shape)
     window = prod(shape[:-2])
     return window * shape[-2], window * shape[-1]
 
@@ -93,7 +99,7 @@ def initialize(initializer: Any, shape: tuple[int, ...], rng: np.random.Generato
     ValueError
         For an unknown name, or a function that returns another shape.
     """
-    values = np.asarray(get(initializer)(shape, rng))
+    values = plain_array("initializer", "values", get(initializer)(shape, rng))
     if values.shape != shape:
         raise ValueError(f"initializer: expected an array of shape {shape}, got {values.shape}. Return the shape that is passed in")
     return values

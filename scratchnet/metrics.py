@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from scratchnet.support.checking import plain_array
+
 
 def confusion_matrix(y_true: Any, y_pred: Any, K: int) -> np.ndarray:
     """Return how many images of each class (row) were classified as each class (column).
@@ -34,7 +36,8 @@ def confusion_matrix(y_true: Any, y_pred: Any, K: int) -> np.ndarray:
            [0, 1, 0],
            [0, 0, 0]])
     """
-    y_true, y_pred = np.asarray(y_true).reshape(-1), np.asarray(y_pred).reshape(-1)
+    y_true = plain_array("confusion_matrix", "y_true", y_true).reshape(-1)
+    y_pred = plain_array("confusion_matrix", "y_pred", y_pred).reshape(-1)
     if len(y_true) != len(y_pred) or not len(y_true):
         raise ValueError(
             f"confusion_matrix: expected one prediction for each label, and at least one, got {len(y_pred)} predictions for "
@@ -71,6 +74,7 @@ def confident_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
     >>> confident_mistakes([0, 0, 1], [[0.4, 0.6], [0.1, 0.9], [0.2, 0.8]])
     array([1, 0])
     """
-    y_true, probabilities = np.asarray(y_true).reshape(-1), np.asarray(probabilities)
+    y_true = plain_array("surest_mistakes", "y_true", y_true).reshape(-1)
+    probabilities = plain_array("surest_mistakes", "probabilities", probabilities)
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != y_true)
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]

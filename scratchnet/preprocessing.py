@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from scratchnet.support.checking import plain_array
+
 __all__ = ["add_channel_axis", "normalize_images", "one_hot", "standardize", "train_validation_split"]
 
 CHUNK = 64
@@ -43,7 +45,7 @@ def normalize_images(images: np.ndarray) -> np.ndarray:
     >>> normalize_images(np.array([[0, 51, 255]], np.uint8)).tolist()
     [[0.0, 0.20000000298023224, 1.0]]
     """
-    images = np.asarray(images)
+    images = plain_array("normalize_images", "images", images)
     if images.dtype.kind not in "uif":
         raise TypeError(f"normalize_images: expected integers or floats in [0, 255], got {images.dtype}")
     if images.ndim < 2:
@@ -84,7 +86,7 @@ def add_channel_axis(images: np.ndarray) -> np.ndarray:
     >>> add_channel_axis(np.zeros((5, 32, 32, 3))).shape
     (5, 32, 32, 3)
     """
-    images = np.asarray(images)
+    images = plain_array("add_channel_axis", "images", images)
     if images.ndim == 4:
         return images
     if images.ndim != 3:
@@ -125,7 +127,7 @@ def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
         raise TypeError(f"one_hot: expected an integer, got number_classes={number_classes!r}") from None
     if K < 1:
         raise ValueError(f"one_hot: expected at least 1 class, got number_classes={K}")
-    labels = np.asarray(vector)
+    labels = plain_array("one_hot", "vector", vector)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
@@ -178,7 +180,7 @@ def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, .
     >>> x_train.tolist(), x_test.tolist()
     ([[-1.0, 0.0], [1.0, 0.0]], [[3.0, 0.0]])
     """
-    splits = [np.asarray(x) for x in (x_train, *others)]
+    splits = [plain_array("standardize", "x", x) for x in (x_train, *others)]
     train = splits[0]
     if train.ndim not in (2, 3, 4):
         raise ValueError(f"standardize: expected x_train of shape (N, H, W, C), (N, H, W) or (N, D), got {train.shape}")
@@ -256,7 +258,7 @@ def train_validation_split(
     >>> sorted(y_val.tolist()), sorted([*x_train, *x_val]) == list(range(10))
     ([0, 0, 0, 0, 1], True)
     """
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = plain_array("train_validation_split", "x", x), plain_array("train_validation_split", "y", y)
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         raise ValueError(
             f"train_validation_split: expected one label for each of N images, got x of shape {x.shape} and y of shape {y.shape}"

@@ -8,13 +8,64 @@ from typing import Any
 
 import numpy as np
 
+# -- arrays -----------------------------------------------------------------------------------------------------------
+
+
+def refused_kind(name: str, value: Any) -> str:
+    """Return what is wrong with an array, or a list of arrays, that does not compute as arrays do, and the fix; else "".
+
+    A masked array leaves numbers out of every sum, and loses its mask where it becomes a plain array: neither is an image.
+    For np.matrix, * is the matrix product.
+
+    Examples
+    --------
+    >>> refused_kind("x", np.ma.masked_array([1.0, 2.0], mask=[True, False]))
+    'got a masked array. Choose values for the masked numbers: x.filled(0)'
+    >>> refused_kind("x", np.array([1.0, 2.0]))
+    ''
+    """
+    if type(value) is np.ndarray:
+        return ""
+    if isinstance(value, np.ma.MaskedArray):
+        return f"got a masked array. Choose values for the masked numbers: {name}.filled(0)"
+    if isinstance(value, np.matrix):
+        return f"got an np.matrix. Make it a NumPy array with np.asarray({name})"
+    if isinstance(value, (list, tuple)):
+        return next((refused for item in value if not isinstance(item, float) and (refused := refused_kind(name, item))), "")
+    return ""
+
+
+def plain_array(who: str, name: str, value: Any) -> np.ndarray:
+    """Return `value` as an array, or raise ValueError for a masked array, an np.matrix, or a list that contains one."""
+    if refused := refused_kind(name, value):
+        raise ValueError(f"{who}: expected {name} as an array of numbers, {refused}")
+    return np.asarray(value)
+
+
+def number_array(who: str, name: str, value: Any) -> np.ndarray:
+    """Return `value` as an array of floats or complex numbers, or raise ValueError; whole numbers and bools become float64.
+
+    A difference of unsigned integers would wrap around, and a gradient of integers be rounded to 0.
+    """
+    array = plain_array(who, name, value)
+    if array.dtype.kind in "iub":
+        return array.astype(np.float64)
+    if array.dtype.kind not in "fc" or not array.ndim:
+        got = f"{array.dtype}" if array.dtype.kind not in "fc" else "a single number"
+        raise ValueError(f"{who}: expected {name} as an array of numbers, got {got}. Convert it with np.array({name}, 'float32')")
+    return array
+
+
 # -- images and labels ------------------------------------------------------------------------------------------------
 
 
 def check_images(x: np.ndarray, expected: tuple[int, ...], name: str = "x", what: str = "") -> np.ndarray:
     """Return `x` as an array, or raise ValueError when it is not at least one image of the shape `expected`, as floats."""
-    x, what = np.asarray(x), what or name
+    what = what or name
     wanted = f"{what}: expected floats of shape (n, {', '.join(map(str, expected))})"
+    if refused := refused_kind(name, x):
+        raise ValueError(f"{wanted}, {refused}")
+    x = np.asarray(x)
     if x.shape[1:] != expected:
         fix = ""
         if x.shape == expected:
@@ -39,7 +90,7 @@ def check_data(model: Any, x: np.ndarray, y: np.ndarray, what: str = "", name: s
         raise ValueError(
             "expected a compiled model. Call model.compile(optimizer='adam', loss='categorical_crossentropy', metrics=['accuracy'])"
         )
-    x, y = check_images(x, model.nodes[0].shape, name, what), np.asarray(y)
+    x, y = check_images(x, model.nodes[0].shape, name, what), plain_array(what or "labels", "y", y)
     labels = len(y) if y.ndim else 0
     if len(x) != labels:
         raise ValueError(f"{what or 'x, y'}: expected one label for each image, got {len(x)} images and {labels} labels")
@@ -155,6 +206,9 @@ def check_update(params: Sequence[np.ndarray], grads: Sequence[np.ndarray], stat
             f" and {len(states)} states. {other}"
         )
     for p, g, state in zip(params, grads, states, strict=True):
+        for name, a in (("p", p), ("g", g)):
+            if refused := refused_kind(name, a):
+                raise ValueError(f"update: expected parameters and gradients as arrays of numbers, {refused}")
         if not isinstance(p, np.ndarray) or p.dtype not in (np.float32, np.float64) or not p.flags.writeable:
             got = getattr(p, "dtype", type(p).__name__)
             raise ValueError(
