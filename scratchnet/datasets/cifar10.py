@@ -90,7 +90,7 @@ class _Cifar10(ImageSet):
             same = intact(path, archive)
             return splits, "the gzip checksum is right; it is " + ("" if same else "not ") + "the published archive"
         if path.name == FORMS[0]:
-            return splits, "plain files have no checksum, and none is published to compare their contents with"
+            return splits, "plain files have no checksum; no published sums are known for the contents"
         wrong = [str(path / name) for name, md5 in PICKLE_MD5.items() if not intact(path / name, md5, "md5")]
         if 0 < len(wrong) < len(PICKLE_MD5):
             raise DataError(f"{', '.join(wrong)}: expected the published CIFAR-10, as in the other files, got others. Get it again")

@@ -226,7 +226,7 @@ class IdxFolder(ImageSet):
     def find(self) -> Found | None:
         """Return where the four files are, in the order in which `read` takes them; None if one is missing.
 
-        Raises DataError if the folder holds files of several sets, or cannot be read.
+        Raises DataError if the folder cannot be read, holds files of several sets, or a folder where a file should be.
         """
         groups = self._groups()
         if len(groups) > 1:
@@ -240,6 +240,8 @@ class IdxFolder(ImageSet):
             names = ", ".join(files[0].name for (split, _), files in group.items() if split != "train")
             raise DataError(f"{self.folder}: expected test files of one set, got {names}. Move those of the other set away")
         if _missing(group):
+            if others := [f"{entry.name} is {kind(entry)}, expected a file" for entry, _ in self._named() if not is_file(entry)]:
+                raise DataError(f"{self.folder}: {', '.join(others)}. Put the file itself in this place")
             return None
         test = "test" if ("test", "images") in group else "t10k"
         return Found("folder", tuple(group[split, part][0] for split in ("train", test) for part in ("images", "labels")))
@@ -254,7 +256,7 @@ class IdxFolder(ImageSet):
             (prefix, dot), group = next(iter(self._groups().items()), (("", "-"), {}))
             names = [f"{prefix}{split}-{part}{dot}idx{3 if part == 'images' else 1}-ubyte" for split, part in _missing(group)]
             raise DataError(
-                f"{self.folder}: has no {', no '.join(names)} (plain or .gz){self._others()}."
+                f"{self.folder}: has no {', no '.join(names)} (plain or .gz)."
                 " A set is a folder with four idx files that are named as MNIST's are"
             )
         return found
@@ -265,6 +267,7 @@ class IdxFolder(ImageSet):
         if train[1:] != test[1:]:
             raise DataError(
                 f"{self.folder}: expected images of the same size, got {train[1:]} for training and {test[1:]} for testing"
+                f" (in {found.files[0]} and {found.files[2]})"
             )
         return train, test
 
@@ -311,11 +314,6 @@ class IdxFolder(ImageSet):
         entries = listing(self.folder) if is_dir(self.folder) else []
         named = [(entry, NAME.fullmatch(entry.name)) for entry in entries if not entry.name.startswith(".")]
         return [(entry, name) for entry, name in named if name]
-
-    def _others(self) -> str:
-        """Return a remark on entries that are named as a file of the set is, and are none."""
-        others = [f"{entry.name} is {kind(entry)}" for entry, _ in self._named() if not is_file(entry)]
-        return f"; {', '.join(others)}, expected a file" if others else ""
 
 
 def content_sum(array: np.ndarray) -> str:

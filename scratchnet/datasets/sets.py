@@ -120,7 +120,8 @@ class ImageSet(ABC):
         if transpose:
             x_train, x_test = (np.ascontiguousarray(x.swapaxes(1, 2)) for x in (x_train, x_test))   # (N, H, W) -> (N, W, H)
         elif (found := self.find()) is not None and found.transposed:
-            logging.getLogger("scratchnet").warning("scratchnet: %s: %s. Load it with transpose=True (--transpose)", self.name, TRANSPOSED)
+            logger = logging.getLogger("scratchnet")
+            logger.warning("scratchnet: %s: %s. Load it with transpose=True (--transpose)", self.name, TRANSPOSED)
         classes = int(max(y_train.max(), y_test.max())) + 1
         names = self.class_names or tuple(str(k) for k in range(classes))
         return Dataset(self.name, x_train, y_train.reshape(-1), x_test, y_test.reshape(-1), names)
