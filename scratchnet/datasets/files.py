@@ -81,8 +81,7 @@ def listing(folder: Path) -> list[Path]:
 
 def unreadable(path: Path, error: OSError) -> DataError:
     """Return the DataError for a path that the operating system does not let us read."""
-    fix = "Correct the path" if not os.path.lexists(path) else "Correct its permissions, or name another"
-    return DataError(f"{brief(path)}: cannot be read ({error.strerror or error}). {fix}")
+    return DataError(f"{brief(path)}: cannot be read ({error.strerror or error}). Correct the path or its permissions")
 
 
 def brief(path: object) -> str:

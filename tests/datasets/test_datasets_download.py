@@ -1,12 +1,9 @@
-import ast
 import errno
 import hashlib
 import re
 import socket
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -252,14 +249,3 @@ def test_a_folder_in_the_place_of_the_file_is_named_before_anything_is_requested
 def test_a_cache_whose_path_is_too_long_is_refused_in_one_sentence(tmp_path, cache):
     with pytest.raises(DataError, match=r"cannot be (made|read) \("):
         fetch(sources("http://127.0.0.1:9/data.bin"), tmp_path / cache)
-
-
-def test_every_module_that_is_imported_is_declared():
-    root = Path(download.__file__).parents[2]
-    setup = (root / "setup.cfg").read_text(encoding="utf-8")
-    declared = set(re.findall(r"^    ([a-z]+)>=", setup.partition("install_requires =")[2].partition("[options")[0], re.M))
-    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in (root / "scratchnet" / "datasets").glob("*.py")]
-    nodes = [node for tree in trees for node in ast.walk(tree)]
-    names = {alias.name.partition(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    names |= {(node.module or "").partition(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}
-    assert names - sys.stdlib_module_names - {"scratchnet"} <= declared
