@@ -1,7 +1,9 @@
 """The architecture: which module may import which, the time of an import, the size of the core, and what is never used."""
 
 import ast
+import configparser
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -220,3 +222,13 @@ preprocessing reference __version__
 @pytest.mark.parametrize("name", [*PUBLIC.split(), *scratchnet.__all__])
 def test_public_names_exist(name):
     assert hasattr(scratchnet, name)
+
+
+def test_every_distribution_that_is_imported_is_declared():
+    """`requests` comes with pooch and llvmlite with numba, but what is imported is declared all the same."""
+    setup = configparser.ConfigParser()
+    setup.read(PACKAGE.parent / "setup.cfg", encoding="utf-8")
+    lines = "\n".join([setup["options"]["install_requires"], *(setup["options.extras_require"].values())])
+    declared = set(re.findall(r"^([a-z]+)", lines, re.MULTILINE))
+    imported = {name.partition(".")[0] for module in MODULES for name in imports_of(module)}
+    assert imported - sys.stdlib_module_names - {"scratchnet", "__future__"} <= declared

@@ -13,14 +13,15 @@ then in `cache_dir`, and are downloaded into the latter otherwise. Drawn sets ar
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scratchnet.datasets import cifar10, glyphs, mnist, shapes
 from scratchnet.datasets.download import DownloadError
+from scratchnet.datasets.files import brief, kind
 from scratchnet.datasets.idx import IdxFolder
-from scratchnet.datasets.places import DATA_VARIABLE, DataError, cache_dir, data_dir
-from scratchnet.datasets.sets import Dataset, Found, ImageSet
+from scratchnet.datasets.places import DATA_VARIABLE, DataError, cache_dir, data_dir, expanded
+from scratchnet.datasets.sets import TRANSPOSED, Dataset, Found, ImageSet
 
 __all__ = [
     "NAMES",
@@ -62,6 +63,8 @@ class Status:
         Bytes on disk.
     note : str
         A remark in a few words.
+    checked : str
+        What `verify` could compare the files with, unless it is the known checksum of each.
 
     Examples
     --------
@@ -74,15 +77,19 @@ class Status:
     folder: Path | None
     size: int
     note: str
+    checked: str = ""
 
 
-def load(name_or_path: str | os.PathLike[str]) -> Dataset:
+def load(name_or_path: str | os.PathLike[str], *, transpose: bool = False) -> Dataset:
     """Return a data set, fetched first if necessary.
 
     Parameters
     ----------
     name_or_path : str or path
         One of `NAMES`, or a folder with four idx files named as MNIST's are, plain or ``.gz``.
+    transpose : bool
+        Exchange rows and columns of the images. EMNIST needs it: its files hold every image transposed. Without it, a set
+        whose files or folder are named after EMNIST is loaded as it is, and the logger "scratchnet" says so.
 
     Returns
     -------
@@ -101,7 +108,7 @@ def load(name_or_path: str | os.PathLike[str]) -> Dataset:
     Traceback (most recent call last):
     scratchnet.datasets.places.DataError: data: expected glyphs, shapes, mnist, cifar10, or an idx folder, got 'mnits'. Correct it.
     """
-    return _set(name_or_path).dataset()
+    return _set(name_or_path).dataset(transpose)
 
 
 def status() -> list[Status]:
@@ -117,7 +124,13 @@ def status() -> list[Status]:
     >>> [row.name for row in status()]
     ['glyphs', 'shapes', 'mnist', 'cifar10']
     """
-    return [_status(name, _SETS[name].find()) for name in NAMES]
+    rows = []
+    for name in NAMES:
+        try:
+            rows.append(_status(name, _SETS[name].find()))
+        except DataError as error:      # one folder that cannot be read does not hide the other sets
+            rows.append(Status(name, "", None, 0, str(error)))
+    return rows
 
 
 def fetch(name_or_path: str | os.PathLike[str]) -> Status:
@@ -146,7 +159,10 @@ def fetch(name_or_path: str | os.PathLike[str]) -> Status:
 
 
 def verify(name_or_path: str | os.PathLike[str]) -> Status:
-    """Check a stored set: the checksums of files in the cache, and the structure of all files. Nothing is fetched.
+    """Check a stored set: its structure, and all checksums that exist. Nothing is fetched.
+
+    Files in the cache must have the known checksums, and gzip files must agree with their own. Plain files have none: they
+    are compared with the published contents of MNIST and of CIFAR-10's pickles.
 
     Parameters
     ----------
@@ -156,7 +172,7 @@ def verify(name_or_path: str | os.PathLike[str]) -> Status:
     Returns
     -------
     Status
-        Its note says what was checked.
+        Its `note` and `checked` say what was checked.
 
     Raises
     ------
@@ -174,20 +190,27 @@ def verify(name_or_path: str | os.PathLike[str]) -> Status:
         if isinstance(image_set, IdxFolder):
             image_set.fetch()      # its error says which file is missing
         raise DataError(f"{image_set.name} is not stored yet. Fetch it: scratchnet.datasets.fetch({image_set.name!r})")
-    (x_train, y_train), (x_test, y_test) = image_set.verify(found)
+    ((x_train, y_train), (x_test, y_test)), remark = image_set.verify(found)
     classes = len(image_set.class_names) or int(max(y_train.max(), y_test.max())) + 1
     form = "×".join(str(n) for n in x_train.shape[1:])
     checked = "checksums and structure are right" if found.place == "cache" else "structure is right"
     note = f"{len(x_train):,} + {len(x_test):,} images of {form}, {classes} classes; {checked}"
-    return _status(str(name_or_path), found, note)
+    remarks = [text for text in (remark, TRANSPOSED if found.transposed else "") if text]
+    return replace(_status(str(name_or_path), found, note), checked="; ".join(remarks))
 
 
 def _set(name_or_path: str | os.PathLike[str]) -> ImageSet:
+    expected = f"data: expected {', '.join(NAMES)}, or an idx folder, got"
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise DataError(f"{expected} a value of type {type(name_or_path).__name__}. Pass a name or a path")
     if name_or_path in _SETS:
         return _SETS[str(name_or_path)]
-    folder = Path(name_or_path).expanduser()
-    if not folder.is_dir():
-        raise DataError(f"data: expected {', '.join(NAMES)}, or an idx folder, got {str(name_or_path)!r}. Correct it.")
+    folder = expanded(name_or_path)
+    found = kind(folder) if str(name_or_path) else "nothing"
+    if found == "nothing":
+        raise DataError(f"{expected} {brief(name_or_path)!r}. Correct it.")
+    if found != "a folder":
+        raise DataError(f"{expected} {found}, {brief(folder)}. Name the folder that holds the set.")
     return IdxFolder(folder)
 
 
@@ -196,5 +219,5 @@ def _status(name: str, found: Found | None, note: str = "") -> Status:
         return Status(name, found.place, found.folder, found.size, note or "stored")
     drawn = name in ("glyphs", "shapes")
     named = data_dir()
-    absent = f" ({DATA_VARIABLE}={named} does not hold the whole set)" if named and not drawn else ""
+    absent = f" ({DATA_VARIABLE}={brief(named)} does not hold the whole set)" if named and not drawn else ""
     return Status(name, "", None, 0, f"{'drawn' if drawn else 'downloaded'} when first used{absent}")

@@ -10,16 +10,17 @@ are needed appear there as literals, and everything else is ignored. Source of b
 
 from __future__ import annotations
 
-import gzip
 import io
 import pickletools
 import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from scratchnet.datasets.files import beginning, is_file, opened, unreadable
 from scratchnet.datasets.places import DataError
 
 CLASSES = 10
@@ -184,7 +185,7 @@ def batch_contents(source: Path, names: Sequence[str]) -> Iterator[tuple[str, by
     Traceback (most recent call last):
     scratchnet.datasets.places.DataError: nowhere: has no data_batch_1.bin. Get the whole set again
     """
-    if source.is_file():
+    if is_file(source):
         found = _members(source, names)
         for name in names:
             if name not in found:
@@ -193,34 +194,49 @@ def batch_contents(source: Path, names: Sequence[str]) -> Iterator[tuple[str, by
         return
     for name in names:
         file = source / name
-        if not file.is_file():
+        if not is_file(file):
             raise DataError(f"{source}: has no {name}. Get the whole set again")
         if file.stat().st_size > MOST_BYTES:
             raise DataError(f"{file}: expected a CIFAR-10 batch of about 31 MB, got {file.stat().st_size:,} bytes")
-        yield str(file), file.read_bytes()
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise unreadable(file, error) from error
+        yield str(file), content
 
 
 def _members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    try:
-        # "r|" reads front to back once, which is fast with gzip
-        with gzip.open(archive) as packed, tarfile.open(fileobj=_Limited(packed, archive), mode="r|") as tar:
-            for member in tar:
-                name = member.name.rpartition("/")[2]
-                if name in names and name not in found and member.isfile():
-                    stream = tar.extractfile(member)
-                    found[name] = stream.read() if stream else b""
-    except DataError:
-        raise
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{archive}: the archive is damaged ({error}). Get the file again") from error
+    with opened(archive) as (stream, packed):
+        if not packed:
+            start = beginning(stream.read(40))
+            raise DataError(f"{archive}: expected a .tar.gz, got a file that starts with {start}. Get it again")
+        unpacked = _Limited(stream, archive)
+        try:
+            with tarfile.open(fileobj=unpacked, mode="r|") as tar:      # "r|" reads front to back once, which is fast with gzip
+                for member in tar:
+                    name = member.name.rpartition("/")[2]
+                    if name not in names or not member.isfile():
+                        continue
+                    if name in found:
+                        raise DataError(f"{archive}: expected one {name}, got two. Get the archive again")
+                    if member.size > MOST_BYTES:
+                        raise DataError(f"{archive}:{name}: expected a batch of about 31 MB, got {member.size:,} bytes")
+                    file = tar.extractfile(member)
+                    found[name] = file.read() if file else b""
+        except (DataError, OSError, EOFError, zlib.error):
+            raise
+        except Exception as error:     # tarfile raises exceptions of many types for malformed headers
+            raise DataError(f"{archive}: the archive is damaged ({error}). Get the file again") from error
+        while unpacked.read(1 << 20):     # to the end of the gzip stream, where its checksum is: tarfile stops earlier
+            pass
     return found
 
 
 class _Limited(io.RawIOBase):
     """The unpacked bytes of an archive, up to a limit: a few bytes of gzip can unpack to more than fits into memory."""
 
-    def __init__(self, stream: gzip.GzipFile, archive: Path) -> None:
+    def __init__(self, stream: BinaryIO, archive: Path) -> None:
         self.stream, self.archive, self.left = stream, archive, MOST_UNPACKED
 
     def read(self, size: int = -1) -> bytes:

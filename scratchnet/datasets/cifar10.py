@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from scratchnet.datasets.cifar import batch_contents, read_binary_batch, read_python_batch
-from scratchnet.datasets.download import Source, check_sum, fetch
-from scratchnet.datasets.places import DATA_VARIABLE, cache_dir, data_dir
+from scratchnet.datasets.download import Source, check_sum, fetch, intact
+from scratchnet.datasets.files import is_file, kind
+from scratchnet.datasets.places import DATA_VARIABLE, DataError, cache_dir, data_dir
 from scratchnet.datasets.sets import Found, ImageSet, Splits
 
+TRAIN, TEST = 50_000, 10_000
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 PYTHON = ("cifar-10-python.tar.gz", "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce")
@@ -27,18 +29,35 @@ SOURCES = (
 FORMS = ("cifar-10-batches-bin", "cifar-10-batches-py", BINARY[0], PYTHON[0])
 """The folders and archives that may hold the set, in the order in which they are looked for."""
 
+PICKLE_MD5 = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
+"""The published MD5 of each file in the Python archive, as torchvision compares them. None is published for binary batches."""
+
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6)) + ("test_batch",)
 
 
 class _Cifar10(ImageSet):
     def find(self) -> Found | None:
         named = data_dir()
+        lacking = []
         for form in FORMS if named else ():
             path = named / self.name / form  # type: ignore[operator]
-            if path.is_file() or (path.is_dir() and all((path / batch).is_file() for batch in _names(path)[0])):
+            found, wanted = kind(path), "a file" if form.endswith(".gz") else "a folder"
+            entries = [path / batch for batch in _names(path)[0]] if found == wanted == "a folder" else []
+            if found == wanted and all(map(is_file, entries)):
                 return Found(DATA_VARIABLE, (path,))
+            lacking += [(path, wanted)] if found not in (wanted, "nothing") else []
+            lacking += [(entry, "a file") for entry in entries if kind(entry) not in ("a file", "nothing")]
+        for path, wanted in lacking:
+            raise DataError(f"{path}: expected {wanted}, got {kind(path)}. Put {wanted} with CIFAR-10 in this place")
         for file, _ in (PYTHON, BINARY):
-            if (self._cache / file).is_file():
+            if is_file(self._cache / file):
                 return Found("cache", (self._cache / file,))
         return None
 
@@ -55,10 +74,28 @@ class _Cifar10(ImageSet):
         x_test, y_test = batches[5]
         return (np.concatenate(images), np.concatenate(labels)[:, None]), (x_test, y_test[:, None])
 
-    def verify(self, found: Found) -> Splits:
+    def verify(self, found: Found) -> tuple[Splits, str]:
+        path = found.files[0]
+        archive = dict((PYTHON, BINARY)).get(path.name)
         if found.place == "cache":
-            check_sum(found.files[0], dict((PYTHON, BINARY))[found.files[0].name])
-        return self.read(found)
+            check_sum(path, str(archive))
+            return self.read(found), ""
+        splits = self.read(found)
+        if (len(splits[0][0]), len(splits[1][0])) == (TRAIN, TEST):
+            for (_, labels), each in zip(splits, (TRAIN // 10, TEST // 10), strict=True):
+                counts = np.bincount(labels[:, 0], minlength=10)
+                if (counts != each).any():
+                    raise DataError(f"{path}: expected {each:,} images of each class, got {counts.tolist()}. Get CIFAR-10 again")
+        if archive is not None:
+            same = intact(path, archive)
+            return splits, "the gzip checksum is right; it is " + ("" if same else "not ") + "the published archive"
+        if path.name == FORMS[0]:
+            return splits, "plain files have no checksum; no published sums are known for the contents"
+        wrong = [str(path / name) for name, md5 in PICKLE_MD5.items() if not intact(path / name, md5, "md5")]
+        if 0 < len(wrong) < len(PICKLE_MD5):
+            raise DataError(f"{', '.join(wrong)}: expected the published CIFAR-10, as in the other files, got others. Get it again")
+        contents = "not those of the published files" if wrong else "those of the published CIFAR-10"
+        return splits, f"plain files have no checksum; the contents are {contents}"
 
     @property
     def _cache(self) -> Path:

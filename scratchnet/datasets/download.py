@@ -1,24 +1,34 @@
 """Downloading a file once: several addresses are tried one after another, and the file is used only if its checksum is right.
 
 pooch stores the file: it writes under a temporary name, computes the checksum, and renames the file only if that is right.
-`Reader` downloads from one address, with a progress bar and a minimum speed: an address that averages under 200 kB/s over
-30 s counts as failed, like one that answers 404.
+`Reader` downloads from one address, with a progress bar and a minimum speed: an address that does not answer within 30 s, or
+then averages under 200 kB/s over 30 s, counts as failed, like one that answers 404. A thread receives, and the caller waits
+for it no longer than that: the timeouts of sockets do not bound a server that sends one byte of its headers at a time.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, Queue
 from typing import Any, NamedTuple
 
+from scratchnet.datasets.files import brief, is_file, kind, unreadable
 from scratchnet.datasets.places import CACHE_VARIABLE, DATA_VARIABLE, DataError, data_dir
 
 CONNECT_SECONDS = 10.0
 PIECE = 1 << 16
 MOST_BYTES = 1 << 30
+WAITING = 64
+"""The most pieces that wait to be written."""
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+"""Errors of the folder, not of the address: another address would not help."""
 
 
 class Source(NamedTuple):
@@ -69,28 +79,19 @@ class Reader:
 
     def __call__(self, url: str, output_file: str, pooch: Any = None) -> None:
         """Download to `output_file`; raise an OSError if the address is too slow, or sends too few or too many bytes."""
-        import requests  # a requirement of pooch; it is slow to import
+        import requests  # noqa: F401  imported here, and not in the thread, which an interrupt does not reach
         from tqdm import tqdm
 
-        # "identity": a server that packs or unpacks the file would change the bytes, and so the checksum
-        headers = {"Accept-Encoding": "identity", "User-Agent": "scratchnet"}
+        arrived: Queue[int | bytes | Exception | None] = Queue(WAITING)
+        stop = threading.Event()
         timeout = (min(CONNECT_SECONDS, self.window), self.window)
-        answer = requests.get(url, stream=True, timeout=timeout, headers=headers)
-        with answer as response, open(output_file, "wb") as out:
-            response.raise_for_status()
-            length = int(response.headers.get("content-length") or 0)
-            # read1 returns the bytes that have arrived; read would wait for a whole piece, however slow
-            read = getattr(response.raw, "read1", response.raw.read)
-            received, window_start, window_bytes = 0, time.monotonic(), 0
-            with tqdm(
-                total=length or None,
-                unit="B",
-                unit_scale=True,
-                desc=url.split("/")[2],
-                leave=False,
-                disable=None,
-            ) as bar:
-                while piece := read(PIECE):
+        threading.Thread(target=_receive, args=(url, timeout, arrived, stop), daemon=True).start()
+        try:
+            length = self._next(arrived, time.monotonic() + self.window, f"no answer within {self.window:g} s")
+            bar = tqdm(total=length or None, unit="B", unit_scale=True, desc=url.split("/")[2], leave=False, disable=None)
+            with bar, open(output_file, "wb") as out:
+                received, window_start, window_bytes = 0, time.monotonic(), 0
+                while piece := self._next(arrived, window_start + self.window, self._too_slow(window_bytes)):
                     out.write(piece)
                     bar.update(len(piece))
                     received += len(piece)
@@ -98,13 +99,50 @@ class Reader:
                     elapsed = time.monotonic() - window_start
                     if elapsed >= self.window:
                         if window_bytes < self.slowest * elapsed:
-                            rate, least = window_bytes / elapsed / 1e3, self.slowest / 1e3
-                            raise OSError(f"too slow: expected at least {least:.0f} kB/s, got {rate:.1f} kB/s over {elapsed:.0f} s")
+                            raise OSError(self._too_slow(window_bytes))
                         window_start, window_bytes = time.monotonic(), 0
                     if received > MOST_BYTES:
                         raise OSError(f"more than {MOST_BYTES:,} bytes, which is not the file")
             if length and received != length:
                 raise OSError(f"the connection closed after {received:,} of {length:,} bytes")
+        finally:
+            stop.set()
+            with contextlib.suppress(Empty):     # a thread that waits for room goes on, and sees that it must stop
+                while True:
+                    arrived.get_nowait()
+
+    def _next(self, arrived: Queue[Any], until: float, otherwise: str) -> Any:
+        """Return what the thread has received next; raise its error, or an OSError that says `otherwise` if it is late."""
+        try:
+            item = arrived.get(timeout=max(0.0, until - time.monotonic()))
+        except Empty:
+            raise OSError(otherwise) from None
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def _too_slow(self, count: int) -> str:
+        least, rate = self.slowest / 1e3, count / self.window / 1e3
+        return f"too slow: expected at least {least:.0f} kB/s, got {rate:.1f} kB/s over {self.window:g} s"
+
+
+def _receive(url: str, timeout: tuple[float, float], arrived: Queue[Any], stop: threading.Event) -> None:
+    """Put into `arrived` the announced length or 0, then pieces of the answer, then None; or the exception that ends it."""
+    import requests
+
+    # "identity": a server that packs or unpacks the file would change the bytes, and so the checksum
+    headers = {"Accept-Encoding": "identity", "User-Agent": "scratchnet"}
+    try:
+        with requests.get(url, stream=True, timeout=timeout, headers=headers) as response:
+            response.raise_for_status()
+            arrived.put(int(response.headers.get("content-length") or 0))
+            # read1 returns the bytes that have arrived; read would wait for a whole piece, however slow
+            read = getattr(response.raw, "read1", response.raw.read)
+            while not stop.is_set() and (piece := read(PIECE)):
+                arrived.put(piece)
+        arrived.put(None)
+    except Exception as error:
+        arrived.put(error)
 
 
 def fetch(
@@ -151,34 +189,45 @@ def fetch(
     for source in sources:
         if intact(folder / source.file, source.sha256):
             return folder / source.file
+        if (found := kind(folder / source.file)) not in ("a file", "nothing"):
+            raise DownloadError(f"{folder / source.file}: expected a file or nothing, got {found}. Move it away")
+    another = f"Name another one: export {CACHE_VARIABLE}=FOLDER"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DownloadError(
-            f"the folder {folder} cannot be made ({error.strerror}). Name another one: export {CACHE_VARIABLE}=FOLDER"
-        ) from error
+    except (OSError, RecursionError) as error:      # RecursionError: thousands of folders to be made
+        reason = (error.strerror if isinstance(error, OSError) else "") or error
+        raise DownloadError(f"the folder {brief(folder)} cannot be made ({reason}). {another}") from error
     failures = []
     for source in sources:
         try:
             known = f"sha256:{source.sha256}"
             return Path(pooch.retrieve(source.url, known, source.file, folder, downloader=reader or Reader()))
         except Exception as error:     # whatever the failure is, the next address may work
+            if isinstance(error, OSError) and error.errno in DISK:
+                raise DownloadError(f"the folder {folder} cannot be written to ({error.strerror}). {another}") from error
             failures.append((source, _in_one_line(error)))
     raise DownloadError(_all_failed(failures, folder, others))
 
 
-def intact(path: Path, sha256: str) -> bool:
+def intact(path: Path, checksum: str, algorithm: str = "sha256") -> bool:
     """Return whether a file exists and has the checksum.
 
     Parameters
     ----------
     path : pathlib.Path
-    sha256 : str
-        64 hexadecimal digits.
+    checksum : str
+        Hexadecimal digits.
+    algorithm : str
+        "sha256" or "md5".
 
     Returns
     -------
     bool
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
 
     Examples
     --------
@@ -187,7 +236,10 @@ def intact(path: Path, sha256: str) -> bool:
     """
     import pooch
 
-    return path.is_file() and pooch.file_hash(str(path)) == sha256
+    try:
+        return is_file(path) and pooch.file_hash(str(path), algorithm) == checksum
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def check_sum(path: Path, sha256: str) -> None:
@@ -214,7 +266,7 @@ def _all_failed(failures: Sequence[tuple[Source, str]], folder: Path, others: Se
     lines += ["and the other files of the set:"] if more else []
     lines += [f"  {file}\n    sha256 {sha256}" for file, sha256 in more]
     lines += [
-        f"{DATA_VARIABLE}={named} was searched first, but {named / folder.name} does not hold the whole set."
+        f"{DATA_VARIABLE}={brief(named)} was searched first, but {brief(named / folder.name)} does not hold the whole set."
         if named
         else f"Or put any copy of the set into FOLDER/{folder.name} and export {DATA_VARIABLE}=FOLDER."
     ]

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from scratchnet.datasets.files import brief, is_file, unreadable
 from scratchnet.datasets.places import CACHE_VARIABLE, DataError, cache_dir
 from scratchnet.datasets.sets import Found, ImageSet, Splits
 from scratchnet.support.files import write_whole
@@ -77,15 +76,15 @@ class GeneratedSet(ImageSet):
 
     def find(self) -> Found | None:
         """Return the file in the cache, or None."""
-        return Found("cache", (self.file,)) if self.file.is_file() else None
+        return Found("cache", (self.file,)) if is_file(self.file) else None
 
     def fetch(self) -> Found:
         """Draw the set and keep it in the cache, unless an undamaged copy is there."""
         if self._kept() is None:
             try:
                 _save(self.file, self.generate(TRAIN, TEST, seed=0))
-            except OSError as error:
-                raise DataError(f"{self.file} cannot be written ({error}). {WRITABLE}") from error
+            except (OSError, RecursionError) as error:     # RecursionError: thousands of folders to be made
+                raise DataError(f"{brief(self.file)} cannot be written ({_reason(error)}). {WRITABLE}") from error
         return Found("cache", (self.file,))
 
     def read(self, found: Found) -> Splits:
@@ -96,12 +95,18 @@ class GeneratedSet(ImageSet):
             with file.open("rb") as raw, np.load(raw, allow_pickle=False) as kept:
                 arrays = [kept[name] for name in ARRAYS]
                 sha256 = str(kept["sha256"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except OSError as error:
+            raise unreadable(file, error) from error
+        except Exception as error:     # damage shows as exceptions of many types, MemoryError among them
             raise DataError(f"{file}: the file is damaged ({error}). Remove it, and it is drawn again") from error
         if sha256 != content_sum(arrays):
             raise DataError(f"{file}: the file is damaged (its checksum is wrong). Remove it, and it is drawn again")
         x_train, y_train, x_test, y_test = arrays
         return (x_train, y_train), (x_test, y_test)
+
+    def verify(self, found: Found) -> tuple[Splits, str]:
+        """Read the file in the cache; its checksum is verified each time."""
+        return self.read(found), ""
 
     def load(self) -> Splits:
         """Return the set from the cache, or draw it and keep it. If the cache cannot be written to, warn."""
@@ -110,14 +115,15 @@ class GeneratedSet(ImageSet):
             splits = self.generate(TRAIN, TEST, seed=0)
             try:
                 _save(self.file, splits)
-            except OSError as error:
-                warnings.warn(f"{self.name} is drawn again each time: {error}. {WRITABLE}", RuntimeWarning, stacklevel=3)
+            except (OSError, RecursionError) as error:
+                problem = f"{brief(self.file)} cannot be written ({_reason(error)})"
+                warnings.warn(f"{self.name} is drawn again each time: {problem}. {WRITABLE}", RuntimeWarning, stacklevel=3)
         return splits
 
     def _kept(self) -> Splits | None:
         """Return the set in the cache, or None if there is none or it is damaged."""
-        found = self.find()
         try:
+            found = self.find()
             return None if found is None else self.read(found)
         except DataError:
             return None
@@ -148,6 +154,10 @@ def content_sum(arrays: Sequence[np.ndarray]) -> str:
         digest.update(f"{array.dtype.str} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)
 
 
 def _save(file: Path, splits: Splits) -> None:

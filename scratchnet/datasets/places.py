@@ -38,9 +38,9 @@ def cache_dir() -> Path:
     >>> cache_dir().is_absolute()
     True
     """
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named).expanduser().absolute()
+    named = _named(CACHE_VARIABLE)
+    if named is not None:
+        return named
     import pooch  # not at the top of the file: it takes a tenth of a second, which `import scratchnet` need not spend
 
     return Path(pooch.os_cache("scratchnet")).expanduser().absolute()
@@ -59,5 +59,14 @@ def data_dir() -> Path | None:
     >>> data_dir() is None or data_dir().is_absolute()
     True
     """
-    named = os.environ.get(DATA_VARIABLE)
-    return Path(named).expanduser().absolute() if named else None
+    return _named(DATA_VARIABLE)
+
+
+def _named(variable: str) -> Path | None:
+    named = os.environ.get(variable)
+    return expanded(named).absolute() if named else None
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with the home folder in place of ``~``; ``~somebody`` stays if there is no such account."""
+    return Path(os.path.expanduser(path))

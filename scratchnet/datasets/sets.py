@@ -6,12 +6,17 @@ then in the cache, where each file must have the known checksum. Only if it is i
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from scratchnet.datasets.files import is_dir, is_file, listing
+
+TRANSPOSED = "EMNIST's images are stored transposed, rows as columns"
 
 Splits = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """``(x_train, y_train), (x_test, y_test)``."""
@@ -73,8 +78,13 @@ class Found:
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        inside = [file for path in self.files for file in (path.iterdir() if path.is_dir() else [path])]
-        return sum(file.stat().st_size for file in inside if file.is_file())
+        inside = [file for path in self.files for file in (listing(path) if is_dir(path) else [path])]
+        return sum(file.stat().st_size for file in inside if is_file(file))
+
+    @property
+    def transposed(self) -> bool:
+        """Whether rows and columns of the images are exchanged, as in all files of EMNIST."""
+        return any("emnist" in name.lower() for name in (self.folder.absolute().name, *(file.name for file in self.files)))
 
 
 class ImageSet(ABC):
@@ -86,7 +96,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def find(self) -> Found | None:
-        """Return where the set is stored, or None. Only file names are checked."""
+        """Return where the set is stored, or None. Only file names are checked. Raises DataError if a folder cannot be read."""
 
     @abstractmethod
     def fetch(self) -> Found:
@@ -100,13 +110,18 @@ class ImageSet(ABC):
         """Fetch the set if necessary, and read it."""
         return self.read(self.fetch())
 
-    def verify(self, found: Found) -> Splits:
-        """Check the checksums of files in the cache, and the structure of all files. Raises DataError."""
-        return self.read(found)
+    @abstractmethod
+    def verify(self, found: Found) -> tuple[Splits, str]:
+        """Read the set and check all checksums that exist; return it, and a remark on those that do not. Raises DataError."""
 
-    def dataset(self) -> Dataset:
-        """Return the set as a `Dataset`, fetched first if necessary."""
+    def dataset(self, transpose: bool = False) -> Dataset:
+        """Return the set as a `Dataset`, fetched first if necessary, with rows and columns of the images exchanged if asked for."""
         (x_train, y_train), (x_test, y_test) = self.load()
+        if transpose:
+            x_train, x_test = (np.ascontiguousarray(x.swapaxes(1, 2)) for x in (x_train, x_test))   # (N, H, W) -> (N, W, H)
+        elif (found := self.find()) is not None and found.transposed:
+            logger = logging.getLogger("scratchnet")
+            logger.warning("scratchnet: %s: %s. Load it with transpose=True (--transpose)", self.name, TRANSPOSED)
         classes = int(max(y_train.max(), y_test.max())) + 1
         names = self.class_names or tuple(str(k) for k in range(classes))
         return Dataset(self.name, x_train, y_train.reshape(-1), x_test, y_test.reshape(-1), names)

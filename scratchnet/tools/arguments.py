@@ -7,6 +7,8 @@ import math
 
 DATA = "glyphs or shapes (generated, no download), mnist, cifar10, or a folder with four idx files, plain or .gz"
 
+TRANSPOSE = "exchange rows and columns of the images, as EMNIST needs it"
+
 
 def positive_int(text: str) -> int:
     """Return the whole number in `text`, which must be at least 1."""

@@ -41,7 +41,8 @@ def each(action: Callable[[str], Status], names: Sequence[str]) -> None:
         except DataError as error:
             failures.append(str(error))
         else:
-            print(f"{status.name}: {status.note} ({size(status.size)} in {status.folder})", flush=True)
+            checked = f"; {status.checked}" if status.checked else ""
+            print(f"{status.name}: {status.note} ({size(status.size)} in {status.folder}){checked}", flush=True)
     if failures:
         raise DataError("; ".join(failures))
 

@@ -12,7 +12,7 @@ from scratchnet import datasets, load_model, losses, preprocessing
 from scratchnet.metrics import confusion_matrix
 from scratchnet.support.tables import text_table
 from scratchnet.tools import inputs, run_folder
-from scratchnet.tools.arguments import DATA, positive_int
+from scratchnet.tools.arguments import DATA, TRANSPOSE, positive_int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,17 +20,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Print the loss and the accuracy of a trained network on test images, and the accuracy of each class."
     parser.add_argument("run_path", metavar="RUN", help="a run folder, or a model.npz")
     parser.add_argument("--data", metavar="NAME|PATH", help=f"{DATA} (the data that the run was trained on)")
+    parser.add_argument("--transpose", action="store_true", help=f"{TRANSPOSE} (as in the run, unless --data names other data)")
     parser.add_argument("--limit", type=positive_int, metavar="N", help="use only the first N test images (all)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print loss, accuracy and a table of classes for the run and data in `args`; return 0."""
     path = run_folder.model_path(args.run_path)
-    data_name = args.data or run_folder.read_settings(path).get("data")
+    settings = run_folder.read_settings(path)
+    data_name = args.data or settings.get("data")
     if data_name is None:
         raise ValueError(f"{path}: expected a settings.json beside it that names the data, got none. Name the data with --data.")
     model = load_model(path)
-    data = datasets.load(data_name)
+    transpose = args.transpose or (args.data is None and inputs.transposed(settings))
+    data = datasets.load(data_name, transpose=transpose)
     x, y = inputs.net_inputs(data.x_test[: args.limit]), data.y_test[: args.limit]
     inputs.check_fit(model, x.shape[1:], len(data.class_names), data.name)
     _, K = inputs.form(model)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,12 @@ from scratchnet.model import Model
 def net_inputs(images: np.ndarray) -> np.ndarray:
     """Return ``uint8`` images (N, H, W) or (N, H, W, C) as float32 (N, H, W, C) in [0, 1]."""
     return preprocessing.add_channel_axis(preprocessing.normalize_images(images))
+
+
+def transposed(settings: Mapping[str, Any]) -> bool:
+    """Return whether the run with these settings was trained on transposed images."""
+    arguments = settings.get("arguments")
+    return isinstance(arguments, dict) and arguments.get("transpose") is True
 
 
 def form(model: Model) -> tuple[tuple[int, ...], int]:

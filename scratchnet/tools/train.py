@@ -21,7 +21,7 @@ from scratchnet.datasets import Dataset
 from scratchnet.model import Model
 from scratchnet.support.interrupts import uninterrupted
 from scratchnet.tools import inputs, run_folder
-from scratchnet.tools.arguments import DATA, natural, positive_int, positive_number
+from scratchnet.tools.arguments import DATA, TRANSPOSE, natural, positive_int, positive_number
 from scratchnet.tools.versions import versions
 
 NETWORKS = {"net_1": networks.net_1, "net_2": networks.net_2}
@@ -36,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument
     option("--net", choices=NETWORKS, default="net_2", help="the network (%(default)s)")
     option("--data", default="glyphs", metavar="NAME|PATH", help=f"{DATA} (%(default)s)")
+    # Without the option, settings.json has no word of it, as in runs of earlier versions.
+    option("--transpose", action="store_true", default=argparse.SUPPRESS, help=TRANSPOSE)
     option("--optimizer", choices=optimizers.KNOWN, default="adam", help="the update rule (%(default)s)")
     option("--learning-rate", type=positive_number, metavar="RATE", help="the learning rate (the optimizer's default)")
     option("--epochs", type=positive_int, default=5, metavar="N", help="passes over the data (%(default)s; study: 16)")
@@ -57,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     folder = Path(args.out) if args.out else run_folder.default_folder(args.net, args.data)
     run_folder.check_free(folder, args.force)
-    data = prepare(datasets.load(args.data), args.limit)
+    data = prepare(datasets.load(args.data, transpose="transpose" in args), args.limit)
     model = build(args, data)
     settings = describe(args, model, data)
     run_folder.start(folder)

@@ -1,6 +1,8 @@
+import errno
 import gzip
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ from conftest import idx_bytes, small_idx_set, write_set
 from test_datasets_cifar import tar_gz
 
 from scratchnet import datasets
-from scratchnet.datasets import DataError, cifar10, mnist
+from scratchnet.datasets import DataError, cifar10, idx, mnist
 from scratchnet.datasets.download import Source
 
 CONTENTS, ARRAYS = small_idx_set()
@@ -207,6 +209,269 @@ def test_any_folder_of_idx_files_loads_by_its_path(tmp_path, packed, rename):
     assert_is_set(((dataset.x_train, dataset.y_train), (dataset.x_test, dataset.y_test)), arrays)
     assert (dataset.name, dataset.class_names) == ("fashion", ("0", "1", "2", "3"))
     assert "4 classes; structure is right" in datasets.verify(str(tmp_path / "fashion")).note
+
+
+SETS = ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")
+
+
+def emnist(name, seed=0, **shape):
+    contents, arrays = small_idx_set(seed, **shape)
+    return {f"emnist-{name}-{file.replace('t10k', 'test')}": content for file, content in contents.items()}, arrays
+
+
+def test_all_four_files_come_from_one_set_or_the_folder_is_refused_with_the_sets_in_it(tmp_path):
+    digits, letters = emnist("digits")[0], emnist("letters", 1, classes=26)[0]
+    for missing in digits:      # whichever file of the first set is missing, that of the second has the right count
+        folder = tmp_path / missing
+        write_set(folder, {name: content for name, content in (digits | letters).items() if name != missing})
+        part = missing.removeprefix("emnist-digits-").split("-idx")[0]
+        with pytest.raises(DataError, match=r"expected the four files of one set, got files of 2 sets") as caught:
+            datasets.load(folder)
+        assert f"emnist-digits-train-images-idx3-ubyte (without {part})" in str(caught.value)
+        assert "emnist-letters-train-images-idx3-ubyte (whole)" in str(caught.value)
+
+
+def test_six_whole_sets_in_one_folder_are_refused_with_their_names(tmp_path):
+    for seed, name in enumerate(SETS):
+        write_set(tmp_path, emnist(name, seed)[0])
+    for function in (datasets.load, datasets.fetch, datasets.verify):
+        with pytest.raises(DataError, match="files of 6 sets") as caught:
+            function(tmp_path)
+        assert all(f"emnist-{name}-train-images" in str(caught.value) for name in SETS)
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        lambda name: f"fashion-{name}",
+        lambda name: name.replace("-idx", ".idx"),
+        lambda name: name.replace("t10k", "test"),
+    ],
+    ids=["a prefix", "a dot", "the word for testing"],
+)
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("whole", [True, False])
+def test_files_that_differ_in_more_than_what_tells_the_four_apart_are_never_one_set(tmp_path, rename, count, whole):
+    mine, _ = small_idx_set(0)
+    others = dict(list(small_idx_set(1)[0].items())[-count:])
+    write_set(tmp_path, {name: content for name, content in mine.items() if whole or name not in others})
+    write_set(tmp_path, {rename(name): content for name, content in others.items() if rename(name) != name})
+    with pytest.raises(DataError, match=r"of one set|has no"):
+        datasets.load(tmp_path)
+
+
+def test_a_plain_file_and_its_packed_copy_are_one_file_only_if_they_are_equal(tmp_path):
+    contents, arrays = small_idx_set(0)
+    write_set(tmp_path, contents, packed=True)
+    write_set(tmp_path, contents, packed=False)
+    dataset = datasets.load(tmp_path)
+    assert_is_set(((dataset.x_train, dataset.y_train), (dataset.x_test, dataset.y_test)), arrays)
+    other = small_idx_set(1)[0]["t10k-images-idx3-ubyte"]
+    for packed in (False, True):
+        write_set(tmp_path, contents, packed=True)
+        write_set(tmp_path, contents, packed=False)
+        write_set(tmp_path, {"t10k-images-idx3-ubyte": other}, packed=packed)
+        with pytest.raises(DataError, match=r"expected the contents of t10k-images-idx3-ubyte, got others"):
+            datasets.load(tmp_path)
+
+
+def test_files_that_the_system_keeps_beside_a_set_are_no_other_set(tmp_path):
+    contents, _ = emnist("letters")
+    write_set(tmp_path, contents)
+    write_set(tmp_path, {f"._{name}": b"Mac OS X" for name in contents})
+    (tmp_path / "emnist-letters-mapping.txt").write_text("1 65 97")
+    assert datasets.load(tmp_path, transpose=True).name == tmp_path.name
+
+
+def test_emnist_is_said_to_be_transposed_when_it_is_loaded_unless_it_is_turned(tmp_path, monkeypatch, caplog):
+    contents, arrays = emnist("letters")
+    plain = {name.removeprefix("emnist-letters-"): content for name, content in contents.items()}
+    for folder, files in (("any", contents), ("EMNIST-gzip", plain), ("mine/mnist", contents)):
+        write_set(tmp_path / folder, files)
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path / "mine"))
+    for source in (tmp_path / "any", tmp_path / "EMNIST-gzip", "mnist"):
+        caplog.clear()
+        datasets.load(source)
+        assert "EMNIST's images are stored transposed" in caplog.text
+        assert "--transpose" in caplog.text
+        assert "EMNIST's images are stored transposed" in datasets.verify(source).checked
+        caplog.clear()
+        turned = datasets.load(source, transpose=True)
+        assert caplog.text == ""
+        np.testing.assert_array_equal(turned.x_train, arrays["train-images-idx3-ubyte"].transpose(0, 2, 1))
+        np.testing.assert_array_equal(turned.x_test, arrays["t10k-images-idx3-ubyte"].transpose(0, 2, 1))
+        assert turned.x_test.flags.c_contiguous
+
+
+def test_nothing_is_said_of_other_sets(tmp_path, caplog):
+    write_set(tmp_path / "fashion-mnist", CONTENTS)
+    datasets.load(tmp_path / "fashion-mnist")
+    assert caplog.text == ""
+
+
+def test_colours_stay_where_they_are_when_images_are_transposed(tmp_path, monkeypatch):
+    write_cifar(tmp_path / "cifar10" / "cifar-10-batches-bin")
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
+    turned, plain = datasets.load("cifar10", transpose=True), datasets.load("cifar10")
+    np.testing.assert_array_equal(turned.x_train, plain.x_train.transpose(0, 2, 1, 3))
+
+
+def test_a_folder_in_the_place_of_a_file_is_called_a_folder(tmp_path, monkeypatch):
+    write_set(tmp_path / "mnist", dict(list(CONTENTS.items())[1:]))
+    (tmp_path / "mnist" / "train-images-idx3-ubyte").mkdir()
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
+    for source in (tmp_path / "mnist", "mnist"):
+        with pytest.raises(DataError, match="train-images-idx3-ubyte is a folder, expected a file"):
+            datasets.load(source)
+
+
+@pytest.mark.parametrize("form", ["cifar-10-binary.tar.gz", "cifar-10-batches-bin", "cifar-10-batches-bin/test_batch.bin"])
+def test_what_cifar10_is_stored_in_is_called_what_it_is(tmp_path, monkeypatch, form):
+    place = tmp_path / "cifar10" / form
+    write_cifar(tmp_path / "other")
+    place.parent.mkdir(parents=True)
+    if form.endswith("batches-bin"):
+        place.write_bytes(b"")
+    else:
+        place.mkdir()
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
+    found, wanted = ("a file", "a folder") if form.endswith("batches-bin") else ("a folder", "a file")
+    for function in (datasets.load, datasets.fetch, datasets.verify):
+        with pytest.raises(DataError, match=f"{form}: expected {wanted}, got {found}"):
+            function("cifar10")
+
+
+def test_a_page_in_the_place_of_an_archive_is_called_a_page(tmp_path, monkeypatch):
+    (tmp_path / "cifar10").mkdir()
+    (tmp_path / "cifar10" / "cifar-10-binary.tar.gz").write_bytes(b"<html>Not found</html>")
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=r"expected a \.tar\.gz, got a file that starts with 3c 68 74 6d \(an HTML or XML page\)"):
+        datasets.load("cifar10")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "got ''"),
+        ("a" * 300, "File name too long"),
+        ("a/" * 5000, r"a/a/a/….* \(9,999 characters\): cannot be read \(File name too long\)"),
+        ("nul\0", r"got 'nul\\x00'"),
+        ("~no such account/data", "got '~no such account/data'"),
+        (None, "got a value of type NoneType"),
+        (["mnist"], "got a value of type list"),
+        (b"mnist", "got a value of type bytes"),
+    ],
+    ids=["empty", "long name", "long path", "null", "account", "None", "list", "bytes"],
+)
+def test_a_path_that_cannot_be_a_set_is_refused_in_one_short_sentence(name, message):
+    for function in (datasets.load, datasets.fetch, datasets.verify):
+        with pytest.raises(DataError, match=message) as caught:
+            function(name)
+        assert len(str(caught.value)) < 600
+
+
+def test_a_file_where_a_folder_should_be_is_called_a_file(tmp_path):
+    write_set(tmp_path, CONTENTS)
+    with pytest.raises(DataError, match=r"got a file, .*Name the folder that holds the set"):
+        datasets.load(tmp_path / "train-images-idx3-ubyte.gz")
+
+
+def forbid(monkeypatch, folder):
+    """Make a folder unreadable, for root too."""
+    real = os.stat
+
+    def stat(path, *args, **kwargs):
+        if isinstance(path, (str, os.PathLike)) and os.fspath(path).startswith(f"{folder}{os.sep}"):
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "stat", stat)
+
+
+@pytest.mark.parametrize("variable", ["SCRATCHNET_DATA", "SCRATCHNET_CACHE"])
+@pytest.mark.parametrize("kind", ["forbidden", "long name", "long path", "loop"])
+def test_a_place_that_cannot_be_read_hides_no_other_set_and_ends_in_one_sentence(tmp_path, monkeypatch, variable, kind):
+    place = {"long name": tmp_path / ("a" * 300), "long path": tmp_path / ("a/" * 4000)}.get(kind, tmp_path / "place")
+    if kind == "loop":
+        place.symlink_to(place)
+    monkeypatch.setenv(variable, str(place))
+    if kind == "forbidden":
+        forbid(monkeypatch, place)
+    rows = {row.name: row for row in datasets.status()}
+    assert "cannot be read" in rows["mnist"].note
+    assert ("cannot be read" in rows["glyphs"].note) == (variable == "SCRATCHNET_CACHE")
+    for name in ("mnist", "cifar10"):
+        for function in (datasets.load, datasets.fetch, datasets.verify):
+            with pytest.raises(DataError, match="cannot be read"):
+                function(name)
+
+
+def test_a_set_in_plain_files_is_compared_with_the_published_contents(tmp_path, monkeypatch):
+    monkeypatch.setattr(idx, "MNIST_SUMS", tuple(map(idx.content_sum, ARRAYS.values())))
+    monkeypatch.setattr(mnist, "TRAIN", 30)
+    monkeypatch.setattr(mnist, "TEST", 20)
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
+    folder = tmp_path / "mnist"
+    for packed, sums in ((False, "4 of 4 files are plain, without a checksum"), (True, "gzip checksums are right")):
+        write_set(folder, CONTENTS, packed)
+        for name in ("mnist", folder):
+            assert datasets.verify(name).checked == f"{sums}; the contents are those of the published MNIST"
+        for file in folder.iterdir():
+            file.unlink()
+    write_set(folder, CONTENTS, packed=False)
+    file = folder / "train-images-idx3-ubyte"
+    content = bytearray(file.read_bytes())
+    content[5000] ^= 1
+    file.write_bytes(content)
+    for name in ("mnist", folder):
+        with pytest.raises(DataError, match=f"{file}: expected the published MNIST, as in the other files, got other contents"):
+            datasets.verify(name)
+    for part, content in small_idx_set(1)[0].items():
+        array = np.frombuffer(content, np.uint8).copy()
+        array[-1] ^= 1
+        (folder / part).write_bytes(array.tobytes())
+    assert datasets.verify(folder).checked.endswith("without a checksum; no published sums are known for the contents")
+    with pytest.raises(DataError, match="expected the contents of the published MNIST, got others"):
+        datasets.verify("mnist")
+
+
+def test_a_stored_cifar10_is_compared_with_whatever_is_published_of_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
+    folder = tmp_path / "cifar10" / "cifar-10-batches-bin"
+    write_cifar(folder)
+    assert datasets.verify("cifar10").checked == "plain files have no checksum; no published sums are known for the contents"
+    monkeypatch.setattr(cifar10, "TRAIN", 100)
+    monkeypatch.setattr(cifar10, "TEST", 20)
+    datasets.verify("cifar10")
+    (folder / "data_batch_2.bin").write_bytes(b"\1" + BATCHES["data_batch_2.bin"][1:])
+    with pytest.raises(DataError, match=r"expected 10 images of each class, got \[9, 11, 10"):
+        datasets.verify("cifar10")
+    shutil.rmtree(folder)
+    archive = tar_gz(tmp_path / "cifar10" / "cifar-10-binary.tar.gz", BATCHES.items())
+    assert datasets.verify("cifar10").checked == "the gzip checksum is right; it is not the published archive"
+    monkeypatch.setattr(cifar10, "BINARY", (archive.name, hashlib.sha256(archive.read_bytes()).hexdigest()))
+    assert datasets.verify("cifar10").checked == "the gzip checksum is right; it is the published archive"
+
+
+def test_the_pickles_of_cifar10_are_compared_with_their_published_sums(tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar10, "read_python_batch", cifar10.read_binary_batch)
+    folder = tmp_path / "cifar10" / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    for name, content in BATCHES.items():
+        (folder / name.removesuffix(".bin")).write_bytes(content)
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
+    assert datasets.verify("cifar10").checked.endswith("the contents are not those of the published files")
+    sums = {name.removesuffix(".bin"): hashlib.md5(content).hexdigest() for name, content in BATCHES.items()}
+    monkeypatch.setattr(cifar10, "PICKLE_MD5", sums)
+    assert datasets.verify("cifar10").checked.endswith("the contents are those of the published CIFAR-10")
+    monkeypatch.setattr(cifar10, "PICKLE_MD5", {**sums, "data_batch_4": "0"})
+    with pytest.raises(DataError, match="data_batch_4: expected the published CIFAR-10, as in the other files"):
+        datasets.verify("cifar10")
+
+
+def test_the_real_mnist_has_the_published_contents(real_data):
+    real_data("mnist")
+    assert datasets.verify("mnist").checked.endswith("the contents are those of the published MNIST")
 
 
 def test_a_folder_with_a_file_missing_is_refused_with_its_name(tmp_path):
