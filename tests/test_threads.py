@@ -1,17 +1,22 @@
 """Tasks on threads: each task runs once, for any number of threads; errors reach the caller; a forked process works."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
+from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from forced import functions_of, interruptions
 
 from scratchnet.kernels import memory, threads
 from scratchnet.kernels.threads import WORTH_THREADS, pieces, run
@@ -70,6 +75,101 @@ def test_an_error_in_any_thread_reaches_the_caller():
 
     with threads.limit(2), pytest.raises(ZeroDivisionError, match="task 99"):
         run(broken, WORTH_THREADS, 100)
+
+
+def waiting_kernel(inside):
+    """Return a kernel that takes a moment, during which it is listed in `inside`."""
+
+    def kernel(first, last):
+        inside.append(first)
+        time.sleep(0.001)
+        inside.remove(first)
+
+    return kernel
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_no_thread_runs_a_kernel_after_run_was_interrupted_at_any_bytecode_and_the_next_run_is_complete(first):
+    inside, late, seen, lock = [], [], [], threading.Lock()
+    kernel = waiting_kernel(inside)
+
+    def call():
+        if first:
+            threads._forget_helpers()       # as in a new process: this run starts its helper
+        run(kernel, WORTH_THREADS, 4)
+
+    with threads.limit(2):
+        call()
+        for place in interruptions(functions_of(threads), call):
+            late += [place] * bool(inside)
+            time.sleep(0.001)               # a helper that was late begins now, and must find nothing
+            late += [place] * bool(inside)
+            seen.clear()
+            run(count_tasks, WORTH_THREADS, 16, seen, lock)
+            assert sorted(seen) == list(range(16))
+    assert late == []
+
+
+def test_an_interrupt_during_the_wait_for_helpers_is_raised_after_it_however_often_it_comes():
+    inside, caller = [], threading.current_thread()
+    begun = threading.Event()
+
+    def kernel(first, last):
+        if threading.current_thread() is caller:
+            begun.wait(10)
+            raise KeyError
+        inside.append(first)
+        begun.set()
+        for _ in range(5):
+            signal.pthread_kill(caller.ident, signal.SIGINT)
+            time.sleep(0.01)
+        inside.remove(first)
+
+    with threads.limit(2), pytest.raises(KeyboardInterrupt):
+        run(kernel, WORTH_THREADS, 2)
+    assert inside == []
+
+
+def test_arrays_of_a_run_are_free_when_it_ends_or_fails():
+    class Array:
+        pass
+
+    def fail(first, last, array):
+        raise ZeroDivisionError
+
+    gc.disable()
+    try:
+        for kernel in (lambda first, last, array: None, fail):
+            array = Array()
+            watch = weakref.ref(array)
+            with threads.limit(2), suppress(ZeroDivisionError):
+                run(kernel, WORTH_THREADS, 8, array)
+            del array
+            deadline = time.monotonic() + 10
+            while watch() is not None and time.monotonic() < deadline:
+                time.sleep(0.001)           # a helper's frame may end a moment after the run
+            assert watch() is None
+    finally:
+        gc.enable()
+
+
+def test_an_interrupt_never_waits_for_more_than_a_piece_of_limited_work():
+    sizes = []
+    with threads.limit(1):
+        run(lambda first, last: sizes.append(last - first), 10 * threads.MOST, 25)
+        run(lambda first, last: sizes.append(last - first), 10 * threads.MOST, 1)
+    assert sizes == [2] * 12 + [1] + [1]
+
+
+def test_limits_of_two_threads_that_overlap_end_each_with_its_own_block():
+    first, second = threads.limit(3), threads.limit(5)
+    before = threads.count()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert threads.count() == 5
+    second.__exit__(None, None, None)
+    assert threads.count() == before
 
 
 def test_limit_holds_for_a_block_and_ends_with_it_even_in_an_error():
