@@ -13,10 +13,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from forced import call_at_bytecode, functions_of, interruptions
 from hypothesis import given
 from hypothesis import strategies as st
-
-from forced import functions_of, interruptions
 
 from scratchnet.kernels import memory, threads
 from scratchnet.kernels.threads import WORTH_THREADS, pieces, run
@@ -230,15 +229,21 @@ def test_a_forked_process_gets_threads_of_its_own():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="from 3.12 on Python warns of any fork beside threads")
-def test_a_process_forked_while_another_thread_holds_the_memorys_lock_recycles_memory():
-    with memory._lock:  # as that thread would: no thread of the forked process would ever release it
+def test_a_process_forked_at_any_moment_of_a_call_recycles_memory():
+    def fork():
         child = os.fork()
         if child == 0:
+            sys.settrace(None)
             signal.alarm(10)
             addresses = {memory.empty((1 << 20,), "uint8").ctypes.data for _ in range(3)}
             os._exit(0 if len(addresses) == 1 else 1)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    codes, place = [], 0
+    while call_at_bytecode(place, fork, functions_of(memory), lambda: memory.empty((1 << 20,), "uint8")):
+        place += 15
+    assert len(codes) > 3
+    assert set(codes) == {0}
 
 
 def test_a_thread_that_outlives_the_main_one_does_its_work_alone():

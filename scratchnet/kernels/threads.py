@@ -106,9 +106,9 @@ def groups_of(images: int, numbers: int) -> int:
 # -- helpers: threads that live as long as the process ----------------------------------------------------------------
 #
 # An interrupt (Ctrl-C) is an exception that arises in the main thread between any two of its bytecodes. So nothing below depends on
-# two of them being executed together, and what a helper does, where no interrupt arises, is noted by the helper itself. A helper waits
-# in a queue, and an interpreter that ends does not wait for it. `threading.Thread.start` and `concurrent.futures` are many lines of
-# Python under locks, and an interrupt among them has left a thread that nobody knows of; `start_new_thread` is one call.
+# two of them being executed together, and what a helper does, where no interrupt arises, is noted by the helper itself. A helper
+# waits in a queue, and an interpreter that ends does not wait for it. `threading.Thread.start` and `concurrent.futures` are many
+# lines of Python under locks, and an interrupt among them has left a thread that nobody knows of; `start_new_thread` is one call.
 
 _jobs: SimpleQueue[_Job] = SimpleQueue()
 _started = 0                # helpers, or fewer by those whose start was interrupted
