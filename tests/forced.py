@@ -1,6 +1,7 @@
 """Interrupts forced at every bytecode of a function: what a signal does rarely, a trace function does at a chosen place."""
 
 import inspect
+import signal
 import sys
 from itertools import count
 
@@ -56,14 +57,19 @@ def interrupt():
     raise Forced
 
 
-def interruptions(codes, call):
+def press_ctrl_c():
+    """Send this process the signal of Ctrl-C."""
+    signal.raise_signal(signal.SIGINT)
+
+
+def interruptions(codes, call, action=interrupt):
     """Call `call` again and again, each time interrupted at the next bytecode of `codes`; yield the number of the bytecode."""
     for place in count():
         try:
-            if not call_at_bytecode(place, interrupt, codes, call):
+            if not call_at_bytecode(place, action, codes, call):
                 return
             lost = True
-        except Forced:
+        except KeyboardInterrupt:
             lost = False
         assert not lost, f"the interrupt at bytecode {place} was lost"
         yield place             # outside `except`, so that nothing keeps the interrupted frames alive
