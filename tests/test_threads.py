@@ -17,6 +17,7 @@ from forced import call_at_bytecode, functions_of, interruptions
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scratchnet import net_2
 from scratchnet.kernels import memory, threads
 from scratchnet.kernels.threads import WORTH_THREADS, pieces, run
 
@@ -261,3 +262,102 @@ threading.Thread(target=work).start()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == str(list(range(8))), done.stderr
+
+
+# -- the same bits as alone: two models in two threads, a forked process, several processes from cold ------------------
+
+
+def trained(seed, make=net_2, images=64, epochs=2):
+    """Train a small network and return its weights and probabilities as bytes."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.random((images, 12, 12, 2), np.float32), np.eye(3, dtype="float32")[rng.integers(0, 3, images)]
+    model = make((12, 12, 2), 3, seed=seed)
+    model.compile(metrics=["accuracy"])
+    model.fit(x, y, batch_size=24, epochs=epochs, verbose=0)
+    return [a.tobytes() for a in (*model.get_weights(), model.predict(x, verbose=0))]
+
+
+def at_once(calls):
+    """Make the calls in one thread each, which start together, and return their results in order."""
+    start, results = threading.Barrier(len(calls)), {}
+
+    def work(k):
+        start.wait(60)
+        results[k] = calls[k]()
+
+    workers = [threading.Thread(target=work, args=(k,)) for k in range(len(calls))]
+    [t.start() for t in workers]
+    [t.join(300) for t in workers]
+    return [results[k] for k in range(len(calls))]
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("times", [2, pytest.param(40, marks=pytest.mark.slow)])
+def test_models_trained_in_several_threads_at_once_have_the_bits_of_each_alone(times, monkeypatch):
+    monkeypatch.setattr(threads, "WORTH_THREADS", 1)                # every kernel is shared among threads
+    for count in (2, 5):
+        with threads.limit(count):
+            alone = [trained(seed) for seed in range(3)]
+            for _ in range(times):
+                assert at_once([lambda seed=seed: trained(seed) for seed in range(3)]) == alone
+
+
+@pytest.mark.compiled
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_process_forked_while_another_thread_trains_computes_the_bits_of_one_alone():
+    code = """if True:
+        import hashlib, os, sys, threading, warnings
+        warnings.simplefilter("ignore")         # from Python 3.12 on of any fork beside threads
+        sys.path.insert(0, sys.argv[1])
+        from test_threads import threads, trained
+        threads.WORTH_THREADS = 1
+        with threads.limit(3):
+            alone, stop = trained(0), threading.Event()
+            def train():
+                while not stop.is_set():
+                    trained(1)
+            other = threading.Thread(target=train)
+            other.start()
+            codes = []
+            for _ in range(8):
+                child = os.fork()
+                if child == 0:
+                    os._exit(0 if trained(0) == alone else 1)
+                codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            stop.set()
+            other.join()
+        print(codes)
+    """
+    done = subprocess.run([sys.executable, "-c", code, os.path.dirname(__file__)], capture_output=True, text=True, timeout=120)
+    assert done.stdout == f"{[0] * 8}\n", done.stderr
+
+
+FROM_COLD = {
+    "a kernel": """
+import numpy as np
+from scratchnet.kernels import updates
+p = np.ones(1000, np.float32)
+updates.sgd_update(p, p / 3, np.zeros(1000, np.float32), 0.1, 0.9, False)
+print(p.tobytes().hex()[-64:])
+""",
+    "a model": """
+import hashlib
+from test_threads import net_2, trained
+print(hashlib.sha256(b"".join(trained(0))).hexdigest())
+""",
+}
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("what", ["a kernel", pytest.param("a model", marks=pytest.mark.slow)])
+def test_several_processes_from_cold_compute_the_same_bits_at_once(what, tmp_path):
+    env = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")}
+    env |= {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join([*sys.path, os.path.dirname(__file__)])}
+    options = {"env": env, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    running = [subprocess.Popen([sys.executable, "-c", FROM_COLD[what]], **options) for _ in range(3)]
+    said = [process.communicate(timeout=600) for process in running]
+    assert len({out for out, _ in said}) == 1, said
+    assert all(process.returncode == 0 for process in running), said
+    warm = subprocess.run([sys.executable, "-c", FROM_COLD[what]], env=env, capture_output=True, text=True, timeout=600)
+    assert warm.stdout == said[0][0]
+    assert "compiling" not in warm.stderr           # what the three left in the cache is whole
