@@ -7,8 +7,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import nullcontext, suppress
 
+import numpy as np
 import pytest
 from forced import functions_of, interruptions, press_ctrl_c
 
@@ -149,6 +151,30 @@ def test_a_signal_during_imports_ends_the_command_with_one_line_and_its_code_and
         assert (done.returncode, done.stderr) == (0, "")
     else:
         assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "scratchnet: interrupted\n")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_a_signal_at_any_moment_ends_a_training_with_its_code_and_one_line_and_leaves_no_draft(number, tmp_path):
+    folder, seconds = tmp_path / "run", 4.0
+    words = ["train", "--limit", "256", "--epochs", "1000", "--out", folder, "--force"]
+    command = [sys.executable, "-m", "scratchnet", *map(str, words)]
+    early = 0
+    for delay in np.random.default_rng(number).uniform(0, seconds, 100):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            time.sleep(delay)
+            process.send_signal(number)
+            said = process.communicate(timeout=120)[1]
+        lines = [line for line in said.splitlines() if "compiling kernels" not in line]
+        if process.returncode in (-number, 1) and "scratchnet/support/interrupts" not in said:
+            early += 1                  # the interpreter was still starting, or its `site` module
+            continue
+        assert process.returncode == 128 + number, said
+        assert len(lines) == 1, said
+        assert lines[0].startswith("scratchnet: interrupted")
+        assert not list(tmp_path.rglob("*.part"))
+    assert early < 20
 
 
 def test_importing_the_package_in_a_program_changes_no_handler():
