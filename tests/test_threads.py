@@ -352,7 +352,7 @@ def test_several_processes_from_cold_compute_the_same_bits_at_once(what, tmp_pat
     env = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")}
     env |= {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join([*sys.path, os.path.dirname(__file__)])}
     options = {"env": env, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    running = [subprocess.Popen([sys.executable, "-c", FROM_COLD[what]], **options) for _ in range(2 if what == "a kernel" else 4)]
+    running = [subprocess.Popen([sys.executable, "-c", FROM_COLD[what]], **options) for _ in range(2)]
     said = [process.communicate(timeout=600) for process in running]
     assert len({out for out, _ in said}) == 1, said
     assert all(process.returncode == 0 for process in running), said

@@ -10,10 +10,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from time import monotonic
-from typing import Any
+
+TYPE_CHECKING = False   # this module is the first of the command, and `typing` alone takes ten milliseconds without handlers
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]    # no SIGHUP in Windows
 PATIENCE = 1.0      # seconds after an interrupt in which others are ignored: a terminal and `timeout` may both send one
