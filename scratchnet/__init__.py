@@ -1,5 +1,9 @@
 """scratchnet: a convolutional network written from scratch. Read it, prove it, run it."""
 
+from scratchnet.support import interrupts
+
+interrupts.begin_process()      # before the other imports, which take a second
+
 from scratchnet import (
     callbacks,
     datasets,

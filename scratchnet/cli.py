@@ -1,7 +1,7 @@
 """The ``scratchnet`` command: parse the command line, run one of the commands, and report an error as one line.
 
 Each command is a module of ``scratchnet.tools`` with two functions: ``add_arguments(parser)`` and ``run(args)``.
-Exit codes: 0 success, 1 failure (the reason is one line on stderr), 2 wrong usage, 130 interrupted.
+Exit codes: 0 success, 1 failure (the reason is one line on stderr), 2 wrong usage, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
+from typing import TextIO
 
 from scratchnet._version import __version__
+from scratchnet.support import interrupts
 
 COMMANDS = {
     "train": "train a network; write its model, history and figures into a run folder",
@@ -41,30 +42,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 success, 1 failure, 130 interrupted.
+        0 success, 1 failure, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
 
     Raises
     ------
     SystemExit
         By argparse: code 2 for wrong usage, 0 for ``--help`` and ``--version``.
     """
-    prepare_streams()
-    main_thread = threading.current_thread() is threading.main_thread()  # only this thread may set signal handlers
-    if main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # 'kill' and 'timeout' interrupt as Ctrl-C does
+    signals = interrupts.command()
     try:
+        signals.begin()
+        prepare_streams()
         argv = sys.argv[1:] if argv is None else argv
         args = parser(argv).parse_args(argv)
-        code = tool(args.command).run(args) or 0
-        sys.stdout.flush()
+        command = tool(args.command)
+        with signals.working():
+            code = command.run(args) or 0
+            sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        return fail("interrupted", 130)
-    except BrokenPipeError:
-        # The reader of the output (head, less) has closed the pipe. When Python exits, it must not flush into it again.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+    except KeyboardInterrupt as interrupt:
+        return fail("interrupted", interrupts.exit_code(interrupt))
+    except BrokenPipeError:         # the reader of the output (head, less) has closed the pipe
+        discard(sys.stdout)
         return 1
     except OSError as error:
         named = error.filename is not None and error.strerror
@@ -73,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(f"not enough memory: {error}")
     except (ValueError, FloatingPointError) as error:
         return fail(str(error))
+    finally:
+        signals.end()
 
 
 def prepare_streams() -> None:
@@ -87,8 +88,16 @@ def prepare_streams() -> None:
 
 def fail(reason: str, code: int = 1) -> int:
     """Print `reason` as one line on stderr and return the exit code."""
-    print(f"scratchnet: {' '.join(reason.split())}", file=sys.stderr)
+    with suppress(OSError):         # the terminal may be closed
+        print(f"scratchnet: {' '.join(reason.split())}", file=sys.stderr)
     return code
+
+
+def discard(stream: TextIO) -> None:
+    """Let `stream` write to nowhere: when Python ends, it must not flush into what is closed."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def tool(command: str) -> ModuleType:
@@ -105,7 +114,7 @@ def parser(argv: Sequence[str] | None = None) -> argparse.ArgumentParser:
         prog="scratchnet",
         description="Convolutional networks written from scratch: train one, look inside it, check its gradients.",
         epilog="'scratchnet COMMAND --help' lists the options of a command. "
-        "Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.",
+        "Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).",
     )
     top.add_argument("--version", action="version", version=f"scratchnet {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -23,6 +23,8 @@ deep learning* (2016), relationships 5 and 6.
 
 from __future__ import annotations
 
+from math import prod
+
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -77,6 +79,38 @@ def window_pads(padding: str, sizes: tuple[int, ...], kernel: tuple[int, int], s
     return same_pads(H, KH, SH), same_pads(W, KW, SW)
 
 
+def _clip_axis(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> tuple[int, int, tuple[int, int]]:
+    """Return (kernel, stride, pads) of `clip_window` on one axis."""
+    before, out = pads[0], output_size(size, kernel, stride, pads)
+    first = max(0, before - (out - 1) * stride)         # the first cell of the last window that is in the image
+    last = min(kernel - 1, before + size - 1)           # the last cell of the first window that is
+    cut = last - first + 1
+    if out >= 1 and 1 <= cut < kernel:
+        kernel, before = cut, before - first
+        pads = before, max(0, (out - 1) * stride + kernel - size - before)
+    return kernel, min(stride, size + sum(pads)), pads
+
+
+def clip_window(
+    sizes: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int], pads: Pads
+) -> tuple[tuple[int, int], tuple[int, int], Pads]:
+    """Return (kernel, strides, pads) without the rows and columns of the window that are padding at each of its positions.
+
+    All windows keep their real cells, in their order. So a window of any size on an image of `sizes` (H, W) costs no more than one
+    of (2·H - 1, 2·W - 1).
+
+    Examples
+    --------
+    >>> clip_window((28, 28), (3, 3), (1, 1), ((1, 1), (1, 1)))            # nothing to clip
+    ((3, 3), (1, 1), ((1, 1), (1, 1)))
+    >>> window = (1000, 999)
+    >>> clip_window((4, 28), window, (1, 1000), window_pads("same", (4, 28), window, (1, 1000)))
+    ((7, 28), (1, 28), ((3, 3), (0, 0)))
+    """
+    (KH, SH, rows), (KW, SW, columns) = map(_clip_axis, sizes, kernel, strides, pads)
+    return (KH, KW), (SH, SW), (rows, columns)
+
+
 def window_output_shape(
     x_shape: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int], pads: Pads
 ) -> tuple[int, int]:
@@ -89,6 +123,19 @@ def window_output_shape(
     """
     H, W = x_shape[-3:-1]
     return output_size(H, kernel[0], strides[0], pads[0]), output_size(W, kernel[1], strides[1], pads[1])
+
+
+def check_kernel(kernel: tuple[int, int], padding: str, sizes: tuple[int, ...], strides: tuple[int, int]) -> None:
+    """Raise ValueError for a kernel of which fewer than 1 in 1,000 weights ever cover a pixel of an image of `sizes`.
+
+    It would be computed for minutes, during which Ctrl-C has no effect, and nearly all of it with zeros.
+    """
+    covering, _, _ = clip_window(sizes, kernel, strides, window_pads(padding, sizes, kernel, strides))
+    if prod(kernel) > 1000 * prod(covering):
+        raise ValueError(
+            f"a kernel of {kernel} on an image of {tuple(sizes)}: expected that at least 1 in 1,000 of its weights covers a pixel"
+            f" at some position, got {prod(covering):,} of {prod(kernel):,}. Make it smaller, for example {covering}"
+        )
 
 
 def check_window(kernel: tuple[int, int], padding: str, image_shape: tuple[int, ...] | None = None) -> None:

@@ -432,3 +432,30 @@ def test_backward_refuses_a_gradient_of_another_dtype(name):
     layer.forward(np.zeros((2, 5, 6, 3), "float32"))
     with pytest.raises((TypeError, ValueError), match=r"(?s)(?=.*float32)(?=.*float64)"):
         layer.backward(np.zeros((2, 5, 3, 4), "float64"))
+
+
+@each_implementation
+def test_a_stride_far_beyond_the_image_is_one_beyond_it(name):
+    x = np.random.default_rng(3).standard_normal((2, 5, 6, 3)).astype("float32")
+    outs = []
+    for stride in (40, 2**31 - 1):
+        layer = Conv2D(2, 3, strides=stride, padding="same", implementation=name).build((5, 6, 3), np.random.default_rng(1))
+        outs.append([layer.forward(x), layer.backward(np.ones((2, 1, 1, 2), "float32")), layer.grads["kernel"]])
+    for near, far in zip(*outs, strict=True):
+        np.testing.assert_array_equal(near, far)
+
+
+@pytest.mark.parametrize("kernel", [(3000, 3000), (10**6, 1), 10**9])
+def test_a_kernel_that_is_nearly_all_padding_is_refused_before_its_weights_are_allocated(kernel):
+    with pytest.raises(ValueError, match=r"a kernel of .* on an image of \(28, 28\).*Make it smaller, for example \(55, "):
+        Conv2D(1, kernel, padding="same").build((28, 28, 1))
+
+
+@pytest.mark.parametrize("kernel", [7, 31])
+def test_a_kernel_larger_than_a_small_map_is_accepted(kernel):
+    assert Conv2D(2, kernel, padding="same").build((1, 2, 1)).forward(np.ones((1, 1, 2, 1), "float32")).shape == (1, 1, 2, 2)
+
+
+def test_sizes_that_no_machine_integer_holds_are_refused():
+    with pytest.raises(ValueError, match=r"strides: expected integers below 2\*\*31, got 1000"):
+        Conv2D(1, 3, strides=10**20)

@@ -7,10 +7,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import nullcontext
+import time
+from contextlib import nullcontext, suppress
 
+import numpy as np
 import pytest
+from forced import functions_of, interruptions, press_ctrl_c
 
+from scratchnet import cli
+from scratchnet.support import interrupts
 from scratchnet.support.files import write_text
 from scratchnet.support.interrupts import uninterrupted
 
@@ -47,7 +52,30 @@ def test_a_block_in_another_thread_runs_unchanged():
     assert done == ["written"]
 
 
-@pytest.mark.parametrize("call", [1, 2, 3, 4])
+def test_after_an_interrupt_at_any_bytecode_the_next_one_is_answered():
+    def block():
+        with uninterrupted():
+            pass
+
+    def answered():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    handler, places = signal.getsignal(signal.SIGINT), 0
+    for _ in interruptions(functions_of(interrupts), block):
+        places += 1
+        assert answered()
+        assert signal.getsignal(signal.SIGINT) is handler
+    for _ in interruptions(functions_of(interrupts), block, press_ctrl_c):
+        assert answered()
+        assert signal.getsignal(signal.SIGINT) is handler
+    assert places > 50
+
+
+@pytest.mark.parametrize("call", range(1, 7))
 def test_an_interrupt_while_the_handlers_are_set_restores_all_of_them(call, monkeypatch):
     set_handler, calls = signal.signal, []
     set_handler(signal.SIGTERM, signal.default_int_handler)
@@ -79,6 +107,139 @@ def test_an_interrupt_while_a_file_is_created_leaves_no_temporary_file(tmp_path,
     with pytest.raises(KeyboardInterrupt):
         write_text(tmp_path / "letter.txt", "all of it")
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+# A console script, in which a signal arrives when a module is looked for (or when the process ends).
+SCRIPT = """
+import atexit, signal, sys
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == {module!r}:
+            signal.raise_signal({number})
+
+sys.meta_path.insert(0, Finder)
+if {module!r} == "the end":
+    atexit.register(signal.raise_signal, {number})
+from scratchnet.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("SIGINT", "scratchnet.callbacks"),     # the first after the handlers are installed
+        ("SIGTERM", "numba.core.dispatcher"),
+        ("SIGHUP", "llvmlite.binding"),
+        ("SIGINT", "argparse"),
+        ("SIGHUP", "scratchnet.tools.doctor"),
+        ("SIGTERM", "scratchnet.tools.versions"),
+        ("SIGINT", "the end"),
+        ("SIGTERM", "the end"),
+    ],
+)
+def test_a_signal_during_imports_ends_the_command_with_one_line_and_its_code_and_at_the_end_does_nothing(name, module, tmp_path):
+    number = getattr(signal, name)
+    script = tmp_path / "scratchnet"
+    script.write_text(SCRIPT.format(module=module, number=int(number)))
+    words = ["--version"] if module == "the end" else ["doctor"]
+    done = subprocess.run([sys.executable, str(script), *words], capture_output=True, text=True, timeout=120)
+    if module == "the end":
+        assert (done.returncode, done.stderr) == (0, "")
+    else:
+        assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "scratchnet: interrupted\n")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_a_signal_at_any_moment_ends_a_training_with_its_code_and_one_line_and_leaves_no_draft(number, tmp_path):
+    folder, seconds = tmp_path / "run", 4.0
+    words = ["train", "--limit", "256", "--epochs", "1000", "--out", folder, "--force"]
+    command = [sys.executable, "-m", "scratchnet", *map(str, words)]
+    early = 0
+    for delay in np.random.default_rng(number).uniform(0, seconds, 40):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            time.sleep(delay)
+            process.send_signal(number)
+            said = process.communicate(timeout=120)[1]
+        lines = [line for line in said.splitlines() if "compiling kernels" not in line]
+        begun = "/scratchnet/" in said and "from scratchnet.support import interrupts" not in said
+        if process.returncode in (-number, 1) and not begun:
+            early += 1                  # the interpreter was still starting, or the very first import
+            continue
+        assert process.returncode == 128 + number, said
+        assert len(lines) == 1, said
+        assert lines[0].startswith("scratchnet: interrupted")
+        assert not list(tmp_path.rglob("*.part"))
+    assert early < 10
+
+
+def test_importing_the_package_in_a_program_changes_no_handler():
+    code = """if True:
+        import signal
+        before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        import scratchnet.cli
+        assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    """
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+
+
+def interrupted_command(monkeypatch, work):
+    """Run the command `doctor`, replaced by `work`, as if this process were the command; return its exit code."""
+    monkeypatch.setattr("scratchnet.tools.doctor.run", work)
+    handlers = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+    monkeypatch.setattr(interrupts, "process", interrupts.Command())
+    try:
+        return cli.main(["doctor"])
+    finally:
+        assert all(signal.getsignal(number) is signal.SIG_IGN for number in handlers)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_a_signal_while_a_command_works_is_raised_once_and_decides_the_exit_code_whatever_error_it_causes(
+    number, monkeypatch, capsys
+):
+    def work(args):
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)         # a terminal and `timeout` both send it: the second changes nothing
+            raise OSError(5, "the terminal is closed")
+
+    assert interrupted_command(monkeypatch, work) == 128 + number
+    assert capsys.readouterr().err == "scratchnet: interrupted\n"
+
+
+def test_a_later_signal_ends_the_command_at_once(monkeypatch, capfd):
+    class Ended(BaseException):
+        pass
+
+    def end(code):
+        raise Ended(code)
+
+    def work(args):
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)          # somebody catches it
+        monkeypatch.setattr(interrupts, "PATIENCE", -1)
+        with pytest.raises(Ended, match="143"):
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(os, "_exit", end)
+    assert interrupted_command(monkeypatch, work) == 0
+    assert capfd.readouterr().err == "scratchnet: interrupted\n"
+
+
+def test_main_called_by_a_program_gives_its_handlers_back(monkeypatch):
+    monkeypatch.setattr("scratchnet.tools.doctor.run", lambda args: signal.raise_signal(signal.SIGTERM))
+    before = [signal.getsignal(number) for number in interrupts.SIGNALS]
+    assert cli.main(["doctor"]) == 143
+    assert [signal.getsignal(number) for number in interrupts.SIGNALS] == before
 
 
 COMPILES = """

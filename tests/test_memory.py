@@ -5,10 +5,12 @@ import subprocess
 import sys
 import threading
 import weakref
+from itertools import combinations
 from math import prod
 
 import numpy as np
 import pytest
+from forced import call_at_bytecode, functions_of, interruptions
 from llvmlite import ir
 
 from scratchnet import net_1, net_2
@@ -185,11 +187,6 @@ def test_any_view_of_an_array_or_its_base_keeps_the_memory():
         assert not np.shares_memory(view, memory.empty((memory.SMALLEST,), "uint8"))
 
 
-def test_memory_can_be_requested_while_the_lock_is_held():
-    with memory._lock:          # as if the garbage collector ran, during a call, a finalizer that calls again
-        assert memory.empty((memory.SMALLEST,), "uint8").nbytes == memory.SMALLEST
-
-
 def test_a_block_that_leaves_the_pool_is_freed_without_the_garbage_collector(monkeypatch):
 
     monkeypatch.setattr(memory, "LARGEST_POOL", 0)
@@ -226,6 +223,42 @@ def test_blocks_returned_by_many_threads_at_once_are_each_used_by_one_array():
     assert not faults
     memory.empty((1 << 16,), "float32")
     assert all(block.nbytes == size for size, blocks in memory._free.items() for block in blocks)
+
+
+def test_an_interrupt_at_any_bytecode_leaves_memory_that_is_recycled_and_lent_once():
+    size = 3 * memory.SMALLEST
+
+    def lend_twice():
+        first = memory.empty((size,), "uint8")
+        del first
+        return memory.empty((size,), "uint8")
+
+    for _ in interruptions(functions_of(memory), lend_twice):
+        arrays = [memory.empty((size,), "uint8") for _ in range(3)]
+        assert not any(np.shares_memory(a, b) for a, b in combinations(arrays, 2))
+        addresses = {a.ctypes.data for a in arrays}
+        del arrays
+        assert memory.empty((size,), "uint8").ctypes.data in addresses
+
+
+def test_a_finalizer_at_any_bytecode_of_a_call_may_request_and_return_memory():
+    size, place, reached = 3 * memory.SMALLEST, 0, True
+    held, lent = [memory.empty((size,), "uint8")], []
+
+    def finalizer():
+        lent.append(memory.empty((size,), "uint8"))
+        held.clear()                        # returns a block
+
+    while reached:
+        held[:], mine = [memory.empty((size,), "uint8") for _ in range(2)], []
+        held.pop()                          # a free block
+        reached = call_at_bytecode(
+            place, finalizer, functions_of(memory), lambda mine=mine: mine.append(memory.empty((size,), "uint8"))
+        )
+        assert not any(np.shares_memory(mine[0], a) for a in lent)
+        lent.clear()
+        place += 1
+    assert place > 50
 
 
 def test_returning_a_block_runs_no_line_of_python_in_which_an_interrupt_could_be_lost():

@@ -9,7 +9,7 @@ import scratchnet.kernels.pooling
 import scratchnet.layers.pooling
 import scratchnet.reference
 from scratchnet import AveragePooling2D, MaxPooling2D, MinPooling2D
-from scratchnet.padding import same_pads
+from scratchnet.padding import clip_window, same_pads
 
 IMPLEMENTATIONS = {
     "loops": scratchnet.reference,
@@ -98,6 +98,46 @@ def test_backward_equals_the_definition_ties_included(name, kind, case):
     _, expected = pool2d_by_definition(kind, x, window, strides, pads, dout)
     assert dx.dtype == x.dtype
     np.testing.assert_allclose(dx, expected, rtol=0, atol=16 * TOLERANCE[str(x.dtype)])
+
+
+def real_cells(size, kernel, stride, pads):
+    """The real cells of each window on one axis, and nothing if it fits nowhere."""
+    starts = range(-pads[0], size + pads[1] - kernel + 1, stride)
+    return [[cell for cell in range(start, start + kernel) if 0 <= cell < size] for start in starts]
+
+
+@given(
+    size=st.integers(1, 7),
+    kernel=st.integers(1, 20),
+    stride=st.integers(1, 9),
+    pads=st.tuples(st.integers(0, 9), st.integers(0, 9)),
+)
+def test_a_clipped_window_has_the_same_real_cells_at_each_position(size, kernel, stride, pads):
+    for p in (pads, same_pads(size, kernel, stride), (0, 0)):
+        (clipped, _), (steps, _), (rows, _) = clip_window((size, 1), (kernel, 1), (stride, 1), (p, (0, 0)))
+        expected = real_cells(size, kernel, stride, p)
+        if all(expected):               # as in every layer: no window is empty
+            assert real_cells(size, clipped, steps, rows) == expected
+            assert clipped <= 2 * size - 1 or p != same_pads(size, kernel, stride)
+
+
+@each_kind
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("strides", [None, 1, (2, 3), 10**9])
+@pytest.mark.parametrize("pool_size", [10**9, (1, 10**9), (2**31 - 1, 3)])
+def test_a_window_far_larger_than_the_image_costs_what_one_costs_that_covers_it(kind, implementation, strides, pool_size):
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((2, 4, 5, 3)).astype("float32")
+    strides = pool_size if strides is None else strides
+    small = [min(k, 40 + k % 2) for k in np.broadcast_to(pool_size, 2)]        # as odd or even: the same centre
+    results = []
+    for size, steps in ((pool_size, strides), (small, np.minimum(strides, 40).tolist())):
+        layer = LAYERS[kind](size, strides=steps, padding="same", implementation=implementation).build(x.shape[1:])
+        out = layer.forward(x)
+        dx = layer.backward(np.cos(np.arange(out.size, dtype="float32")).reshape(out.shape))
+        results.append((out, dx))
+    for far, near in zip(*results, strict=True):
+        np.testing.assert_array_equal(far, near)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -14,6 +14,7 @@ from scratchnet.callbacks.base import Callback, Logs
 from scratchnet.callbacks.watching import Monitor
 from scratchnet.support.config import full_config
 from scratchnet.support.files import write_text
+from scratchnet.support.interrupts import uninterrupted
 
 
 def check_writable(path: str | os.PathLike[str], example: str) -> None:
@@ -29,8 +30,8 @@ def check_writable(path: str | os.PathLike[str], example: str) -> None:
         raise IsADirectoryError(f"expected the name of a file, got the folder {path}. Name a file in it: {path / example}")
     try:
         folder = next(filter(os.path.exists, path.parents), path.parent)    # folders below this one would be made
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}.", suffix=".part"):  # named as `write_whole` does
-            pass
+        with uninterrupted(), tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}.", suffix=".part"):
+            pass                                        # named as `write_whole` does
     except OSError as error:
         raise type(error)(
             f"{path} cannot be written: {error.strerror}. Name a file in a folder that you may write to, such as {example}"

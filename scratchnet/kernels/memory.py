@@ -13,14 +13,17 @@ of `empty` moves the blocks from the queue to the free ones.
 No line of Python may run for that purpose. Ctrl-C becomes a KeyboardInterrupt where Python's next line begins, and if that were
 a line of `__del__`, Python would print the exception and continue: the training would not stop. So a weak reference watches
 the loan, and the function that it calls at the end is `append` itself.
+
+There is no lock either: an interrupt between two bytecodes could leave it held. A block has one holder at a time and changes it by
+one call that nothing interrupts: `pop`, `popleft` or `append`. What happens between two such calls, an interrupt, another thread,
+a finalizer that calls `empty`, can only lose a block, which the system then frees.
 """
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict, deque
+from contextlib import suppress
 from math import prod
-from threading import Lock
 from weakref import ref
 
 import numpy as np
@@ -35,8 +38,7 @@ ALIGNMENT = 64              # bytes: a cache line, and the widest vector
 PAST_CACHE = 1 << 22        # bytes of an array that is stored past the cache, at least: a few times a core's own cache
 
 _free: OrderedDict[int, list[_Block]] = OrderedDict()   # bytes -> blocks; the most recently used sizes are last
-_returned: deque[_Watch] = deque()      # append and popleft are atomic
-_lock = Lock()
+_returned: deque[_Watch] = deque()
 
 
 # The scratch memory of kernels comes from the system's allocator. glibc returns large pieces to the system as soon as they are
@@ -44,23 +46,11 @@ _lock = Lock()
 np.empty(1 << 24, np.uint8)
 
 
-def _reset() -> None:
-    """Forget all blocks, and a lock that another thread may have held when the process forked: that thread does not exist here."""
-    global _lock
-    _lock = Lock()
-    _free.clear()
-    _returned.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset)
-
-
 class _Block(np.ndarray):
     """Memory that is lent to arrays."""
 
     start: int              # the first byte that is lent
-    watch: _Watch           # of the loan
+    watch: _Watch | None    # of the loan
 
 
 class _Loan(np.ndarray):
@@ -74,7 +64,7 @@ class _Loan(np.ndarray):
 class _Watch(ref[_Loan]):
     """A weak reference to a loan, which is appended to `_returned` with its block when the loan has ended."""
 
-    block: _Block
+    block: _Block | None = None     # None if an interrupt ended the loan before it was lent
 
 
 def _allocate(size: int) -> _Block:
@@ -94,24 +84,35 @@ def _lend(block: _Block) -> _Loan:
     return loan
 
 
-def _free_bytes() -> int:
-    """Return the total size of the free blocks."""
-    return sum(size * len(blocks) for size, blocks in _free.items())
+def _take(size: int) -> _Block | None:
+    """Return a free block of `size` bytes, or None if there is none."""
+    blocks = _free.get(size, [])
+    try:
+        block = blocks.pop()
+    except IndexError:
+        block = None
+    if not blocks:
+        _free.pop(size, None)
+    return block
 
 
 def _collect_returned() -> None:
-    """Move returned blocks to the free ones, and free the least recently used sizes beyond the limit. Call it under the lock."""
-    while _returned:
-        block = _returned.popleft().block
-        del block.watch         # else the two would keep each other alive until a garbage collection
-        _free.setdefault(block.nbytes, []).append(block)
-        _free.move_to_end(block.nbytes)
-    while _free_bytes() > LARGEST_POOL:
-        size, blocks = next(iter(_free.items()))
-        if blocks:
-            blocks.pop()
-        else:
-            del _free[size]
+    """Move returned blocks to the free ones, and free the least recently used sizes beyond the limit."""
+    for _ in range(len(_returned)):
+        try:
+            block = _returned.popleft().block
+        except IndexError:          # another thread was quicker
+            break
+        if block is not None:
+            block.watch = None      # else the two would keep each other alive until a garbage collection
+            _free.setdefault(block.nbytes, []).append(block)
+            with suppress(KeyError):                # another thread took the last of this size
+                _free.move_to_end(block.nbytes)
+    free = list(_free.items())      # a copy, since other threads change it
+    excess = sum(size * len(blocks) for size, blocks in free) - LARGEST_POOL
+    for size, _ in free:
+        while excess > 0 and _take(size) is not None:
+            excess -= size
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
@@ -138,18 +139,9 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     size = prod(shape) * dtype.itemsize
     if size < SMALLEST:
         return np.empty(shape, dtype)
-    block = None
-    if _lock.acquire(blocking=False):       # no waiting: a finalizer may call this during another call in the same thread
-        try:
-            if _returned:
-                _collect_returned()
-            blocks = _free.get(size + ALIGNMENT)
-            if blocks:
-                block = blocks.pop()
-                if not blocks:
-                    del _free[size + ALIGNMENT]
-        finally:
-            _lock.release()
+    if _returned:
+        _collect_returned()
+    block = _take(size + ALIGNMENT)
     return np.ndarray(shape, dtype, _lend(_allocate(size) if block is None else block))
 
 

@@ -12,7 +12,8 @@ arguments of a call are its range of tasks:
 
 Compiled code releases Python's lock while it runs, so ordinary threads are enough. (numba's `prange` wakes its
 threads a little sooner, and takes several times as long to compile.) The tasks are cut into pieces, large ones first, and a
-thread that has finished takes the next: if a core is slow, or busy with another program, the other threads do its share.
+thread that has finished takes the next: if a core is slow, or busy with another program, the other threads do its share. `run`
+returns, or raises, when no thread works on its tasks any more, even if it is interrupted.
 
 Each task has separate sums. So a result depends on how the work is cut into tasks, which depends only on the
 shapes. It does not depend on the threads: the bits are the same for any number of them.
@@ -21,12 +22,13 @@ shapes. It does not depend on the threads: the bits are the same for any number 
 from __future__ import annotations
 
 import os
+from _thread import get_ident, start_new_thread
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from scratchnet.kernels.jit import config
@@ -34,20 +36,25 @@ from scratchnet.kernels.jit import config
 WORTH_THREADS = 1 << 19     # multiply-adds, or numbers moved, below which one thread is quicker than waking a second
 SHARE = 2 / 3               # the size of the next piece, relative to an equal part of the remaining tasks
 LEAST = 1 / 16              # the smallest size of a piece but the last, relative to an equal part of all tasks
+MOST = 1 << 34              # multiply-adds in a piece of several tasks, at most: an interrupt waits for the end of a piece
 GROUPS = 16                 # groups of images in a backward pass, at most: further threads have no work
 GROUP_NUMBERS = 1 << 26     # numbers in the sums of all groups, at most
+PATIENCE = 0.1              # seconds until a caller looks again whether its helpers have ended, if no message arrived
 
-_limit = int(config.NUMBA_NUM_THREADS)      # the cores that this process may use, unless the environment sets it
+CORES = int(config.NUMBA_NUM_THREADS)       # that this process may use, unless the environment sets it
+_limits: dict[object, int] = {}             # of the `limit` blocks that are running, the newest last
 
 
 def count() -> int:
     """Return the number of threads on which kernels run."""
-    return _limit
+    return [CORES, *_limits.values()][-1]
 
 
 @contextmanager
 def limit(threads: int) -> Iterator[None]:
     """Run kernels on at most `threads` threads within a `with` block; the bits of every result are the same.
+
+    If several blocks run at once, in one thread or in several, the one that began last counts for all threads.
 
     Raises
     ------
@@ -60,19 +67,21 @@ def limit(threads: int) -> Iterator[None]:
     ...     count()
     1
     """
-    global _limit
     if threads < 1:
         raise ValueError(f"limit: expected at least 1 thread, got {threads}. Kernels need a thread to run on.")
-    before, _limit = _limit, threads
+    block = object()
     try:
+        _limits[block] = threads
         yield
     finally:
-        _limit = before
+        _limits.pop(block, None)
 
 
 @cache
-def pieces(tasks: int, threads: int) -> tuple[tuple[int, int], ...]:
+def pieces(tasks: int, threads: int, most: int | None = None) -> tuple[tuple[int, int], ...]:
     """Return range(tasks) cut into (first, last), in decreasing sizes: a slow thread does fewer tasks, and all end together.
+
+    No piece has more than `most` tasks.
 
     Source: Polychronopoulos & Kuck, *Guided self-scheduling* (1987), where SHARE is 1.
 
@@ -81,10 +90,10 @@ def pieces(tasks: int, threads: int) -> tuple[tuple[int, int], ...]:
     >>> [last - first for first, last in pieces(128, 2)]
     [42, 28, 19, 13, 8, 6, 4, 4, 4]
     """
-    least = max(1, int(LEAST * tasks / threads))
+    least, most = max(1, int(LEAST * tasks / threads)), most or tasks
     edges = [0]
     while edges[-1] < tasks:
-        size = max(least, int(SHARE * (tasks - edges[-1]) / threads))
+        size = min(most, max(least, int(SHARE * (tasks - edges[-1]) / threads)))
         edges.append(min(tasks, edges[-1] + size))
     return tuple(pairwise(edges))
 
@@ -94,13 +103,82 @@ def groups_of(images: int, numbers: int) -> int:
     return max(1, min(images, GROUPS, GROUP_NUMBERS // numbers))
 
 
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(int(os.cpu_count() or 1), thread_name_prefix="scratchnet")
+# -- helpers: threads that live as long as the process ----------------------------------------------------------------
+#
+# An interrupt (Ctrl-C) is an exception that arises in the main thread between any two of its bytecodes. So nothing below depends on
+# two of them being executed together, and what a helper does, where no interrupt arises, is noted by the helper itself. A helper
+# waits in a queue, and an interpreter that ends does not wait for it. `threading.Thread.start` and `concurrent.futures` are many
+# lines of Python under locks, and an interrupt among them has left a thread that nobody knows of; `start_new_thread` is one call.
+
+_jobs: SimpleQueue[_Job] = SimpleQueue()
+_started = 0                # helpers, or fewer by those whose start was interrupted
+
+
+def _forget_helpers() -> None:
+    """Forget the helpers and their queue: a forked process does not inherit threads."""
+    global _jobs, _started
+    _jobs, _started = SimpleQueue(), 0
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pool.cache_clear)      # a forked process does not inherit threads
+    os.register_at_fork(after_in_child=_forget_helpers)
+
+
+def _serve(jobs: SimpleQueue[_Job]) -> None:
+    while True:
+        jobs.get().help()
+
+
+class _Job:
+    """Calls that the thread of a caller and its helpers share."""
+
+    def __init__(self, calls: deque[Callable[[], None]]):
+        self.calls = calls
+        self.helping: set[int] = set()      # the helpers that may be running a kernel
+        self.ends: SimpleQueue[None] = SimpleQueue()        # a message from each helper that has ended
+        self.failures: list[BaseException] = []
+
+    def work(self) -> None:
+        """Make calls until none remains."""
+        while True:
+            try:
+                call = self.calls.popleft()         # one call goes to one thread: popleft is atomic
+            except IndexError:
+                return
+            call()
+
+    def help(self) -> None:
+        """Do the same on a helper's thread."""
+        self.helping.add(get_ident())     # before the first call is taken, so that `end` misses no helper
+        try:
+            self.work()
+        except BaseException as error:
+            self.calls.clear()
+            self.failures.append(error)
+        finally:
+            self.helping.discard(get_ident())
+            self.ends.put(None)
+
+    def ask_helpers(self, number: int) -> None:
+        """Offer the calls to `number` helpers. One that is late finds no calls."""
+        global _started
+        with suppress(RuntimeError):        # no thread starts while the interpreter ends; then the caller does all the work
+            while _started < number:
+                start_new_thread(_serve, (_jobs,))
+                _started += 1
+        for _ in range(min(number, _started)):
+            _jobs.put(self)
+
+    def end(self) -> None:
+        """Drop the remaining calls and wait for the helpers: no thread writes afterwards. An interrupt is raised after the wait."""
+        try:
+            self.calls.clear()
+            while self.helping:
+                with suppress(Empty):
+                    self.ends.get(timeout=PATIENCE)
+        except BaseException:
+            self.end()
+            raise
 
 
 def run(kernel: Callable[..., None], work: int, tasks: int, *arguments: Any) -> None:
@@ -116,30 +194,19 @@ def run(kernel: Callable[..., None], work: int, tasks: int, *arguments: Any) -> 
     *arguments
         Passed to the kernel unchanged.
     """
-    threads = min(_limit, tasks)
-    if threads < 2 or work < WORTH_THREADS:
+    threads = min(count(), tasks)
+    if work < WORTH_THREADS or (threads < 2 and work <= MOST):
         kernel(0, tasks, *arguments)
         return
-    remaining = deque(pieces(tasks, threads))
-
-    def run_pieces() -> None:
-        while True:
-            try:
-                first, last = remaining.popleft()        # one piece goes to one thread: popleft is atomic
-            except IndexError:
-                return
-            kernel(first, last, *arguments)
-
-    helpers: list[Future[None]] = []
-    with suppress(RuntimeError):                    # no thread starts while the interpreter ends; then this one does all the work
-        helpers += [_pool().submit(run_pieces) for _ in range(threads - 1)]
+    most = max(1, tasks * MOST // work)
+    job = _Job(deque(partial(kernel, first, last, *arguments) for first, last in pieces(tasks, threads, min(most, tasks))))
     try:
-        run_pieces()
-    except BaseException:
-        remaining.clear()                                # the others end with their current piece
-        raise
+        try:
+            job.ask_helpers(threads - 1)
+            job.work()
+        finally:
+            job.end()
     finally:
-        working = [helper for helper in helpers if not helper.cancel()]     # a helper that has not started has no work left
-        failures = [helper.exception() for helper in working]               # this waits: no thread writes after the return
-    for failure in filter(None, failures):
-        raise failure
+        job.end()           # again, for an interrupt that arises as the first `finally` begins
+    if job.failures:
+        raise job.failures.pop()

@@ -88,6 +88,8 @@ def pair(name: str, value: int | Sequence[int]) -> Pair:
     both = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value, value)
     if len(both) != 2 or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 1 for v in both):
         raise ValueError(f"{name}: expected one or two integers of at least 1, got {value!r}. For example {name}=(2, 2)")
+    if max(both) >= 1 << 31:
+        raise ValueError(f"{name}: expected integers below 2**31, got {value!r}. No image is that large; for example {name}=(2, 2)")
     return int(both[0]), int(both[1])
 
 

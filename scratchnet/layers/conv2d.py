@@ -49,7 +49,7 @@ from scratchnet.kernels.im2col import col2im, im2col
 from scratchnet.layers.activations import activation_layer, relu_backward, relu_forward
 from scratchnet.layers.base import Shape, pair
 from scratchnet.layers.window import WindowLayer
-from scratchnet.padding import Pads, window_output_shape
+from scratchnet.padding import Pads, check_kernel, window_output_shape
 
 
 def conv2d_forward(
@@ -171,7 +171,9 @@ class Conv2D(WindowLayer):
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
         """Return (OH, OW, F) for (H, W, C)."""
         (shape,) = input_shapes
-        return (*self.output_size(shape), self.filters)
+        size = self.output_size(shape)
+        check_kernel(self.kernel_size, self.padding, shape[:2], self.strides)
+        return (*size, self.filters)
 
     def make_params(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return the kernel (KH, KW, C, F) and the bias (F,)."""
@@ -184,7 +186,7 @@ class Conv2D(WindowLayer):
         """Return the output: (N, H, W, C) -> (N, OH, OW, F). With `relu=True`, from plan.py, also compute the ReLU after it."""
         self.check_input(x)
         self.cache = (x,)
-        return self.forward_function(x, self.params["kernel"], self.params.get("bias"), self.strides, self.pads, **joined)
+        return self.forward_function(x, self.params["kernel"], self.params.get("bias"), self.steps, self.pads, **joined)
 
     def backward(self, dout: np.ndarray, need_dx: bool = True, **joined: bool) -> np.ndarray | None:
         """Return dx and store dw and db in `grads`: (N, OH, OW, F) -> (N, H, W, C).
@@ -192,6 +194,6 @@ class Conv2D(WindowLayer):
         With `relu_x=True`, from plan.py, x is the output of a ReLU, whose backward is computed too.
         """
         (x,) = self.cached(dout)
-        dx, dw, db = self.backward_function(dout, x, self.params["kernel"], self.strides, self.pads, need_dx, **joined)
+        dx, dw, db = self.backward_function(dout, x, self.params["kernel"], self.steps, self.pads, need_dx, **joined)
         self.grads = {"kernel": dw, "bias": db} if self.use_bias else {"kernel": dw}
         return dx

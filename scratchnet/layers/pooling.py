@@ -144,12 +144,12 @@ class _Pooling2D(WindowLayer):
         """Return the output: (N, H, W, C) -> (N, OH, OW, C)."""
         self.check_input(x)
         self.cache = (x,)
-        return self.forward_function(x, self.window, self.strides, self.pads)
+        return self.forward_function(x, *self.real_window)
 
     def backward(self, dout: np.ndarray, need_dx: bool = True) -> np.ndarray:
         """Return dx: (N, OH, OW, C) -> (N, H, W, C)."""
         (x,) = self.cached(dout)
-        return self.backward_function(dout, x, self.window, self.strides, self.pads)
+        return self.backward_function(dout, x, *self.real_window)
 
 
 class MaxPooling2D(_Pooling2D):
@@ -191,7 +191,7 @@ class MaxPooling2D(_Pooling2D):
 
     def branch_pattern(self) -> Sequence[np.ndarray]:
         """Return which cell of each window the last forward kept: (N, OH·OW, C)."""
-        return [_cells(x, self.window, self.strides, self.pads, -np.inf).argmax(axis=2) for x in self.cache or ()]
+        return [_cells(x, *self.real_window, -np.inf).argmax(axis=2) for x in self.cache or ()]
 
 
 class MinPooling2D(_Pooling2D):
@@ -231,7 +231,7 @@ class MinPooling2D(_Pooling2D):
 
     def branch_pattern(self) -> Sequence[np.ndarray]:
         """Return which cell of each window the last forward kept: (N, OH·OW, C)."""
-        return [_cells(x, self.window, self.strides, self.pads, np.inf).argmin(axis=2) for x in self.cache or ()]
+        return [_cells(x, *self.real_window, np.inf).argmin(axis=2) for x in self.cache or ()]
 
 
 class AveragePooling2D(_Pooling2D):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scratchnet.layers.base import Layer, Pair, Shape
-from scratchnet.padding import Pads, check_window, window_output_shape, window_pads
+from scratchnet.padding import Pads, check_window, clip_window, window_output_shape, window_pads
 
 
 class WindowLayer(Layer):
@@ -34,6 +34,16 @@ class WindowLayer(Layer):
     def pads(self) -> Pads:
         """Cells of padding ((top, bottom), (left, right)) around the images that the layer was built for."""
         return window_pads(self.padding, self.input_shape[:2], self.window, self.strides)
+
+    @property
+    def real_window(self) -> tuple[Pair, Pair, Pads]:
+        """The window, strides and pads without the cells of the window that are padding at each of its positions."""
+        return clip_window(self.input_shape[:2], self.window, self.strides, self.pads)
+
+    @property
+    def steps(self) -> Pair:
+        """The strides, but not beyond the image: of a window that has only one position, any stride says the same."""
+        return self.real_window[1]
 
     def output_size(self, input_shape: Shape) -> Pair:
         """Return (OH, OW) for images of (H, W, C)."""

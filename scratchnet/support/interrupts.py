@@ -1,20 +1,58 @@
-"""Ctrl-C and ``kill``, delayed where they would do damage.
+"""Ctrl-C, ``kill`` and a closed terminal: what they do to the command, and how they wait where they would do damage.
 
-Python raises KeyboardInterrupt between any two lines. Between two files that belong together this leaves only one of them
-written, and in code that LLVM calls while it compiles, the exception is printed and lost.
+Python raises KeyboardInterrupt between any two bytecodes of the main thread. Between two files that belong together this leaves
+only one of them written, and in code that LLVM calls while it compiles, the exception is printed and lost.
 """
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
+from time import monotonic
+
+TYPE_CHECKING = False   # this module is the first of the command, and `typing` alone takes ten milliseconds without handlers
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]    # no SIGHUP in Windows
+PATIENCE = 1.0      # seconds after an interrupt in which others are ignored: a terminal and `timeout` may both send one
+
+
+def exit_code(interrupt: KeyboardInterrupt) -> int:
+    """Return the exit code of a command that was interrupted: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+    return 128 + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
+
+
+def _replace(handler: Callable[..., Any], replaced: dict[int, Any], what: Callable[[Any], bool]) -> None:
+    """Install `handler` for each of SIGNALS whose present handler fulfils `what`, and add that one to `replaced`."""
+    if threading.current_thread() is not threading.main_thread():   # only this thread receives signals and sets handlers
+        return
+    for number in SIGNALS:
+        present = signal.getsignal(number)
+        if what(present):
+            replaced[number] = present
+            signal.signal(number, handler)
+
+
+def _restore(handlers: Mapping[int, Any]) -> None:
+    """Install the handlers of a dict from signals to handlers; an interrupt among them is raised after the last."""
+    try:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    except BaseException:
+        _restore(handlers)
+        raise
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Run the block to its end; an interrupt that arrives during the block is raised after it.
+
+    A signal that would end the process, as SIGTERM does by default, waits as well. One that is ignored stays ignored.
 
     Examples
     --------
@@ -27,16 +65,96 @@ def uninterrupted() -> Iterator[None]:
     all of it
     interrupted
     """
+    replaced: dict[int, Any] = {}
     arrived: list[int] = []
+    waits = True
+
+    def wait(number: int, frame: Any) -> None:
+        if waits:
+            arrived.append(number)
+        else:                           # the block has ended, and its handlers are being restored
+            signal.signal(number, replaced[number])
+            signal.raise_signal(number)
+
     try:
-        with ExitStack() as handlers:
-            if threading.current_thread() is threading.main_thread():   # only this thread receives signals and sets handlers
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    handler = signal.getsignal(number)
-                    if callable(handler):
-                        handlers.callback(signal.signal, number, handler)
-                        signal.signal(number, lambda number, frame: arrived.append(number))
+        try:
+            _replace(wait, replaced, lambda present: callable(present) or present is signal.SIG_DFL)
             yield
+        finally:
+            waits = False
+            _restore(replaced)
     finally:
+        waits = False           # again, for an interrupt that arises as the first `finally` begins
+        _restore(replaced)
         if arrived:
             signal.raise_signal(arrived[0])
+
+
+class Command:
+    """What a signal does to the command ``scratchnet``: it ends the command with one line and the right exit code.
+
+    While the package and the command's own module are imported, nothing is to be cleaned up, and an exception could be caught or
+    turned into another one by any module: the process ends at once. While the command works, the signal becomes KeyboardInterrupt,
+    so that files are closed and the run is recorded as interrupted; a second signal, later than PATIENCE, ends the process at once.
+    When the command has ended, signals are ignored until the process has.
+
+    If `main` is called by another program, such as a test, every signal becomes KeyboardInterrupt until `main` returns.
+
+    Attributes
+    ----------
+    number : int or None
+        The first signal that arrived while the command worked.
+    """
+
+    def __init__(self) -> None:
+        self.replaced: dict[int, Any] = {}
+        self.works = False
+        self.number: int | None = None
+        self.time = 0.0
+
+    def begin(self) -> None:
+        """Install the handlers in place of Python's and the system's; signals that are ignored (nohup) stay ignored."""
+        _replace(self.receive, self.replaced, lambda present: present in (signal.default_int_handler, signal.SIG_DFL))
+
+    def receive(self, number: int, frame: Any) -> None:
+        """Handle a signal."""
+        again = self.number is not None
+        if self is not process or (self.works and not again):
+            self.number, self.time = number, monotonic()
+            raise KeyboardInterrupt(number)
+        if not again or monotonic() - self.time > PATIENCE:
+            with suppress(OSError):
+                os.write(2, b"scratchnet: interrupted\n")
+            os._exit(128 + number)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt when a signal arrives in the block, and in place of any error that the interrupt caused."""
+        self.works = True
+        try:
+            yield
+        except BaseException:
+            if self.number is None:
+                raise
+            raise KeyboardInterrupt(self.number) from None
+
+    def end(self) -> None:
+        """Ignore signals until the process has ended, or give the handlers back to the program that called `main`."""
+        _restore(dict.fromkeys(self.replaced, signal.SIG_IGN) if self is process else self.replaced)
+
+
+process: Command | None = None      # if this process is the command
+
+
+def begin_process() -> None:
+    """Handle signals from now on if this process is the command, as a console script or as ``python -m scratchnet``."""
+    global process
+    program = os.path.basename(sys.argv[0]).partition(".")[0] if getattr(sys, "argv", None) else ""
+    if program in ("scratchnet", "scratchnet-script") or (program == "-m" and "scratchnet" in sys.orig_argv):
+        process = Command()
+        process.begin()
+
+
+def command() -> Command:
+    """Return the handling of signals for a call of `main`."""
+    return process or Command()

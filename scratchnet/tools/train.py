@@ -19,7 +19,7 @@ from scratchnet import datasets, networks, optimizers, plotting, preprocessing
 from scratchnet.callbacks import Callback, EarlyStopping
 from scratchnet.datasets import Dataset
 from scratchnet.model import Model
-from scratchnet.support.interrupts import uninterrupted
+from scratchnet.support.interrupts import exit_code, uninterrupted
 from scratchnet.tools import inputs, run_folder
 from scratchnet.tools.arguments import DATA, TRANSPOSE, natural, positive_int, positive_number
 from scratchnet.tools.versions import versions
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train as `args` say and return the exit code: 0, or 130 when interrupted."""
+    """Train as `args` say and return the exit code: 0, or that of an interrupt."""
     began = time.perf_counter()
     folder = Path(args.out) if args.out else run_folder.default_folder(args.net, args.data)
     run_folder.check_free(folder, args.force)
@@ -70,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         with failure_recorded(settings, recorder):
             fit_seconds = fit(args, model, data, recorder)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print(f"scratchnet: interrupted; {draw_finished_epochs(recorder, title)}", file=sys.stderr)
-        return 130
+        return exit_code(interrupt)
     except FloatingPointError as error:
         raise FloatingPointError(f"{error}; {draw_finished_epochs(recorder, title)}") from None
 

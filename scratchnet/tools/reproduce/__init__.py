@@ -18,6 +18,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from scratchnet.support.interrupts import exit_code
 from scratchnet.tools.arguments import positive_int
 from scratchnet.tools.reproduce import campaign, experiments, ledger, report
 
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train what `args` select and is not finished, and write the report; return 0, or 130 if interrupted."""
+    """Train what `args` select and is not finished, and write the report; return 0, or the exit code of an interrupt."""
     plan = experiments.plan(args.quick)
     selected = plan.select(args.only)
     out = Path(args.out or ("results/quick" if args.quick else "results"))
@@ -54,9 +55,9 @@ def run(args: argparse.Namespace) -> int:
         campaign.run(plan, selected, seeds, out)
         if not args.only or "ledger" in args.only:
             ledger.write(plan, out)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print(f"scratchnet: interrupted. Run the same command again to continue: {out} keeps all finished epochs", file=sys.stderr)
-        return 130
+        return exit_code(interrupt)
     page = report.write(plan, out)
     print(f"report: {page} and {page.with_name('report.html')}")
     return 0
