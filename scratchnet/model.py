@@ -25,7 +25,16 @@ from scratchnet.callbacks import History
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node, choose_implementation, set_weights
 from scratchnet.plan import NOTHING_JOINED, is_activation, join_relus
-from scratchnet.support.checking import check_compile, check_finite, check_images
+from scratchnet.support.checking import (
+    check_compile,
+    check_dtype,
+    check_finite,
+    check_flag,
+    check_images,
+    check_metrics,
+    check_name,
+    check_seed,
+)
 from scratchnet.support.tables import text_table
 
 
@@ -91,9 +100,9 @@ class Model:
         name: str | None = None,
     ):
         self.nodes = _checked_nodes(inputs, outputs)
-        self.name = name or "model"
-        self.dtype, self.implementation = np.dtype(dtype), choose_implementation(implementation)
-        self.seed = None if seed is None else int(seed)
+        self.name = check_name(name) or "model"
+        self.dtype, self.implementation = check_dtype("Model", dtype), choose_implementation(implementation)
+        self.seed = check_seed("Model", seed)
         weights_seed, shuffle_seed = np.random.SeedSequence(seed).spawn(2)
         self.shuffle_rng = np.random.default_rng(shuffle_seed)
         self._name_layers()
@@ -101,7 +110,7 @@ class Model:
         for node in self.nodes:
             if not node.layer.built:
                 shapes = [parent.shape for parent in node.parents] or [node.shape]
-                node.layer.build_for(shapes, rng, dtype, self.implementation)
+                node.layer.build_for(shapes, rng, self.dtype, self.implementation)
             elif node.layer.dtype != self.dtype:
                 raise ValueError(
                     f"{node.layer._title}: expected {self.dtype} weights, got {node.layer.dtype} weights of another model."
@@ -329,10 +338,10 @@ class Model:
             For unknown names, when the loss does not suit the model's last layer, and for the optimizer of another model.
         """
         optimizer, loss = optimizers.get(optimizer), losses.get(loss)
-        metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics or ())
-        check_compile(self, optimizer, loss, metrics)
+        metrics = check_metrics(metrics)
+        check_compile(self, optimizer, loss)
         optimizer.owner = ref(self)
-        self.optimizer, self.loss, self.metrics, self.fuse = optimizer, loss, metrics, fuse
+        self.optimizer, self.loss, self.metrics, self.fuse = optimizer, loss, metrics, check_flag("fuse", fuse)
         self.plan = join_relus(self.nodes) if fuse else NOTHING_JOINED
 
     fit, evaluate, predict = training.fit, training.evaluate, training.predict
@@ -363,11 +372,7 @@ class Model:
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Copy the weights of a saved model with the same parameters into this one; a ValueError names what does not fit."""
-        arrays, _ = saving.load_arrays(path)
-        missing = [name for name in self.params if name not in arrays]
-        if missing:
-            raise ValueError(f"{os.fspath(path)}: expected {', '.join(missing)}, got only {', '.join(arrays) or 'no array'}")
-        self.set_weights([arrays[name] for name in self.params])
+        saving.load_weights(self, path)
 
 
 def add_gradients(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ import numpy as np
 
 from scratchnet.kernels import updates as fused
 from scratchnet.kernels.jit import COMPILED
-from scratchnet.support.checking import check_number, check_update
+from scratchnet.support.checking import check_flag, check_number, check_update
 from scratchnet.support.config import config_of
 
 # -- the rules --------------------------------------------------------------------------------------------------------
@@ -120,9 +120,7 @@ class Optimizer:
     def __init__(self, learning_rate: float, *, implementation: str | None = None, **fractions: float):
         self.learning_rate = learning_rate
         for name, value in fractions.items():
-            if not 0 <= value < 1:
-                raise ValueError(f"{type(self).__name__}: expected {name} of at least 0 and below 1, got {value!r}")
-            setattr(self, name, float(value))
+            setattr(self, name, check_number(name, value, below=1))
         self.implementation = implementation or ("fused" if COMPILED else "numpy")
         self.reset()
 
@@ -250,7 +248,7 @@ class SGD(Optimizer):
         implementation: str | None = None,
     ):
         super().__init__(learning_rate, implementation=implementation, momentum=momentum)
-        self.nesterov = bool(nesterov)
+        self.nesterov = check_flag("nesterov", nesterov)
 
 
 class Adagrad(Optimizer):

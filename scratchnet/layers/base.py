@@ -30,6 +30,7 @@ from numpy.typing import DTypeLike
 
 from scratchnet import initializers
 from scratchnet.kernels.probe import why_not
+from scratchnet.support.checking import check_count, check_dtype, check_name, shortened
 from scratchnet.support.config import config_of
 from scratchnet.support.deprecation import OldName, adopt_old_names
 
@@ -73,10 +74,11 @@ def pair(name: str, value: int | Sequence[int]) -> Pair:
     >>> pair("strides", 2), pair("kernel_size", (3, 5))
     ((2, 2), (3, 5))
     """
-    both = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value, value)
-    if len(both) != 2 or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 1 for v in both):
-        raise ValueError(f"{name}: expected one or two integers of at least 1, got {value!r}. For example {name}=(2, 2)")
-    return int(both[0]), int(both[1])
+    both = tuple(value) if isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim) else (value, value)
+    if len(both) != 2:
+        raise ValueError(f"{name}: expected one or two integers of at least 1, got {shortened(value)}. For example {name}=(2, 2)")
+    down, across = (check_count(name, number, f"{name}=(2, 2)") for number in both)
+    return down, across
 
 
 class Layer:
@@ -120,7 +122,7 @@ class Layer:
     def __init__(self, *, name: str | None = None, implementation: str | None = None):
         if implementation is not None and implementation not in IMPLEMENTATIONS:
             choose_implementation(implementation)
-        self.name = name
+        self.name = check_name(name)
         self.implementation = implementation
         self.activation: Layer | None = None
         self.node: Node | None = None
@@ -197,6 +199,14 @@ class Layer:
         """Return the shape of the output for inputs of these shapes, all without the batch axis."""
         return input_shapes[0]
 
+    def compute_param_shapes(self, *input_shapes: Shape) -> Mapping[str, Shape]:
+        """Return the shapes of the parameters that `make_params` makes for inputs of these shapes, without making them.
+
+        A saved model is compared with them before anything is allocated. A layer that does not define this method is compared
+        after its `make_params`.
+        """
+        return {}
+
     # -- parameters --------------------------------------------------------------------------------------------------
 
     def build(self, input_shape: Shape, rng: np.random.Generator | None = None, dtype: DTypeLike = "float32") -> Layer:
@@ -233,9 +243,7 @@ class Layer:
         self, shapes: Sequence[Shape], rng: np.random.Generator, dtype: DTypeLike, implementation: str
     ) -> Layer:
         """Make the parameters for inputs of `shapes`, and choose the pair of functions; a model calls this."""
-        self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
-            raise ValueError(f"{self._title}: expected dtype='float32' or 'float64', got dtype={dtype!r}")
+        self.dtype = check_dtype(self._title, dtype)
         self.input_shapes = tuple(shapes)
         self.input_shape = shapes[0]
         self.output_shape = self.compute_output_shape(*shapes)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from scratchnet.layers.base import Layer, Node, Shape
+from scratchnet.support.checking import check_count, shortened
 
 
 class InputLayer(Layer):
@@ -14,12 +13,12 @@ class InputLayer(Layer):
 
     def __init__(self, shape: Sequence[int], *, name: str | None = None):
         super().__init__(name=name)
-        if not isinstance(shape, (tuple, list)) or not shape or not all(isinstance(s, (int, np.integer)) and s >= 1 for s in shape):
+        if not isinstance(shape, (tuple, list)) or not shape:
             raise ValueError(
-                f"Input: expected the shape of one sample, in positive integers, got shape={shape!r}."
+                f"Input: expected the shape of one sample, in positive integers, got shape={shortened(shape)}."
                 " For example Input(shape=(28, 28, 1))"
             )
-        self.shape = tuple(int(s) for s in shape)
+        self.shape = tuple(check_count("Input(shape=...)", size, "Input(shape=(28, 28, 1))") for size in shape)
         self.node = Node(self, (), self.shape)
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:

@@ -49,12 +49,18 @@ def check_data(model: Any, x: np.ndarray, y: np.ndarray, what: str = "", name: s
 # -- arguments of compile and fit -------------------------------------------------------------------------------------
 
 
-def check_compile(model: Any, optimizer: Any, loss: Any, metrics: tuple[str, ...]) -> None:
-    """Raise ValueError when optimizer, loss and metrics do not suit the model."""
+def check_metrics(metrics: Any) -> tuple[str, ...]:
+    """Return the names of the metrics as a tuple."""
+    names = (metrics,) if isinstance(metrics, str) else metrics if metrics is not None else ()
+    if not isinstance(names, (tuple, list)) or tuple(names) not in ((), ("accuracy",)):
+        raise ValueError(f"metrics: expected ['accuracy'] or None, got {shortened(metrics)}")
+    return tuple(names)
+
+
+def check_compile(model: Any, optimizer: Any, loss: Any) -> None:
+    """Raise ValueError when optimizer and loss do not suit the model."""
     if not model.params:
         raise ValueError("the model has no parameter to train. Add a layer such as Dense or Conv2D")
-    if metrics not in ((), ("accuracy",)):
-        raise ValueError(f"metrics: expected ['accuracy'] or None, got {list(metrics)!r}")
     output_shape, has_softmax = model.nodes[-1].shape, model.logits is not model.nodes[-1]
     if len(output_shape) != 1:
         raise ValueError(
@@ -139,11 +145,73 @@ def check_verbose(verbose: int | str) -> int:
 # -- numbers and updates ----------------------------------------------------------------------------------------------
 
 
-def check_number(name: str, value: float, lowest: float = 0.0) -> float:
-    """Return a finite number of at least `lowest`."""
-    if not np.isscalar(value) or isinstance(value, str) or not lowest <= float(value) < np.inf:
-        raise ValueError(f"{name}: expected a finite number of at least {lowest:g}, got {value!r}")
-    return float(value)
+def check_number(name: str, value: Any, lowest: float = 0.0, below: float = np.inf) -> float:
+    """Return a finite number of at least `lowest`, and below `below`."""
+    try:
+        number = np.nan if isinstance(value, (str, bytes, bool, np.bool_)) or not np.isscalar(value) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):      # complex numbers, dates; integers beyond all floats
+        number = np.nan
+    if not lowest <= number < below:
+        kind = "a finite number of" if below == np.inf else "a number of"
+        upper = "" if below == np.inf else f" and below {below:g}"
+        raise ValueError(f"{name}: expected {kind} at least {lowest:g}{upper}, got {shortened(value)}")
+    return number
+
+
+def check_count(name: str, value: Any, example: str) -> int:
+    """Return an integer from 1 to 2**31 - 1; `example` is a call that the message proposes."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not 1 <= value < 2**31:
+        raise ValueError(f"{name}: expected an integer from 1 to 2147483647, got {shortened(value)}. For example {example}")
+    return int(value)
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return True or False."""
+    if not isinstance(value, (bool, np.bool_, int)) or value not in (0, 1):
+        raise ValueError(f"{name}: expected True or False, got {shortened(value)}")
+    return bool(value)
+
+
+def check_dtype(name: str, value: Any) -> np.dtype:
+    """Return float32 or float64 as a dtype."""
+    try:
+        dtype = np.dtype(value) if value is not None else None
+    except (TypeError, ValueError):
+        dtype = None
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"{name}: expected dtype='float32' or 'float64', got dtype={shortened(value)}")
+    return np.dtype(dtype)
+
+
+def check_name(value: Any) -> str | None:
+    """Return the name of a layer or of a model: a text, or None."""
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"name: expected a text, got {shortened(value)}. For example name='first'")
+    return value
+
+
+def check_seed(name: str, value: Any) -> int | None:
+    """Return a seed: None, or an integer of at least 0."""
+    if value is None:
+        return None
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ValueError(f"{name}: expected None or an integer of at least 0, got {shortened(value)}. For example seed=1")
+    return int(value)
+
+
+def shortened(value: Any, longest: int = 80) -> str:
+    """Return a value as Python writes it, in one line, and cut off where it is long.
+
+    Examples
+    --------
+    >>> shortened([1, 2]), shortened("a" * 100, longest=10)
+    ('[1, 2]', "'aaaaaaaaa...")
+    """
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # an integer of too many digits, or a class of a user's own
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 def check_update(params: Sequence[np.ndarray], grads: Sequence[np.ndarray], states: Sequence[Sequence[np.ndarray]]) -> None:
