@@ -28,6 +28,7 @@ import numpy as np
 
 from scratchnet.layers.activations import softmax_forward as softmax
 from scratchnet.support.config import config_of
+from scratchnet.support.keywords import name_arguments, named_arguments
 
 __all__ = [
     "CategoricalCrossentropy",
@@ -101,6 +102,11 @@ class Loss:
 
     name: str
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        name_arguments(cls)
+
+    @named_arguments
     def __init__(self, from_logits: bool = False):
         self.from_logits = from_logits
 

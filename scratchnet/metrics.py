@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from scratchnet.support.keywords import named_arguments
 
+
+@named_arguments
 def confusion_matrix(y_true: Any, y_pred: Any, K: int) -> np.ndarray:
     """Return how many images of each class (row) were classified as each class (column).
 
@@ -51,6 +54,7 @@ def confusion_matrix(y_true: Any, y_pred: Any, K: int) -> np.ndarray:
     return counts.reshape(K, K)
 
 
+@named_arguments
 def surest_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
     """Return the indices of the images that were misclassified, the prediction with the highest probability first.
 

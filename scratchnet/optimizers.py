@@ -26,6 +26,7 @@ from scratchnet.kernels import updates as fused
 from scratchnet.kernels.jit import COMPILED
 from scratchnet.support.checking import check_flag, check_number, check_update
 from scratchnet.support.config import config_of
+from scratchnet.support.keywords import name_arguments, named_arguments
 
 # -- the rules --------------------------------------------------------------------------------------------------------
 
@@ -117,6 +118,11 @@ class Optimizer:
     settings: tuple[str, ...] = ()      # arguments that the constructor's signature does not name
     owner: Any = None                   # a weak reference to the model that was compiled with this object
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        name_arguments(cls)
+
+    @named_arguments
     def __init__(self, learning_rate: float, *, implementation: str | None = None, **fractions: float):
         self.learning_rate = learning_rate
         for name, value in fractions.items():

@@ -12,11 +12,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from scratchnet.support.keywords import named_arguments
+
 __all__ = ["add_channel_axis", "normalize_images", "one_hot", "standardize", "train_validation_split"]
 
 CHUNK = 64
 
 
+@named_arguments
 def normalize_images(images: np.ndarray) -> np.ndarray:
     """Scale pixels from [0, 255] to [0, 1]: ``images / 255``.
 
@@ -60,6 +63,7 @@ def normalize_images(images: np.ndarray) -> np.ndarray:
     return np.divide(images, np.float32(255), dtype=np.float32, casting="unsafe")
 
 
+@named_arguments
 def add_channel_axis(images: np.ndarray) -> np.ndarray:
     """Return grey images with the channel axis that a convolution expects.
 
@@ -93,6 +97,7 @@ def add_channel_axis(images: np.ndarray) -> np.ndarray:
     return images[..., None]
 
 
+@named_arguments
 def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
     """Encode each label k as a row of zeros with a one at position k.
 
@@ -147,6 +152,7 @@ def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
     return encoded
 
 
+@named_arguments
 def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
     """Shift and scale each channel to mean 0 and standard deviation 1 over the training split.
 
@@ -223,6 +229,7 @@ def _per_channel(values: np.ndarray, C: int) -> np.ndarray:
     return np.tile(values.reshape(-1, C).mean(axis=0), values.size // C)
 
 
+@named_arguments
 def train_validation_split(
     x: np.ndarray, y: np.ndarray, fraction: float = 0.1, *, seed: int | None = None, stratify: bool = False
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:

@@ -25,10 +25,12 @@ from scratchnet.support.checking import (
     check_validation,
     check_verbose,
 )
+from scratchnet.support.keywords import named_arguments
 
 # -- many batches -----------------------------------------------------------------------------------------------------
 
 
+@named_arguments
 def fit(
     model: Any,
     x: np.ndarray,
@@ -145,6 +147,7 @@ def mean_values(model: Any, x: np.ndarray, labels: np.ndarray, batch_size: int, 
     return means.values()
 
 
+@named_arguments
 def evaluate(
     model: Any,
     x: np.ndarray,
@@ -182,6 +185,7 @@ def evaluate(
     return result(mean_values(model, x, labels, batch_size, show=check_verbose(verbose) == 1), return_dict)
 
 
+@named_arguments
 def predict(model: Any, x: np.ndarray, batch_size: int | None = None, verbose: int | str = "auto") -> np.ndarray:
     """Return the model's outputs, such as probabilities (n, K); the model need not be compiled.
 
@@ -213,6 +217,7 @@ def predict(model: Any, x: np.ndarray, batch_size: int | None = None, verbose: i
 # -- one batch --------------------------------------------------------------------------------------------------------
 
 
+@named_arguments
 def train_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: bool = False) -> Any:
     """Train one step on one batch.
 
@@ -239,6 +244,7 @@ def train_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: boo
     return result(values_of(model, loss, count_right(logits, labels), len(x)), return_dict)
 
 
+@named_arguments
 def test_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: bool = False) -> Any:
     """Return the values of one batch as `train_on_batch` does, without training."""
     x, labels = check_data(model, x, y)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from scratchnet.support.keywords import name_arguments
+
 Logs = dict[str, float]
 
 
@@ -27,6 +29,10 @@ class Callback:
     params: dict[str, Any]
     adds: tuple[str, ...] = ()
     more_names: tuple[str, ...] | None = ()
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        name_arguments(cls)
 
     def set_model(self, model: Any) -> None:
         """Store the model that is trained."""

@@ -33,6 +33,7 @@ from scratchnet.kernels.probe import why_not
 from scratchnet.support.checking import check_count, check_dtype, check_name, shortened
 from scratchnet.support.config import config_of
 from scratchnet.support.deprecation import OldName, adopt_old_names
+from scratchnet.support.keywords import name_arguments, named_arguments
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
@@ -118,7 +119,9 @@ class Layer:
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         adopt_old_names(cls)
+        name_arguments(cls)
 
+    @named_arguments
     def __init__(self, *, name: str | None = None, implementation: str | None = None):
         if implementation is not None and implementation not in IMPLEMENTATIONS:
             choose_implementation(implementation)

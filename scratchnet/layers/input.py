@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from scratchnet.layers.base import Layer, Node, Shape
 from scratchnet.support.checking import check_count, shortened
+from scratchnet.support.keywords import named_arguments
 
 
 class InputLayer(Layer):
@@ -26,6 +27,7 @@ class InputLayer(Layer):
         return self.shape
 
 
+@named_arguments
 def Input(shape: Sequence[int], *, name: str | None = None) -> Node:  # noqa: N802 - the name that Keras users know
     """Return the first node of a graph, for samples of this shape, without the batch axis.
 
