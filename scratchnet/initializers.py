@@ -22,17 +22,22 @@ from typing import Any
 
 import numpy as np
 
+from scratchnet.support.checking import check_shape, plain_array, shortened
+
 Initializer = Callable[[tuple[int, ...], np.random.Generator], np.ndarray]
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return (fan_in, fan_out) of a kernel (KH, KW, C, F) or a matrix (D, U).
+    """Return (fan_in, fan_out) of a kernel (KH, KW, C, F), a matrix (D, U) or a bias (U,).
 
     Examples
     --------
     >>> fans((3, 3, 32, 64)), fans((128, 10))
     ((288, 576), (128, 10))
     """
+    shape = check_shape("fans", shape)
+    if len(shape) < 2:          # a bias, as in Keras
+        return (shape or (1,)) * 2      # type: ignore[return-value]
     window = prod(shape[:-2])
     return window * shape[-2], window * shape[-1]
 
@@ -81,7 +86,7 @@ def get(initializer: Any) -> Initializer:
         return initializer
     if not isinstance(initializer, str) or initializer not in KNOWN:
         known = ", ".join(map(repr, KNOWN))
-        raise ValueError(f"initializer: expected {known} or a function of (shape, rng), got {initializer!r}")
+        raise ValueError(f"initializer: expected {known} or a function of (shape, rng), got {shortened(initializer)}")
     return KNOWN[initializer]
 
 
@@ -93,7 +98,15 @@ def initialize(initializer: Any, shape: tuple[int, ...], rng: np.random.Generato
     ValueError
         For an unknown name, or a function that returns another shape.
     """
-    values = np.asarray(get(initializer)(shape, rng))
+    function, shape = get(initializer), check_shape("initialize", shape)
+    try:
+        values = plain_array("initializer", "its result", function(shape, rng))
+    except TypeError as error:
+        raise TypeError(
+            f"initializer: expected a function of (shape, rng), got {shortened(function)}, which fails: {error}"
+        ) from error
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"initializer: expected an array of real numbers, got {values.dtype}. Return what rng draws, or floats")
     if values.shape != shape:
         raise ValueError(f"initializer: expected an array of shape {shape}, got {values.shape}. Return the shape that is passed in")
     return values

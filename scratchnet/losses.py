@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.layers.activations import softmax_forward as softmax
+from scratchnet.support.checking import check_flag, shortened
 from scratchnet.support.config import config_of
 from scratchnet.support.keywords import name_arguments, named_arguments
 
@@ -108,7 +109,7 @@ class Loss:
 
     @named_arguments
     def __init__(self, from_logits: bool = False):
-        self.from_logits = from_logits
+        self.from_logits = check_flag("from_logits", from_logits)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.get_config().items())})"
@@ -288,5 +289,5 @@ def get(loss: Any) -> Loss:
             )
         return loss
     if not isinstance(loss, str) or loss not in KNOWN:
-        raise ValueError(f"loss: expected {', '.join(map(repr, KNOWN))} or a Loss object, got {loss!r}")
+        raise ValueError(f"loss: expected {', '.join(map(repr, KNOWN))} or a Loss object, got {shortened(loss)}")
     return KNOWN[loss]()

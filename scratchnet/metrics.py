@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchnet.support.checking import check_count, plain_array
 from scratchnet.support.keywords import named_arguments
 
 
@@ -16,7 +17,7 @@ def confusion_matrix(y_true: Any, y_pred: Any, K: int) -> np.ndarray:
     Parameters
     ----------
     y_true, y_pred : arrays of shape (N,) or (N, 1)
-        Class numbers in 0..K-1: the labels and the predictions.
+        Class numbers in 0..K-1, as integers or whole floats: the labels and the predictions.
     K : int
         The number of classes.
 
@@ -37,7 +38,8 @@ def confusion_matrix(y_true: Any, y_pred: Any, K: int) -> np.ndarray:
            [0, 1, 0],
            [0, 0, 0]])
     """
-    y_true, y_pred = np.asarray(y_true).reshape(-1), np.asarray(y_pred).reshape(-1)
+    K = check_count("confusion_matrix: K", K, "K=10")
+    y_true, y_pred = (_classes("confusion_matrix", name, labels) for name, labels in (("y_true", y_true), ("y_pred", y_pred)))
     if len(y_true) != len(y_pred) or not len(y_true):
         raise ValueError(
             f"confusion_matrix: expected one prediction for each label, and at least one, got {len(y_pred)} predictions for "
@@ -50,8 +52,23 @@ def confusion_matrix(y_true: Any, y_pred: Any, K: int) -> np.ndarray:
                 f"confusion_matrix: expected classes 0..{K - 1} in {name}, got {outside[0]}. "
                 "Pass class numbers, and the number of classes as K."
             )
-    counts = np.bincount(y_true.astype(int) * K + y_pred.astype(int), minlength=K * K)
+    counts = np.bincount(y_true * K + y_pred, minlength=K * K)
     return counts.reshape(K, K)
+
+
+def _classes(who: str, name: str, labels: Any) -> np.ndarray:
+    """Return class numbers as integers of shape (N,); those of one-hot rows would be counted one by one."""
+    labels = plain_array(who, name, labels)
+    if labels.ndim not in (1, 2) or (labels.ndim == 2 and labels.shape[1] != 1):
+        fix = f" For one-hot rows or probabilities: {name}.argmax(axis=1)." if labels.ndim == 2 else ""
+        raise ValueError(f"{who}: expected {name} as class numbers of shape (N,) or (N, 1), got shape {labels.shape}.{fix}")
+    labels = labels.reshape(-1)
+    whole = labels.astype(np.int64) if labels.dtype.kind in "iu" else None
+    if whole is None and labels.dtype.kind == "f" and np.isfinite(labels).all() and np.abs(labels).max(initial=0) < 2**31:
+        whole = labels.astype(np.int64)
+    if whole is None or (whole != labels).any():
+        raise ValueError(f"{who}: expected {name} as class numbers, whole numbers from 0, got {labels.dtype} of shape {labels.shape}.")
+    return whole
 
 
 @named_arguments
@@ -65,6 +82,11 @@ def surest_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
     probabilities : array of shape (N, K)
         The output of ``model.predict``.
 
+    Raises
+    ------
+    ValueError
+        If `y_true` are not class numbers, or `probabilities` not one row of numbers for each.
+
     Returns
     -------
     array of ints
@@ -75,6 +97,13 @@ def surest_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
     >>> surest_mistakes([0, 0, 1], [[0.4, 0.6], [0.1, 0.9], [0.2, 0.8]])
     array([1, 0])
     """
-    y_true, probabilities = np.asarray(y_true).reshape(-1), np.asarray(probabilities)
+    y_true, probabilities = _classes("surest_mistakes", "y_true", y_true), plain_array("surest_mistakes", "probabilities", probabilities)
+    if probabilities.ndim != 2 or len(probabilities) != len(y_true) or not probabilities.shape[1]:
+        raise ValueError(
+            f"surest_mistakes: expected probabilities of shape ({len(y_true)}, K), a row for each label, got {probabilities.shape}."
+            " Pass what model.predict(x) returns, and the labels of the same images."
+        )
+    if probabilities.dtype.kind not in "fiu" or np.isnan(probabilities).any():
+        raise ValueError(f"surest_mistakes: expected probabilities as numbers that are not NaN, got {probabilities.dtype}.")
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != y_true)
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]

@@ -158,9 +158,9 @@ class Model:
     def get_layer(self, name: str) -> Layer:
         """Return a layer by its name; a ValueError lists the names."""
         for layer in self.layers:
-            if layer.name == name:
+            if isinstance(name, str) and layer.name == name:
                 return layer
-        raise ValueError(f"get_layer: expected one of {', '.join(repr(layer.name) for layer in self.layers)}, got {name!r}")
+        raise ValueError(f"get_layer: expected one of {', '.join(repr(layer.name) for layer in self.layers)}, got {shortened(name)}")
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -457,7 +457,7 @@ class Sequential(Model):
             if not isinstance(layer, Layer) or isinstance(layer, InputLayer):
                 raise TypeError(f"Sequential: expected layers after the first Input, got {_not_a_layer(layer)}")
             node = layer(node)
-        super().__init__(layers[0], node, seed=seed, dtype=dtype, implementation=implementation, name=name or "sequential")
+        super().__init__(layers[0], node, seed=seed, dtype=dtype, implementation=implementation, name=check_name(name) or "sequential")
 
 
 def _listed(layers: Any) -> str:

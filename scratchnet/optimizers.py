@@ -24,7 +24,7 @@ import numpy as np
 
 from scratchnet.kernels import updates as fused
 from scratchnet.kernels.jit import COMPILED
-from scratchnet.support.checking import check_flag, check_number, check_update
+from scratchnet.support.checking import check_choice, check_flag, check_number, check_update, shortened
 from scratchnet.support.config import config_of
 from scratchnet.support.keywords import name_arguments, named_arguments
 
@@ -127,7 +127,7 @@ class Optimizer:
         self.learning_rate = learning_rate
         for name, value in fractions.items():
             setattr(self, name, check_number(name, value, below=1))
-        self.implementation = implementation or ("fused" if COMPILED else "numpy")
+        self.implementation = implementation if implementation is not None else ("fused" if COMPILED else "numpy")
         self.reset()
 
     def __repr__(self) -> str:
@@ -152,11 +152,7 @@ class Optimizer:
 
     @implementation.setter
     def implementation(self, name: str) -> None:
-        if name not in IMPLEMENTATIONS:
-            raise ValueError(
-                f"implementation of {type(self).__name__}: expected one of {', '.join(map(repr, IMPLEMENTATIONS))}, got {name!r}"
-            )
-        self._implementation = name
+        self._implementation = check_choice(f"implementation of {type(self).__name__}", name, IMPLEMENTATIONS)
 
     @property
     def in_one_pass(self) -> bool:
@@ -195,6 +191,11 @@ class Optimizer:
         ValueError
             When shapes do not match each other or the state. In this case no parameter is changed.
         """
+        for what, given in (("params", params), ("grads", grads)):
+            if not isinstance(given, (list, tuple, Mapping)):
+                raise ValueError(f"update: expected {what} as a list of arrays, or a dict by name, got {shortened(given)}")
+        if isinstance(grads, Mapping) and not (isinstance(params, Mapping) and params.keys() <= grads.keys()):
+            raise ValueError(f"update: expected params and grads by the same names, got {shortened([*params])}, {shortened([*grads])}")
         ps = list(params.values()) if isinstance(params, Mapping) else params
         gs = [grads[name] for name in params] if isinstance(grads, Mapping) else grads
         states = self.state or [self.make_state(p) for p in ps]
@@ -390,6 +391,6 @@ def get(optimizer: Any) -> Optimizer:
         return optimizer
     if not isinstance(optimizer, str) or optimizer.lower() not in KNOWN:
         raise ValueError(
-            f"optimizer: expected {', '.join(map(repr, KNOWN))} or an Optimizer object, got {optimizer!r}"
+            f"optimizer: expected {', '.join(map(repr, KNOWN))} or an Optimizer object, got {shortened(optimizer)}"
         )
     return KNOWN[optimizer.lower()]()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from scratchnet.support.checking import check_flag, check_number, check_seed, plain_array, shortened
 from scratchnet.support.keywords import named_arguments
 
 __all__ = ["add_channel_axis", "normalize_images", "one_hot", "standardize", "train_validation_split"]
@@ -46,7 +47,7 @@ def normalize_images(images: np.ndarray) -> np.ndarray:
     >>> normalize_images(np.array([[0, 51, 255]], np.uint8)).tolist()
     [[0.0, 0.20000000298023224, 1.0]]
     """
-    images = np.asarray(images)
+    images = plain_array("normalize_images", "images", images)
     if images.dtype.kind not in "uif":
         raise TypeError(f"normalize_images: expected integers or floats in [0, 255], got {images.dtype}")
     if images.ndim < 2:
@@ -88,7 +89,7 @@ def add_channel_axis(images: np.ndarray) -> np.ndarray:
     >>> add_channel_axis(np.zeros((5, 32, 32, 3))).shape
     (5, 32, 32, 3)
     """
-    images = np.asarray(images)
+    images = plain_array("add_channel_axis", "images", images)
     if images.ndim == 4:
         return images
     if images.ndim != 3:
@@ -127,10 +128,10 @@ def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
     try:
         K = operator.index(number_classes)
     except TypeError:
-        raise TypeError(f"one_hot: expected an integer, got number_classes={number_classes!r}") from None
-    if K < 1:
-        raise ValueError(f"one_hot: expected at least 1 class, got number_classes={K}")
-    labels = np.asarray(vector)
+        raise TypeError(f"one_hot: expected an integer, got number_classes={shortened(number_classes)}") from None
+    if not 1 <= K < 2**31:
+        raise ValueError(f"one_hot: expected at least 1 class, got number_classes={shortened(K)}")
+    labels = plain_array("one_hot", "vector", vector)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
@@ -184,7 +185,7 @@ def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, .
     >>> x_train.tolist(), x_test.tolist()
     ([[-1.0, 0.0], [1.0, 0.0]], [[3.0, 0.0]])
     """
-    splits = [np.asarray(x) for x in (x_train, *others)]
+    splits = [plain_array("standardize", "x", x) for x in (x_train, *others)]
     train = splits[0]
     if train.ndim not in (2, 3, 4):
         raise ValueError(f"standardize: expected x_train of shape (N, H, W, C), (N, H, W) or (N, D), got {train.shape}")
@@ -263,13 +264,14 @@ def train_validation_split(
     >>> sorted(y_val.tolist()), sorted([*x_train, *x_val]) == list(range(10))
     ([0, 0, 0, 0, 1], True)
     """
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = (plain_array("train_validation_split", name, value) for name, value in (("x", x), ("y", y)))
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         raise ValueError(
             f"train_validation_split: expected one label for each of N images, got x of shape {x.shape} and y of shape {y.shape}"
         )
-    if not 0 < fraction < 1:
-        raise ValueError(f"train_validation_split: expected fraction between 0 and 1, such as 0.1, got {fraction}")
+    fraction, seed = check_number("fraction", fraction, below=1), check_seed("seed", seed)
+    if fraction == 0:
+        raise ValueError("fraction: expected a number between 0 and 1, such as 0.1, got 0")
     N = len(x)
     count = round(N * fraction)
     if not 0 < count < N:
@@ -278,7 +280,7 @@ def train_validation_split(
         )
     order = np.random.default_rng(seed).permutation(N)
     chosen = np.zeros(N, bool)                          # by position in `order`
-    if stratify:
+    if check_flag("stratify", stratify):
         classes = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(N)
         chosen[_stratified(classes[order], fraction, count)] = True
     else:

@@ -209,7 +209,7 @@ def test_a_word_stands_in_one_table_and_a_renamed_one_leads_to_an_argument_that_
     for function in (*CLASSES, *FUNCTIONS, train_validation_split):
         exists |= set(inspect.signature(function).parameters)
     assert {name for names in keywords.OTHER_NAMES.values() for name in names.split()} <= exists
-    assert set(keywords.OTHER_NAMES) & set(keywords.INSTEAD) <= {"input_shape"}
+    assert set(keywords.OTHER_NAMES) & set(keywords.INSTEAD) <= {"input_shape", "lr"}     # what the function has decides
 
 
 # -- lists of layers --------------------------------------------------------------------------------------------------

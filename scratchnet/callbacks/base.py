@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from scratchnet.support.checking import shortened
 from scratchnet.support.keywords import name_arguments
 
 Logs = dict[str, float]
@@ -80,7 +81,7 @@ class CallbackList:
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(
-                    f"callbacks: expected objects of scratchnet.callbacks.Callback, got {callback!r}."
+                    f"callbacks: expected objects of scratchnet.callbacks.Callback, got {shortened(callback)}."
                     " A class needs parentheses: EarlyStopping()"
                 )
             ours = type(callback).__module__.startswith(__package__)

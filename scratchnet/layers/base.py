@@ -30,7 +30,7 @@ from numpy.typing import DTypeLike
 
 from scratchnet import initializers
 from scratchnet.kernels.probe import why_not
-from scratchnet.support.checking import check_count, check_dtype, check_name, shortened
+from scratchnet.support.checking import check_choice, check_count, check_dtype, check_name, check_shape, plain_array, shortened
 from scratchnet.support.config import config_of
 from scratchnet.support.deprecation import OldName, adopt_old_names
 from scratchnet.support.keywords import name_arguments, named_arguments
@@ -59,8 +59,7 @@ def choose_implementation(name: str) -> str:
     ValueError
         For an unknown name; the message lists the known ones.
     """
-    if name not in IMPLEMENTATIONS:
-        raise ValueError(f"implementation: expected one of {', '.join(map(repr, IMPLEMENTATIONS))}, got {name!r}")
+    check_choice("implementation", name, IMPLEMENTATIONS)
     if name in ("direct", "fused") and (reason := why_not()):
         warnings.warn(f"{reason}: the {name} kernels need the compiler, im2col runs instead", RuntimeWarning, stacklevel=2)
         return "im2col"
@@ -123,8 +122,8 @@ class Layer:
 
     @named_arguments
     def __init__(self, *, name: str | None = None, implementation: str | None = None):
-        if implementation is not None and implementation not in IMPLEMENTATIONS:
-            choose_implementation(implementation)
+        if implementation is not None:
+            check_choice("implementation", implementation, IMPLEMENTATIONS)
         self.name = check_name(name)
         self.implementation = implementation
         self.activation: Layer | None = None
@@ -239,7 +238,10 @@ class Layer:
                 f"{self._title}: activation={name!r} adds a second layer to a model's graph. Outside a model, build"
                 f" {type(self).__name__} without it and call an Activation layer after it"
             )
-        shapes = [tuple(s) for s in input_shape] if isinstance(input_shape[0], (tuple, list)) else [tuple(input_shape)]
+        several = isinstance(input_shape, (tuple, list)) and bool(input_shape) and isinstance(input_shape[0], (tuple, list))
+        shapes = [check_shape(self._title, shape) for shape in (input_shape if several else [input_shape])]
+        if rng is not None and not isinstance(rng, np.random.Generator):
+            raise ValueError(f"{self._title}: expected rng from np.random.default_rng(seed), got {shortened(rng)}")
         return self.build_for(shapes, rng if rng is not None else np.random.default_rng(0), dtype, "fused")
 
     def build_for(
@@ -376,11 +378,13 @@ def _as_json(name: str, value: Any) -> Any:
 
 def set_weights(params: Mapping[str, np.ndarray], weights: Sequence[np.ndarray]) -> None:
     """Copy weights into these parameters, in order; when one does not fit, none is copied."""
+    if not isinstance(weights, (list, tuple)):
+        raise ValueError(f"set_weights: expected a list of {len(params)} arrays, got a {type(weights).__name__}. get_weights() returns one")
     if len(weights) != len(params):
         raise ValueError(
             f"set_weights: expected {len(params)} arrays ({', '.join(params)}), got {len(weights)}. get_weights() shows their order"
         )
-    values = [np.asarray(value) for value in weights]
+    values = [plain_array("set_weights", name, value) for name, value in zip(params, weights, strict=True)]
     for (name, p), value in zip(params.items(), values, strict=True):
         if value.shape != p.shape:
             raise ValueError(

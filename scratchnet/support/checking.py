@@ -3,31 +3,118 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
+
+# -- arrays -----------------------------------------------------------------------------------------------------------
+
+
+def refused_kind(name: str, value: Any) -> str:
+    """Return what is wrong with an array, or a list of arrays, that does not compute as arrays do, and the fix; else "".
+
+    A masked array leaves numbers out of every sum, and loses its mask where it becomes a plain array: neither is an image.
+    For np.matrix, * is the matrix product.
+
+    Examples
+    --------
+    >>> refused_kind("x", np.ma.masked_array([1.0, 2.0], mask=[True, False]))
+    'got a masked array. Choose values for the masked numbers: x.filled(0)'
+    >>> refused_kind("x", np.array([1.0, 2.0]))
+    ''
+    """
+    if type(value) is np.ndarray:
+        return ""
+    if isinstance(value, np.ma.MaskedArray):
+        return f"got a masked array. Choose values for the masked numbers: {name}.filled(0)"
+    if isinstance(value, np.matrix):
+        return f"got an np.matrix. Make it a NumPy array with np.asarray({name})"
+    if isinstance(value, (list, tuple)):
+        return next((refused for item in value if not isinstance(item, float) and (refused := refused_kind(name, item))), "")
+    return ""
+
+
+def plain_array(who: str, name: str, value: Any) -> np.ndarray:
+    """Return `value` as an array, or raise ValueError for a masked array, an np.matrix, or a list that contains one."""
+    if refused := refused_kind(name, value):
+        raise ValueError(f"{who}: expected {name} as an array of numbers, {refused}")
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"{who}: expected {name} as an array of numbers, got rows of different lengths. Make them equally long"
+        ) from None
+
+
+def number_array(who: str, name: str, value: Any) -> np.ndarray:
+    """Return `value` as an array of floats or complex numbers, or raise ValueError; whole numbers and bools become float64.
+
+    A difference of unsigned integers would wrap around, and a gradient of integers be rounded to 0.
+    """
+    array = plain_array(who, name, value)
+    if array.dtype.kind in "iub":
+        return array.astype(np.float64)
+    if array.dtype.kind not in "fc" or not array.ndim:
+        got = f"{array.dtype}" if array.dtype.kind not in "fc" else "a single number"
+        raise ValueError(f"{who}: expected {name} as an array of numbers, got {got}. Convert it with np.array({name}, 'float32')")
+    return array
+
 
 # -- images and labels ------------------------------------------------------------------------------------------------
 
 
 def check_images(x: np.ndarray, expected: tuple[int, ...], name: str = "x", what: str = "") -> np.ndarray:
     """Return `x` as an array, or raise ValueError when it is not at least one image of the shape `expected`, as floats."""
-    x, what = np.asarray(x), what or name
+    what = what or name
     wanted = f"{what}: expected floats of shape (n, {', '.join(map(str, expected))})"
-    if x.shape[1:] != expected:
-        fix = ""
-        if x.shape == expected:
-            fix = f" One sample is a batch of one: {name}[np.newaxis]"
-        elif (*x.shape[1:], 1) == expected:
-            fix = f" Grey images get their channel axis from preprocessing.add_channel_axis({name})"
-        raise ValueError(f"{wanted}, got shape {x.shape}.{fix}")
+    if refused := refused_kind(name, x):
+        raise ValueError(f"{wanted}, {refused}")
+    x = plain_array(what, name, x)
+    if x.dtype.kind not in "fuibc":
+        raise ValueError(f"{wanted}, got {x.dtype} of shape {x.shape}. Make them numbers: np.array({name}, 'float32')")
+    if x.ndim == 0 or x.shape[1:] != expected:
+        raise ValueError(f"{wanted}, got shape {x.shape}.{shape_fix(name, x.shape, expected)}")
     if x.dtype.kind != "f":
-        fix = f". Make them with {name} = normalize_images({name})" if x.dtype.kind in "ui" else ""
-        raise ValueError(f"{wanted}, got {x.dtype}{fix}")
+        fix = {"u": f"{name} = normalize_images({name})", "i": f"{name} = normalize_images({name})"}
+        raise ValueError(f"{wanted}, got {x.dtype}. Make them with {fix.get(x.dtype.kind, f'{name}.real.astype(float)')}")
     if not len(x):
         raise ValueError(f"{wanted}, got an empty array. Pass at least one image")
     return x
+
+
+def shape_fix(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """Return what to do with an array of another shape, so that its samples have the shape `expected`.
+
+    Examples
+    --------
+    >>> shape_fix("x", (60000, 784), (28, 28, 1))
+    ' Rows become images with x.reshape(-1, 28, 28, 1)'
+    >>> shape_fix("x", (60000, 3, 32, 32), (32, 32, 3))
+    ' The channels are the last axis here: x.transpose(0, 2, 3, 1)'
+    """
+    sizes = ", ".join(map(str, expected))
+    if shape == expected:
+        return f" One sample is a batch of one: {name}[np.newaxis]"
+    if (*shape[1:], 1) == expected:
+        return f" Grey images get their channel axis from preprocessing.add_channel_axis({name})"
+    if shape[1:] == (*expected, 1):
+        return f" The last axis has one number: {name}[..., 0]"
+    if len(expected) == 3:
+        H, W, C = expected
+        if shape[1:] == (C, H, W):
+            return f" The channels are the last axis here: {name}.transpose(0, 2, 3, 1)"
+        if shape == (C, H, W):
+            return f" The channels are the last axis here, and one sample is a batch of one: {name}.transpose(1, 2, 0)[np.newaxis]"
+        if shape[1:] == (H * W * C,):
+            first = f" (or, if all of one channel come before the next: {name}.reshape(-1, {C}, {H}, {W}).transpose(0, 2, 3, 1))"
+            return f" Rows become images with {name}.reshape(-1, {sizes}){first if C > 1 else ''}"
+    if len(expected) == 1 and len(shape) > 2 and prod(shape[1:]) == expected[0]:
+        return f" Images become rows with {name}.reshape(len({name}), -1)"
+    if len(shape) == len(expected) + 1 and 0 not in shape:
+        return f" A model takes samples of one shape: resize or crop these, or make one that begins with Input(shape={shape[1:]})"
+    return " The first axis counts the samples"
 
 
 def check_data(model: Any, x: np.ndarray, y: np.ndarray, what: str = "", name: str = "x") -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +126,7 @@ def check_data(model: Any, x: np.ndarray, y: np.ndarray, what: str = "", name: s
         raise ValueError(
             "expected a compiled model. Call model.compile(optimizer='adam', loss='categorical_crossentropy', metrics=['accuracy'])"
         )
-    x, y = check_images(x, model.nodes[0].shape, name, what), np.asarray(y)
+    x, y = check_images(x, model.nodes[0].shape, name, what), plain_array(what or "labels", "y", y)
     labels = len(y) if y.ndim else 0
     if len(x) != labels:
         raise ValueError(f"{what or 'x, y'}: expected one label for each image, got {len(x)} images and {labels} labels")
@@ -89,8 +176,7 @@ def check_validation(
     model: Any, x: np.ndarray, labels: np.ndarray, validation_split: float, validation_data: Any
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
     """Return the images and labels to train on, and those to validate with, if there are any."""
-    if not 0 <= validation_split < 1:
-        raise ValueError(f"validation_split: expected at least 0 and below 1, got {validation_split!r}")
+    validation_split = check_number("validation_split", validation_split, below=1)
     if validation_data is not None:
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
             got = type(validation_data).__name__
@@ -114,8 +200,9 @@ def check_validation(
 
 def check_epochs(initial_epoch: int, epochs: int) -> range:
     """Return the epochs to train, from `initial_epoch` on."""
-    if not isinstance(epochs, (int, np.integer)) or not isinstance(initial_epoch, (int, np.integer)):
-        raise ValueError(f"epochs and initial_epoch: expected integers, got {epochs!r} and {initial_epoch!r}")
+    for value in (epochs, initial_epoch):
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not -(2**31) < value < 2**31:
+            raise ValueError(f"epochs and initial_epoch: expected integers below 2147483648, got {shortened(value)}")
     if not 0 <= initial_epoch <= epochs:
         raise ValueError(
             f"epochs: expected at least initial_epoch={initial_epoch}, got {epochs}. It is the number of the last epoch,"
@@ -128,17 +215,15 @@ def check_batch_size(batch_size: int | None) -> int:
     """Return the number of images in a step: 32 for None."""
     if batch_size is None:
         return 32
-    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-        raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}")
-    return int(batch_size)
+    return check_count("batch_size", batch_size, "batch_size=128")
 
 
 def check_verbose(verbose: int | str) -> int:
     """Return 0 (no output), 1 (a bar) or 2 (lines); "auto" is a bar on a terminal, and lines elsewhere."""
-    if verbose == "auto":
+    if isinstance(verbose, str) and verbose == "auto":
         return 1 if sys.stderr.isatty() else 2
-    if verbose not in (0, 1, 2):
-        raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")
+    if not isinstance(verbose, (int, np.integer)) or verbose not in (0, 1, 2):
+        raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {shortened(verbose)}")
     return int(verbose)
 
 
@@ -165,6 +250,21 @@ def check_count(name: str, value: Any, example: str) -> int:
     return int(value)
 
 
+def check_shape(name: str, value: Any) -> tuple[int, ...]:
+    """Return a shape, from a tuple or a list of integers of at least 1."""
+    if not isinstance(value, (tuple, list)):
+        raise ValueError(f"{name}: expected a shape as a tuple of integers, got {shortened(value)}. For example (28, 28, 1)")
+    return tuple(check_count(name, size, "(28, 28, 1)") for size in value)
+
+
+def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
+    """Return a text that is one of the known ones."""
+    known = list(known)
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, known))}, got {shortened(value)}")
+    return value
+
+
 def check_flag(name: str, value: Any) -> bool:
     """Return True or False."""
     if not isinstance(value, (bool, np.bool_, int)) or value not in (0, 1):
@@ -175,7 +275,7 @@ def check_flag(name: str, value: Any) -> bool:
 def check_dtype(name: str, value: Any) -> np.dtype:
     """Return float32 or float64 as a dtype."""
     try:
-        dtype = np.dtype(value) if value is not None else None
+        dtype = np.dtype(value) if isinstance(value, (str, type, np.dtype)) else None
     except (TypeError, ValueError):
         dtype = None
     if dtype not in (np.float32, np.float64):
@@ -228,6 +328,9 @@ def check_update(params: Sequence[np.ndarray], grads: Sequence[np.ndarray], stat
             raise ValueError(
                 f"update: expected parameters as writeable arrays of float32 or float64, which are changed in place; got {got}"
             )
+        if refused_kind("g", g) or not isinstance(g, np.ndarray) or g.dtype not in (np.float32, np.float64):
+            got = refused_kind("g", g) or f"got {getattr(g, 'dtype', type(g).__name__)}. Convert it: np.asarray(g, p.dtype)"
+            raise ValueError(f"update: expected the gradient of each parameter as an array of float32 or float64, {got}")
         if len({p.shape, g.shape, *(s.shape for s in state)}) > 1:
             shapes = f"{p.shape}, {g.shape}" + (f" and {state[0].shape}" if state else "")
             raise ValueError(f"update: expected a parameter, its gradient and its state of the same shape, got {shapes}. {other}")

@@ -85,7 +85,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any])
         raise IsADirectoryError(f"expected the name of a file, got the folder {path}. Name a file in it")
     make_folders(path.parent)
     with uninterrupted():
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.", suffix=".part")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
                 write(file)

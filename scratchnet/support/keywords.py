@@ -57,6 +57,8 @@ OTHER_NAMES = {
     "test_size": "fraction",
     "random_state": "seed",
     "random_seed": "seed",
+    "sep": "separator",
+    "delimiter": "separator",
 }
 
 # What to do instead, and the words that it is said of.
@@ -74,6 +76,8 @@ INSTEAD = {
             "batch_shape batch_size",
         "A learning rate does not fall by itself: leave it out, and use the callback ReduceLROnPlateau, or set"
         " optimizer.learning_rate between epochs": "decay schedule",
+        "A learning rate belongs to an optimizer: leave it out, and write compile(optimizer=Adam(learning_rate=...))":
+            "lr learning_rate",
         "Windows are of neighbouring pixels: leave it out, which is a dilation of 1": "dilation_rate dilation atrous_rate",
         "Every filter sees all channels: leave it out, which is groups=1": "groups",
         "Regularizers do not exist: leave it out. The callback EarlyStopping(restore_best_weights=True) works against overfitting":
@@ -83,6 +87,7 @@ INSTEAD = {
             "clipnorm clipvalue global_clipnorm",
         "This variant of the rule does not exist: leave it out":
             "amsgrad use_ema ema_momentum ema_overwrite_frequency loss_scale_factor gradient_accumulation_steps centered",
+        "ReLU is max(0, x) only: leave it out": "max_value negative_slope threshold alpha",
         "Adam takes both as beta_1 and beta_2": "betas",
         "Every parameter is trained: leave it out": "trainable",
         "The dtype is that of the model: leave it out, and write Model(..., dtype='float64')": "dtype",
