@@ -63,12 +63,10 @@ def _classes(who: str, name: str, labels: Any) -> np.ndarray:
         fix = f" For one-hot rows or probabilities: {name}.argmax(axis=1)." if labels.ndim == 2 else ""
         raise ValueError(f"{who}: expected {name} as class numbers of shape (N,) or (N, 1), got shape {labels.shape}.{fix}")
     labels = labels.reshape(-1)
-    whole = labels.astype(np.int64) if labels.dtype.kind in "iu" else None
-    if whole is None and labels.dtype.kind == "f" and np.isfinite(labels).all() and np.abs(labels).max(initial=0) < 2**31:
-        whole = labels.astype(np.int64)
-    if whole is None or (whole != labels).any():
-        raise ValueError(f"{who}: expected {name} as class numbers, whole numbers from 0, got {labels.dtype} of shape {labels.shape}.")
-    return whole
+    values = labels.astype(np.float64) if labels.dtype.kind in "fiu" else np.array([np.nan])
+    if not (np.abs(values) < 2**31).all() or (values != np.floor(values)).any():
+        raise ValueError(f"{who}: expected {name} as class numbers, whole numbers from 0, got {labels.dtype} that are not.")
+    return labels.astype(np.int64)
 
 
 @named_arguments
@@ -97,7 +95,8 @@ def surest_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
     >>> surest_mistakes([0, 0, 1], [[0.4, 0.6], [0.1, 0.9], [0.2, 0.8]])
     array([1, 0])
     """
-    y_true, probabilities = _classes("surest_mistakes", "y_true", y_true), plain_array("surest_mistakes", "probabilities", probabilities)
+    y_true = _classes("surest_mistakes", "y_true", y_true)
+    probabilities = plain_array("surest_mistakes", "probabilities", probabilities)
     if probabilities.ndim != 2 or len(probabilities) != len(y_true) or not probabilities.shape[1]:
         raise ValueError(
             f"surest_mistakes: expected probabilities of shape ({len(y_true)}, K), a row for each label, got {probabilities.shape}."

@@ -160,7 +160,8 @@ class Model:
         for layer in self.layers:
             if isinstance(name, str) and layer.name == name:
                 return layer
-        raise ValueError(f"get_layer: expected one of {', '.join(repr(layer.name) for layer in self.layers)}, got {shortened(name)}")
+        known = ", ".join(repr(layer.name) for layer in self.layers)
+        raise ValueError(f"get_layer: expected one of {known}, got {shortened(name)}")
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -479,7 +480,8 @@ def _not_a_layer(thing: Any) -> str:
     if isinstance(thing, str):
         return f"the text {shortened(thing)}. A layer is an object, such as Activation('relu')"
     if callable(thing):
-        return f"a function, {getattr(thing, '__name__', 'without a name')}. Derive a class from Layer, with forward and backward"
+        name = getattr(thing, "__name__", "without a name")
+        return f"a function, {name}. Derive a class from Layer, with forward and backward"
     return f"a {type(thing).__name__}. A layer is an object, such as Dense(10)"
 
 

@@ -195,7 +195,8 @@ class Optimizer:
             if not isinstance(given, (list, tuple, Mapping)):
                 raise ValueError(f"update: expected {what} as a list of arrays, or a dict by name, got {shortened(given)}")
         if isinstance(grads, Mapping) and not (isinstance(params, Mapping) and params.keys() <= grads.keys()):
-            raise ValueError(f"update: expected params and grads by the same names, got {shortened([*params])}, {shortened([*grads])}")
+            got = f"{shortened([*params])} and {shortened([*grads])}"
+            raise ValueError(f"update: expected params and grads by the same names, got {got}")
         ps = list(params.values()) if isinstance(params, Mapping) else params
         gs = [grads[name] for name in params] if isinstance(grads, Mapping) else grads
         states = self.state or [self.make_state(p) for p in ps]

@@ -106,6 +106,6 @@ def check_window(kernel: tuple[int, int], padding: str, image_shape: tuple[int, 
         )
     if padding == "valid" and (kernel[0] > image_shape[0] or kernel[1] > image_shape[1]):
         raise ValueError(
-            f"padding='valid': expected a window that fits into an image of {image_shape[:2]}, got one of {kernel}. It does not fit:"
-            " make it smaller, or use padding='same'"
+            f"padding='valid': expected a window that fits into an image of {image_shape[:2]}, got one of {kernel}, which does not"
+            " fit. Make it smaller, or use padding='same'"
         )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scratchnet.support.checking import check_flag, check_number, check_seed, plain_array, shortened
+from scratchnet.support.checking import check_flag, check_seed, plain_array, shortened
 from scratchnet.support.keywords import named_arguments
 
 __all__ = ["add_channel_axis", "normalize_images", "one_hot", "standardize", "train_validation_split"]
@@ -79,6 +79,8 @@ def add_channel_axis(images: np.ndarray) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        If the pixels are not numbers.
     ValueError
         If `images` has neither three nor four axes.
 
@@ -90,6 +92,8 @@ def add_channel_axis(images: np.ndarray) -> np.ndarray:
     (5, 32, 32, 3)
     """
     images = plain_array("add_channel_axis", "images", images)
+    if images.dtype.kind not in "uifb":
+        raise TypeError(f"add_channel_axis: expected images of numbers, got {images.dtype}. Read them with an image library first")
     if images.ndim == 4:
         return images
     if images.ndim != 3:
@@ -137,7 +141,7 @@ def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
     if labels.ndim != 1:
         fix = ". Rows of several values are one-hot already" if labels.ndim == 2 else ""
         raise ValueError(f"one_hot: expected labels of shape (N,) or (N, 1), got {labels.shape}{fix}")
-    if labels.size == 0:
+    if labels.size == 0 and labels.dtype.kind in "fuib":       # an empty list becomes an array of floats
         return np.zeros((0, K), np.float32)
     if labels.dtype.kind not in "ui":
         raise TypeError(f"one_hot: expected integers, got {labels.dtype}. If they are whole numbers use vector.astype(int)")
@@ -208,7 +212,7 @@ def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, .
             "standardize: expected finite values in x_train, got NaN or infinity. np.argwhere(~np.isfinite(x_train)) shows where"
         )
     scale = np.where(deviation > 0, deviation, 1)
-    dtype = np.float64 if train.dtype == np.float64 else np.float32
+    dtype = np.float64 if train.dtype.newbyteorder("=") == np.float64 else np.float32
     results = []
     for x in splits:
         out = np.empty((len(x), mean.size), dtype)
@@ -269,9 +273,10 @@ def train_validation_split(
         raise ValueError(
             f"train_validation_split: expected one label for each of N images, got x of shape {x.shape} and y of shape {y.shape}"
         )
-    fraction, seed = check_number("fraction", fraction, below=1), check_seed("seed", seed)
-    if fraction == 0:
-        raise ValueError("fraction: expected a number between 0 and 1, such as 0.1, got 0")
+    if not (np.isscalar(fraction) and isinstance(fraction, (float, np.floating)) and 0 < fraction < 1):
+        got = shortened(fraction)
+        raise ValueError(f"train_validation_split: expected fraction between 0 and 1, such as 0.1, got {got}")
+    seed = check_seed("seed", seed)
     N = len(x)
     count = round(N * fraction)
     if not 0 < count < N:

@@ -60,7 +60,8 @@ CALLS = {
     "compile": (lambda **k: compiled().compile(**k), "loss_weights weighted_metrics run_eagerly steps_per_execution jit_compile"
                 " auto_scale_loss sample_weight_mode target_tensors lr"),
     "fit": (lambda **k: compiled().fit(X, Y, **k), "class_weight sample_weight steps_per_epoch validation_steps"
-            " validation_batch_size validation_freq nb_epoch epoch workers use_multiprocessing max_queue_size show_accuracy learning_rate lr"),
+            " validation_batch_size validation_freq nb_epoch epoch workers use_multiprocessing max_queue_size"
+            " show_accuracy learning_rate lr"),
     "evaluate": (lambda **k: compiled().evaluate(X, Y, **k), "sample_weight steps callbacks workers epochs"),
     "predict": (lambda **k: compiled().predict(X, **k), "steps callbacks workers y"),
     "train_on_batch": (lambda **k: compiled().train_on_batch(X, Y, **k), "sample_weight class_weight reset_metrics"),

@@ -379,7 +379,8 @@ def _as_json(name: str, value: Any) -> Any:
 def set_weights(params: Mapping[str, np.ndarray], weights: Sequence[np.ndarray]) -> None:
     """Copy weights into these parameters, in order; when one does not fit, none is copied."""
     if not isinstance(weights, (list, tuple)):
-        raise ValueError(f"set_weights: expected a list of {len(params)} arrays, got a {type(weights).__name__}. get_weights() returns one")
+        got = type(weights).__name__
+        raise ValueError(f"set_weights: expected a list of {len(params)} arrays, got a {got}. get_weights() returns one")
     if len(weights) != len(params):
         raise ValueError(
             f"set_weights: expected {len(params)} arrays ({', '.join(params)}), got {len(weights)}. get_weights() shows their order"
