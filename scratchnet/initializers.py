@@ -30,14 +30,16 @@ Initializer = Callable[[tuple[int, ...], np.random.Generator], np.ndarray]
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return (fan_in, fan_out) of a kernel (KH, KW, C, F), a matrix (D, U) or a bias (U,).
 
+    As in Keras, a vector (D,) has the fans D and D, and a parameter without axes 1 and 1.
+
     Examples
     --------
-    >>> fans((3, 3, 32, 64)), fans((128, 10))
-    ((288, 576), (128, 10))
+    >>> fans((3, 3, 32, 64)), fans((128, 10)), fans((5,)), fans(())
+    ((288, 576), (128, 10), (5, 5), (1, 1))
     """
     shape = check_shape("fans", shape)
-    if len(shape) < 2:          # a bias, as in Keras
-        return (shape or (1,)) * 2      # type: ignore[return-value]
+    if len(shape) < 2:
+        return prod(shape), prod(shape)
     window = prod(shape[:-2])
     return window * shape[-2], window * shape[-1]
 

@@ -22,12 +22,13 @@ interpretation of feedforward classification network outputs* (1990).
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from scratchnet.layers.activations import softmax_forward as softmax
-from scratchnet.support.checking import check_flag, shortened
+from scratchnet.support.checking import check_flag, number_array, plain_array, shortened
 from scratchnet.support.config import config_of
 from scratchnet.support.keywords import name_arguments, named_arguments
 
@@ -45,6 +46,7 @@ __all__ = [
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Return the logarithm of the softmax of every row; the maximum of the row is subtracted first: (N, K) -> (N, K)."""
+    logits = number_array("log_softmax", "logits", logits)
     shifted = logits - logits.max(axis=-1, keepdims=True)                       # the largest is 0
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))        # the sum is between 1 and K
 
@@ -53,7 +55,13 @@ def softmax_cross_entropy_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarra
     """Return the loss of each image: (N, K), (N, K) -> (N,).
 
     Real logits are converted to float64 first. This costs little, and the rounding errors of log p are then below those of float32.
+
+    Raises
+    ------
+    ValueError
+        For labels of another shape, which NumPy would broadcast, and for arrays that are not numbers or are masked.
     """
+    logits, y = _same_shape(logits, y)
     logits = logits if np.iscomplexobj(logits) else logits.astype(np.float64)
     return -(y * log_softmax(logits)).sum(axis=-1)
 
@@ -71,8 +79,13 @@ def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.
     -------
     loss : float
         In nats, 0 or more.
-    dlogits : ndarray (N, K) of the dtype of `logits`
+    dlogits : ndarray (N, K) of the dtype of `logits`, float64 for whole numbers
         (p - y) / N.
+
+    Raises
+    ------
+    ValueError
+        For logits that are not (N, K), and labels of another shape.
 
     Examples
     --------
@@ -80,9 +93,23 @@ def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.
     >>> round(loss, 4), dlogits
     (0.6931, array([[-0.5,  0.5]]))
     """
+    logits, y = _same_shape(logits, y)
+    if logits.ndim != 2 or not len(logits):
+        raise ValueError(f"softmax_cross_entropy: expected logits of shape (N, K), at least one row, got shape {logits.shape}")
     loss = softmax_cross_entropy_losses(logits, y).mean()
     dlogits = (np.exp(log_softmax(logits)) - y) / len(logits)   # (p - y) / N: (N, K)
     return float(loss), dlogits.astype(logits.dtype, copy=False)
+
+
+def _same_shape(logits: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return both as arrays of numbers, or raise ValueError when NumPy would broadcast one of them."""
+    logits, y = (number_array("softmax cross-entropy", name, a) for name, a in (("logits", logits), ("y", y)))
+    if logits.shape != y.shape:
+        raise ValueError(
+            f"softmax cross-entropy: expected logits and labels of the same shape, got {logits.shape} and {y.shape}."
+            " Make rows of integer labels with preprocessing.one_hot(y, K)"
+        )
+    return logits, y
 
 
 class Loss:
@@ -147,7 +174,8 @@ class Loss:
         y_true : ndarray
             Labels: (N, K) one-hot for the categorical loss, (N,) integers for the sparse one.
         y_pred : ndarray (N, K)
-            Probabilities, or logits with `from_logits=True`. A probability of 0 for the true class gives inf.
+            Probabilities, or logits with `from_logits=True`. As in Keras, each row of probabilities is divided by its sum. A
+            probability of 0 for the true class gives inf, and a NaN gives NaN.
 
         Returns
         -------
@@ -156,25 +184,51 @@ class Loss:
         Raises
         ------
         ValueError
-            For labels of another kind or number, and for predictions that are not probabilities.
+            For labels of another kind or number, and for predictions that are not probabilities: of another shape, negative,
+            above 1, or a row of zeros.
+
+        Warns
+        -----
+        UserWarning
+            For a single class: its probability is 1 and the loss 0, whatever the network computes.
         """
-        y_pred = np.asarray(y_pred)
-        y = self.one_hot(np.asarray(y_true), y_pred.shape[-1])
+        who = type(self).__name__
+        y_pred = number_array(who, "y_pred", y_pred)
+        if y_pred.dtype.kind == "c":
+            raise ValueError(f"{who}: expected y_pred as real numbers, got {y_pred.dtype}. Take the real part: y_pred.real")
+        if y_pred.ndim != 2 or not y_pred.size:
+            fix = ". One sample is a batch of one: y_pred[np.newaxis]" if y_pred.ndim == 1 and y_pred.size else ""
+            raise ValueError(f"{who}: expected y_pred of shape (N, K), with at least one row, got shape {y_pred.shape}{fix}")
+        y = self.one_hot(plain_array(who, "y_true", y_true), y_pred.shape[1])
         if len(y) != len(y_pred):
             raise ValueError(
-                f"{type(self).__name__}: expected one label for each prediction, got {len(y)} labels and {len(y_pred)} predictions"
+                f"{who}: expected one label for each prediction, got {len(y)} labels and {len(y_pred)} predictions"
             )
         if not self.from_logits:
             if (y_pred < 0).any() or (y_pred > 1).any():
                 raise ValueError(
-                    f"{type(self).__name__}: expected y_pred as probabilities, got numbers from {y_pred.min():g} to"
-                    f" {y_pred.max():g}. For logits use {type(self).__name__}(from_logits=True)"
+                    f"{who}: expected y_pred as probabilities, got numbers from {y_pred.min():g} to"
+                    f" {y_pred.max():g}. For logits use {who}(from_logits=True)"
                 )
-            # softmax(log p) = p, so log p can be used as logits. It is kept finite, so that 0 · log p is 0 for the other classes.
+            empty = np.flatnonzero(~y_pred.any(axis=1))
+            if empty.size:
+                raise ValueError(f"{who}: expected rows of y_pred with sum 1, got the sum 0 in row {empty[0]}. Apply softmax")
+            # softmax(log p) = p / Σ p, so log p can be used as logits. It is kept finite: 0 · log p is 0 for the other classes.
             if ((y > 0) & (y_pred == 0)).any():
                 return float("inf")
             y_pred = np.log(np.maximum(y_pred, np.finfo(float).tiny), dtype=np.float64)
         return self.value_and_gradient(y_pred, y)[0]
+
+
+def warn_of_one_class(who: str, K: int) -> None:
+    """Warn if there is one class: softmax gives it the probability 1, so that the loss is 0 and nothing is learned."""
+    if K == 1:
+        warnings.warn(
+            f"{who}: expected at least 2 classes, got 1. Softmax gives a single class the probability 1, so the loss is 0, the"
+            " accuracy 1, and nothing is learned. Give the last layer one unit for each class, such as Dense(2)",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 class CategoricalCrossentropy(Loss):
@@ -202,11 +256,14 @@ class CategoricalCrossentropy(Loss):
         ValueError
             For other labels; the message says how to convert them.
         """
+        y = plain_array("categorical_crossentropy", "y", y)
+        warn_of_one_class("categorical_crossentropy", K)
         if y.ndim != 2 or y.shape[1] != K:
             raise ValueError(
                 f"categorical_crossentropy: expected one-hot labels of shape (N, {K}), got {y.dtype} of shape {y.shape}."
                 f" For integer labels: y = one_hot(y, {K}), or loss='sparse_categorical_crossentropy'"
             )
+        y = y.astype(np.float32) if y.dtype == np.float16 else y    # whose sums are wrong in the third digit
         if y.dtype.kind not in "fiub" or not (np.abs(y.sum(axis=1) - 1) <= 1e-4).all() or (y < 0).any():
             raise ValueError(
                 f"categorical_crossentropy: expected rows of non-negative numbers with sum 1, got {y.dtype} rows that are not."
@@ -244,6 +301,8 @@ class SparseCategoricalCrossentropy(Loss):
         ValueError
             For other labels; the message says how to convert them.
         """
+        y = plain_array("sparse_categorical_crossentropy", "y", y)
+        warn_of_one_class("sparse_categorical_crossentropy", K)
         if y.ndim not in (1, 2) or (y.ndim == 2 and y.shape[1] != 1):
             raise ValueError(
                 "sparse_categorical_crossentropy: expected integer labels of shape (N,) or (N, 1), got"

@@ -458,7 +458,8 @@ class Sequential(Model):
             if not isinstance(layer, Layer) or isinstance(layer, InputLayer):
                 raise TypeError(f"Sequential: expected layers after the first Input, got {_not_a_layer(layer)}")
             node = layer(node)
-        super().__init__(layers[0], node, seed=seed, dtype=dtype, implementation=implementation, name=check_name(name) or "sequential")
+        name = check_name(name) or "sequential"
+        super().__init__(layers[0], node, seed=seed, dtype=dtype, implementation=implementation, name=name)
 
 
 def _listed(layers: Any) -> str:

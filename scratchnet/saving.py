@@ -230,7 +230,7 @@ def warn_if_not_finite(path: str | os.PathLike[str], model: Any) -> None:
             f"{os.fspath(path)}: expected finite weights, got NaN or infinity in {', '.join(broken)}. Load a model that was saved"
             " before its training diverged",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=5,           # where load_model or load_weights was called
         )
 
 

@@ -1,6 +1,10 @@
 """What every layer shares: its name and settings, its place in a graph, what it refuses when it stands alone."""
 
+import copy
+import gc
+import tracemalloc
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -19,8 +23,12 @@ from scratchnet import (
     Model,
     ReLU,
     Softmax,
+    metrics,
+    plotting,
+    preprocessing,
 )
 from scratchnet.layers import InputLayer, Layer, base
+from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
 from scratchnet.support.config import full_config
 
 EVERY_KIND = [
@@ -387,3 +395,267 @@ def test_gradients_go_to_the_parameters_by_name_whatever_others_a_derived_layer_
     layer.forward(np.ones((2, 3), "float32"))
     layer.backward(np.ones((2, 3), "float32"))
     assert {name: gradient.shape for name, gradient in layer.grads.items()} == {"kernel": (3, 3), "bias": (3,)}
+
+
+# -- parameters --------------------------------------------------------------------------------------------------------
+
+
+class Scaled(Layer):
+    """out = a·x, with a parameter without axes."""
+
+    start = 0.5
+
+    def make_params(self, rng):
+        return {"a": self.start}
+
+    def forward(self, x):
+        self.check_input(x)
+        self.cache = (x,)
+        return self.params["a"] * x
+
+    def backward(self, dout, need_dx=True):
+        (x,) = self.cached(dout)
+        self.grads = {"a": (dout * x).sum()}
+        return dout * self.params["a"]
+
+
+@pytest.mark.parametrize("implementation", ["fused", "numpy"])
+@pytest.mark.parametrize("optimizer", [SGD, Adagrad, Adadelta, Adam])
+def test_a_parameter_without_axes_is_trained_saved_and_loaded_in_its_shape(tmp_path, optimizer, implementation):
+    x = Input(shape=(3,))
+    model = Model(x, Dense(2, activation="softmax")(Scaled()(x)), seed=0)
+    model.compile(optimizer(0.1, implementation=implementation), "categorical_crossentropy")
+    images, labels = np.ones((4, 3), "float32"), np.eye(2, dtype="float32")[[0, 0, 1, 0]]
+    model.fit(images, labels, epochs=2, verbose=0)
+    a = model.params["scaled/a"]
+    assert (a.shape, a.dtype) == ((), np.float32)
+    assert a != 0.5
+    model.save(tmp_path / "model.npz")
+    again = scratchnet.load_model(tmp_path / "model.npz", custom_objects={"Scaled": Scaled})
+    assert again.params["scaled/a"].shape == ()
+    for one in (model, again):
+        one.fit(images, labels, epochs=1, verbose=0, shuffle=False)
+    assert again.params["scaled/a"] == model.params["scaled/a"]
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1), (2, 0), (3,), (2, 1, 3)])
+def test_a_parameter_has_the_shape_that_make_params_gives_it_in_row_major_order(shape):
+    class Made(Scaled):
+        start = np.asfortranarray(np.ones(shape)) if shape else 1
+
+    p = Made().build((3,)).params["a"]
+    assert (p.shape, p.dtype) == (shape, np.float32)
+    assert p.flags.c_contiguous
+    assert p.flags.writeable
+
+
+def test_two_layers_never_share_a_parameter_whatever_make_params_returns():
+    class Constant(Scaled):
+        start = np.full(3, 0.5, "float32")
+
+    first, second = (Constant().build((3,)) for _ in range(2))
+    first.params["a"][...] = 7
+    assert second.params["a"].tolist() == Constant.start.tolist() == [0.5] * 3
+
+
+# -- arrays that do not compute as arrays do ---------------------------------------------------------------------------
+
+
+def masked(values):
+    """Return a masked array in which every third number is masked."""
+    return np.ma.masked_array(values, np.arange(np.size(values)).reshape(np.shape(values)) % 3 == 0)
+
+
+ALONE = [(layer, shape) for layer, shape in zip(EVERY_KIND, [(6, 5, 2)] * 5 + [(5,), (2, 3), [(2,), (2,)], (4,), (4,), (4,)])]  # noqa: B905
+
+
+@pytest.mark.parametrize(("layer", "shape"), ALONE, ids=[type(layer).__name__ for layer, _ in ALONE])
+def test_a_masked_array_is_refused_by_every_layer_forward_and_backward(layer, shape):
+    layer = type(layer)(**{**layer.get_config(), **({"activation": None} if isinstance(layer, (Dense, Conv2D)) else {})})
+    layer.build(shape)
+    xs = [np.ones((2, *s), "float32") for s in layer.input_shapes]
+    out = layer.forward(*xs)
+    with pytest.raises(ValueError, match=r"got a masked array\. Choose values for the masked numbers: dout\.filled\(0\)"):
+        layer.backward(masked(out))
+    with pytest.raises(ValueError, match=r"got a masked array\. Choose values for the masked numbers: x\.filled\(0\)"):
+        layer.forward(*xs[:-1], masked(xs[-1]))
+
+
+@pytest.mark.parametrize("mask", [False, True, np.ma.nomask])
+def test_a_masked_array_is_refused_even_if_nothing_or_all_is_masked(mask):
+    with pytest.raises(ValueError, match="masked"):
+        Softmax().build((3,)).forward(np.ma.masked_array(np.ones((2, 3), "float32"), mask))
+
+
+def test_a_matrix_is_refused_and_a_memory_map_is_an_array(tmp_path):
+    layer = Softmax().build((3,))
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.matrix(np.ones((2, 3), "float32"))
+    with pytest.raises(ValueError, match=r"np\.asarray\(x\)"):
+        layer.forward(matrix)
+    np.save(tmp_path / "x.npy", np.arange(6, dtype="float32").reshape(2, 3))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    np.testing.assert_array_equal(layer.forward(mapped), layer.forward(np.array(mapped)))
+
+
+def test_a_single_number_is_no_batch():
+    with pytest.raises(ValueError, match=r"expected x as float32 of shape \(N, 3\)"):
+        ReLU().build((3,)).forward(np.array(1, "float32"))
+
+
+def test_masked_arrays_are_refused_wherever_a_model_takes_an_array():
+    x = Input(shape=(4,))
+    model = Model(x, Dense(3, activation="softmax")(x), seed=0)
+    model.compile("sgd", "categorical_crossentropy")
+    images, labels = np.ones((3, 4), "float32"), np.eye(3, dtype="float32")
+    calls = [
+        lambda: model.fit(masked(images), labels, verbose=0),
+        lambda: model.fit(images, masked(labels), verbose=0),
+        lambda: model.fit(images, labels, validation_data=(masked(images), labels), verbose=0),
+        lambda: model.fit(images, labels, validation_data=(images, masked(labels)), verbose=0),
+        lambda: model.evaluate(masked(images), labels, verbose=0),
+        lambda: model.predict(masked(images), verbose=0),
+        lambda: model.predict([masked(image) for image in images], verbose=0),
+        lambda: model.train_on_batch(masked(images), labels),
+        lambda: model.test_on_batch(images, masked(labels)),
+        lambda: model.forward(masked(images)),
+        lambda: (model.forward(images), model.backward(masked(labels))),
+        lambda: model.layer_outputs(masked(images)),
+        lambda: model.set_weights([masked(w) for w in model.get_weights()]),
+        lambda: model.layers[1].set_weights([masked(w) for w in model.layers[1].get_weights()]),
+        lambda: Dense(2, kernel_initializer=lambda shape, rng: masked(np.ones(shape))).build((3,)),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"got a masked array\. Choose values for the masked numbers: .*\.filled\(0\)"):
+            call()
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def branched():
+    x = Input(shape=(6, 5, 1))
+    a, b = Conv2D(4, 3, padding="same", activation="relu")(x), Conv2D(4, 3, padding="same")(x)
+    y = Flatten()(MaxPooling2D(2)(Add()([a, b])))
+    return Model(x, Dense(3, activation="softmax")(y), seed=0, implementation="im2col")
+
+
+@pytest.fixture
+def no_collector():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def parts(model):
+    """Return weak references to a model and to what only it refers to."""
+    return [weakref.ref(part) for part in (model, *model.nodes, *model.layers, *model.params.values())]
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("how", ["made", "trained", "loaded", "copied", "ends before an activation"])
+def test_a_dropped_model_is_freed_at_once_without_the_collector(how, tmp_path):
+    model = branched()
+    alive = parts(model)
+    if how == "trained":
+        model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+        images, labels = np.ones((8, 6, 5, 1), "float32"), np.eye(3, dtype="float32")[[0, 1, 2, 0, 1, 2, 0, 1]]
+        stop = scratchnet.callbacks.EarlyStopping(monitor="loss")
+        history = model.fit(images, labels, epochs=1, verbose=0, validation_split=0.25, callbacks=[stop])
+        assert history.model is model
+        model.evaluate(images, labels, verbose=0)
+        model.predict(images, verbose=0)
+        alive += [weakref.ref(model.optimizer), weakref.ref(model.loss), *map(weakref.ref, model.optimizer.state[0])]
+        del stop
+    elif how == "loaded":
+        model.save(tmp_path / "model.npz")
+        model = scratchnet.load_model(tmp_path / "model.npz")
+        alive += parts(model)
+    elif how == "copied":
+        other = copy.deepcopy(model)
+        assert [node.layer.node for node in other.nodes] == other.nodes
+        alive += parts(other)
+        del other
+    elif how == "ends before an activation":
+        other = Model(model.nodes[0], model.layers[1].node)
+        alive += parts(other)
+        del other
+    del model
+    assert [part() for part in alive if part() is not None] == []
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
+def test_memory_is_flat_over_many_models_without_the_collector(count):
+    branched()
+    tracemalloc.start()
+    try:
+        first = branched()
+        one = tracemalloc.get_traced_memory()[0]
+        for _ in range(count):
+            branched()
+        assert tracemalloc.get_traced_memory()[0] < 11 * one        # Python itself keeps some small blocks for later use
+    finally:
+        tracemalloc.stop()
+    assert first.params
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_deep_graph_that_is_dropped_needs_no_deep_stack():
+    x = Input(shape=(2,))
+    for _ in range(20_000):
+        x = ReLU()(x)
+    last = weakref.ref(x.layer)
+    del x
+    assert last() is None
+
+
+def test_a_layer_keeps_its_place_while_it_is_kept_even_if_the_graph_is_dropped():
+    layer, image = Dense(2, activation="relu"), Input(shape=(3,))
+    after = layer(image)
+    assert layer.node is after.parents[0]
+    assert image.layer.node is image
+    del after
+    assert layer.node.parents == (image,)
+    assert layer.node.shape == (2,)
+    with pytest.raises(ValueError, match="connected already"):
+        layer(image)
+    alone = copy.deepcopy(layer)
+    assert alone.node is None
+    assert alone(image).layer is alone.activation
+
+
+def test_masked_arrays_are_refused_by_the_functions_around_the_model():
+    two, three = masked(np.full((4, 2), 0.5)), np.eye(4, 2)
+    labels, image = masked(np.array([0, 1, 0, 1])), masked(np.zeros((4, 4)))
+    p, loss = np.ones(3), scratchnet.losses.CategoricalCrossentropy()
+    calls = [
+        lambda: preprocessing.normalize_images(image),
+        lambda: preprocessing.add_channel_axis(image[None]),
+        lambda: preprocessing.one_hot(labels, 2),
+        lambda: preprocessing.one_hot([*labels], 2),
+        lambda: preprocessing.standardize(np.ones((4, 2)), two),
+        lambda: preprocessing.train_validation_split(two, labels),
+        lambda: metrics.confusion_matrix(labels, [0, 1, 0, 1], 2),
+        lambda: metrics.surest_mistakes([0, 1, 0, 1], two),
+        lambda: plotting.image_sheet(image[None], [0], ["a"]),
+        lambda: plotting.prediction(image, [0.5, 0.5], ["a", "b"]),
+        lambda: plotting.filters(masked(np.ones((3, 3, 1, 2)))),
+        lambda: SGD().update([p], [masked(p)]),
+        lambda: SGD().update([masked(p)], [p]),
+        lambda: loss(three, two),
+        lambda: loss(two, np.full((4, 2), 0.5)),
+        lambda: loss.one_hot(two, 2),
+        lambda: scratchnet.losses.SparseCategoricalCrossentropy().one_hot(labels, 2),
+        lambda: scratchnet.losses.softmax_cross_entropy(two, three),
+        lambda: scratchnet.losses.softmax(two),
+        lambda: scratchnet.losses.log_softmax(two),
+        lambda: scratchnet.gradcheck.check_function(np.tanh, np.tanh, [two]),
+        lambda: scratchnet.gradcheck.check_model(branched(), masked(np.ones((1, 6, 5, 1)))),
+        lambda: scratchnet.gradcheck.numerical_gradient(lambda: 1.0, two),
+        lambda: scratchnet.gradcheck.complex_step_gradient(np.exp, [two], 0, two),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"got a masked array\. Choose values for the masked numbers: .*\.filled\(0\)"):
+            call()

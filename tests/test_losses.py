@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scratchnet import Dense, Input, Model
 from scratchnet.losses import (
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,
     get,
+    log_softmax,
     softmax,
     softmax_cross_entropy,
     softmax_cross_entropy_losses,
@@ -280,3 +282,105 @@ def test_a_loss_of_nan_is_nan_and_probabilities_are_normalized_as_keras_does():
     loss = CategoricalCrossentropy()
     assert math.isnan(loss(np.array([[0.0, 1.0]]), np.array([[0.5, math.nan]])))
     assert loss(np.array([[0.0, 1.0]]), np.array([[0.2, 0.4]])) == pytest.approx(-math.log(0.4 / 0.6))
+
+
+# -- a loss alone ------------------------------------------------------------------------------------------------------
+
+LOSSES = {"categorical": (CategoricalCrossentropy, np.eye(3)[[0, 2]]), "sparse": (SparseCategoricalCrossentropy, np.array([0, 2]))}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("sums", [0.3, 0.999, 1.7, 2.5])
+def test_rows_of_any_sum_are_divided_by_it_as_keras_does(name, sums):
+    kind, y = LOSSES[name]
+    p = np.array([[0.2, 0.3, 0.5], [0.1, 0.5, 0.4]])
+    scaled = np.minimum(p * sums, 1)
+    assert kind()(y, scaled) == pytest.approx(kind()(y, scaled / scaled.sum(axis=1, keepdims=True)))
+    assert kind()(y, p) == pytest.approx(-(math.log(0.2) + math.log(0.4)) / 2)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("shape", [(3,), (2,), (), (1, 2, 3), (2, 1, 3), (0, 3), (2, 0)], ids=str)
+def test_predictions_that_are_not_one_row_for_each_label_are_refused(shape, name, from_logits):
+    kind, y = LOSSES[name]
+    for labels in (y, y[:1], y[0]):
+        with pytest.raises(ValueError, match=r"y_pred"):
+            kind(from_logits)(labels, np.full(shape, 1 / 3))
+
+
+def test_one_sample_without_a_batch_axis_is_refused_with_the_fix():
+    with pytest.raises(ValueError, match=r"y_pred\[np\.newaxis\]"):
+        CategoricalCrossentropy()(np.eye(3), np.full(3, 1 / 3))
+
+
+def test_a_row_of_zeros_is_no_distribution():
+    with pytest.raises(ValueError, match=r"sum 0 in row 1"):
+        CategoricalCrossentropy()(np.eye(2), np.array([[0.5, 0.5], [0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("y_pred", [[["a", "b"]], [[None, 1]], [[1 + 1j, 0]], [[-0.1, 1.0]], [[np.inf, 0.0]]], ids=str)
+def test_predictions_that_are_no_probabilities_are_refused_in_one_sentence(y_pred):
+    with pytest.raises(ValueError, match=r"^CategoricalCrossentropy: expected "):
+        CategoricalCrossentropy()(np.array([[0.0, 1.0]]), np.array(y_pred))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8", "int64", "bool"])
+def test_the_dtype_of_one_hot_labels_does_not_change_the_loss_or_its_gradient(dtype):
+    logits, labels, y = random_case(5, 4, 3, 5, "float32")
+    loss, dlogits = softmax_cross_entropy(logits, y)
+    again, dagain = softmax_cross_entropy(logits, y.astype(dtype))
+    assert again == loss
+    assert dagain.dtype == np.float32
+    np.testing.assert_allclose(dagain, dlogits, atol=1e-7)
+    assert CategoricalCrossentropy(True)(y.astype(dtype), logits) == loss
+    if dtype != "bool":
+        assert SparseCategoricalCrossentropy(True)(labels.astype(dtype), logits) == loss
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int64", "bool"])
+def test_logits_of_whole_numbers_are_those_numbers(dtype):
+    logits, y = np.array([[1, 0, 1], [0, 1, 0]], dtype), np.eye(3)[[1, 1]]
+    for function in (softmax, log_softmax):
+        np.testing.assert_array_equal(function(logits), function(logits.astype(float)))
+    loss, dlogits = softmax_cross_entropy(logits, y)
+    expected, dexpected = softmax_cross_entropy(logits.astype(float), y)
+    assert loss == expected
+    np.testing.assert_array_equal(dlogits, dexpected)
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (2, 1), (2,), (3, 3)])
+def test_labels_that_numpy_would_broadcast_over_the_logits_are_refused_with_both_shapes(shape):
+    y = np.full(shape, 1 / 3)
+    for function in (softmax_cross_entropy, softmax_cross_entropy_losses):
+        with pytest.raises(ValueError, match=r"\(2, 3\)"):
+            function(np.zeros((2, 3)), y)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2, 3), (0, 3)])
+def test_the_mean_loss_is_one_of_rows(shape):
+    with pytest.raises(ValueError, match=r"shape \(N, K\)"):
+        softmax_cross_entropy(np.zeros(shape), np.zeros(shape))
+
+
+@pytest.mark.parametrize("labels", [[[np.nan, 1.0]], [[np.inf, 1.0]], [[2.0, -1.0]], [[1.0, 1.0]], [["0", "1"]]], ids=str)
+def test_rows_that_are_no_labels_are_refused(labels):
+    with pytest.raises(ValueError, match="one_hot"):
+        CategoricalCrossentropy(True).one_hot(labels, 2)
+    with pytest.raises(ValueError, match="sparse_categorical_crossentropy"):
+        SparseCategoricalCrossentropy(True).one_hot([row[0] + 0.5 if row[0] in (1.0, 2.0) else row[0] for row in labels], 2)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("kind", [CategoricalCrossentropy, SparseCategoricalCrossentropy])
+def test_a_single_class_trains_and_is_measured_with_a_warning(kind, from_logits):
+    y = np.ones((4, 1)) if kind is CategoricalCrossentropy else np.zeros(4, int)
+    with pytest.warns(UserWarning, match=r"at least 2 classes, got 1.*Dense\(2\)"):
+        assert kind(from_logits)(y, np.ones((4, 1))) == 0
+    x = Input(shape=(3,))
+    model = Model(x, Dense(1, activation=None if from_logits else "softmax")(x), seed=0)
+    model.compile("sgd", kind(from_logits), metrics=["accuracy"])
+    images = np.ones((4, 3), "float32")
+    for call in (model.fit, model.evaluate, model.train_on_batch, model.test_on_batch):
+        with pytest.warns(UserWarning, match="at least 2 classes, got 1"):
+            call(images, y, **({"verbose": 0} if call in (model.fit, model.evaluate) else {}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import ref
 
 from scratchnet.support.checking import shortened
 from scratchnet.support.keywords import name_arguments
@@ -107,6 +108,15 @@ class History(Callback):
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
+
+    @property
+    def model(self) -> Any:
+        """The model; None once it is dropped. The model keeps its history, which therefore only has a weak reference to it."""
+        return self._model()
+
+    @model.setter
+    def model(self, model: Any) -> None:
+        self._model = ref(model)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Clear the values of an earlier training run."""

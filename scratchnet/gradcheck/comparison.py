@@ -6,12 +6,21 @@ Other checkers allow more: `torch.autograd.gradcheck` a relative error of 1e-3 p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from scratchnet.gradcheck.numeric import Numeric
-from scratchnet.gradcheck.report import Row
+from scratchnet.gradcheck.numeric import (
+    STEP,
+    Kinks,
+    Numeric,
+    choices,
+    deciding_difference,
+    differences,
+    steady_differences,
+)
+from scratchnet.gradcheck.report import NOT_COMPARED, Row
 
 # The largest relative error allowed between two results:
 TOLERANCE = 1e-6  # a gradient and central differences in float64
@@ -59,21 +68,34 @@ def compare(
     expected: np.ndarray,
     tolerance: float,
     numeric: Numeric | None = None,
-    smallest: float = SMALLEST,
+    smallest: float | None = None,
 ) -> Row:
-    """Return the report's row for two arrays that should be equal."""
+    """Return the report's row for two arrays that should be equal.
+
+    A numerical gradient is compared up to its rounding error. Where none of its numbers is larger, an array of zeros would pass
+    too, and the row says that nothing was compared.
+    """
+    if smallest is None:
+        smallest = SMALLEST if numeric is None else numeric.rounding / TOLERANCE
     got = np.asarray(got)
     if got.shape != expected.shape:
         return Row(check, name, False, note=f"shape {got.shape}, expected {expected.shape}")
     errors = relative_errors(got, expected, smallest)
     known = errors[~np.isnan(errors)]
-    retried, skipped = (numeric.retried, numeric.skipped) if numeric else (0, 0)
-    not_finite = numeric is not None and int((~np.isfinite(expected)).sum()) > skipped  # a skipped difference is NaN too
-    if not_finite or not known.size or skipped > MOST_SKIPPED * errors.size:
+    if not errors.size:
+        return Row(check, name, False, note=f"{NOT_COMPARED}: the array is empty")
+    retried, skipped, hidden = (numeric.retried, numeric.skipped, numeric.hidden) if numeric else (0, 0, 0)
+    not_finite = numeric is not None and int((~np.isfinite(expected)).sum()) > skipped + hidden  # these are NaN too
+    if not_finite or skipped > MOST_SKIPPED * errors.size:
         note = "forward gives NaN or infinity" if not_finite else "too few differences are free of kinks"
         return Row(check, name, False, compared=known.size, retried=retried, skipped=skipped, note=note)
-    where = np.unravel_index(int(np.nanargmax(errors)), errors.shape)
-    largest = float(errors[where])
+    where = np.unravel_index(int(np.nanargmax(errors)), errors.shape) if known.size else ()
+    largest = float(errors[where]) if known.size else 0.0
+    if numeric is not None and largest <= tolerance:
+        rounding = max(numeric.rounding, tolerance * smallest)
+        if hidden > MOST_SKIPPED * errors.size or np.nanmax(np.abs(expected)) <= rounding:
+            note = f"{NOT_COMPARED}: not larger than rounding errors of {rounding:.1e}"
+            return Row(check, name, False, retried=retried, skipped=skipped, note=note)
     return Row(
         check,
         name,
@@ -87,3 +109,52 @@ def compare(
         retried=retried,
         skipped=skipped,
     )
+
+
+def compare_gradient(
+    name: str,
+    got: Any,
+    f: Callable[[], np.ndarray],
+    x: np.ndarray,
+    dout: np.ndarray | float = 1.0,
+    *,
+    tolerance: float = TOLERANCE,
+    kinks: Kinks | None = None,
+) -> Row:
+    """Return the row for the gradient `got` of Σ dout · f() with respect to `x`; see `differences`.
+
+    Where a number differs, shorter steps decide whether the difference quotient or the gradient is wrong.
+    """
+    numeric = differences(f, x, dout, kinks=kinks)
+    if np.shape(got) == x.shape and np.asarray(got).dtype.kind in "fiub":
+        _shorten(numeric, np.asarray(got, np.float64), f, x, dout, tolerance, kinks)
+    return compare("gradient", name, got, numeric.gradient, tolerance, numeric)
+
+
+def _shorten(
+    numeric: Numeric,
+    got: np.ndarray,
+    f: Callable[[], np.ndarray],
+    x: np.ndarray,
+    dout: np.ndarray | float,
+    tolerance: float,
+    kinks: Kinks | None,
+) -> None:
+    """Replace each difference that is not the gradient by the `deciding_difference`."""
+    first, centre, rounding = numeric.gradient.copy(), choices(kinks), numeric.rounding
+    errors = relative_errors(got, first, rounding / TOLERANCE)
+    unequal = np.isfinite(got) & np.isfinite(first) & (errors > tolerance)
+    for index in map(tuple, np.argwhere(unequal)):
+        one = np.zeros(x.shape, bool)
+        one[index] = True
+
+        def shorter(k: int, one: np.ndarray = one, index: tuple[int, ...] = index) -> float:
+            return float(steady_differences(f, x, dout, STEP / 2**k, kinks, centre, one).gradient[index])
+
+        allowed = tolerance * abs(got[index] - first[index]) / errors[index]
+        numeric.gradient[index], scatter = deciding_difference(got[index], first[index], shorter, allowed, rounding)
+        if np.isnan(numeric.gradient[index]):
+            numeric.hidden += 1
+            numeric.rounding = max(numeric.rounding, scatter)
+    if unequal.any():
+        f()  # what f keeps between calls belongs to x again

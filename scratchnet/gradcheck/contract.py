@@ -26,7 +26,7 @@ REPEATS = 5  # calls that must return the same bits
 
 def bits(arrays: Iterable[Any]) -> list[bytes]:
     """Return the bytes of each array, in row-major order; anything that is not an array is left out."""
-    return [np.ascontiguousarray(a).tobytes() for a in arrays if isinstance(a, np.ndarray)]
+    return [np.asarray(a).tobytes() for a in arrays if isinstance(a, (np.ndarray, np.generic, float))]
 
 
 def inputs_unchanged(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
@@ -89,6 +89,32 @@ def no_stale_state(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     return "" if bits(run(layer, xs, dout).values()) == bits(first.values()) else "results depend on the previous batch"
 
 
+def own_memory(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
+    """Catch a second call of forward or backward that overwrites what the first returned."""
+    out = layer.forward(*xs)
+    gradients = list(backward(layer, dout, len(xs)).values())[: len(xs)]  # those of the parameters may be overwritten
+    before = bits([out, *gradients])
+    run(layer, [np.roll(x, 1, axis=0) * 0.5 + 0.25 for x in xs], 0.5 * dout)
+    return "" if bits([out, *gradients]) == before else "a second call overwrote the output or the dx that the first returned"
+
+
+def two_layers(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
+    """Catch what all layers of a class share: a cache, gradients, or parameters in an attribute of the class or the module."""
+    other = copy.deepcopy(layer)
+    for p in other.params.values():
+        p *= 0.5
+    expected = run(layer, xs, dout)
+    out = layer.forward(*xs)
+    run(other, [np.roll(x, 1, axis=0) * 0.5 + 0.25 for x in xs], 0.5 * dout)
+    got = {"out": out, **backward(layer, dout, len(xs))}
+    other.forward(*xs)
+    other.backward(0.5 * dout)
+    got |= {f"d{name}": gradient for name, gradient in layer.grads.items()}
+    same = all(bits([got[name]]) == bits([expected[name]]) for name in expected if name != "out")
+    again = bits([layer.forward(*xs)]) == bits([expected["out"]])
+    return "" if same and again else "a second layer of the class changes the results of the first: they share a cache"
+
+
 def memory_layout(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     """Catch a layer that assumes that x and dout are contiguous in memory, in row-major order."""
     expected = run(layer, xs, dout)
@@ -99,7 +125,12 @@ def memory_layout(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 
 
 def batch_of_one(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
-    """Catch a layer that drops an axis of length 1, mixes images, or averages gradients over the batch."""
+    """Catch a layer that drops an axis of length 1, mixes images, or averages gradients over the batch.
+
+    A layer that declares `couples_batch` mixes images, but in whatever order they are.
+    """
+    if layer.couples_batch:
+        return _batch_in_another_order(layer, xs, dout)
     expected = run(layer, xs, dout)
     single = [run(layer, [x[n : n + 1] for x in xs], dout[n : n + 1]) for n in range(len(dout))]
     summed = {f"d{name}" for name in layer.params}  # over the images; the other results have one row for each
@@ -108,7 +139,21 @@ def batch_of_one(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
         for name in expected
     }
     same = all(agree(got[name], expected[name], BATCH_TOLERANCE) for name in expected)
-    return "" if same else "images one by one give other results than in one batch"
+    return "" if same else (
+        "images one by one give other results than in one batch. A layer that mixes them on purpose, such as batch normalization,"
+        " declares couples_batch = True in its class"
+    )
+
+
+def _batch_in_another_order(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
+    """Catch what may not happen even if images are mixed: a batch of one fails, or their order changes the results."""
+    run(layer, [x[:1] for x in xs], dout[:1])
+    expected = run(layer, xs, dout)
+    rolled = run(layer, [np.roll(x, 1, axis=0) for x in xs], np.roll(dout, 1, axis=0))
+    summed = {f"d{name}" for name in layer.params}
+    got = {name: a if name in summed else np.roll(a, -1, axis=0) for name, a in rolled.items()}
+    same = all(agree(got[name], expected[name], BATCH_TOLERANCE) for name in expected)
+    return "" if same else "images in another order give other results"
 
 
 def float32(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
@@ -129,6 +174,8 @@ CONTRACT: tuple[tuple[str, Callable[[Layer, Arrays, np.ndarray], str]], ...] = (
     ("bits", same_bits),
     ("need_dx=False", need_dx_false),
     ("stale state", no_stale_state),
+    ("own memory", own_memory),
+    ("two layers", two_layers),
     ("memory layout", memory_layout),
     ("batch of one", batch_of_one),
     ("float32", float32),

@@ -9,9 +9,16 @@ from typing import Any, Literal
 import numpy as np
 
 from scratchnet import losses, reference
-from scratchnet.gradcheck.comparison import COMPLEX_TOLERANCE, DEFINITION_TOLERANCE, TOLERANCE, compare
-from scratchnet.gradcheck.numeric import Kinks, Numeric, complex_step_gradient, differences
-from scratchnet.gradcheck.report import Report, Row
+from scratchnet.gradcheck.comparison import (
+    COMPLEX_TOLERANCE,
+    DEFINITION_TOLERANCE,
+    TOLERANCE,
+    compare,
+    compare_gradient,
+)
+from scratchnet.gradcheck.numeric import Kinks, Numeric, complex_step_gradient, rounding_error
+from scratchnet.gradcheck.report import NOT_COMPARED, Report, Row
+from scratchnet.support.checking import plain_array
 
 LossFunction = Callable[[np.ndarray, np.ndarray], tuple[Any, np.ndarray]]
 
@@ -35,7 +42,8 @@ def check_function(
     forward : callable
         forward(*arrays) -> out.
     backward : callable
-        backward(dout, *arrays) -> one gradient for each array, in order; None for an array that is not compared.
+        backward(dout, *arrays) -> one gradient for each array, in order; None for an array that is not compared. At least one
+        must be compared: a backward without a return does not pass.
     arrays : sequence of ndarray, float64
     names : sequence of str, optional
     seed : int
@@ -66,29 +74,40 @@ def check_function(
     False
     """
     names = names or [f"argument {k}" for k in range(len(arrays))]
-    arrays = [np.array(a, dtype=np.float64) for a in arrays]
+    arrays = [np.array(plain_array("check_function", name, a), np.float64) for name, a in zip(names, arrays, strict=True)]
     given = [a.copy() for a in arrays]
-    out = np.asarray(forward(*given))
+    report = Report(getattr(forward, "__name__", "function"))
+    out = forward(*given)
+    if out is None:
+        report.rows.append(Row("contract", "forward", False, note="forward returned None. Write a return into it"))
+        return report.raise_if_failed() if raise_on_failure else report
+    out = np.asarray(out)
     dout = np.random.default_rng(seed).standard_normal(out.shape)
     upstream = dout.copy()
     gradients = backward(upstream, *given)
     gradients = gradients if isinstance(gradients, (tuple, list)) else (gradients,)
     unchanged = [a.tobytes() for a in (*given, upstream)] == [a.tobytes() for a in (*arrays, dout)]
     note = "" if unchanged else "forward or backward wrote into dout or an argument"
-    report = Report(getattr(forward, "__name__", "function"), [Row("contract", "inputs", unchanged, note=note)])
+    report.rows.append(Row("contract", "inputs", unchanged, note=note))
 
     def forward_on_copies(*arrays: np.ndarray) -> np.ndarray:  # a forward that writes must not change what is differentiated
         return np.asarray(forward(*(a.copy() for a in arrays)))
 
+    if all(gradient is None for gradient in gradients):
+        note = f"{NOT_COMPARED}: backward returned no gradient. Write a return into it"
+        report.rows.append(Row("gradient", ", ".join(names), False, note=note))
+        return report.raise_if_failed() if raise_on_failure else report
     allowed = tolerance or (COMPLEX_TOLERANCE if complex_step else TOLERANCE)
     for k, (name, array, gradient) in enumerate(zip(names, arrays, gradients, strict=True)):
         if gradient is None:
             continue
         if complex_step:
-            numeric = Numeric(complex_step_gradient(forward_on_copies, arrays, k, dout))
+            numeric = Numeric(complex_step_gradient(forward_on_copies, arrays, k, dout), rounding=rounding_error(out, dout, 1.0))
+            row = compare("gradient", name, gradient, numeric.gradient, allowed, numeric)
         else:
-            numeric = differences(lambda: forward_on_copies(*arrays), array, dout, kinks=kinks)
-        report.rows.append(compare("gradient", name, gradient, numeric.gradient, allowed, numeric))
+            f = partial(forward_on_copies, *arrays)
+            row = compare_gradient(name, gradient, f, array, dout, tolerance=allowed, kinks=kinks)
+        report.rows.append(row)
     return report.raise_if_failed() if raise_on_failure else report
 
 
@@ -144,14 +163,28 @@ def check_loss(
     hot = np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
     soft = rng.dirichlet(np.ones(shape[1]), shape[0])
     report = Report(getattr(loss, "__name__", type(loss).__name__))
+    if problem := _not_a_pair(value_and_gradient(logits.copy(), hot.copy())):
+        report.rows.append(Row("contract", "returns", False, note=problem))
+        return report.raise_if_failed() if raise_on_failure else report
     report.rows += _loss_gradient(value_and_gradient, logits, {"dlogits": hot, "dlogits, soft labels": soft})
     if definition is not None:
         far = rng.choice([-1e4, 1e4], shape) + rng.standard_normal(shape)
         spread = np.linspace(-1e4, 1e4, shape[0])[:, None] + logits
         cases = {"": logits, ", logits of ±1e4": far, ", rows far apart": spread}
+        report.rows = [row.passing_uncompared() for row in report.rows]  # the definition is a comparison too
         report.rows += _loss_definition(value_and_gradient, definition, cases, hot)
     report.rows += _loss_contract(value_and_gradient, logits, hot)
     return report.raise_if_failed() if raise_on_failure else report
+
+
+def _not_a_pair(returned: Any) -> str:
+    """Return what is wrong with what a loss returned, or "" for a pair (value, gradient)."""
+    if isinstance(returned, (tuple, list)) and len(returned) == 2 and all(part is not None for part in returned):
+        return ""
+    got = "None" if returned is None else type(returned).__name__
+    if isinstance(returned, (tuple, list)):
+        got = f"({', '.join('None' if part is None else type(part).__name__ for part in returned)})"
+    return f"the loss returned {got}, expected (mean loss, dlogits). Return both"
 
 
 def _value(loss: LossFunction, logits: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -161,8 +194,7 @@ def _value(loss: LossFunction, logits: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _loss_gradient(loss: LossFunction, logits: np.ndarray, labels: dict[str, np.ndarray]) -> list[Row]:
     rows = []
     for name, y in labels.items():
-        numeric = differences(partial(_value, loss, logits, y), logits)
-        rows.append(compare("gradient", name, loss(logits.copy(), y.copy())[1], numeric.gradient, TOLERANCE, numeric))
+        rows.append(compare_gradient(name, loss(logits.copy(), y.copy())[1], partial(_value, loss, logits, y), logits))
     return rows
 
 
@@ -181,7 +213,7 @@ def _loss_contract(loss: LossFunction, logits: np.ndarray, y: np.ndarray) -> lis
     before = logits.tobytes(), y.tobytes()
     first, second = loss(logits, y), loss(logits, y)
     unchanged = (logits.tobytes(), y.tobytes()) == before
-    same = first[0] == second[0] and first[1].tobytes() == second[1].tobytes()
+    same = first[0] == second[0] and np.asarray(first[1]).tobytes() == np.asarray(second[1]).tobytes()
     return [
         Row("contract", "inputs", unchanged, note="" if unchanged else "the loss wrote into logits or labels"),
         Row("contract", "bits", same, note="" if same else "the same call gave different bits"),

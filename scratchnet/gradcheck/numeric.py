@@ -20,6 +20,12 @@ At a kink, a difference is not a derivative: between x - h and x + h a ReLU swit
 window. The argument `kinks` is a function that returns the pattern of such choices. `steady_differences` accepts a difference
 only if the pattern at both ends is the pattern at x, and otherwise halves the step.
 
+A difference that is not the gradient has one of three reasons. `deciding_difference` halves the step to tell them apart:
+
+    truncation           the error falls to a quarter with each half
+    a mistake            the error stays
+    rounding             the differences scatter, more with each half, and decide nothing
+
 Sources: Nocedal & Wright, *Numerical optimization* (2006), section 8.1; Squire & Trapp, *Using complex variables to
 estimate derivatives of real functions* (1998).
 """
@@ -31,9 +37,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scratchnet.support.checking import plain_array
+
 STEP = 1e-5
 COMPLEX_STEP = 1e-20
 HALVINGS = 10  # how many steps are tried at a kink; each is half of the previous one
+SHORTENINGS = 40  # how many are tried where a difference is not the gradient; rounding ends most earlier
+EPS = float(np.finfo(np.float64).eps)
 
 Kinks = Callable[[], Sequence[np.ndarray]]
 
@@ -49,13 +59,16 @@ class Numeric:
     retried, skipped : int
         How many differences crossed a kink and were computed again, and how many were given up.
     rounding : float
-        For derivatives along directions: the error of a number of `gradient` that rounding alone can cause.
+        The error of a number of `gradient` that rounding alone can cause.
+    hidden : int
+        How many differences were given up because rounding hides whether they are the gradient.
     """
 
     gradient: np.ndarray
     retried: int = 0
     skipped: int = 0
     rounding: float = 0.0
+    hidden: int = 0
 
 
 def central_differences(
@@ -69,11 +82,13 @@ def central_differences(
     for index in map(tuple, np.argwhere(where)):
         value = x[index]
         h = step * max(1.0, abs(value))
-        x[index] = value + h
-        f_above, x_above = f(), x[index]
-        x[index] = value - h
-        f_below, x_below = f(), x[index]
-        x[index] = value
+        try:
+            x[index] = value + h
+            f_above, x_above = f(), x[index]
+            x[index] = value - h
+            f_below, x_below = f(), x[index]
+        finally:
+            x[index] = value
         gradient[index] = np.sum(dout * (f_above - f_below)) / (x_above - x_below)  # about 2h, after rounding
     return gradient
 
@@ -83,6 +98,14 @@ def same_pattern(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> bool:
     return all(np.array_equal(one, other) for one, other in zip(a, b, strict=True))
 
 
+def choices(kinks: Kinks | None) -> list[np.ndarray]:
+    """Return the pattern of choices of the last call of f; none without `kinks`."""
+    pattern = [] if kinks is None else kinks()
+    if pattern is None:
+        raise ValueError(f"{getattr(kinks, '__name__', 'kinks')}: expected a list of arrays, got None. Return the choices")
+    return list(pattern)
+
+
 def steady_differences(
     f: Callable[[], np.ndarray],
     x: np.ndarray,
@@ -90,20 +113,22 @@ def steady_differences(
     step: float,
     kinks: Kinks | None,
     centre: Sequence[np.ndarray],
+    where: np.ndarray | None = None,
 ) -> Numeric:
     """Return the `central_differences` that cross no kink: where one does, the step is halved, up to `HALVINGS` times.
 
-    `centre` is the pattern of choices at x, which `kinks()` must return at both ends of a difference.
+    `centre` is the pattern of choices at x, which `kinks()` must return at both ends of a difference. With a mask `where`, only
+    the numbers where it is True are differentiated.
     """
     steady: list[bool] = []  # for each call of f, whether the choices are those at x
 
     def watched() -> np.ndarray:
         out = np.array(f(), copy=True)  # f may return the same array from each call
-        steady.append(kinks is None or same_pattern(kinks(), centre))
+        steady.append(kinks is None or same_pattern(choices(kinks), centre))
         return out
 
     result = Numeric(np.full_like(x, np.nan))
-    missing = np.ones(x.shape, bool)
+    missing = np.ones(x.shape, bool) if where is None else where.copy()
     for halving in range(HALVINGS):
         steady.clear()
         with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN, which `compare` reports
@@ -119,6 +144,15 @@ def steady_differences(
     return result
 
 
+def rounding_error(out: np.ndarray, dout: np.ndarray | float, h: float) -> float:
+    """Return the error of a difference of Σ dout · out that rounding alone can cause.
+
+    Each output is rounded to EPS of its size, or of 1 if it is smaller, since small numbers are often computed from such. The
+    errors of many outputs add up to the root of the sum of their squares.
+    """
+    return EPS * float(np.sqrt(np.sum(np.square(dout * np.maximum(1.0, np.abs(out)))))) / h
+
+
 def differences(
     f: Callable[[], np.ndarray],
     x: np.ndarray,
@@ -131,12 +165,60 @@ def differences(
 
     `kinks()` returns the pattern of choices of the last call of f.
     """
-    if x.dtype != np.float64:
-        raise ValueError(f"numerical_gradient: expected float64, got {x.dtype}. Convert it with x.astype('float64')")
-    f()
-    result = steady_differences(f, x, dout, step, kinks, list(kinks()) if kinks else [])
+    who = "numerical_gradient"
+    plain_array(who, "x", x)
+    if not isinstance(x, np.ndarray) or x.dtype != np.float64:
+        got = x.dtype if isinstance(x, np.ndarray) else f"a {type(x).__name__}"
+        raise ValueError(f"{who}: expected float64, got {got}. Convert it with x = np.asarray(x).astype('float64')")
+    if not x.flags.writeable:
+        raise ValueError(f"{who}: expected an array that can be changed in place, got a read-only one. Copy it with x = x.copy()")
+    out = f()
+    if out is None:
+        raise ValueError(f"{who}: expected f() to return an array or a number, got None. Write a return into f")
+    if np.ndim(dout) and np.shape(dout) != np.shape(out):
+        raise ValueError(f"{who}: expected dout of the shape of f(), {np.shape(out)}, or a number, got shape {np.shape(dout)}")
+    rounding = rounding_error(np.asarray(out), dout, step)
+    result = steady_differences(f, x, dout, step, kinks, choices(kinks))
+    result.rounding = rounding
     f()  # what f keeps between calls belongs to x again
     return result
+
+
+def deciding_difference(
+    analytic: float, first: float, shorter: Callable[[int], float], allowed: float, rounding: float
+) -> tuple[float, float]:
+    """Return the difference that decides whether a derivative is right, and how far the differences scatter.
+
+    Parameters
+    ----------
+    analytic, first : float
+        The derivative to judge, and the difference with the whole step, which is further from it than `allowed`.
+    shorter : callable
+        shorter(k) -> the difference with the step / 2**k; NaN if that crosses a kink.
+    allowed, rounding : float
+        The error of a right derivative, and the error of `first` that rounding alone can cause.
+
+    Returns
+    -------
+    difference : float
+        One that agrees, if the error of `first` was truncation; one that does not, for a mistake; NaN if rounding hides which.
+    scatter : float
+        The largest change between two of the last three differences.
+    """
+    found = [first]
+    for k in range(1, SHORTENINGS + 1):
+        found.append(shorter(k))
+        last = np.array(found[-3:])
+        scatter, error = float(np.abs(np.diff(last)).max()), float(np.abs(analytic - last).min())
+        if not np.isfinite(found[-1]):
+            return first, 0.0
+        if abs(analytic - found[-1]) <= allowed:
+            return found[-1], scatter
+        # Where a function bends within the step, differences change by much of their own size: that is no mistake yet.
+        stays = scatter <= 0.1 * error and scatter <= max(0.1 * abs(found[-1]), rounding * 2**k)
+        if (len(found) > 2 and stays) or rounding * 2**k > allowed:
+            break
+    return (found[-1] if error > 3 * scatter else np.nan), scatter
 
 
 def numerical_gradient(
@@ -160,7 +242,8 @@ def numerical_gradient(
     Raises
     ------
     ValueError
-        If `x` is not float64: a difference in lower precision proves nothing.
+        If `x` is not float64 (a difference in lower precision proves nothing) or is read-only, and if `dout` has another shape
+        than f(). What f raises is raised too, and `x` is restored first.
 
     Examples
     --------
@@ -191,10 +274,14 @@ def complex_step_gradient(f: Callable[..., np.ndarray], arrays: Sequence[np.ndar
     >>> complex_step_gradient(lambda x: np.exp(x), [np.array([0.0, 1.0])], 0, np.ones(2))
     array([1.        , 2.71828183])
     """
+    arrays = [plain_array("complex_step_gradient", "arrays", a) for a in arrays]
     inputs = [np.array(a, np.complex128) if i == k else a for i, a in enumerate(arrays)]
     gradient = np.empty(arrays[k].shape)
     for index in np.ndindex(gradient.shape):
         inputs[k][index] += 1j * COMPLEX_STEP
-        gradient[index] = np.sum(dout * np.imag(f(*inputs))) / COMPLEX_STEP
+        out = f(*inputs)
+        if out is None:
+            raise ValueError("complex_step_gradient: expected f to return an array, got None. Write a return into f")
+        gradient[index] = np.sum(dout * np.imag(out)) / COMPLEX_STEP
         inputs[k][index] = arrays[k][index]
     return gradient

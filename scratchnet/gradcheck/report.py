@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any
 
 from scratchnet.support.deprecation import OldName
 from scratchnet.support.tables import text_table
+
+NOT_COMPARED = "not compared"  # how a note begins that says so
 
 
 def _accept_witness(kind: type[Row]) -> type[Row]:
@@ -39,7 +41,8 @@ class Row:
     name : str
         What was compared, such as "kernel" or "x".
     passed : bool
-        True also if nothing could be compared; `note` then says why, and the verdict prints as "-".
+        If nothing could be compared, `note` begins with "not compared" and says why, and the row has not passed. It passes, with
+        the verdict "-", in a network, where other arrays are compared, and beside a definition that the gradient is compared with.
     largest, median : float, optional
         Of the relative errors |a - b| / max(|a|, |b|, floor), see `relative_errors`.
     where : tuple of int, optional
@@ -69,6 +72,17 @@ class Row:
     note: str = ""
     witness = OldName("check")
 
+    @property
+    def verdict(self) -> str:
+        """The result as a word: "ok", "WRONG", "not compared", or "-" for a row that passes although it was not compared."""
+        if self.passed:
+            return "-" if self.note else "ok"
+        return NOT_COMPARED if self.note.startswith(NOT_COMPARED) else "WRONG"
+
+    def passing_uncompared(self) -> Row:
+        """Return the row, which passes if nothing was compared."""
+        return replace(self, passed=self.passed or self.verdict == NOT_COMPARED)
+
     def cells(self) -> tuple[str, ...]:
         """Return the row's cells, as they are printed."""
 
@@ -77,7 +91,6 @@ class Row:
 
         where = "" if self.where is None else str(list(map(int, self.where))).replace(" ", "")
         kinks = f"{self.retried}" + (f"+{self.skipped}" if self.skipped else "") if self.retried or self.skipped else ""
-        verdict = "WRONG" if not self.passed else "-" if self.note else "ok"
         values = "" if self.passed or self.analytic is None else f"got {self.analytic:.6g}, expected {self.numeric:.6g}"
         return (
             self.check,
@@ -86,7 +99,7 @@ class Row:
             number(self.median),
             where,
             kinks,
-            verdict,
+            self.verdict,
             values or self.note,
         )
 
@@ -124,14 +137,20 @@ class Report:
         return max((row.largest for row in self.rows if row.check == "gradient" and row.largest is not None), default=0.0)
 
     def raise_if_failed(self) -> Report:
-        """Raise a `GradientCheckError` with the table if a row failed. Otherwise return the report itself."""
+        """Raise a `GradientCheckError` with the table if the report has not passed. Otherwise return the report itself."""
         if not self.passed:
             raise GradientCheckError(f"{self.title}\n{self}")
         return self
 
+    @property
+    def not_compared(self) -> list[Row]:
+        """The rows in which nothing was compared, whether they count as passed or not."""
+        return [row for row in self.rows if row.note.startswith(NOT_COMPARED)]
+
     def __str__(self) -> str:
-        """Return the table, with one line for each row."""
-        return table(self.rows, self.title)
+        """Return the table, with one line for each row, and a last line that names the gradients that were not compared."""
+        names = ", ".join(row.name for row in self.not_compared)
+        return table(self.rows, self.title) + (f"\nThe differences prove nothing about {names}: {NOT_COMPARED}" if names else "")
 
 
 HEAD = ("check", "compared", "largest", "median", "worst at", "kinks", "verdict", "")

@@ -16,7 +16,7 @@ def fresh(layer: Layer, shapes: Sequence[Shape], dtype: str, seed: int) -> Layer
     With a bias of zero, a layer that does not add its bias would pass.
     """
     twin = copy.copy(layer)
-    twin.node, twin.activation = None, None  # a deep copy would otherwise include the whole graph above the layer
+    twin.activation = None
     twin = copy.deepcopy(twin)
     twin.build_for(list(shapes), np.random.default_rng(seed), dtype, twin.implementation or "fused")
     rng = np.random.default_rng(seed + 1)
@@ -39,6 +39,8 @@ def backward(layer: Layer, dout: np.ndarray, inputs: int) -> dict[str, np.ndarra
             f"backward: expected gradients of {sorted(layer.params)} in self.grads, got {sorted(layer.grads)}."
             " Set self.grads = {...} with one gradient for each parameter"
         )
+    if forgotten := [name for name, gradient in layer.grads.items() if gradient is None]:
+        raise ValueError(f"backward: expected arrays in self.grads, got None for {', '.join(forgotten)}")
     dxs = dxs if isinstance(dxs, tuple) else (dxs,)
     if any(dx is None for dx in dxs):
         raise ValueError("backward(dout): expected an array, got None as dx. Return dx unless it is called with need_dx=False")
@@ -49,6 +51,8 @@ def backward(layer: Layer, dout: np.ndarray, inputs: int) -> dict[str, np.ndarra
 def run(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) -> dict[str, np.ndarray]:
     """Run forward and backward and return copies of all results by name: "out" and the names of `backward`."""
     out = layer.forward(*xs)
+    if out is None:
+        raise ValueError("forward(x): expected an array, got None. Return the output")
     expected = (len(xs[0]), *layer.output_shape)
     if out.shape != expected:
         raise ValueError(f"forward: expected {expected}, which is what compute_output_shape announces, got {out.shape}")

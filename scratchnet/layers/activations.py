@@ -30,7 +30,7 @@ import numpy as np
 from scratchnet import reference
 from scratchnet.kernels import relu as fused
 from scratchnet.layers.base import Functions, Layer
-from scratchnet.support.checking import shortened
+from scratchnet.support.checking import number_array, shortened
 
 # -- ReLU -------------------------------------------------------------------------------------------------------------
 
@@ -52,7 +52,7 @@ def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def softmax_forward(x: np.ndarray) -> np.ndarray:
-    """Return the softmax of each row: (..., K) -> (..., K).
+    """Return the softmax of each row: (..., K) -> (..., K). Whole numbers are converted to float64.
 
     Examples
     --------
@@ -60,6 +60,7 @@ def softmax_forward(x: np.ndarray) -> np.ndarray:
     array([[0.5, 0.5],
            [1. , 0. ]])
     """
+    x = number_array("softmax", "x", x)
     e = np.exp(x - x.max(axis=-1, keepdims=True))       # (..., K), the largest of each row is 1
     return e / e.sum(axis=-1, keepdims=True)
 

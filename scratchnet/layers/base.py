@@ -24,13 +24,23 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
+from weakref import ref
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from scratchnet import initializers
 from scratchnet.kernels.probe import why_not
-from scratchnet.support.checking import check_choice, check_count, check_dtype, check_name, check_shape, plain_array, shortened
+from scratchnet.support.checking import (
+    check_choice,
+    check_count,
+    check_dtype,
+    check_name,
+    check_shape,
+    plain_array,
+    refused_kind,
+    shortened,
+)
 from scratchnet.support.config import config_of
 from scratchnet.support.deprecation import OldName, adopt_old_names
 from scratchnet.support.keywords import name_arguments, named_arguments
@@ -42,10 +52,20 @@ IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
 
 
 class Node:
-    """One place in a graph: a layer, the nodes whose outputs it reads, and the shape of its output (no batch axis)."""
+    """One place in a graph: a layer, the nodes whose outputs it reads, and the shape of its output (no batch axis).
+
+    A node keeps its layer and its parents. A layer keeps the nodes that it reads, but has only a weak reference to its own node:
+    without a cycle of references, a model that is dropped is freed at once and does not wait for the garbage collector.
+    """
 
     def __init__(self, layer: Layer, parents: Sequence[Node], shape: Shape):
         self.layer, self.parents, self.shape = layer, tuple(parents), shape
+        layer.place = ref(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Connect the layer of a copied node to the copy."""
+        vars(self).update(state)
+        self.layer.place = ref(self)
 
     def __repr__(self) -> str:
         return f"<Node {self.layer!r} -> {(None, *self.shape)}>"
@@ -107,11 +127,17 @@ class Layer:
         Of the class: whether its functions can also compute a ReLU next to the layer; see plan.py.
     selects : bool
         Of the class: whether each of its outputs is one of its inputs, which alone receives that output's gradient.
+    couples_batch : bool
+        Of the class: whether an image's output depends, in training, on the other images of the batch, in whatever order they
+        are, as in batch normalization. The gradient checker then does not ask for the same results image by image.
     """
 
     implementations: Mapping[str, Functions] = {}
     joins_relu = False
     selects = False
+    couples_batch = False
+    place: Callable[[], Node | None] | None = None      # a weak reference to the layer's node; see `Node`
+    sources: tuple[Node, ...] | None = None             # the nodes that a connected layer reads
     tellings = OldName("implementations")
     kinks = OldName("branch_pattern")
 
@@ -127,7 +153,6 @@ class Layer:
         self.name = check_name(name)
         self.implementation = implementation
         self.activation: Layer | None = None
-        self.node: Node | None = None
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, np.ndarray] = {}
         self.cache: tuple[Any, ...] | None = None
@@ -146,6 +171,18 @@ class Layer:
                 f"{self._title}: expected trainable=True, got {value!r}: a layer cannot be frozen. To restore its weights after"
                 " training, keep get_weights() and call set_weights()"
             )
+
+    @property
+    def node(self) -> Node | None:
+        """The layer's place in a graph; None if it is not connected."""
+        node = self.place() if self.place is not None else None
+        if node is None and self.sources is not None:       # nothing else refers to the graph any more
+            node = Node(self, self.sources, self.compute_output_shape(*(source.shape for source in self.sources)))
+        return node
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy of the layer has: everything but its place in a graph, which only the copy of its node sets."""
+        return {key: value for key, value in vars(self).items() if key not in ("place", "sources")}
 
     @property
     def _title(self) -> str:
@@ -180,7 +217,7 @@ class Layer:
                 f"{type(self).__name__}: expected the result of Input(shape=...) or of another layer, got"
                 f" {type(inputs).__name__}. For arrays: layer.build(x.shape[1:]); layer.forward(x)"
             )
-        if "node" not in vars(self):
+        if "params" not in vars(self):
             raise TypeError(
                 f"{type(self).__name__}: expected __init__ to begin with super().__init__(), got none. Make it the first line"
             )
@@ -194,8 +231,13 @@ class Layer:
                 f"{self._title} is connected already, which is possible only once. Create another {type(self).__name__}(...)"
             )
         shapes = [parent.shape for parent in parents]
-        self.node = Node(self, parents, self.compute_output_shape(*shapes))
-        return self.node if self.activation is None else self.activation(self.node)
+        node = Node(self, parents, self.compute_output_shape(*shapes))
+        self.sources = node.parents
+        if self.activation is None:
+            return node
+        after = self.activation(node)
+        self.activation.sources = None                      # it belongs to this layer, which it would keep alive: a cycle
+        return after
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
         """Return the shape of the output for inputs of these shapes, all without the batch axis."""
@@ -252,7 +294,9 @@ class Layer:
         self.input_shapes = tuple(shapes)
         self.input_shape = shapes[0]
         self.output_shape = self.compute_output_shape(*shapes)
-        self.params = {key: np.ascontiguousarray(value, self.dtype) for key, value in self.make_params(rng).items()}
+        # A copy: two layers never share a parameter, whatever make_params returns.
+        made = {key: plain_array(f"{self._title}: make_params", key, value) for key, value in self.make_params(rng).items()}
+        self.params = {key: np.array(value, self.dtype, order="C") for key, value in made.items()}
         self.param_shapes = {key: p.shape for key, p in self.params.items()}
         self.grads = {}
         self.cache = None
@@ -330,13 +374,17 @@ class Layer:
             )
 
     def _check_batch(self, what: str, array: np.ndarray, shape: Shape) -> None:
-        if isinstance(array, np.ndarray) and array.shape[1:] == shape and array.dtype == self.dtype:
+        if type(array) is np.ndarray and array.ndim and array.shape[1:] == shape and array.dtype == self.dtype:
             return
         expected = f"{self._title}: expected {what} as {self.dtype} of shape (N, {', '.join(map(str, shape))})"
+        if refused := refused_kind(what, array):
+            raise ValueError(f"{expected}, {refused}")
         if not isinstance(array, np.ndarray):
             raise ValueError(f"{expected}, got a {type(array).__name__}. Make it a NumPy array with np.asarray({what})")
+        if array.ndim and array.shape[1:] == shape and array.dtype == self.dtype:
+            return                                              # a subclass that computes as arrays do, such as np.memmap
         fix = f"Convert it with {what}.astype({str(self.dtype)!r})"
-        if array.shape[1:] != shape:
+        if array.shape[1:] != shape or not array.ndim:
             fix = "For images of another shape build the layer again" if what == "x" else "It has the shape of the last output"
         raise ValueError(f"{expected}, got {array.dtype} of shape {array.shape}. {fix}")
 

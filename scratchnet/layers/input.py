@@ -20,7 +20,7 @@ class InputLayer(Layer):
                 " For example Input(shape=(28, 28, 1))"
             )
         self.shape = tuple(check_count("Input(shape=...)", size, "Input(shape=(28, 28, 1))") for size in shape)
-        self.node = Node(self, (), self.shape)
+        self.sources = ()
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
         """Return the shape of one sample."""
@@ -52,4 +52,4 @@ def Input(shape: Sequence[int], *, name: str | None = None) -> Node:  # noqa: N8
     >>> Input(shape=(28, 28, 1)).shape
     (28, 28, 1)
     """
-    return InputLayer(shape, name=name).node  # type: ignore[return-value]  # made in the constructor
+    return InputLayer(shape, name=name).node  # type: ignore[return-value]  # an input layer is connected from the start

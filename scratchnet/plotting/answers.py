@@ -20,6 +20,7 @@ from scratchnet.plotting.canvas import (
     new_figure,
     show,
 )
+from scratchnet.support.checking import plain_array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -132,7 +133,9 @@ def confident_mistakes(
     >>> figure.axes[0].get_title()
     'predicted dog 0.80'
     """
-    images, y_true, probabilities = np.asarray(images), np.asarray(y_true).reshape(-1), np.asarray(probabilities)
+    images = plain_array("confident_mistakes", "images", images)
+    y_true = plain_array("confident_mistakes", "y_true", y_true).reshape(-1)
+    probabilities = plain_array("confident_mistakes", "probabilities", probabilities)
     if not len(images) == len(y_true) == len(probabilities):
         raise ValueError(
             f"confident_mistakes: expected a label and a row of probabilities for each image, got {len(images)} images, "
@@ -204,7 +207,7 @@ def prediction(
     >>> figure.axes[1].get_title()
     'dog: 75.0 %'
     """
-    probabilities = np.asarray(probabilities, float)
+    probabilities = plain_array("prediction", "probabilities", probabilities).astype(float)
     if probabilities.ndim != 1 or not len(probabilities):
         raise ValueError(f"prediction: expected probabilities of shape (K,), got {probabilities.shape}. Pass the row of one image.")
     K = len(probabilities)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scratchnet.support.checking import plain_array
 from scratchnet.support.files import write_whole
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def as_picture(image: Any) -> Array:
     ValueError
         For any other shape, or if a value is not finite.
     """
-    image = np.asarray(image)
+    image = plain_array("plotting", "image", image)
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scratchnet.plotting.canvas import PathLike, bare, finish, mosaic, new_figure, show
+from scratchnet.support.checking import plain_array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +41,7 @@ def filters(kernel: Any, *, title: str | None = None, path: PathLike | None = No
     >>> figure.get_suptitle()
     '8 filters of 3×3'
     """
-    kernel = np.asarray(kernel, float)
+    kernel = plain_array("filters", "kernel", kernel).astype(float)
     if kernel.ndim != 4 or kernel.shape[2] not in (1, 3):
         raise ValueError(
             f"filters: expected shape (KH, KW, 1, F) or (KH, KW, 3, F), got {kernel.shape}. "
@@ -102,7 +103,7 @@ def feature_maps(
     >>> [axes.get_title() for axes in figure.axes]
     ['conv2d: 4 maps of 7×5', 'conv2d_1: 6 maps of 4×3']
     """
-    outputs = {name: np.asarray(output, float) for name, output in maps.items()}
+    outputs = {name: plain_array("feature_maps", "maps", output).astype(float) for name, output in maps.items()}
     if not outputs:
         raise ValueError("feature_maps: expected at least one layer, got none. Pass {name: output of shape (H, W, C)}.")
     for name, output in outputs.items():

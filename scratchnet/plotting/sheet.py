@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scratchnet.plotting.canvas import PathLike, as_picture, bare, check_names, finish, mosaic, new_figure
+from scratchnet.support.checking import plain_array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +54,8 @@ def image_sheet(
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
     ['cat', 'dog']
     """
-    images, labels = np.asarray(images), np.asarray(labels).reshape(-1)
+    images = plain_array("image_sheet", "images", images)
+    labels = plain_array("image_sheet", "labels", labels).reshape(-1)
     if not len(images) or len(images) != len(labels):
         raise ValueError(
             f"image_sheet: expected a label for each of at least one image, got {len(labels)} labels for {len(images)} images. "

@@ -323,12 +323,15 @@ def check_update(params: Sequence[np.ndarray], grads: Sequence[np.ndarray], stat
             f" and {len(states)} states. {other}"
         )
     for p, g, state in zip(params, grads, states, strict=True):
+        for name, a in (("p", p), ("g", g)):
+            if refused := refused_kind(name, a):
+                raise ValueError(f"update: expected parameters and gradients as arrays of numbers, {refused}")
         if not isinstance(p, np.ndarray) or p.dtype not in (np.float32, np.float64) or not p.flags.writeable:
             got = getattr(p, "dtype", type(p).__name__)
             raise ValueError(
                 f"update: expected parameters as writeable arrays of float32 or float64, which are changed in place; got {got}"
             )
-        if refused_kind("g", g) or not isinstance(g, np.ndarray) or g.dtype not in (np.float32, np.float64):
+        if refused_kind("g", g) or not isinstance(g, (np.ndarray, np.generic)) or g.dtype not in (np.float32, np.float64):
             got = refused_kind("g", g) or f"got {getattr(g, 'dtype', type(g).__name__)}. Convert it: np.asarray(g, p.dtype)"
             raise ValueError(f"update: expected the gradient of each parameter as an array of float32 or float64, {got}")
         if len({p.shape, g.shape, *(s.shape for s in state)}) > 1:

@@ -37,7 +37,7 @@ def as_path(path: str | os.PathLike[str]) -> Path:
         raise ValueError(f"path: expected the name of a file, got {text!r:.80}. For example 'model.npz'")
     try:
         expanded = Path(text).expanduser()
-        for name in (str(expanded), *expanded.parts):       # the parts alone, too: their folder may not exist yet
+        for name in {str(expanded), *expanded.parts}:       # the parts alone, too: their folder may not exist yet
             with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
                 os.lstat(name)
     except RuntimeError:

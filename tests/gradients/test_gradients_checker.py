@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchnet import AveragePooling2D, Conv2D, Dense, Input, MaxPooling2D, MinPooling2D, reference
+from scratchnet import AveragePooling2D, Conv2D, Dense, Input, MaxPooling2D, MinPooling2D, Model, Softmax, reference
 from scratchnet.gradcheck import (
     GradientCheckError,
     check_function,
     check_layer,
     check_loss,
+    check_model,
     check_optimizer,
     complex_step_gradient,
     contract,
@@ -1006,3 +1007,389 @@ def test_a_layer_is_checked_without_the_graph_above_it_even_if_that_is_deep():
         x = Dense(2)(x)
     check_layer(x.layer, (2,), raise_on_failure=True)
     assert x.layer.node is x
+
+
+# -- truncation, rounding, or a mistake --------------------------------------------------------------------------------
+
+
+def tanh_of(slope):
+    def forward(x):
+        return np.tanh(slope * x)
+
+    def backward(dout, x):
+        return dout * slope * (1 - np.tanh(slope * x) ** 2)
+
+    return forward, backward, np.random.default_rng(0).standard_normal(6) / slope
+
+
+def root_near(size):
+    def forward(x):
+        return np.sqrt(np.abs(x))
+
+    def backward(dout, x):
+        return dout * np.sign(x) / (2 * np.sqrt(np.abs(x)))
+
+    return forward, backward, size * np.array([1.3, -1.0, 1.7, -2.0])
+
+
+CURVED = {
+    **{f"tanh({slope:g}x)": tanh_of(slope) for slope in (200, 1000, 1e4, 1e6)},
+    **{f"sqrt|x| near {size:g}": root_near(size) for size in (1e-3, 1e-5, 1e-6, 1e-9, 1e-11)},
+    "|x| at 3e-6": (np.abs, lambda dout, x: dout * np.sign(x), np.array([3e-6, 1.0])),
+    "sin(300x)": (lambda x: np.sin(300 * x), lambda dout, x: dout * 300 * np.cos(300 * x), np.array([0.1, 0.2])),
+    "1/x": (lambda x: 1 / x, lambda dout, x: -dout / x**2, np.array([1e-4, -3e-3])),
+}
+
+
+@pytest.mark.parametrize("name", CURVED)
+def test_truncation_of_a_strongly_curved_function_is_no_mistake(name):
+    forward, backward, x = CURVED[name]
+    check_function(forward, backward, [x], raise_on_failure=True)
+    check_function(forward, backward, [np.concatenate([x, [1.0, -2.0]])], raise_on_failure=True)
+
+
+@pytest.mark.parametrize("factor", [1.00001, 1.01, 0.5, -1.0, 0.0])
+@pytest.mark.parametrize("name", CURVED)
+def test_a_mistake_stays_however_short_the_step(name, factor):
+    forward, backward, x = CURVED[name]
+    report = check_function(forward, lambda dout, x: factor * backward(dout, x), [x])
+    assert not report.passed
+    if factor:
+        assert report.rows[-1].verdict == "WRONG"
+
+
+def test_one_wrong_number_among_a_hundred_curved_ones_is_found():
+    forward, backward, _ = tanh_of(200)
+    x = np.random.default_rng(1).standard_normal(100) / 200
+
+    def wrong(dout, x):
+        dx = backward(dout, x)
+        dx[57] *= 1.0001
+        return dx
+
+    (row,) = check_function(forward, wrong, [x]).failures
+    assert row.where == (57,)
+
+
+def test_a_derivative_of_a_network_with_strong_curvature_is_no_mistake_and_a_wrong_one_is():
+    x = Input(shape=(3,))
+    model = Model(x, Sharp()(x), seed=0)
+    images = np.random.default_rng(2).standard_normal((2, 3)) / 3000
+    check_model(model, images, raise_on_failure=True)
+    model.layers[-1].factor = 1.0001
+    assert not check_model(model, images).passed
+
+
+class Sharp(Layer):
+    """out = tanh(3000·x)."""
+
+    factor = 1.0
+
+    def forward(self, x):
+        self.cache = (np.tanh(3000 * x),)
+        return self.cache[0]
+
+    def backward(self, dout, need_dx=True):
+        return self.factor * 3000 * dout * (1 - self.cache[0] ** 2)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+TINY = {
+    "1e-12x": (lambda x: 1e-12 * x, lambda dout, x: 1e-12 * dout, np.arange(1.0, 4)),
+    "1 + 1e-20x": (lambda x: 1 + 1e-20 * x, lambda dout, x: 1e-20 * dout, np.arange(1.0, 4)),
+    "1 + 1e-12x - 1": (lambda x: (1 + 1e-12 * x) - 1, lambda dout, x: 1e-12 * dout, np.arange(1.0, 4)),
+    "sigmoid at 30": (sigmoid, lambda dout, x: dout * sigmoid(x) * sigmoid(-x), np.array([30.0, 31.0])),
+    "sigmoid at 40": (sigmoid, lambda dout, x: dout * sigmoid(x) * sigmoid(-x), np.array([40.0, 41.0, 60.0])),
+    "sigmoid at 40, less 1": (lambda x: 1 - sigmoid(x), lambda dout, x: -dout * sigmoid(-x), np.array([40.0, 36.0])),
+    "tanh at 20": (np.tanh, lambda dout, x: dout / np.cosh(x) ** 2, np.array([20.0, -21.0])),
+}
+
+
+@pytest.mark.parametrize("factor", [1, 0])
+@pytest.mark.parametrize("name", TINY)
+def test_where_no_gradient_is_above_rounding_nothing_is_compared_and_nothing_passes(name, factor):
+    forward, backward, x = TINY[name]
+    report = check_function(forward, lambda dout, x: factor * backward(dout, x), [x])
+    assert not report.passed
+    assert report.not_compared == [report.rows[-1]]
+    assert report.rows[-1].cells()[6] == "not compared"
+    assert "not compared" in str(report).splitlines()[-1]
+    with pytest.raises(GradientCheckError, match="not compared"):
+        check_function(forward, backward, [x], raise_on_failure=True)
+
+
+@pytest.mark.parametrize("complex_step", [False, True])
+@pytest.mark.parametrize("size", [1e-9, 1e-3, 1.0, 1e6])
+def test_a_gradient_of_zeros_is_wrong_where_the_true_one_is_above_rounding(size, complex_step):
+    x, steps = np.array([1.0, 2.0]), {"complex_step": complex_step}
+    assert check_function(lambda x: size * x, lambda dout, x: size * dout, [x], **steps).passed
+    assert check_function(lambda x: size * x, lambda dout, x: 0 * dout, [x], **steps).rows[-1].verdict == "WRONG"
+
+
+def test_a_random_forward_is_not_compared():
+    rng = np.random.default_rng(0)
+    report = check_function(lambda x: x + 1e-9 * rng.standard_normal(5), lambda dout, x: dout, [np.arange(5.0)])
+    assert [row.verdict for row in report.rows] == ["ok", "not compared"]
+
+
+def test_a_gradient_that_is_not_compared_passes_beside_a_definition_and_is_named_in_the_last_line():
+    for report in (check_layer(Softmax(), (1,)), check_loss(shape=(3, 1))):
+        assert report.passed
+        assert {row.verdict for row in report.not_compared} == {"-"}
+        assert "not compared" in str(report).splitlines()[-1]
+    assert not check_loss(lambda z, y: (0 * z.sum(), 0 * z), definition=None).passed
+
+    class Dead(Layer):
+        def forward(self, x):
+            return 0 * x
+
+        def backward(self, dout, need_dx=True):
+            return 0 * dout
+
+    assert [row.name for row in check_layer(Dead(), (3,)).failures] == ["x"]
+
+
+# -- a forgotten return ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("complex_step", [False, True])
+@pytest.mark.parametrize("returned", [None, (None,), [None]], ids=repr)
+def test_a_backward_without_a_return_does_not_pass(returned, complex_step):
+    report = check_function(lambda x: x, lambda dout, x: returned, [np.ones(3)], complex_step=complex_step)
+    assert not report.passed
+    assert "return" in report.failures[0].note
+
+
+def test_a_forward_without_a_return_does_not_pass():
+    (failure,) = check_function(lambda x: None, lambda dout, x: dout, [np.ones(3)]).failures
+    assert "return" in failure.note
+    with pytest.raises(GradientCheckError, match="return"):
+        check_function(lambda x: None, lambda dout, x: dout, [np.ones(3)], raise_on_failure=True)
+    with pytest.raises(ValueError, match="return"):
+        numerical_gradient(lambda: None, np.ones(2))
+    with pytest.raises(ValueError, match="return"):
+        complex_step_gradient(lambda x: None, [np.ones(2)], 0, np.ones(2))
+
+
+def test_a_check_of_nothing_does_not_pass():
+    assert not check_function(lambda: np.ones(2), lambda dout: (), []).passed
+    assert not check_function(lambda x: x, lambda dout, x: dout, [np.zeros(0)]).passed
+
+
+@pytest.mark.parametrize("returned", [None, 1.0, (1.0, None), (None, np.zeros((5, 4))), (1.0, 2.0, 3.0)], ids=str)
+def test_a_loss_that_does_not_return_a_value_and_a_gradient_does_not_pass(returned):
+    (failure,) = check_loss(lambda logits, y: returned).failures
+    assert "expected (mean loss, dlogits)" in failure.note
+
+
+@pytest.mark.parametrize("method", ["forward", "backward", "branch_pattern", "grads"])
+def test_a_method_of_a_layer_without_a_return_does_not_pass_and_the_note_names_it(method):
+    class Forgets(Wrong):
+        def forward(self, x):
+            out = super().forward(x)
+            return None if method == "forward" else out
+
+        def backward(self, dout, need_dx=True):
+            dx = super().backward(dout)
+            if method == "grads":
+                self.grads = {"scale": None}
+            return None if method == "backward" else dx
+
+        def branch_pattern(self):
+            return None if method == "branch_pattern" else []
+
+    report = check_layer(Forgets(None), (3, 2))
+    assert not report.passed
+    assert all(word in report.failures[0].note for word in (method, "None"))
+
+
+# -- a numerical gradient and its arguments ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])
+@pytest.mark.parametrize("call", range(1, 8))
+def test_x_is_restored_when_f_raises_at_any_call(call, error):
+    x, calls = np.array([1.0, 2.0, 3.0]), []
+
+    def f():
+        calls.append(1)
+        if len(calls) == call:
+            raise error
+        return x**2
+
+    with pytest.raises(error):
+        numerical_gradient(f, x, np.ones(3))
+    assert x.tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("x", "word"),
+    [
+        (np.ma.masked_array([1.0, 2.0], [False, True]), r"x\.filled"),
+        (np.broadcast_to(1.0, (2,)), r"x\.copy\(\)"),
+        ([1.0, 2.0], "astype"),
+        (np.ones(2, int), "astype"),
+    ],
+    ids=["masked", "read-only", "list", "int"],
+)
+def test_numbers_that_cannot_be_moved_are_refused_with_the_fix(x, word):
+    with pytest.raises(ValueError, match=word):
+        numerical_gradient(lambda: np.ones(2), x)
+
+
+def test_a_dout_that_would_be_broadcast_is_refused():
+    x = np.ones((2, 3))
+    for shape in ((3,), (2, 1), (1, 2, 3)):
+        with pytest.raises(ValueError, match="shape of f"):
+            numerical_gradient(lambda: 2 * x, x, np.ones(shape))
+    assert numerical_gradient(lambda: 2 * x, x, 3.0).round(6).tolist() == [[6.0] * 3] * 2
+
+
+# -- what a layer declares, shares and overwrites ----------------------------------------------------------------------
+
+
+class BatchNorm(Layer):
+    """out = γ·(x - mean)/√(variance + ε) + β, with mean and variance of the batch, for each channel."""
+
+    couples_batch = True
+
+    def make_params(self, rng):
+        return {"gamma": np.ones(self.input_shape[-1]), "beta": np.zeros(self.input_shape[-1])}
+
+    def forward(self, x):
+        axes = tuple(range(x.ndim - 1))
+        deviation = np.sqrt(x.var(axes) + x.dtype.type(1e-3))
+        self.cache = ((x - x.mean(axes)) / deviation, deviation)
+        return self.params["gamma"] * self.cache[0] + self.params["beta"]
+
+    def backward(self, dout, need_dx=True):
+        normal, deviation = self.cache
+        axes = tuple(range(dout.ndim - 1))
+        self.grads = {"gamma": (dout * normal).sum(axes), "beta": dout.sum(axes)}
+        d = dout * self.params["gamma"]
+        return (d - d.mean(axes) - normal * (d * normal).mean(axes)) / deviation
+
+
+@pytest.mark.parametrize("batch", [2, 3, 8])
+@pytest.mark.parametrize("shape", [(4,), (3, 2, 4)])
+def test_a_right_batch_normalization_that_declares_itself_passes(shape, batch):
+    check_layer(BatchNorm(), shape, batch=batch, raise_on_failure=True)
+
+
+def test_a_layer_that_mixes_images_without_declaring_it_is_told_the_word():
+    class Undeclared(BatchNorm):
+        couples_batch = False
+
+    (failure,) = check_layer(Undeclared(), (4,)).failures
+    assert failure.name == "batch of one"
+    assert "couples_batch = True" in failure.note
+
+
+def test_a_declared_layer_is_still_checked_for_gradients_the_order_of_images_and_a_batch_of_one():
+    class WrongGradient(BatchNorm):
+        def backward(self, dout, need_dx=True):
+            super().backward(dout)
+            return dout * self.params["gamma"] / self.cache[1]  # mean and variance depend on x too
+
+    class ByPlace(BatchNorm):
+        def forward(self, x):
+            return super().forward(x) + np.arange(len(x), dtype=x.dtype)[:, None]
+
+    class Squeezed(BatchNorm):
+        def forward(self, x):
+            return super().forward(x).squeeze()
+
+    found = {kind: {row.name for row in check_layer(kind(), (4,)).failures} for kind in (WrongGradient, ByPlace, Squeezed)}
+    assert found == {WrongGradient: {"x"}, ByPlace: {"batch of one"}, Squeezed: {"batch of one"}}
+
+
+class Scaled(Layer):
+    """out = a·x with one number a, a parameter without axes."""
+
+    def make_params(self, rng):
+        return {"a": 0.5}
+
+    def forward(self, x):
+        self.cache = (x,)
+        return self.params["a"] * x
+
+    def backward(self, dout, need_dx=True):
+        (x,) = self.cache
+        self.grads = {"a": (dout * x).sum()}
+        return dout * self.params["a"]
+
+
+def reused(layer, name, values):
+    """Return values in a buffer that the layer keeps."""
+    buffer = vars(layer).setdefault(f"{name} {values.shape} {values.dtype}", np.empty_like(values))
+    buffer[...] = values
+    return buffer
+
+
+def test_a_parameter_without_axes_is_checked_and_its_gradient_too():
+    check_layer(Scaled(), (4,), raise_on_failure=True)
+
+    class Other(Scaled):
+        def backward(self, dout, need_dx=True):
+            dx = super().backward(dout)
+            self.calls = getattr(self, "calls", 0) + 1
+            self.grads["a"] = self.grads["a"] * (1 + 1e-12 * self.calls)
+            return dx
+
+    assert "bits" in {row.name for row in check_layer(Other(), (4,)).failures}
+
+
+def test_a_second_call_that_overwrites_the_output_or_the_dx_of_the_first_is_found():
+    class OneOutput(Scaled):
+        def forward(self, x):
+            return reused(self, "out", super().forward(x))
+
+    class OneDx(Scaled):
+        def backward(self, dout, need_dx=True):
+            return reused(self, "dx", super().backward(dout))
+
+    class OneGradient(Scaled):
+        def make_params(self, rng):
+            return {"a": np.full(self.input_shape, 0.5)}
+
+        def backward(self, dout, need_dx=True):
+            dx = super().backward(dout)
+            self.grads = {"a": reused(self, "da", (dout * self.cache[0]).sum(axis=0))}
+            return dx
+
+    for kind in (OneOutput, OneDx):
+        assert [row.name for row in check_layer(kind(), (4,)).failures] == ["own memory"]
+    check_layer(OneGradient(), (4,), raise_on_failure=True)     # gradients belong to the last backward
+
+
+def test_what_all_layers_of_a_class_share_is_found():
+    kept = {}
+
+    class InTheClass(Scaled):
+        shared = {}
+
+        def forward(self, x):
+            self.shared["x"] = x
+            return super().forward(x)
+
+        def backward(self, dout, need_dx=True):
+            self.cache = (self.shared["x"],)
+            return super().backward(dout)
+
+    class InTheModule(InTheClass):
+        shared = kept
+
+    class SharedGradients(Scaled):
+        shared = {}
+
+        def backward(self, dout, need_dx=True):
+            dx = super().backward(dout)
+            self.shared.update(self.grads)
+            self.grads = self.shared
+            return dx
+
+    for kind in (InTheClass, InTheModule, SharedGradients):
+        assert [row.name for row in check_layer(kind(), (4,)).failures] == ["two layers"]
