@@ -4,6 +4,7 @@
 machine, its own memory. A function may refuse the first, in a sentence of ours; if it does not, its result is that of the second.
 """
 
+import inspect
 import re
 import warnings
 from typing import NamedTuple
@@ -464,3 +465,26 @@ def test_an_odd_argument_is_taken_or_refused_in_our_words(call):
         except Exception as error:
             wrong.append(f"{value!r:.30}: {type(error).__name__}: {error!s:.300}")
     assert not wrong, "\n".join(wrong)
+
+
+# -- the campaign -----------------------------------------------------------------------------------------------------
+
+TABLES = [
+    (test_a_layer_alone_computes_the_same_or_refuses, [(kind,) for kind in LAYERS]),
+    (test_the_layer_of_several_inputs_computes_the_same_or_refuses, [()]),
+    (test_a_model_computes_the_same_of_images_in_any_form_or_refuses, [(call,) for call in MODEL_CALLS]),
+    (test_training_is_the_same_with_data_in_any_form_or_refuses_them, [(c, loss) for c in TRAINING for loss in losses.KNOWN]),
+    (test_a_loss_alone_is_the_same_or_refuses, [(kind, logits) for kind in losses.KNOWN.values() for logits in (False, True)]),
+    (test_an_optimizer_moves_the_same_or_refuses, [(i, k) for i in ("numpy", "fused") for k in (SGD, Adagrad, Adadelta, Adam)]),
+    (test_a_function_of_arrays_returns_the_same_or_refuses, [(function,) for function in PREPROCESSING]),
+    (test_an_initializer_of_a_users_own_may_return_any_form_or_is_refused, [()]),
+]
+CAMPAIGN = [(test, case) for test, cases in TABLES for case in cases]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("test", "case"), CAMPAIGN, ids=[f"{test.__name__[5:25]}-{case}" for test, case in CAMPAIGN])
+def test_five_hundred_arguments_of_each_function(test, case):
+    by_name = dict(zip(inspect.signature(test.hypothesis.inner_test).parameters, case, strict=False))
+    for seed in range(500):
+        test.hypothesis.inner_test(**by_name, seed=seed)
