@@ -110,11 +110,14 @@ class Optimizer:
         Of the class: its update rule by the name of an implementation, called as rule(p, g, *state, *constants).
     constants : tuple of str
         Of the class: the attributes that the rule takes as its constants.
+    squares : tuple of str
+        Of the class: which of `state_names` are sums or averages of squares, and so never negative.
     """
 
     implementations: Mapping[str, Callable[..., None]] = {}
     state_names: tuple[str, ...] = ()
     constants: tuple[str, ...] = ()
+    squares: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()      # arguments that the constructor's signature does not name
     owner: Any = None                   # a weak reference to the model that was compiled with this object
 
@@ -281,7 +284,7 @@ class Adagrad(Optimizer):
 
     implementations = {"numpy": adagrad_update, "fused": fused.adagrad_update}
     constants = ("learning_rate", "epsilon")
-    state_names = ("a",)
+    state_names = squares = ("a",)
 
     def __init__(
         self,
@@ -322,7 +325,7 @@ class Adadelta(Optimizer):
 
     implementations = {"numpy": adadelta_update, "fused": fused.adadelta_update}
     constants = ("learning_rate", "rho", "epsilon")
-    state_names = ("a", "d")
+    state_names = squares = ("a", "d")
     rho: float
 
     def __init__(
@@ -356,6 +359,7 @@ class Adam(Optimizer):
     implementations = {"numpy": adam_update, "fused": fused.adam_update}
     constants = ("iterations", "learning_rate", "beta_1", "beta_2", "epsilon")
     state_names = ("m", "v")
+    squares = ("v",)
     beta_1: float
     beta_2: float
 

@@ -23,7 +23,7 @@ from scratchnet import layers as known_layers
 from scratchnet import losses, optimizers
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node
-from scratchnet.support.checking import check_dtype
+from scratchnet.support.checking import check_dtype, check_flag, shortened
 from scratchnet.support.config import full_config
 from scratchnet.support.files import as_path, write_whole
 
@@ -127,7 +127,7 @@ def save_model(model: Any, path: str | os.PathLike[str], include_optimizer: bool
     """Write a model to a file, as `Model.save` describes."""
     arrays = dict(model.params)
     config = {"format": FORMAT, "model": model_config(model), **compile_config(model)}
-    if model.optimizer is not None and include_optimizer:
+    if check_flag("include_optimizer", include_optimizer) and model.optimizer is not None:
         config["iterations"] = model.optimizer.iterations
         for name, state in zip(model.params, model.optimizer.state, strict=False):
             arrays |= {f"optimizer/{name}/{key}": value for key, value in zip(model.optimizer.state_names, state, strict=True)}
@@ -174,15 +174,20 @@ def compile_config(model: Any) -> dict[str, Any]:
 
 def load_model(model_class: Any, path: str | os.PathLike[str], custom_objects: Mapping[str, type] | None = None) -> Any:
     """Return a `model_class` created from a file, as `scratchnet.load_model` describes."""
+    custom = custom_objects if custom_objects is not None else {}
+    if not isinstance(custom, Mapping) or not all(isinstance(kind, type) for kind in custom.values()):
+        raise TypeError(
+            f"custom_objects: expected a dict of classes by name, got {shortened(custom)}. For example {{'MyLayer': MyLayer}}"
+        )
     arrays, config = load_arrays(path)
     try:
         check_format(config)
-        model = _model_from_config(model_class, config["model"], {**vars(known_layers), **(custom_objects or {})}, arrays)
+        model = _model_from_config(model_class, config["model"], {**vars(known_layers), **custom}, arrays)
         model.set_weights([arrays[name] for name in model.params])
         if "compile" in config:
             settings = config["compile"]
-            optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom_objects)(**settings["optimizer_config"])
-            loss = _find(settings["loss"], losses.KNOWN, custom_objects)(**settings["loss_config"])
+            optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom)(**settings["optimizer_config"])
+            loss = _find(settings["loss"], losses.KNOWN, custom)(**settings["loss_config"])
             model.compile(optimizer, loss, metrics=settings["metrics"], fuse=settings["fuse"])
             if "iterations" in config:
                 _restore_state(model, config["iterations"], arrays)
@@ -255,6 +260,8 @@ def _restore_state(model: Any, iterations: Any, arrays: Mapping[str, np.ndarray]
             _check_array(arrays, stored, value.shape, value.dtype)
             if not np.isfinite(arrays[stored]).all():
                 raise ValueError(f"expected finite numbers in {stored}, got NaN or infinity. load_weights leaves them out")
+            if key in optimizer.squares and (arrays[stored] < 0).any():
+                raise ValueError(f"expected no negative numbers in {stored}, which holds squares, got {arrays[stored].min():g}")
             value[...] = arrays[stored]
         states.append([*fresh.values()])
     optimizer.iterations, optimizer.state = iterations, states
@@ -267,9 +274,9 @@ def _restore_generator(rng: np.random.Generator, state: Any) -> None:
         raise ValueError(f"expected the state of a {type(rng.bit_generator).__name__} as shuffle_state, got {state!r}")
 
 
-def _find(name: str, known: Mapping[str, Any], custom: Mapping[str, type] | None) -> Any:
+def _find(name: str, known: Mapping[str, Any], custom: Mapping[str, type]) -> Any:
     """Return an optimizer or a loss by its name in a file, which for a custom class is its name in lower case, or its `name`."""
-    for kind in (custom or {}).values():
+    for kind in custom.values():
         if name in (kind.__name__.lower(), getattr(kind, "name", None)):
             return kind
     if name not in known:
@@ -286,7 +293,8 @@ def _model_from_config(
     dtype = check_dtype("dtype", config["dtype"])
     for described in config["layers"]:
         kind, settings, inputs = described["class"], described["config"], described["inputs"]
-        if not (isinstance(classes.get(kind), type) and issubclass(classes[kind], Layer)):
+        known = isinstance(kind, str) and isinstance(classes.get(kind), type) and issubclass(classes[kind], Layer)
+        if not known or classes[kind] is Layer:
             raise ValueError(
                 f"expected a known layer class, got {kind!r}. Pass it: load_model(path, custom_objects={{{kind!r}: {kind}}})"
             )

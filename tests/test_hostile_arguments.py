@@ -475,15 +475,16 @@ TABLES = [
     (test_a_model_computes_the_same_of_images_in_any_form_or_refuses, [(call,) for call in MODEL_CALLS]),
     (test_training_is_the_same_with_data_in_any_form_or_refuses_them, [(c, loss) for c in TRAINING for loss in losses.KNOWN]),
     (test_a_loss_alone_is_the_same_or_refuses, [(kind, logits) for kind in losses.KNOWN.values() for logits in (False, True)]),
-    (test_an_optimizer_moves_the_same_or_refuses, [(i, k) for i in ("numpy", "fused") for k in (SGD, Adagrad, Adadelta, Adam)]),
+    (test_an_optimizer_moves_the_same_or_refuses, [(k, i) for k in (SGD, Adagrad, Adadelta, Adam) for i in ("numpy", "fused")]),
     (test_a_function_of_arrays_returns_the_same_or_refuses, [(function,) for function in PREPROCESSING]),
     (test_an_initializer_of_a_users_own_may_return_any_form_or_is_refused, [()]),
 ]
 CAMPAIGN = [(test, case) for test, cases in TABLES for case in cases]
+NAMES = [" ".join([test.__name__[5:30], *(str(getattr(c, "__name__", c)) for c in case)]) for test, case in CAMPAIGN]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("test", "case"), CAMPAIGN, ids=[f"{test.__name__[5:25]}-{case}" for test, case in CAMPAIGN])
+@pytest.mark.parametrize(("test", "case"), CAMPAIGN, ids=NAMES)
 def test_five_hundred_arguments_of_each_function(test, case):
     by_name = dict(zip(inspect.signature(test.hypothesis.inner_test).parameters, case, strict=False))
     for seed in range(500):

@@ -499,6 +499,10 @@ REFUSED_FILES = {
     "state of whole numbers": (with_array(STATE, lambda a: a.astype("int32")), rf"{STATE} as float32.*int32"),
     "state with NaN": (with_array(STATE, nan_at_the_end), rf"finite numbers in {STATE}"),
     "state with infinity": (with_array(STATE, lambda a: np.full_like(a, np.inf)), rf"finite numbers in {STATE}"),
+    "a negative square": (with_array(STATE, lambda a: -a - 1), f"no negative numbers in {STATE}"),
+    "a layer of no kind": (lambda config, arrays: config["model"]["layers"][2].update({"class": "Layer"}), "known layer class"),
+    "a class that is a list": (lambda config, arrays: config["model"]["layers"][2].update({"class": []}), "known layer class"),
+    "compiled with nothing": (with_item("compile", value=None), ""),
     "no state": (lambda config, arrays: arrays.pop(STATE), rf"expected an array {STATE}"),
     "weights of another dtype": (with_array("dense/kernel", lambda a: a.astype("float64")), "dense/kernel as float32"),
     "a layer of no name": (lambda config, arrays: layer_of(config, 1).pop("name"), "name"),
@@ -747,3 +751,10 @@ def test_a_path_of_a_thousand_folders_is_written(tmp_path, monkeypatch):
         Path(path).unlink(missing_ok=True)
         for parts in range(1_050, 0, -1):
             Path("a/" * parts).rmdir()
+
+
+@pytest.mark.parametrize("custom", [[Tied], {"Tied": Tied(3)}, "Tied", Tied])
+def test_classes_of_a_users_own_come_as_a_dict_by_name(tmp_path, custom):
+    saved(tmp_path / "model.npz")
+    with pytest.raises(TypeError, match=r"custom_objects: expected a dict of classes by name, got "):
+        load_model(tmp_path / "model.npz", custom)
