@@ -68,7 +68,7 @@ def train(epochs, optimizer, seed):
     def learn(library, how, model, orders):
         model.set_weights(weights)
         model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])
-        print(f"{library:<11}{how:<21}", end="", flush=True)
+        print(f"{library:<11}{how:<23}", end="", flush=True)
         for order in orders:                                    # None: fit draws the orders, and all epochs are one call
             images = (x, y) if order is None else (x[order], y[order])
             history = model.fit(*images, epochs=epochs if order is None else 1, shuffle=order is None, **settings).history
@@ -79,7 +79,7 @@ def train(epochs, optimizer, seed):
     new_orders = [rng.permutation(len(x)) for _ in range(epochs)]
     keras.utils.set_random_seed(seed)
     learn("Keras", "seeded fit", keras_net_2(), [None])
-    for how, orders in (("one order", new_orders[:1] * epochs), ("an order an epoch", new_orders)):
+    for how, orders in (("one order", new_orders[:1] * epochs), ("a new order each epoch", new_orders)):
         learn("Keras", how, keras_net_2(), orders)
         learn("scratchnet", how, net_2((32, 32, 3), 10), orders)
 

@@ -70,7 +70,7 @@ def _classes(who: str, name: str, labels: Any) -> np.ndarray:
 
 
 @named_arguments
-def surest_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
+def confident_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
     """Return the indices of the images that were misclassified, the prediction with the highest probability first.
 
     Parameters
@@ -92,17 +92,17 @@ def surest_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
 
     Examples
     --------
-    >>> surest_mistakes([0, 0, 1], [[0.4, 0.6], [0.1, 0.9], [0.2, 0.8]])
+    >>> confident_mistakes([0, 0, 1], [[0.4, 0.6], [0.1, 0.9], [0.2, 0.8]])
     array([1, 0])
     """
-    y_true = _classes("surest_mistakes", "y_true", y_true)
-    probabilities = plain_array("surest_mistakes", "probabilities", probabilities)
+    y_true = _classes("confident_mistakes", "y_true", y_true)
+    probabilities = plain_array("confident_mistakes", "probabilities", probabilities)
     if probabilities.ndim != 2 or len(probabilities) != len(y_true) or not probabilities.shape[1]:
         raise ValueError(
-            f"surest_mistakes: expected probabilities of shape ({len(y_true)}, K), a row for each label, got {probabilities.shape}."
-            " Pass what model.predict(x) returns, and the labels of the same images."
+            f"confident_mistakes: expected probabilities of shape ({len(y_true)}, K), a row for each label, got"
+            f" {probabilities.shape}. Pass what model.predict(x) returns, and the labels of the same images."
         )
     if probabilities.dtype.kind not in "fiu" or np.isnan(probabilities).any():
-        raise ValueError(f"surest_mistakes: expected probabilities as numbers that are not NaN, got {probabilities.dtype}.")
+        raise ValueError(f"confident_mistakes: expected probabilities as numbers that are not NaN, got {probabilities.dtype}.")
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != y_true)
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]

@@ -243,7 +243,7 @@ def train_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: boo
     return_dict = check_flag("return_dict", return_dict)
     x, labels = check_data(model, x, y)
     loss, logits = model.train_step(x.astype(model.dtype, copy=False), labels)
-    return result(values_of(model, loss, count_right(logits, labels), len(x)), return_dict)
+    return result(values_of(model, loss, count_correct(logits, labels), len(x)), return_dict)
 
 
 @named_arguments
@@ -252,7 +252,7 @@ def test_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: bool
     return_dict = check_flag("return_dict", return_dict)
     x, labels = check_data(model, x, y)
     loss, logits = model.test_step(x.astype(model.dtype, copy=False), labels)
-    return result(values_of(model, loss, count_right(logits, labels), len(x)), return_dict)
+    return result(values_of(model, loss, count_correct(logits, labels), len(x)), return_dict)
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ class Means:
     def add(self, loss: float, logits: np.ndarray, labels: np.ndarray) -> None:
         """Add a batch: its mean loss, its logits (N, K) and the rows of its labels (N, K)."""
         self.loss += loss * len(labels)
-        self.right += count_right(logits, labels)
+        self.right += count_correct(logits, labels)
         self.count += len(labels)
 
     def values(self) -> dict[str, float]:
@@ -276,7 +276,7 @@ class Means:
         return values_of(self.model, self.loss / self.count, self.right, self.count)
 
 
-def count_right(logits: np.ndarray, labels: np.ndarray) -> int:
+def count_correct(logits: np.ndarray, labels: np.ndarray) -> int:
     """Return in how many rows the logits and the label have the same argmax: (N, K), (N, K) -> int."""
     return int((logits.argmax(axis=1) == labels.argmax(axis=1)).sum())
 

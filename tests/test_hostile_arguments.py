@@ -34,7 +34,7 @@ from scratchnet import (
     preprocessing,
 )
 from scratchnet.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
-from scratchnet.metrics import confusion_matrix, surest_mistakes
+from scratchnet.metrics import confident_mistakes, confusion_matrix
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
 
 # -- arrays -----------------------------------------------------------------------------------------------------------
@@ -344,9 +344,9 @@ PREPROCESSING = {
     ),
     "confusion_matrix": (lambda y: confusion_matrix(y, [0, 1, 2, 0, 1], 3), lambda rng: rng.integers(0, 3, 5)),
     "confusion_matrix, predictions": (lambda y: confusion_matrix([0, 1, 2, 0, 1], y, 3), lambda rng: rng.integers(0, 3, 5)),
-    "surest_mistakes": (lambda p: surest_mistakes([0, 1, 2, 0], p), lambda rng: losses.softmax(rng.standard_normal((4, 3)))),
-    "surest_mistakes, labels": (
-        lambda y: surest_mistakes(y, losses.softmax(np.arange(12.0).reshape(4, 3) % 5)),
+    "confident_mistakes": (lambda p: confident_mistakes([0, 1, 2, 0], p), lambda rng: losses.softmax(rng.standard_normal((4, 3)))),
+    "confident_mistakes, labels": (
+        lambda y: confident_mistakes(y, losses.softmax(np.arange(12.0).reshape(4, 3) % 5)),
         lambda rng: rng.integers(0, 3, 4),
     ),
     "set_weights": (lambda w: set_one(w), lambda rng: rng.standard_normal((2, 3))),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchnet.metrics import confusion_matrix, surest_mistakes
+from scratchnet.metrics import confident_mistakes, confusion_matrix
 
 
 @pytest.fixture
@@ -39,18 +39,18 @@ def test_a_confusion_matrix_of_wrong_labels_is_refused(y_true, y_pred, reason):
         confusion_matrix(y_true, y_pred, 3)
 
 
-def test_the_surest_mistakes_are_the_wrong_answers_by_falling_probability(rng):
+def test_the_confident_mistakes_are_the_wrong_answers_by_falling_probability(rng):
     p = rng.dirichlet(np.ones(3), 50)
     y_true = rng.integers(0, 3, 50)
-    found = surest_mistakes(y_true, p)
+    found = confident_mistakes(y_true, p)
     wrong = [i for i in range(50) if np.argmax(p[i]) != y_true[i]]
     assert sorted(found) == wrong
     assert (np.diff(p[found].max(axis=1)) <= 0).all()
 
 
 def test_equally_sure_mistakes_keep_the_order_of_the_images():
-    assert surest_mistakes([0] * 4, np.eye(3)[[1, 2, 0, 1]]).tolist() == [0, 1, 3]
+    assert confident_mistakes([0] * 4, np.eye(3)[[1, 2, 0, 1]]).tolist() == [0, 1, 3]
 
 
 def test_without_a_mistake_the_list_is_empty():
-    assert len(surest_mistakes([0, 1], np.eye(3)[:2])) == 0
+    assert len(confident_mistakes([0, 1], np.eye(3)[:2])) == 0

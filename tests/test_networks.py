@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchnet import net_1, net_2
+from scratchnet import datasets, net_1, net_2
 from scratchnet.optimizers import SGD
 
 STUDY = """
@@ -172,3 +172,48 @@ def test_networks_reach_the_studys_accuracy_on_real_images(real_data, make, data
 def test_the_order_of_shuffling_depends_on_the_seed_and_not_on_the_weights():
     one, two = (make((6, 5, 1), 3, seed=4).shuffle_rng.permutation(50).tolist() for make in (net_1, net_2))
     assert one == two
+
+
+IMPLEMENTATIONS = [("im2col", False), ("direct", False), ("fused", False), ("fused", True)]
+
+
+def first_step(make, data, dtype, implementation, fuse):
+    """Return the gradients of the first step on real or drawn images, and the choices of its ReLUs and poolings."""
+    (x, y), _ = getattr(datasets, data).load_data()
+    x, y = (x[:16].reshape(16, *x.shape[1:3], -1) / 255).astype(dtype), np.eye(10, dtype=dtype)[y[:16].ravel()]
+    model = make(x.shape[1:], 10, seed=1, dtype=dtype, implementation=implementation)
+    model.compile("sgd", fuse=fuse)
+    model.forward(x)
+    choices = [np.array(pattern) for node in model.nodes for pattern in node.layer.branch_pattern()]
+    model.train_step(x, y)
+    return model.grads, choices
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("make", [net_1, net_2])
+@pytest.mark.parametrize("data", ["mnist", "cifar10", "glyphs", "shapes"])
+def test_all_implementations_have_the_same_gradients_in_the_first_step_on_images(make, data, request):
+    if data in ("mnist", "cifar10"):
+        request.getfixturevalue("real_data")
+    expected, _ = first_step(make, data, "float64", *IMPLEMENTATIONS[0])
+    for implementation, fuse in IMPLEMENTATIONS[1:]:
+        grads, _ = first_step(make, data, "float64", implementation, fuse)
+        for name, right in expected.items():
+            np.testing.assert_allclose(grads[name], right, rtol=0, atol=1e-10 * abs(right).max(), err_msg=name)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("make", [net_1, net_2])
+@pytest.mark.parametrize("data", ["mnist", "glyphs"])
+def test_gradients_differ_in_float32_only_where_rounding_changed_a_choice(make, data, request):
+    """For a few in ten thousand numbers a ReLU or a maximum decides by less than the rounding error. They move single gradients."""
+    if data == "mnist":
+        request.getfixturevalue("real_data")
+    expected, choices = first_step(make, data, "float32", *IMPLEMENTATIONS[0])
+    for implementation, fuse in IMPLEMENTATIONS[1:3]:
+        grads, others = first_step(make, data, "float32", implementation, fuse)
+        changed = sum(int((a != b).sum()) for a, b in zip(choices, others, strict=True))
+        assert changed < 3e-4 * sum(a.size for a in choices)
+        for name, right in expected.items():
+            tolerance = 1e-2 if changed else 1e-5
+            np.testing.assert_allclose(grads[name], right, rtol=0, atol=tolerance * abs(right).max(), err_msg=name)

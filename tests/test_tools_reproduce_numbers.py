@@ -34,7 +34,7 @@ def test_images_are_prepared_as_the_experiment_says_with_statistics_of_the_train
     np.testing.assert_allclose(found["standardize"].x_test, (x_test[:5] - mean) / deviation, rtol=1e-4, atol=1e-6)
 
 
-def test_the_surest_mistakes_come_first_and_right_and_wrong_have_their_own_confidence():
+def test_the_most_confident_mistakes_come_first_and_right_and_wrong_have_their_own_confidence():
     probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]])
     found = results.answers(probabilities, np.array([0, 1, 0, 1]))  # right, wrong at 0.6, wrong at 0.8, right
     assert [mistake["index"] for mistake in found["mistakes"]] == [2, 1]

@@ -103,6 +103,40 @@ def test_an_image_is_masked_when_all_of_its_tiles_have_been_added(stride, size, 
         np.testing.assert_allclose(value, right, rtol=0, atol=1e-11 * abs(right).max())
 
 
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    N=st.sampled_from([1, 2, 20]),
+    size=st.tuples(st.integers(3, 16), st.integers(3, 16)),
+    stride=st.sampled_from([1, 2]),
+    padding=st.sampled_from(["same", "valid"]),
+    dtype=st.sampled_from(["float32", "float64"]),
+    relu=st.booleans(),
+    share=st.sampled_from([0.0, 0.1, 0.4]),
+    zero=st.sampled_from([0.0, -0.0]),
+)
+def test_a_window_of_zeros_gives_exactly_the_bias_and_no_gradient_gives_exactly_0(
+    seed, N, size, stride, padding, dtype, relu, share, zero
+):
+    x, w, b, strides, pads, dout = case(seed, N, *size, 16, 32, stride, padding, dtype)
+    rng = np.random.default_rng(seed)
+    for images in (x, dout):                                            # black pixels, and a black rectangle
+        images[rng.random(images.shape[:3]) < share] = zero
+        images[:, rng.integers(images.shape[1]) :, : rng.integers(images.shape[2] + 1)] = zero
+    ones, none = np.ones((3, 3, 1, 1)), np.zeros(1)
+    pixels, gradients = ((images != 0).any(axis=3, keepdims=True).astype("float64") for images in (x, dout))
+    empty_windows = page.conv2d_forward(pixels, ones, none, strides, pads)[..., 0] == 0
+    unreached = page.conv2d_backward(gradients, pixels, ones, strides, pads)[0][..., 0] == 0
+    out = winograd.conv2d_forward(x, w, b, strides, pads, relu=relu)
+    assert (out[empty_windows] == (np.maximum(b, 0) if relu else b)).all()
+    dx, dw, db = winograd.conv2d_backward(dout, x, w, strides, pads, relu_x=relu)
+    assert (dx[unreached] == 0).all()
+    rights = page.conv2d_backward(dout, x, w, strides, pads)
+    rights = np.where(x > 0, rights[0], 0) if relu else rights[0], *rights[1:]
+    for value, right in zip((dx, dw, db), rights, strict=True):
+        np.testing.assert_allclose(value, right, rtol=0, atol=(1e-11 if dtype == "float64" else 1e-4) * max(1, abs(right).max()))
+
+
 def error(value, right):
     return np.sqrt(np.mean((value - right) ** 2)) / np.sqrt(np.mean(right**2))
 

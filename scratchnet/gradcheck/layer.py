@@ -44,8 +44,9 @@ def check_layer(layer: Layer, input_shape: Any, *, batch: int = 3, seed: int = 0
     Parameters
     ----------
     layer : Layer
-        A layer of the library or your own. Your own layer needs a method `branch_pattern()` if it has a kink, and
-        `implementations["loops"]` if it is to be compared with plain loops.
+        A layer of the library or your own. Your own layer needs a method `branch_pattern()` if it has a kink,
+        `implementations["loops"]` if it is to be compared with plain loops, and `couples_batch = True` in its class if it mixes
+        the images of a batch on purpose.
     input_shape : tuple of int
         Without the batch axis; a list of shapes for a layer with several inputs. Keep it small: two forward passes are
         computed for each number.

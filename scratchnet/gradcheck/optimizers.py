@@ -9,7 +9,7 @@ import numpy as np
 
 from scratchnet import reference
 from scratchnet.gradcheck.comparison import UPDATE_TOLERANCE, compare
-from scratchnet.gradcheck.report import Report, Row
+from scratchnet.gradcheck.report import NOT_COMPARED, Report, Row
 from scratchnet.optimizers import Optimizer
 
 Arrays = Mapping[str, np.ndarray]
@@ -74,7 +74,11 @@ def _rows(optimizer: Optimizer, start: Arrays, grads: Sequence[Arrays], suffix: 
     rows = []
     for name, p in params.items():
         expected = _expected(optimizer, start[name], [step[name] for step in grads]) - start[name]
-        rows.append(compare("update rule", f"{name}{suffix}", p - start[name], expected, UPDATE_TOLERANCE, smallest=0))
+        row = compare("update rule", f"{name}{suffix}", p - start[name], expected, UPDATE_TOLERANCE, smallest=0)
+        if row.passed and not expected.any():
+            note = f"{NOT_COMPARED}: the steps are too small to change any number. Use a larger learning rate"
+            row = Row("update rule", f"{name}{suffix}", False, note=note)
+        rows.append(row)
     note = "" if unchanged else "the optimizer wrote into a gradient"
     return [*rows, Row("contract", f"gradients{suffix}", unchanged, note=note)]
 

@@ -150,7 +150,7 @@ class Report:
     def __str__(self) -> str:
         """Return the table, with one line for each row, and a last line that names the gradients that were not compared."""
         names = ", ".join(row.name for row in self.not_compared)
-        return table(self.rows, self.title) + (f"\nThe differences prove nothing about {names}: {NOT_COMPARED}" if names else "")
+        return table(self.rows, self.title) + (f"\n{NOT_COMPARED}: {names}" if names else "")
 
 
 HEAD = ("check", "compared", "largest", "median", "worst at", "kinks", "verdict", "")

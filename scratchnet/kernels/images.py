@@ -25,6 +25,30 @@ def fetch(x, first, last):
 
 
 @jit
+def find_zeros(x, start, C, zero):
+    """Write to zero[p] whether all C channels of pixel p are 0, for the pixels from x[start] on; return whether any pixel is so."""
+    found = False
+    for p in range(len(zero)):
+        pixel = x[start + p * C : start + (p + 1) * C]
+        other = False
+        for c in range(C):
+            other |= pixel[c] != 0
+        zero[p] = not other
+        found |= not other
+    return found
+
+
+@jit
+def only_zeros(zero, h, w, KH, KW, H, W):
+    """Return whether `zero` is true for the KH × KW pixels at (h, w) of an image, (H·W,), where those outside are padding."""
+    for i in range(max(0, h), min(H, h + KH)):
+        for j in range(max(0, w), min(W, w + KW)):
+            if not zero[i * W + j]:
+                return False
+    return True
+
+
+@jit
 def place(x, n, image, start, width):
     """Copy image n of x, (N, H, W·C), row by row, to image[start:], whose rows are `width` numbers long."""
     _, H, length = x.shape

@@ -35,6 +35,11 @@ or 81, 36 and 49. With f the filter of product p, and s its sum (`products_of`):
 
 Neighbouring products of one filter, whose sums are neighbours too, are one matrix product with more rows.
 
+Zeros are exact. The pixels of a tile that lie outside a window cancel only up to rounding. If the window holds only zeros, its
+output could be ±1e-7 in place of 0, and with it half of the gradients would pass a ReLU that should stop them all. This happens
+wherever an image has a black ground and the biases are still 0. So the kernels look for pixels whose channels are all 0: an
+output whose window holds only such pixels is the bias, and a pixel of dx that only such pixels of dout reach is 0.
+
 Legend
 ------
     x w b out dout      images, kernel, bias, outputs and their gradient, as everywhere; y and dy are the outputs of one tile
@@ -45,11 +50,11 @@ Legend
     T L P R Q           across a tile, on one axis: outputs, pixels of x, products, filters and sums
     TH TW step          tiles down and across an image, and pixels of x from one tile to the next
     q, t                the first tile of a block, counted through all images, and a tile within the block
+    zero any_zero       for each pixel, whether all of its channels are 0, (N, H·W); and for each image, whether some pixel is so
 
 Three properties differ from the direct kernels. Rounding errors are larger (toom_cook.py). A NaN or an infinity in one pixel
-can reach outputs of its tile whose windows do not contain it. And numbers outside a window cancel only up to rounding: where an
-image is constant or 0, outputs that are equal in exact arithmetic may differ in their last bits, so that a maximum over them is
-not a tie, and dx may be slightly off 0 where no gradient arrives.
+can reach outputs of its tile whose windows do not contain it. And outputs that are equal in exact arithmetic, where an image is
+constant, may differ in their last bits, so that a maximum over them is not a tie.
 
 Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016), sections 4.1 and 5.
 """
@@ -62,7 +67,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scratchnet.kernels.gemm import Block, Grid, Left, Right, Rows, Store, make_transform, multiply
-from scratchnet.kernels.images import fetch
+from scratchnet.kernels.images import fetch, find_zeros, only_zeros
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import ALIGNMENT, empty, goes_past_cache, plain, scratch
 from scratchnet.kernels.relu import mask
@@ -159,6 +164,20 @@ def _transform_inputs(x, tiling, q, tiles, v, patch):
 
 
 @jit
+def _write_bias(out, n, oh, ow, tiling, zero, b, floor):
+    """Write max(floor, bias) to those outputs of the tile at (oh, ow) of image n whose windows hold only zeros."""
+    _, H, W, _, OH, OW, F = tiling.sizes
+    S = tiling.step // tiling.T
+    for i in range(oh, min(oh + tiling.T, OH)):
+        for j in range(ow, min(ow + tiling.T, OW)):
+            if only_zeros(zero, i * S - tiling.top, j * S - tiling.left, 3, 3, H, W):
+                start = ((n * OH + i) * OW + j) * F
+                pixel = out[start : start + F]
+                for f in range(F):
+                    pixel[f] = max(floor, b[f])
+
+
+@jit
 def _forward(first, last, x, u, b, out, tiling, store):
     _, H, W, C, OH, OW, F = tiling.sizes
     T, L, P, Q = tiling.T, tiling.L, tiling.P, tiling.Q
@@ -166,13 +185,14 @@ def _forward(first, last, x, u, b, out, tiling, store):
     v, m = scratch(P * P * tiling.block * C, x), scratch(Q * Q * tiling.block * F, x)
     patch = scratch(max(L * L * C, T * T * F), x)
     zeros = np.zeros(F, x.dtype)
+    zero, any_zero = np.empty((last, H * W), np.bool_), np.empty(last, np.bool_)
     nontemporal = store.nontemporal and out.ctypes.data % ALIGNMENT == 0        # whole lines only; an address costs nothing here
     tiles_of_image = tiling.TH * tiling.TW
     fetched = first                 # images before this one have been read once
     for q in range(first * tiles_of_image, last * tiles_of_image, tiling.block):
         tiles = min(tiling.block, last * tiles_of_image - q)
         while fetched * tiles_of_image < q + tiles:
-            patch[0] = fetch(x, fetched * H * W * C, (fetched + 1) * H * W * C)     # this number is not used
+            any_zero[fetched] = find_zeros(x, fetched * H * W * C, C, zero[fetched])
             fetched += 1
         _transform_inputs(x, tiling, q, tiles, v, patch)
         for r in range(len(products)):
@@ -202,6 +222,8 @@ def _forward(first, last, x, u, b, out, tiling, store):
                 for i in range(min(T, OH - oh)):
                     for k in range(min(T, OW - ow) * F):
                         out[start_out + i * OW * F + k] = patch[i * T * F + k]
+            if any_zero[n]:
+                _write_bias(out, n, oh, ow, tiling, zero[n], b, floor)
 
 
 @jit
@@ -244,6 +266,22 @@ def _add_input_gradients(dv, tiling, q, tiles, dx, patch):
 
 
 @jit
+def _clear_unreached(dx, n, tiling, zero):
+    """Set the pixels of image n of dx to 0 that only zeros of dout reach."""
+    _, H, W, C, OH, OW, _ = tiling.sizes
+    S = tiling.step // tiling.T
+    for h in range(H):
+        for w in range(W):
+            i, j = h + tiling.top, w + tiling.left
+            oh, ow = (i - 3 + S) // S, (j - 3 + S) // S                     # the first window that contains this pixel
+            if only_zeros(zero, oh, ow, i // S + 1 - oh, j // S + 1 - ow, OH, OW):
+                start = ((n * H + h) * W + w) * C
+                pixel = dx[start : start + C]
+                for c in range(C):
+                    pixel[c] = 0
+
+
+@jit
 def _backward(first, last, dout, x, ut, gradients, dbs, tiling):
     N, H, W, C, OH, OW, F = tiling.sizes
     T, L, P, Q = tiling.T, tiling.L, tiling.P, tiling.Q
@@ -254,17 +292,18 @@ def _backward(first, last, dout, x, ut, gradients, dbs, tiling):
     dm, du = scratch(Q * Q * tiling.block * F, x), scratch(R * R * C * F, x)
     patch = scratch(max(L * L * C, T * T * F), x)
     zeros = np.zeros(C, x.dtype)
+    zero, any_zero = np.empty((N, OH * OW), np.bool_), np.empty(N, np.bool_)
     tiles_of_image = tiling.TH * tiling.TW
     for g in range(first, last):
         for k in range(len(du)):
             du[k] = 0
-        fetched = masked = g * N // G       # images before `fetched` have been read once, those before `masked` have their dx
+        fetched = complete = g * N // G         # images before `fetched` have been read once, those before `complete` have their dx
         end = (g + 1) * N // G * tiles_of_image
         for q in range(fetched * tiles_of_image, end, tiling.block):
             tiles = min(tiling.block, end - q)
             while fetched * tiles_of_image < q + tiles:
                 patch[0] = fetch(x, fetched * H * W * C, (fetched + 1) * H * W * C)     # this number is not used
-                patch[0] = fetch(dout, fetched * OH * OW * F, (fetched + 1) * OH * OW * F)
+                any_zero[fetched] = find_zeros(dout, fetched * OH * OW * F, F, zero[fetched])
                 if need_dx:
                     image = dx[fetched * H * W * C : (fetched + 1) * H * W * C]
                     for k in range(len(image)):
@@ -294,10 +333,13 @@ def _backward(first, last, dout, x, ut, gradients, dbs, tiling):
                     )
             if need_dx:
                 _add_input_gradients(v, tiling, q, tiles, dx, patch)
-                while relu_x and (masked + 1) * tiles_of_image <= q + tiles:
-                    start, end_of_image = masked * H * W * C, (masked + 1) * H * W * C
-                    mask(dx[start:end_of_image], x[start:end_of_image])
-                    masked += 1
+                while complete < fetched and (complete + 1) * tiles_of_image <= q + tiles:
+                    if any_zero[complete]:
+                        _clear_unreached(dx, complete, tiling, zero[complete])
+                    if relu_x:
+                        start, end_of_image = complete * H * W * C, (complete + 1) * H * W * C
+                        mask(dx[start:end_of_image], x[start:end_of_image])
+                    complete += 1
         _du_to_dw(algorithm, Grid(du, 0, R * C * F, C * F), Grid(dws, g * 9 * C * F, 3 * C * F, C * F), C * F)
 
 

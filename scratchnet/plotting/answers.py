@@ -143,7 +143,7 @@ def confident_mistakes(
         )
     names = check_names(class_names, probabilities.shape[1])
     y_pred = probabilities.argmax(axis=1)
-    mistakes = metrics.surest_mistakes(y_true, probabilities)
+    mistakes = metrics.confident_mistakes(y_true, probabilities)
     surest = mistakes[:count]
     if title is None:
         fewer = len(surest) < len(mistakes)

@@ -1393,3 +1393,16 @@ def test_what_all_layers_of_a_class_share_is_found():
 
     for kind in (InTheClass, InTheModule, SharedGradients):
         assert [row.name for row in check_layer(kind(), (4,)).failures] == ["two layers"]
+
+
+@pytest.mark.parametrize("optimizer", [SGD(1e-30), SGD(0.0), Adam(1e-30)], ids=repr)
+def test_an_optimizer_whose_steps_change_no_number_is_not_compared(optimizer):
+    report = check_optimizer(optimizer)
+    assert not report.passed
+    assert "matrix" in {row.name for row in report.not_compared}
+
+
+def test_a_relu_that_passes_nothing_is_not_compared_and_one_that_passes_something_is():
+    assert not check_function(lambda x: np.maximum(x, 0), lambda dout, x: 0 * dout, [np.array([-1.0, -2.0])]).passed
+    assert check_function(lambda x: np.maximum(x, 0), lambda dout, x: dout * (x > 0), [np.array([-1.0, 2.0])]).passed
+    assert not check_function(lambda x: np.maximum(x, 0), lambda dout, x: 0 * dout, [np.array([-1.0, 2.0])]).passed

@@ -21,7 +21,7 @@ import numpy as np
 
 import scratchnet
 from scratchnet.kernels import threads
-from scratchnet.metrics import confusion_matrix, surest_mistakes
+from scratchnet.metrics import confident_mistakes, confusion_matrix
 from scratchnet.model import Model
 from scratchnet.support.files import write_text
 from scratchnet.tools.reproduce.experiments import Experiment
@@ -149,7 +149,7 @@ def answers(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
                 "probability": float(sure[i]),
                 "of_label": float(probabilities[i, labels[i]]),
             }
-            for i in surest_mistakes(labels, probabilities)[:SURE]
+            for i in confident_mistakes(labels, probabilities)[:SURE]
         ],
     }
 
