@@ -22,13 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet.support.checking import plain_array
+from scratchnet.support.checking import check_shape, plain_array, shortened
 
 Initializer = Callable[[tuple[int, ...], np.random.Generator], np.ndarray]
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return (fan_in, fan_out) of a kernel (KH, KW, C, F) or a matrix (D, U).
+    """Return (fan_in, fan_out) of a kernel (KH, KW, C, F), a matrix (D, U) or a bias (U,).
 
     As in Keras, a vector (D,) has the fans D and D, and a parameter without axes 1 and 1.
 
@@ -37,6 +37,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     >>> fans((3, 3, 32, 64)), fans((128, 10)), fans((5,)), fans(())
     ((288, 576), (128, 10), (5, 5), (1, 1))
     """
+    shape = check_shape("fans", shape)
     if len(shape) < 2:
         return prod(shape), prod(shape)
     window = prod(shape[:-2])
@@ -87,7 +88,7 @@ def get(initializer: Any) -> Initializer:
         return initializer
     if not isinstance(initializer, str) or initializer not in KNOWN:
         known = ", ".join(map(repr, KNOWN))
-        raise ValueError(f"initializer: expected {known} or a function of (shape, rng), got {initializer!r}")
+        raise ValueError(f"initializer: expected {known} or a function of (shape, rng), got {shortened(initializer)}")
     return KNOWN[initializer]
 
 
@@ -99,7 +100,15 @@ def initialize(initializer: Any, shape: tuple[int, ...], rng: np.random.Generato
     ValueError
         For an unknown name, or a function that returns another shape.
     """
-    values = plain_array("initializer", "values", get(initializer)(shape, rng))
+    function, shape = get(initializer), check_shape("initialize", shape)
+    try:
+        values = plain_array("initializer", "its result", function(shape, rng))
+    except TypeError as error:
+        raise TypeError(
+            f"initializer: expected a function of (shape, rng), got {shortened(function)}, which fails: {error}"
+        ) from error
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"initializer: expected an array of real numbers, got {values.dtype}. Return what rng draws, or floats")
     if values.shape != shape:
         raise ValueError(f"initializer: expected an array of shape {shape}, got {values.shape}. Return the shape that is passed in")
     return values

@@ -28,8 +28,9 @@ from typing import Any
 import numpy as np
 
 from scratchnet.layers.activations import softmax_forward as softmax
-from scratchnet.support.checking import number_array, plain_array
+from scratchnet.support.checking import check_flag, number_array, plain_array, shortened
 from scratchnet.support.config import config_of
+from scratchnet.support.keywords import name_arguments, named_arguments
 
 __all__ = [
     "CategoricalCrossentropy",
@@ -129,8 +130,13 @@ class Loss:
 
     name: str
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        name_arguments(cls)
+
+    @named_arguments
     def __init__(self, from_logits: bool = False):
-        self.from_logits = from_logits
+        self.from_logits = check_flag("from_logits", from_logits)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.get_config().items())})"
@@ -188,6 +194,8 @@ class Loss:
         """
         who = type(self).__name__
         y_pred = number_array(who, "y_pred", y_pred)
+        if y_pred.dtype.kind == "c":
+            raise ValueError(f"{who}: expected y_pred as real numbers, got {y_pred.dtype}. Take the real part: y_pred.real")
         if y_pred.ndim != 2 or not y_pred.size:
             fix = ". One sample is a batch of one: y_pred[np.newaxis]" if y_pred.ndim == 1 and y_pred.size else ""
             raise ValueError(f"{who}: expected y_pred of shape (N, K), with at least one row, got shape {y_pred.shape}{fix}")
@@ -340,5 +348,5 @@ def get(loss: Any) -> Loss:
             )
         return loss
     if not isinstance(loss, str) or loss not in KNOWN:
-        raise ValueError(f"loss: expected {', '.join(map(repr, KNOWN))} or a Loss object, got {loss!r}")
+        raise ValueError(f"loss: expected {', '.join(map(repr, KNOWN))} or a Loss object, got {shortened(loss)}")
     return KNOWN[loss]()

@@ -25,7 +25,18 @@ from scratchnet.callbacks import History
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node, choose_implementation, set_weights
 from scratchnet.plan import NOTHING_JOINED, is_activation, join_relus
-from scratchnet.support.checking import check_compile, check_finite, check_images
+from scratchnet.support.checking import (
+    check_compile,
+    check_dtype,
+    check_finite,
+    check_flag,
+    check_images,
+    check_metrics,
+    check_name,
+    check_seed,
+    shortened,
+)
+from scratchnet.support.keywords import named_arguments
 from scratchnet.support.tables import text_table
 
 
@@ -80,6 +91,7 @@ class Model:
     array([[0.33, 0.33, 0.33]], dtype=float32)
     """
 
+    @named_arguments
     def __init__(
         self,
         inputs: Node,
@@ -91,9 +103,9 @@ class Model:
         name: str | None = None,
     ):
         self.nodes = _checked_nodes(inputs, outputs)
-        self.name = name or "model"
-        self.dtype, self.implementation = np.dtype(dtype), choose_implementation(implementation)
-        self.seed = None if seed is None else int(seed)
+        self.name = check_name(name) or "model"
+        self.dtype, self.implementation = check_dtype("Model", dtype), choose_implementation(implementation)
+        self.seed = check_seed("Model", seed)
         weights_seed, shuffle_seed = np.random.SeedSequence(seed).spawn(2)
         self.shuffle_rng = np.random.default_rng(shuffle_seed)
         self._name_layers()
@@ -101,7 +113,7 @@ class Model:
         for node in self.nodes:
             if not node.layer.built:
                 shapes = [parent.shape for parent in node.parents] or [node.shape]
-                node.layer.build_for(shapes, rng, dtype, self.implementation)
+                node.layer.build_for(shapes, rng, self.dtype, self.implementation)
             elif node.layer.dtype != self.dtype:
                 raise ValueError(
                     f"{node.layer._title}: expected {self.dtype} weights, got {node.layer.dtype} weights of another model."
@@ -142,12 +154,14 @@ class Model:
         by_argument = {node.layer.activation for node in self.nodes}
         return [node.layer for node in self.nodes if node.layer not in by_argument]
 
+    @named_arguments
     def get_layer(self, name: str) -> Layer:
         """Return a layer by its name; a ValueError lists the names."""
         for layer in self.layers:
-            if layer.name == name:
+            if isinstance(name, str) and layer.name == name:
                 return layer
-        raise ValueError(f"get_layer: expected one of {', '.join(repr(layer.name) for layer in self.layers)}, got {name!r}")
+        known = ", ".join(repr(layer.name) for layer in self.layers)
+        raise ValueError(f"get_layer: expected one of {known}, got {shortened(name)}")
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -188,10 +202,12 @@ class Model:
         """Return copies of all parameters, in Keras's order and layouts."""
         return [p.copy() for p in self.params.values()]
 
+    @named_arguments
     def set_weights(self, weights: Sequence[np.ndarray]) -> None:
         """Copy `weights` into the parameters, in the order of `get_weights`; a ValueError names what does not fit."""
         set_weights(self.params, weights)
 
+    @named_arguments
     def summary(self, *, print_fn: Callable[[str], Any] = print) -> None:
         """Print one row per layer (name, class, output shape, number of parameters) and the totals."""
         rows = [("Layer (type)", "Output Shape", "Param #")]
@@ -302,6 +318,7 @@ class Model:
         logits = self.forward(x, to=self.logits, keep=False)
         return self.loss.value_and_gradient(logits, y)[0], logits
 
+    @named_arguments
     def compile(
         self,
         optimizer: Any = "adam",
@@ -329,10 +346,10 @@ class Model:
             For unknown names, when the loss does not suit the model's last layer, and for the optimizer of another model.
         """
         optimizer, loss = optimizers.get(optimizer), losses.get(loss)
-        metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics or ())
-        check_compile(self, optimizer, loss, metrics)
+        metrics = check_metrics(metrics)
+        check_compile(self, optimizer, loss)
         optimizer.owner = ref(self)
-        self.optimizer, self.loss, self.metrics, self.fuse = optimizer, loss, metrics, fuse
+        self.optimizer, self.loss, self.metrics, self.fuse = optimizer, loss, metrics, check_flag("fuse", fuse)
         self.plan = join_relus(self.nodes) if fuse else NOTHING_JOINED
 
     fit, evaluate, predict = training.fit, training.evaluate, training.predict
@@ -344,6 +361,7 @@ class Model:
         """Return a description of the graph, as values for JSON."""
         return saving.model_config(self)
 
+    @named_arguments
     def save(self, path: str | os.PathLike[str], *, include_optimizer: bool = True) -> None:
         """Write the graph, the weights and the arguments of `compile` into one `.npz`, completely or not at all.
 
@@ -361,13 +379,10 @@ class Model:
         """
         saving.save_model(self, path, include_optimizer)
 
+    @named_arguments
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Copy the weights of a saved model with the same parameters into this one; a ValueError names what does not fit."""
-        arrays, _ = saving.load_arrays(path)
-        missing = [name for name in self.params if name not in arrays]
-        if missing:
-            raise ValueError(f"{os.fspath(path)}: expected {', '.join(missing)}, got only {', '.join(arrays) or 'no array'}")
-        self.set_weights([arrays[name] for name in self.params])
+        saving.load_weights(self, path)
 
 
 def add_gradients(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -423,15 +438,55 @@ class Sequential(Model):
     (None, 2)
     """
 
-    def __init__(self, layers: Sequence[Any] = (), **settings: Any):
-        if len(layers) < 2 or not isinstance(layers[0], Node):
-            raise ValueError("Sequential: expected a list that begins with Input(shape=...), then at least one layer")
+    @named_arguments
+    def __init__(
+        self,
+        layers: Sequence[Any] = (),
+        *,
+        seed: int | None = None,
+        dtype: DTypeLike = "float32",
+        implementation: str = "fused",
+        name: str | None = None,
+    ):
+        if not isinstance(layers, (list, tuple)) or len(layers) < 2 or not isinstance(layers[0], Node):
+            raise ValueError(
+                "Sequential: expected a list that begins with Input(shape=...), then at least one layer, got"
+                f" {_listed(layers)}. For example Sequential([Input(shape=(28, 28, 1)), Flatten(), Dense(10)])"
+            )
         node = layers[0]
         for layer in layers[1:]:
+            if not isinstance(layer, Layer) or isinstance(layer, InputLayer):
+                raise TypeError(f"Sequential: expected layers after the first Input, got {_not_a_layer(layer)}")
             node = layer(node)
-        super().__init__(layers[0], node, **{"name": "sequential", **settings})
+        name = check_name(name) or "sequential"
+        super().__init__(layers[0], node, seed=seed, dtype=dtype, implementation=implementation, name=name)
 
 
+def _listed(layers: Any) -> str:
+    """Return what a list of layers holds, for a message."""
+    if not isinstance(layers, (list, tuple)):
+        return f"a {type(layers).__name__}"
+    names = [f"the Input {layer.shape}" if isinstance(layer, Node) else type(layer).__name__ for layer in layers]
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "an empty list"
+
+
+def _not_a_layer(thing: Any) -> str:
+    """Return what stands in the place of a layer, and the fix."""
+    if isinstance(thing, (Node, InputLayer)):
+        return "a second Input. A model has one; layers of several inputs are connected with Model(inputs, outputs)"
+    if isinstance(thing, type) and issubclass(thing, Layer):
+        return f"the class {thing.__name__}. A class needs parentheses: {thing.__name__}(...)"
+    if isinstance(thing, Model):
+        return "a model. Put its layers into the list one by one"
+    if isinstance(thing, str):
+        return f"the text {shortened(thing)}. A layer is an object, such as Activation('relu')"
+    if callable(thing):
+        name = getattr(thing, "__name__", "without a name")
+        return f"a function, {name}. Derive a class from Layer, with forward and backward"
+    return f"a {type(thing).__name__}. A layer is an object, such as Dense(10)"
+
+
+@named_arguments
 def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type] | None = None) -> Model:
     """Return a saved model: graph, weights, and if it was compiled its loss, metrics and optimizer with its state.
 

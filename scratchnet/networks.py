@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from scratchnet.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
 from scratchnet.model import Model
+from scratchnet.support.keywords import named_arguments
 
 
+@named_arguments
 def net_1(
     sample_shape: tuple[int, ...],
     nb_classes: int,
@@ -54,6 +56,7 @@ def net_1(
     )
 
 
+@named_arguments
 def net_2(
     sample_shape: tuple[int, ...],
     nb_classes: int,

@@ -24,8 +24,9 @@ import numpy as np
 
 from scratchnet.kernels import updates as fused
 from scratchnet.kernels.jit import COMPILED
-from scratchnet.support.checking import check_number, check_update
+from scratchnet.support.checking import check_choice, check_flag, check_number, check_update, shortened
 from scratchnet.support.config import config_of
+from scratchnet.support.keywords import name_arguments, named_arguments
 
 # -- the rules --------------------------------------------------------------------------------------------------------
 
@@ -109,21 +110,27 @@ class Optimizer:
         Of the class: its update rule by the name of an implementation, called as rule(p, g, *state, *constants).
     constants : tuple of str
         Of the class: the attributes that the rule takes as its constants.
+    squares : tuple of str
+        Of the class: which of `state_names` are sums or averages of squares, and so never negative.
     """
 
     implementations: Mapping[str, Callable[..., None]] = {}
     state_names: tuple[str, ...] = ()
     constants: tuple[str, ...] = ()
+    squares: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()      # arguments that the constructor's signature does not name
     owner: Any = None                   # a weak reference to the model that was compiled with this object
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        name_arguments(cls)
+
+    @named_arguments
     def __init__(self, learning_rate: float, *, implementation: str | None = None, **fractions: float):
         self.learning_rate = learning_rate
         for name, value in fractions.items():
-            if not 0 <= value < 1:
-                raise ValueError(f"{type(self).__name__}: expected {name} of at least 0 and below 1, got {value!r}")
-            setattr(self, name, float(value))
-        self.implementation = implementation or ("fused" if COMPILED else "numpy")
+            setattr(self, name, check_number(name, value, below=1))
+        self.implementation = implementation if implementation is not None else ("fused" if COMPILED else "numpy")
         self.reset()
 
     def __repr__(self) -> str:
@@ -148,11 +155,7 @@ class Optimizer:
 
     @implementation.setter
     def implementation(self, name: str) -> None:
-        if name not in IMPLEMENTATIONS:
-            raise ValueError(
-                f"implementation of {type(self).__name__}: expected one of {', '.join(map(repr, IMPLEMENTATIONS))}, got {name!r}"
-            )
-        self._implementation = name
+        self._implementation = check_choice(f"implementation of {type(self).__name__}", name, IMPLEMENTATIONS)
 
     @property
     def in_one_pass(self) -> bool:
@@ -191,6 +194,12 @@ class Optimizer:
         ValueError
             When shapes do not match each other or the state. In this case no parameter is changed.
         """
+        for what, given in (("params", params), ("grads", grads)):
+            if not isinstance(given, (list, tuple, Mapping)):
+                raise ValueError(f"update: expected {what} as a list of arrays, or a dict by name, got {shortened(given)}")
+        if isinstance(grads, Mapping) and not (isinstance(params, Mapping) and params.keys() <= grads.keys()):
+            got = f"{shortened([*params])} and {shortened([*grads])}"
+            raise ValueError(f"update: expected params and grads by the same names, got {got}")
         ps = list(params.values()) if isinstance(params, Mapping) else params
         gs = [grads[name] for name in params] if isinstance(grads, Mapping) else grads
         states = self.state or [self.make_state(p) for p in ps]
@@ -250,7 +259,7 @@ class SGD(Optimizer):
         implementation: str | None = None,
     ):
         super().__init__(learning_rate, implementation=implementation, momentum=momentum)
-        self.nesterov = bool(nesterov)
+        self.nesterov = check_flag("nesterov", nesterov)
 
 
 class Adagrad(Optimizer):
@@ -275,7 +284,7 @@ class Adagrad(Optimizer):
 
     implementations = {"numpy": adagrad_update, "fused": fused.adagrad_update}
     constants = ("learning_rate", "epsilon")
-    state_names = ("a",)
+    state_names = squares = ("a",)
 
     def __init__(
         self,
@@ -316,7 +325,7 @@ class Adadelta(Optimizer):
 
     implementations = {"numpy": adadelta_update, "fused": fused.adadelta_update}
     constants = ("learning_rate", "rho", "epsilon")
-    state_names = ("a", "d")
+    state_names = squares = ("a", "d")
     rho: float
 
     def __init__(
@@ -350,6 +359,7 @@ class Adam(Optimizer):
     implementations = {"numpy": adam_update, "fused": fused.adam_update}
     constants = ("iterations", "learning_rate", "beta_1", "beta_2", "epsilon")
     state_names = ("m", "v")
+    squares = ("v",)
     beta_1: float
     beta_2: float
 
@@ -386,6 +396,6 @@ def get(optimizer: Any) -> Optimizer:
         return optimizer
     if not isinstance(optimizer, str) or optimizer.lower() not in KNOWN:
         raise ValueError(
-            f"optimizer: expected {', '.join(map(repr, KNOWN))} or an Optimizer object, got {optimizer!r}"
+            f"optimizer: expected {', '.join(map(repr, KNOWN))} or an Optimizer object, got {shortened(optimizer)}"
         )
     return KNOWN[optimizer.lower()]()

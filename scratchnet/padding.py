@@ -25,6 +25,8 @@ from __future__ import annotations
 
 from math import prod
 
+from scratchnet.support.checking import shortened
+
 Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -140,8 +142,8 @@ def check_kernel(kernel: tuple[int, int], padding: str, sizes: tuple[int, ...], 
 
 def check_window(kernel: tuple[int, int], padding: str, image_shape: tuple[int, ...] | None = None) -> None:
     """Raise ValueError for an unknown padding, an input that is not an image, or a window that does not fit into it."""
-    if padding not in ("valid", "same"):
-        raise ValueError(f"padding: expected 'valid' or 'same', got {padding!r}. 'same' keeps the size at stride 1")
+    if not isinstance(padding, str) or padding not in ("valid", "same"):
+        raise ValueError(f"padding: expected 'valid' or 'same', got {shortened(padding)}. 'same' keeps the size at stride 1")
     if image_shape is None:
         return
     if len(image_shape) != 3:
@@ -151,5 +153,6 @@ def check_window(kernel: tuple[int, int], padding: str, image_shape: tuple[int, 
         )
     if padding == "valid" and (kernel[0] > image_shape[0] or kernel[1] > image_shape[1]):
         raise ValueError(
-            f"a window of {kernel} does not fit into an image of {image_shape[:2]}. Make it smaller, or use padding='same'"
+            f"padding='valid': expected a window that fits into an image of {image_shape[:2]}, got one of {kernel}, which does not"
+            " fit. Make it smaller, or use padding='same'"
         )

@@ -12,13 +12,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scratchnet.support.checking import plain_array
+from scratchnet.support.checking import check_flag, check_seed, plain_array, shortened
+from scratchnet.support.keywords import named_arguments
 
 __all__ = ["add_channel_axis", "normalize_images", "one_hot", "standardize", "train_validation_split"]
 
 CHUNK = 64
 
 
+@named_arguments
 def normalize_images(images: np.ndarray) -> np.ndarray:
     """Scale pixels from [0, 255] to [0, 1]: ``images / 255``.
 
@@ -62,6 +64,7 @@ def normalize_images(images: np.ndarray) -> np.ndarray:
     return np.divide(images, np.float32(255), dtype=np.float32, casting="unsafe")
 
 
+@named_arguments
 def add_channel_axis(images: np.ndarray) -> np.ndarray:
     """Return grey images with the channel axis that a convolution expects.
 
@@ -76,6 +79,8 @@ def add_channel_axis(images: np.ndarray) -> np.ndarray:
 
     Raises
     ------
+    TypeError
+        If the pixels are not numbers.
     ValueError
         If `images` has neither three nor four axes.
 
@@ -87,6 +92,8 @@ def add_channel_axis(images: np.ndarray) -> np.ndarray:
     (5, 32, 32, 3)
     """
     images = plain_array("add_channel_axis", "images", images)
+    if images.dtype.kind not in "uifb":
+        raise TypeError(f"add_channel_axis: expected images of numbers, got {images.dtype}. Read them with an image library first")
     if images.ndim == 4:
         return images
     if images.ndim != 3:
@@ -95,6 +102,7 @@ def add_channel_axis(images: np.ndarray) -> np.ndarray:
     return images[..., None]
 
 
+@named_arguments
 def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
     """Encode each label k as a row of zeros with a one at position k.
 
@@ -124,16 +132,16 @@ def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
     try:
         K = operator.index(number_classes)
     except TypeError:
-        raise TypeError(f"one_hot: expected an integer, got number_classes={number_classes!r}") from None
-    if K < 1:
-        raise ValueError(f"one_hot: expected at least 1 class, got number_classes={K}")
+        raise TypeError(f"one_hot: expected an integer, got number_classes={shortened(number_classes)}") from None
+    if not 1 <= K < 2**31:
+        raise ValueError(f"one_hot: expected at least 1 class, got number_classes={shortened(K)}")
     labels = plain_array("one_hot", "vector", vector)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
         fix = ". Rows of several values are one-hot already" if labels.ndim == 2 else ""
         raise ValueError(f"one_hot: expected labels of shape (N,) or (N, 1), got {labels.shape}{fix}")
-    if labels.size == 0:
+    if labels.size == 0 and labels.dtype.kind in "fuib":       # an empty list becomes an array of floats
         return np.zeros((0, K), np.float32)
     if labels.dtype.kind not in "ui":
         raise TypeError(f"one_hot: expected integers, got {labels.dtype}. If they are whole numbers use vector.astype(int)")
@@ -149,6 +157,7 @@ def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
     return encoded
 
 
+@named_arguments
 def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
     """Shift and scale each channel to mean 0 and standard deviation 1 over the training split.
 
@@ -203,7 +212,7 @@ def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, .
             "standardize: expected finite values in x_train, got NaN or infinity. np.argwhere(~np.isfinite(x_train)) shows where"
         )
     scale = np.where(deviation > 0, deviation, 1)
-    dtype = np.float64 if train.dtype == np.float64 else np.float32
+    dtype = np.float64 if train.dtype.newbyteorder("=") == np.float64 else np.float32
     results = []
     for x in splits:
         out = np.empty((len(x), mean.size), dtype)
@@ -225,6 +234,7 @@ def _per_channel(values: np.ndarray, C: int) -> np.ndarray:
     return np.tile(values.reshape(-1, C).mean(axis=0), values.size // C)
 
 
+@named_arguments
 def train_validation_split(
     x: np.ndarray, y: np.ndarray, fraction: float = 0.1, *, seed: int | None = None, stratify: bool = False
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
@@ -258,13 +268,15 @@ def train_validation_split(
     >>> sorted(y_val.tolist()), sorted([*x_train, *x_val]) == list(range(10))
     ([0, 0, 0, 0, 1], True)
     """
-    x, y = plain_array("train_validation_split", "x", x), plain_array("train_validation_split", "y", y)
+    x, y = (plain_array("train_validation_split", name, value) for name, value in (("x", x), ("y", y)))
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         raise ValueError(
             f"train_validation_split: expected one label for each of N images, got x of shape {x.shape} and y of shape {y.shape}"
         )
-    if not 0 < fraction < 1:
-        raise ValueError(f"train_validation_split: expected fraction between 0 and 1, such as 0.1, got {fraction}")
+    if not (np.isscalar(fraction) and isinstance(fraction, (float, np.floating)) and 0 < fraction < 1):
+        got = shortened(fraction)
+        raise ValueError(f"train_validation_split: expected fraction between 0 and 1, such as 0.1, got {got}")
+    seed = check_seed("seed", seed)
     N = len(x)
     count = round(N * fraction)
     if not 0 < count < N:
@@ -273,7 +285,12 @@ def train_validation_split(
         )
     order = np.random.default_rng(seed).permutation(N)
     chosen = np.zeros(N, bool)                          # by position in `order`
-    if stratify:
+    if check_flag("stratify", stratify):
+        if y.ndim > 2 or y.dtype.kind not in "fiubSU":
+            raise ValueError(
+                f"train_validation_split: expected labels of shape (N,), (N, 1) or (N, K) to stratify, as numbers or texts, got"
+                f" {y.dtype} of shape {y.shape}. Pass stratify=False"
+            )
         classes = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(N)
         chosen[_stratified(classes[order], fraction, count)] = True
     else:

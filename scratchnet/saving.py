@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format
 
 from scratchnet import layers as known_layers
 from scratchnet import losses, optimizers
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node
+from scratchnet.support.checking import check_dtype, check_flag, shortened
 from scratchnet.support.config import full_config
-from scratchnet.support.files import write_whole
+from scratchnet.support.files import as_path, write_whole
 
 FORMAT = "scratchnet model 1"
+LONGEST = 500                   # characters of another library's message that an error repeats
 
 __all__ = ["full_config", "load_arrays", "load_model", "model_config", "save_arrays", "save_model"]
 
@@ -49,6 +54,9 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], 
 def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the arrays and the config that `save_arrays` wrote. No pickle is loaded.
 
+    Every array is read to its end, where the zip's checksum of it is compared, and none is larger than the file says it is. The
+    arrays together are not larger than the file, so that a small file never takes much memory.
+
     Returns
     -------
     arrays : dict of str to ndarray
@@ -60,22 +68,56 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
     ValueError
         When `save_arrays` did not write the file, or it is damaged.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with path.open("rb") as file, zipfile.ZipFile(file) as members:
+            size, total = path.stat().st_size, sum(member.file_size for member in members.infolist())
+            if total > size:
+                raise ValueError(f"expected arrays of at most the {size} bytes of the file, got {total} bytes: they are compressed")
+            arrays = {}
+            for member in members.infolist():
+                name = member.filename.removesuffix(".npy")
+                if name in arrays:
+                    raise ValueError(f"expected each array once, got two named {name}")
+                arrays[name] = _read_array(members, member)
+        if "config" not in arrays:
+            raise ValueError("expected a text named 'config' in it, got none")
         config = json.loads(str(arrays.pop("config")))
         if not isinstance(config, dict):
-            raise TypeError("config is not a dict")
+            raise TypeError(f"expected its config to be a dict, got a {type(config).__name__}")
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no file {path}") from None
+        raise FileNotFoundError(f"expected a saved model, got no file at {path}. model.save(path) writes one") from None
     except IsADirectoryError:
         raise IsADirectoryError(f"expected a file, got the folder {path}. The model of a run is {path / 'model.npz'}") from None
     except PermissionError:
         raise
     except Exception as error:  # damaged bytes make zip, zlib, numpy and JSON raise errors of any kind
-        raise ValueError(f"{path} is not a model that scratchnet saved, or it is damaged ({error})") from error
+        raise ValueError(
+            f"{path} is not a model that scratchnet saved, or it is damaged ({_words(error)}). model.save(path) writes it again"
+        ) from error
     return arrays, config
+
+
+def _read_array(members: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """Return one array; its header must agree with the size of the member, and its bytes with the zip's checksum."""
+    with members.open(member) as file:
+        read_header = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}[format.read_magic(file)]
+        shape, fortran_order, dtype = read_header(file)
+        if dtype.kind not in "fiubU":
+            raise ValueError(f"expected numbers or a text in {member.filename}, got {dtype}")
+        stored = member.file_size - file.tell()
+        if prod(shape) * dtype.itemsize != stored:
+            raise ValueError(f"expected {stored} bytes in {member.filename}, got the header of {dtype} of shape {shape}")
+        content = file.read()               # to the end: the zip's checksum is compared there
+    return np.ndarray(shape, dtype, bytearray(content), order="F" if fortran_order else "C")
+
+
+def _words(error: Exception) -> str:
+    """Return an error's message, with its class where Python wrote it; not more than a line or two."""
+    text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__} {error}"
+    if isinstance(error, KeyError):
+        text = f"expected an entry {error} in its config, got none"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
 # -- a model to a file ------------------------------------------------------------------------------------------------
@@ -85,7 +127,7 @@ def save_model(model: Any, path: str | os.PathLike[str], include_optimizer: bool
     """Write a model to a file, as `Model.save` describes."""
     arrays = dict(model.params)
     config = {"format": FORMAT, "model": model_config(model), **compile_config(model)}
-    if model.optimizer is not None and include_optimizer:
+    if check_flag("include_optimizer", include_optimizer) and model.optimizer is not None:
         config["iterations"] = model.optimizer.iterations
         for name, state in zip(model.params, model.optimizer.state, strict=False):
             arrays |= {f"optimizer/{name}/{key}": value for key, value in zip(model.optimizer.state_names, state, strict=True)}
@@ -132,29 +174,109 @@ def compile_config(model: Any) -> dict[str, Any]:
 
 def load_model(model_class: Any, path: str | os.PathLike[str], custom_objects: Mapping[str, type] | None = None) -> Any:
     """Return a `model_class` created from a file, as `scratchnet.load_model` describes."""
+    custom = custom_objects if custom_objects is not None else {}
+    if not isinstance(custom, Mapping) or not all(isinstance(kind, type) for kind in custom.values()):
+        raise TypeError(
+            f"custom_objects: expected a dict of classes by name, got {shortened(custom)}. For example {{'MyLayer': MyLayer}}"
+        )
     arrays, config = load_arrays(path)
     try:
-        model = _model_from_config(model_class, config["model"], {**vars(known_layers), **(custom_objects or {})})
-        names = list(model.params)
-        model.set_weights([arrays[name] for name in names])
+        check_format(config)
+        model = _model_from_config(model_class, config["model"], {**vars(known_layers), **custom}, arrays)
+        model.set_weights([arrays[name] for name in model.params])
         if "compile" in config:
             settings = config["compile"]
-            optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom_objects)(**settings["optimizer_config"])
-            loss = _find(settings["loss"], losses.KNOWN, custom_objects)(**settings["loss_config"])
+            optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom)(**settings["optimizer_config"])
+            loss = _find(settings["loss"], losses.KNOWN, custom)(**settings["loss_config"])
             model.compile(optimizer, loss, metrics=settings["metrics"], fuse=settings["fuse"])
-            if config.get("iterations"):
-                optimizer.iterations = config["iterations"]
-                optimizer.state = [[arrays[f"optimizer/{name}/{key}"] for key in optimizer.state_names] for name in names]
-            model.shuffle_rng.bit_generator.state = config["shuffle_state"]
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__} {error}"
-        raise ValueError(f"{os.fspath(path)} is not a model that this version of scratchnet can load: {what}") from error
+            if "iterations" in config:
+                _restore_state(model, config["iterations"], arrays)
+            _restore_generator(model.shuffle_rng, config["shuffle_state"])
+    except Exception as error:  # a changed config makes constructors, also those of a user's own classes, raise errors of any kind
+        raise ValueError(
+            f"{os.fspath(path)} is not a model that this version of scratchnet can load: {_words(error)}"
+        ) from error
+    warn_if_not_finite(path, model)
     return model
 
 
-def _find(name: str, known: Mapping[str, Any], custom: Mapping[str, type] | None) -> Any:
+def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
+    """Copy the weights of a file into a model, as `Model.load_weights` describes."""
+    arrays, config = load_arrays(path)
+    try:
+        check_format(config)
+        missing = [name for name in model.params if name not in arrays]
+        if missing:
+            raise ValueError(f"expected {', '.join(missing)}, got only {', '.join(arrays) or 'no array'}")
+        model.set_weights([arrays[name] for name in model.params])
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {_words(error)}") from error
+    warn_if_not_finite(path, model)
+
+
+def check_format(config: Mapping[str, Any]) -> None:
+    """Raise ValueError for a config that is not of the format of this version."""
+    written, family = config.get("format"), FORMAT.rpartition(" ")[0]
+    if written == FORMAT:
+        return
+    if isinstance(written, str) and written.startswith(family):
+        raise ValueError(
+            f"expected the format {FORMAT!r}, got {written!r}, which another version of scratchnet writes. Update it:"
+            " pip install --upgrade scratchnet"
+        )
+    raise ValueError(f"expected the format {FORMAT!r}, got {written!r}. model.save(path) writes such a file")
+
+
+def warn_if_not_finite(path: str | os.PathLike[str], model: Any) -> None:
+    """Warn of loaded weights that are NaN or infinite: the model's predictions would be, too."""
+    broken = [name for name, p in model.params.items() if not np.isfinite(p).all()]
+    if broken:
+        warnings.warn(
+            f"{os.fspath(path)}: expected finite weights, got NaN or infinity in {', '.join(broken)}. Load a model that was saved"
+            " before its training diverged",
+            RuntimeWarning,
+            stacklevel=5,           # where load_model or load_weights was called
+        )
+
+
+def _check_array(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise ValueError when the file lacks an array, or has it in another shape or dtype (of either byte order)."""
+    if name not in arrays:
+        raise ValueError(f"expected an array {name}, got only {', '.join(arrays) or 'no array'}")
+    got = arrays[name]
+    if got.shape != shape or got.dtype.newbyteorder("=") != dtype:
+        raise ValueError(f"expected {name} as {dtype} of shape {shape}, got {got.dtype} of shape {got.shape}")
+
+
+def _restore_state(model: Any, iterations: Any, arrays: Mapping[str, np.ndarray]) -> None:
+    """Give the model's optimizer its saved number of steps and its saved state, after a check of both."""
+    if isinstance(iterations, bool) or not isinstance(iterations, int) or not 0 <= iterations < 2**63:
+        raise ValueError(f"expected iterations to be a whole number of at least 0, got {iterations!r}")
+    optimizer, states = model.optimizer, []
+    for name, p in model.params.items() if iterations else ():
+        fresh = dict(zip(optimizer.state_names, optimizer.make_state(p), strict=True))
+        for key, value in fresh.items():
+            stored = f"optimizer/{name}/{key}"
+            _check_array(arrays, stored, value.shape, value.dtype)
+            if not np.isfinite(arrays[stored]).all():
+                raise ValueError(f"expected finite numbers in {stored}, got NaN or infinity. load_weights leaves them out")
+            if key in optimizer.squares and (arrays[stored] < 0).any():
+                raise ValueError(f"expected no negative numbers in {stored}, which holds squares, got {arrays[stored].min():g}")
+            value[...] = arrays[stored]
+        states.append([*fresh.values()])
+    optimizer.iterations, optimizer.state = iterations, states
+
+
+def _restore_generator(rng: np.random.Generator, state: Any) -> None:
+    """Set a generator to a saved state, and check that it took all of it."""
+    rng.bit_generator.state = state
+    if rng.bit_generator.state != state:
+        raise ValueError(f"expected the state of a {type(rng.bit_generator).__name__} as shuffle_state, got {state!r}")
+
+
+def _find(name: str, known: Mapping[str, Any], custom: Mapping[str, type]) -> Any:
     """Return an optimizer or a loss by its name in a file, which for a custom class is its name in lower case, or its `name`."""
-    for kind in (custom or {}).values():
+    for kind in custom.values():
         if name in (kind.__name__.lower(), getattr(kind, "name", None)):
             return kind
     if name not in known:
@@ -162,17 +284,37 @@ def _find(name: str, known: Mapping[str, Any], custom: Mapping[str, type] | None
     return known[name]
 
 
-def _model_from_config(model_class: Any, config: Mapping[str, Any], classes: Mapping[str, Any]) -> Any:
+def _model_from_config(
+    model_class: Any, config: Mapping[str, Any], classes: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> Any:
+    """Return the model of a config. Its parameters are compared with the arrays of the file before they are allocated."""
     nodes: dict[str, Any] = {}
     node: Any = None
+    dtype = check_dtype("dtype", config["dtype"])
     for described in config["layers"]:
-        kind, settings = described["class"], described["config"]
-        if not (isinstance(classes.get(kind), type) and issubclass(classes[kind], Layer)):
+        kind, settings, inputs = described["class"], described["config"], described["inputs"]
+        known = isinstance(kind, str) and isinstance(classes.get(kind), type) and issubclass(classes[kind], Layer)
+        if not known or classes[kind] is Layer:
             raise ValueError(
                 f"expected a known layer class, got {kind!r}. Pass it: load_model(path, custom_objects={{{kind!r}: {kind}}})"
             )
+        unknown = [name for name in inputs if name not in nodes]
+        if unknown or settings["name"] in nodes:
+            raise ValueError(
+                f"expected layers of different names that read layers before them, got {settings['name']!r} of {inputs!r}"
+            )
         layer = classes[kind](**settings)
-        inputs = [nodes[name] for name in described["inputs"]]
-        node = nodes[settings["name"]] = layer.node if isinstance(layer, InputLayer) else layer(inputs)
+        node = nodes[settings["name"]] = layer.node if isinstance(layer, InputLayer) else layer([nodes[name] for name in inputs])
+        if _definer(layer, "make_params") is _definer(layer, "compute_param_shapes"):
+            for key, shape in layer.compute_param_shapes(*(nodes[name].shape for name in inputs)).items():
+                _check_array(arrays, f"{settings['name']}/{key}", shape, dtype)
     settings = {key: config[key] for key in ("seed", "dtype", "implementation", "name")}
-    return model_class(next(iter(nodes.values())), node, **settings)
+    model = model_class(next(iter(nodes.values())), node, **settings)
+    for name, p in model.params.items():
+        _check_array(arrays, name, p.shape, dtype)      # again, for the layers that do not say the shapes of their parameters
+    return model
+
+
+def _definer(layer: Layer, method: str) -> type:
+    """Return the class that defines a method of a layer: one that defines only `make_params` may make other shapes."""
+    return next(kind for kind in type(layer).__mro__ if method in vars(kind))

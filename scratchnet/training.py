@@ -21,14 +21,17 @@ from scratchnet.support.checking import (
     check_data,
     check_epochs,
     check_finite,
+    check_flag,
     check_images,
     check_validation,
     check_verbose,
 )
+from scratchnet.support.keywords import named_arguments
 
 # -- many batches -----------------------------------------------------------------------------------------------------
 
 
+@named_arguments
 def fit(
     model: Any,
     x: np.ndarray,
@@ -81,7 +84,7 @@ def fit(
     """
     batch_size = check_batch_size(batch_size)
     x, labels, validation = check_validation(model, *check_data(model, x, y), validation_split, validation_data)
-    epochs_left = check_epochs(initial_epoch, epochs)
+    epochs_left, shuffle = check_epochs(initial_epoch, epochs), check_flag("shuffle", shuffle)
 
     history = model.history = History()
     with shown_progress(verbose) as progress:
@@ -145,6 +148,7 @@ def mean_values(model: Any, x: np.ndarray, labels: np.ndarray, batch_size: int, 
     return means.values()
 
 
+@named_arguments
 def evaluate(
     model: Any,
     x: np.ndarray,
@@ -177,11 +181,12 @@ def evaluate(
     FloatingPointError
         When a loss is not finite; it names the first layer whose output is not.
     """
-    batch_size = check_batch_size(batch_size)
+    batch_size, return_dict = check_batch_size(batch_size), check_flag("return_dict", return_dict)
     x, labels = check_data(model, x, y)
     return result(mean_values(model, x, labels, batch_size, show=check_verbose(verbose) == 1), return_dict)
 
 
+@named_arguments
 def predict(model: Any, x: np.ndarray, batch_size: int | None = None, verbose: int | str = "auto") -> np.ndarray:
     """Return the model's outputs, such as probabilities (n, K); the model need not be compiled.
 
@@ -213,6 +218,7 @@ def predict(model: Any, x: np.ndarray, batch_size: int | None = None, verbose: i
 # -- one batch --------------------------------------------------------------------------------------------------------
 
 
+@named_arguments
 def train_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: bool = False) -> Any:
     """Train one step on one batch.
 
@@ -234,13 +240,16 @@ def train_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: boo
     FloatingPointError
         When the loss is not finite. In this case the weights are not changed.
     """
+    return_dict = check_flag("return_dict", return_dict)
     x, labels = check_data(model, x, y)
     loss, logits = model.train_step(x.astype(model.dtype, copy=False), labels)
     return result(values_of(model, loss, count_correct(logits, labels), len(x)), return_dict)
 
 
+@named_arguments
 def test_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: bool = False) -> Any:
     """Return the values of one batch as `train_on_batch` does, without training."""
+    return_dict = check_flag("return_dict", return_dict)
     x, labels = check_data(model, x, y)
     loss, logits = model.test_step(x.astype(model.dtype, copy=False), labels)
     return result(values_of(model, loss, count_correct(logits, labels), len(x)), return_dict)

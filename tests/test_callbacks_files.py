@@ -146,3 +146,12 @@ def test_the_first_save_must_be_better_than_the_initial_threshold(threshold, sav
     checkpoint.on_train_begin()
     checkpoint.on_epoch_end(0, {"loss": 1.0, "val_loss": 0.5})
     assert (tmp_path / "model.npz").exists() == saved
+
+
+def test_the_home_folder_is_meant_by_a_tilde_in_the_files_of_callbacks(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    fit(ModelCheckpoint("~/deep/m-{epoch}.npz", "loss"), CSVLogger("~/deep/log.csv"), epochs=1)
+    assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["log.csv", "m-1.npz"]
+    assert not (tmp_path / "~").exists()

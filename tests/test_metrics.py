@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scratchnet.metrics import confusion_matrix, confident_mistakes
+from scratchnet.metrics import confident_mistakes, confusion_matrix
 
 
 @pytest.fixture

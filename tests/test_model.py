@@ -1,5 +1,7 @@
 """Models as graphs: forward and backward, parameters, summaries, and what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ from scratchnet import (
     Sequential,
     Softmax,
     load_model,
+    preprocessing,
 )
 from scratchnet.plan import NOTHING_JOINED, join_relus
 
@@ -502,3 +505,46 @@ def test_models_that_share_layers_do_not_disturb_each_others_forward(fuse):
     first.layer_outputs(other)
     for got, right in zip((first.backward(dout), *first.grads.values()), expected, strict=True):
         np.testing.assert_array_equal(got, right)
+
+
+IMAGES = {"grey": (28, 28, 1), "colour": (32, 32, 3), "tall": (6, 5, 2), "rows": (784,)}
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "fix"),
+    [
+        ("grey", (2, 784), "x.reshape(-1, 28, 28, 1)"),
+        ("grey", (2, 1, 28, 28), "x.transpose(0, 2, 3, 1)"),
+        ("grey", (2, 28, 28), "add_channel_axis(x)"),
+        ("colour", (2, 3, 32, 32), "x.transpose(0, 2, 3, 1)"),
+        ("colour", (3, 32, 32), "x.transpose(1, 2, 0)[np.newaxis]"),
+        ("colour", (2, 3072), "x.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)"),
+        ("tall", (2, 2, 6, 5), "x.transpose(0, 2, 3, 1)"),
+        ("tall", (2, 60), "x.reshape(-1, 6, 5, 2)"),
+        ("tall", (2, 6, 5, 2, 1), "x[..., 0]"),
+        ("rows", (2, 28, 28), "x.reshape(len(x), -1)"),
+        ("rows", (2, 28, 28, 1), "x.reshape(len(x), -1)"),
+        ("rows", (784,), "x[np.newaxis]"),
+    ],
+)
+@pytest.mark.parametrize("call", ["predict", "fit", "evaluate", "train_on_batch", "forward"])
+def test_the_remedy_for_images_of_another_layout_is_code_that_works(model, shape, fix, call):
+    size = IMAGES[model]
+    net = Sequential([Input(size), *([Flatten()] if len(size) > 1 else []), Dense(2, activation="softmax")], seed=0)
+    net.compile()
+    x = np.zeros(shape, "float32")
+    labels = [] if call in ("predict", "forward") else [np.eye(2, dtype="float32")]
+    with pytest.raises(ValueError, match=rf"x: expected floats of shape \(n, .*got shape .*{re.escape(fix)}") as refused:
+        getattr(net, call)(x, *labels)
+    code = fix if fix.startswith("x") else f"preprocessing.{fix}"
+    assert eval(code, {"x": x, "np": np, "preprocessing": preprocessing}).shape[1:] == size
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_the_remedy_for_validation_data_names_them(samples):
+    net = Sequential([Input((4, 4, 3)), Flatten(), Dense(2, activation="softmax")], seed=0)
+    net.compile()
+    x, y = np.zeros((2, 4, 4, 3), "float32"), np.eye(2, dtype="float32")
+    with pytest.raises(ValueError, match=r"validation_data: expected .* x_val\.transpose\(0, 2, 3, 1\)"):
+        net.fit(x, y, validation_data=(np.zeros((samples, 3, 4, 4)), y[:samples]), verbose=0)

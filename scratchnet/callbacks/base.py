@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import ref
 
+from scratchnet.support.checking import shortened
+from scratchnet.support.keywords import name_arguments
+
 Logs = dict[str, float]
 
 
@@ -28,6 +31,10 @@ class Callback:
     params: dict[str, Any]
     adds: tuple[str, ...] = ()
     more_names: tuple[str, ...] | None = ()
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        name_arguments(cls)
 
     def set_model(self, model: Any) -> None:
         """Store the model that is trained."""
@@ -75,7 +82,7 @@ class CallbackList:
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(
-                    f"callbacks: expected objects of scratchnet.callbacks.Callback, got {callback!r}."
+                    f"callbacks: expected objects of scratchnet.callbacks.Callback, got {shortened(callback)}."
                     " A class needs parentheses: EarlyStopping()"
                 )
             ours = type(callback).__module__.startswith(__package__)

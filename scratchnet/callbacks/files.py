@@ -13,7 +13,7 @@ from typing import Any
 from scratchnet.callbacks.base import Callback, Logs
 from scratchnet.callbacks.watching import Monitor
 from scratchnet.support.config import full_config
-from scratchnet.support.files import write_text
+from scratchnet.support.files import as_path, write_text
 from scratchnet.support.interrupts import uninterrupted
 
 
@@ -25,13 +25,15 @@ def check_writable(path: str | os.PathLike[str], example: str) -> None:
     OSError
         If `path` is a folder, or a file cannot be made there. `example` is the file name that the message proposes.
     """
-    path = Path(path).absolute()
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"expected the name of a file, got the folder {path}. Name a file in it: {path / example}")
     try:
+        path = as_path(path).absolute()
+        if os.path.isdir(path):
+            raise IsADirectoryError(f"expected the name of a file, got the folder {path}. Name a file in it: {path / example}")
         folder = next(filter(os.path.exists, path.parents), path.parent)    # folders below this one would be made
         with uninterrupted(), tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}.", suffix=".part"):
             pass                                        # named as `write_whole` does
+    except IsADirectoryError:
+        raise
     except OSError as error:
         raise type(error)(
             f"{path} cannot be written: {error.strerror}. Name a file in a folder that you may write to, such as {example}"
@@ -127,6 +129,7 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Read the rows to append to. Raise an error if the file cannot be written, or has other columns."""
         check_writable(self.filename, "log.csv")
+        self.filename = as_path(self.filename)
         self.columns, self.rows = [], []
         if self.append and self.filename.exists():
             with self.filename.open(encoding="utf-8", newline="") as file:

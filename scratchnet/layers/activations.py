@@ -30,7 +30,7 @@ import numpy as np
 from scratchnet import reference
 from scratchnet.kernels import relu as fused
 from scratchnet.layers.base import Functions, Layer
-from scratchnet.support.checking import number_array
+from scratchnet.support.checking import number_array, shortened
 
 # -- ReLU -------------------------------------------------------------------------------------------------------------
 
@@ -122,8 +122,9 @@ class Activation(Layer):
 
     def __init__(self, activation: str, *, name: str | None = None):
         super().__init__(name=name)
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation: expected {', '.join(map(repr, ACTIVATIONS))} or None, got {activation!r}")
+        if not isinstance(activation, str) or activation not in ACTIVATIONS:
+            known = ", ".join(map(repr, ACTIVATIONS))
+            raise ValueError(f"activation: expected {known} or None, got {shortened(activation)}")
         self.function = activation
         self.implementations = ACTIVATIONS[activation]
 

@@ -49,6 +49,9 @@ class Add(Layer):
         """Return the sum of the inputs, added from first to last."""
         for x in xs:
             self.check_input(x)
+        if len({len(x) for x in xs}) > 1:
+            sizes = ", ".join(str(len(x)) for x in xs)
+            raise ValueError(f"{self._title}: expected inputs of as many samples, got {sizes}. Pass what the same batch becomes")
         self.cache = (len(xs),)
         out = xs[0] + xs[1]
         for x in xs[2:]:

@@ -31,9 +31,19 @@ from numpy.typing import DTypeLike
 
 from scratchnet import initializers
 from scratchnet.kernels.probe import why_not
-from scratchnet.support.checking import plain_array, refused_kind
+from scratchnet.support.checking import (
+    check_choice,
+    check_count,
+    check_dtype,
+    check_name,
+    check_shape,
+    plain_array,
+    refused_kind,
+    shortened,
+)
 from scratchnet.support.config import config_of
 from scratchnet.support.deprecation import OldName, adopt_old_names
+from scratchnet.support.keywords import name_arguments, named_arguments
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
@@ -69,8 +79,7 @@ def choose_implementation(name: str) -> str:
     ValueError
         For an unknown name; the message lists the known ones.
     """
-    if name not in IMPLEMENTATIONS:
-        raise ValueError(f"implementation: expected one of {', '.join(map(repr, IMPLEMENTATIONS))}, got {name!r}")
+    check_choice("implementation", name, IMPLEMENTATIONS)
     if name in ("direct", "fused") and (reason := why_not()):
         warnings.warn(f"{reason}: the {name} kernels need the compiler, im2col runs instead", RuntimeWarning, stacklevel=2)
         return "im2col"
@@ -85,12 +94,15 @@ def pair(name: str, value: int | Sequence[int]) -> Pair:
     >>> pair("strides", 2), pair("kernel_size", (3, 5))
     ((2, 2), (3, 5))
     """
-    both = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else (value, value)
-    if len(both) != 2 or not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 1 for v in both):
-        raise ValueError(f"{name}: expected one or two integers of at least 1, got {value!r}. For example {name}=(2, 2)")
-    if max(both) >= 1 << 31:
-        raise ValueError(f"{name}: expected integers below 2**31, got {value!r}. No image is that large; for example {name}=(2, 2)")
-    return int(both[0]), int(both[1])
+    both = tuple(value) if isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim) else (value, value)
+    if len(both) != 2:
+        raise ValueError(f"{name}: expected one or two integers of at least 1, got {shortened(value)}. For example {name}=(2, 2)")
+    down, across = (check_count(name, number, f"{name}=(2, 2)") for number in both)
+    if max(down, across) >= 1 << 31:
+        raise ValueError(
+            f"{name}: expected integers below 2**31, got {shortened(value)}. No image is that large; for example {name}=(2, 2)"
+        )
+    return down, across
 
 
 class Layer:
@@ -136,11 +148,13 @@ class Layer:
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         adopt_old_names(cls)
+        name_arguments(cls)
 
+    @named_arguments
     def __init__(self, *, name: str | None = None, implementation: str | None = None):
-        if implementation is not None and implementation not in IMPLEMENTATIONS:
-            choose_implementation(implementation)
-        self.name = name
+        if implementation is not None:
+            check_choice("implementation", implementation, IMPLEMENTATIONS)
+        self.name = check_name(name)
         self.implementation = implementation
         self.activation: Layer | None = None
         self.params: dict[str, np.ndarray] = {}
@@ -233,6 +247,14 @@ class Layer:
         """Return the shape of the output for inputs of these shapes, all without the batch axis."""
         return input_shapes[0]
 
+    def compute_param_shapes(self, *input_shapes: Shape) -> Mapping[str, Shape]:
+        """Return the shapes of the parameters that `make_params` makes for inputs of these shapes, without making them.
+
+        A saved model is compared with them before anything is allocated. A layer that does not define this method is compared
+        after its `make_params`.
+        """
+        return {}
+
     # -- parameters --------------------------------------------------------------------------------------------------
 
     def build(self, input_shape: Shape, rng: np.random.Generator | None = None, dtype: DTypeLike = "float32") -> Layer:
@@ -262,16 +284,17 @@ class Layer:
                 f"{self._title}: activation={name!r} adds a second layer to a model's graph. Outside a model, build"
                 f" {type(self).__name__} without it and call an Activation layer after it"
             )
-        shapes = [tuple(s) for s in input_shape] if isinstance(input_shape[0], (tuple, list)) else [tuple(input_shape)]
+        several = isinstance(input_shape, (tuple, list)) and bool(input_shape) and isinstance(input_shape[0], (tuple, list))
+        shapes = [check_shape(self._title, shape) for shape in (input_shape if several else [input_shape])]
+        if rng is not None and not isinstance(rng, np.random.Generator):
+            raise ValueError(f"{self._title}: expected rng from np.random.default_rng(seed), got {shortened(rng)}")
         return self.build_for(shapes, rng if rng is not None else np.random.default_rng(0), dtype, "fused")
 
     def build_for(
         self, shapes: Sequence[Shape], rng: np.random.Generator, dtype: DTypeLike, implementation: str
     ) -> Layer:
         """Make the parameters for inputs of `shapes`, and choose the pair of functions; a model calls this."""
-        self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
-            raise ValueError(f"{self._title}: expected dtype='float32' or 'float64', got dtype={dtype!r}")
+        self.dtype = check_dtype(self._title, dtype)
         self.input_shapes = tuple(shapes)
         self.input_shape = shapes[0]
         self.output_shape = self.compute_output_shape(*shapes)
@@ -407,6 +430,9 @@ def _as_json(name: str, value: Any) -> Any:
 
 def set_weights(params: Mapping[str, np.ndarray], weights: Sequence[np.ndarray]) -> None:
     """Copy weights into these parameters, in order; when one does not fit, none is copied."""
+    if not isinstance(weights, (list, tuple)):
+        got = type(weights).__name__
+        raise ValueError(f"set_weights: expected a list of {len(params)} arrays, got a {got}. get_weights() returns one")
     if len(weights) != len(params):
         raise ValueError(
             f"set_weights: expected {len(params)} arrays ({', '.join(params)}), got {len(weights)}. get_weights() shows their order"

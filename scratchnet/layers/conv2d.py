@@ -50,6 +50,7 @@ from scratchnet.layers.activations import activation_layer, relu_backward, relu_
 from scratchnet.layers.base import Shape, pair
 from scratchnet.layers.window import WindowLayer
 from scratchnet.padding import Pads, check_kernel, window_output_shape
+from scratchnet.support.checking import check_count, check_flag
 
 
 def conv2d_forward(
@@ -158,13 +159,11 @@ class Conv2D(WindowLayer):
         implementation: str | None = None,
         name: str | None = None,
     ):
-        if not isinstance(filters, (int, np.integer)) or filters < 1:
-            raise ValueError(f"Conv2D: expected filters to be an integer of at least 1, got {filters!r}. For example Conv2D(32, 3)")
-        self.filters = int(filters)
+        self.filters = check_count("filters", filters, "Conv2D(32, 3)")
         self.kernel_size = pair("kernel_size", kernel_size)
         super().__init__(self.kernel_size, pair("strides", strides), padding, implementation=implementation, name=name)
         self.activation = activation_layer(activation)
-        self.use_bias = bool(use_bias)
+        self.use_bias = check_flag("use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
 
@@ -175,12 +174,15 @@ class Conv2D(WindowLayer):
         check_kernel(self.kernel_size, self.padding, shape[:2], self.strides)
         return (*size, self.filters)
 
+    def compute_param_shapes(self, *input_shapes: Shape) -> dict[str, Shape]:
+        """Return the shapes of the kernel, (KH, KW, C, F), and of the bias, (F,)."""
+        (shape,) = input_shapes
+        return {"kernel": (*self.kernel_size, shape[2], self.filters), **({"bias": (self.filters,)} if self.use_bias else {})}
+
     def make_params(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return the kernel (KH, KW, C, F) and the bias (F,)."""
-        params = {"kernel": initialize(self.kernel_initializer, (*self.kernel_size, self.input_shape[2], self.filters), rng)}
-        if self.use_bias:
-            params["bias"] = initialize(self.bias_initializer, (self.filters,), rng)
-        return params
+        how = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
+        return {key: initialize(how[key], shape, rng) for key, shape in self.compute_param_shapes(self.input_shape).items()}
 
     def forward(self, x: np.ndarray, **joined: bool) -> np.ndarray:
         """Return the output: (N, H, W, C) -> (N, OH, OW, F). With `relu=True`, from plan.py, also compute the ReLU after it."""

@@ -28,6 +28,7 @@ from scratchnet.initializers import initialize
 from scratchnet.kernels import dense as fused
 from scratchnet.layers.activations import activation_layer, relu_backward, relu_forward
 from scratchnet.layers.base import Layer, Shape
+from scratchnet.support.checking import check_count, check_flag
 
 
 def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: bool = False) -> np.ndarray:
@@ -100,11 +101,9 @@ class Dense(Layer):
         name: str | None = None,
     ):
         super().__init__(name=name, implementation=implementation)
-        if not isinstance(units, (int, np.integer)) or units < 1:
-            raise ValueError(f"Dense: expected units to be an integer of at least 1, got {units!r}. For example Dense(10)")
-        self.units = int(units)
+        self.units = check_count("units", units, "Dense(10)")
         self.activation = activation_layer(activation)
-        self.use_bias = bool(use_bias)
+        self.use_bias = check_flag("use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
 
@@ -115,12 +114,15 @@ class Dense(Layer):
             raise ValueError(f"Dense: expected samples of shape (D,), got {shape}. Put Flatten() before it")
         return (self.units,)
 
+    def compute_param_shapes(self, *input_shapes: Shape) -> dict[str, Shape]:
+        """Return the shapes of the kernel, (D, U), and of the bias, (U,)."""
+        (shape,) = input_shapes
+        return {"kernel": (*shape, self.units), **({"bias": (self.units,)} if self.use_bias else {})}
+
     def make_params(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return the kernel (D, U) and the bias (U,)."""
-        params = {"kernel": initialize(self.kernel_initializer, (*self.input_shape, self.units), rng)}
-        if self.use_bias:
-            params["bias"] = initialize(self.bias_initializer, (self.units,), rng)
-        return params
+        how = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
+        return {key: initialize(how[key], shape, rng) for key, shape in self.compute_param_shapes(self.input_shape).items()}
 
     def forward(self, x: np.ndarray, **joined: bool) -> np.ndarray:
         """Return the output: (N, D) -> (N, U). With `relu=True`, from plan.py, also compute the ReLU after it."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from scratchnet.layers.base import Layer, Node, Shape
+from scratchnet.support.checking import check_count, shortened
+from scratchnet.support.keywords import named_arguments
 
 
 class InputLayer(Layer):
@@ -14,12 +14,12 @@ class InputLayer(Layer):
 
     def __init__(self, shape: Sequence[int], *, name: str | None = None):
         super().__init__(name=name)
-        if not isinstance(shape, (tuple, list)) or not shape or not all(isinstance(s, (int, np.integer)) and s >= 1 for s in shape):
+        if not isinstance(shape, (tuple, list)) or not shape:
             raise ValueError(
-                f"Input: expected the shape of one sample, in positive integers, got shape={shape!r}."
+                f"Input: expected the shape of one sample, in positive integers, got shape={shortened(shape)}."
                 " For example Input(shape=(28, 28, 1))"
             )
-        self.shape = tuple(int(s) for s in shape)
+        self.shape = tuple(check_count("Input(shape=...)", size, "Input(shape=(28, 28, 1))") for size in shape)
         self.sources = ()
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
@@ -27,6 +27,7 @@ class InputLayer(Layer):
         return self.shape
 
 
+@named_arguments
 def Input(shape: Sequence[int], *, name: str | None = None) -> Node:  # noqa: N802 - the name that Keras users know
     """Return the first node of a graph, for samples of this shape, without the batch axis.
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scratchnet.support.checking import plain_array
-from scratchnet.support.files import write_whole
+from scratchnet.support.files import as_path, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +44,7 @@ def finish(figure: Figure, path: PathLike | None) -> Figure:
     """Write `figure` to `path`, if there is one, completely or not at all, and return it."""
     if path is None:
         return figure
-    path = Path(path)
+    path = as_path(path)
     form = path.suffix[1:].lower() or "png"
     known = figure.canvas.get_supported_filetypes()
     if form not in known:

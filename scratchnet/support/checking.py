@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,12 @@ def plain_array(who: str, name: str, value: Any) -> np.ndarray:
     """Return `value` as an array, or raise ValueError for a masked array, an np.matrix, or a list that contains one."""
     if refused := refused_kind(name, value):
         raise ValueError(f"{who}: expected {name} as an array of numbers, {refused}")
-    return np.asarray(value)
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"{who}: expected {name} as an array of numbers, got rows of different lengths. Make them equally long"
+        ) from None
 
 
 def number_array(who: str, name: str, value: Any) -> np.ndarray:
@@ -65,20 +71,50 @@ def check_images(x: np.ndarray, expected: tuple[int, ...], name: str = "x", what
     wanted = f"{what}: expected floats of shape (n, {', '.join(map(str, expected))})"
     if refused := refused_kind(name, x):
         raise ValueError(f"{wanted}, {refused}")
-    x = np.asarray(x)
-    if x.shape[1:] != expected:
-        fix = ""
-        if x.shape == expected:
-            fix = f" One sample is a batch of one: {name}[np.newaxis]"
-        elif (*x.shape[1:], 1) == expected:
-            fix = f" Grey images get their channel axis from preprocessing.add_channel_axis({name})"
-        raise ValueError(f"{wanted}, got shape {x.shape}.{fix}")
+    x = plain_array(what, name, x)
+    if x.dtype.kind not in "fuibc":
+        raise ValueError(f"{wanted}, got {x.dtype} of shape {x.shape}. Make them numbers: np.array({name}, 'float32')")
+    if x.ndim == 0 or x.shape[1:] != expected:
+        raise ValueError(f"{wanted}, got shape {x.shape}.{shape_fix(name, x.shape, expected)}")
     if x.dtype.kind != "f":
-        fix = f". Make them with {name} = normalize_images({name})" if x.dtype.kind in "ui" else ""
-        raise ValueError(f"{wanted}, got {x.dtype}{fix}")
+        fix = {"u": f"{name} = normalize_images({name})", "i": f"{name} = normalize_images({name})"}
+        raise ValueError(f"{wanted}, got {x.dtype}. Make them with {fix.get(x.dtype.kind, f'{name}.real.astype(float)')}")
     if not len(x):
         raise ValueError(f"{wanted}, got an empty array. Pass at least one image")
     return x
+
+
+def shape_fix(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """Return what to do with an array of another shape, so that its samples have the shape `expected`.
+
+    Examples
+    --------
+    >>> shape_fix("x", (60000, 784), (28, 28, 1))
+    ' Rows become images with x.reshape(-1, 28, 28, 1)'
+    >>> shape_fix("x", (60000, 3, 32, 32), (32, 32, 3))
+    ' The channels are the last axis here: x.transpose(0, 2, 3, 1)'
+    """
+    sizes = ", ".join(map(str, expected))
+    if shape == expected:
+        return f" One sample is a batch of one: {name}[np.newaxis]"
+    if (*shape[1:], 1) == expected:
+        return f" Grey images get their channel axis from preprocessing.add_channel_axis({name})"
+    if shape[1:] == (*expected, 1):
+        return f" The last axis has one number: {name}[..., 0]"
+    if len(expected) == 3:
+        H, W, C = expected
+        if shape[1:] == (C, H, W):
+            return f" The channels are the last axis here: {name}.transpose(0, 2, 3, 1)"
+        if shape == (C, H, W):
+            return f" The channels are the last axis here, and one sample is a batch of one: {name}.transpose(1, 2, 0)[np.newaxis]"
+        if shape[1:] == (H * W * C,):
+            first = f" (or, if all of one channel come before the next: {name}.reshape(-1, {C}, {H}, {W}).transpose(0, 2, 3, 1))"
+            return f" Rows become images with {name}.reshape(-1, {sizes}){first if C > 1 else ''}"
+    if len(expected) == 1 and len(shape) > 2 and prod(shape[1:]) == expected[0]:
+        return f" Images become rows with {name}.reshape(len({name}), -1)"
+    if len(shape) == len(expected) + 1 and 0 not in shape:
+        return f" A model takes samples of one shape: resize or crop these, or make one that begins with Input(shape={shape[1:]})"
+    return " The first axis counts the samples"
 
 
 def check_data(model: Any, x: np.ndarray, y: np.ndarray, what: str = "", name: str = "x") -> tuple[np.ndarray, np.ndarray]:
@@ -100,12 +136,18 @@ def check_data(model: Any, x: np.ndarray, y: np.ndarray, what: str = "", name: s
 # -- arguments of compile and fit -------------------------------------------------------------------------------------
 
 
-def check_compile(model: Any, optimizer: Any, loss: Any, metrics: tuple[str, ...]) -> None:
-    """Raise ValueError when optimizer, loss and metrics do not suit the model."""
+def check_metrics(metrics: Any) -> tuple[str, ...]:
+    """Return the names of the metrics as a tuple."""
+    names = (metrics,) if isinstance(metrics, str) else metrics if metrics is not None else ()
+    if not isinstance(names, (tuple, list)) or tuple(names) not in ((), ("accuracy",)):
+        raise ValueError(f"metrics: expected ['accuracy'] or None, got {shortened(metrics)}")
+    return tuple(names)
+
+
+def check_compile(model: Any, optimizer: Any, loss: Any) -> None:
+    """Raise ValueError when optimizer and loss do not suit the model."""
     if not model.params:
         raise ValueError("the model has no parameter to train. Add a layer such as Dense or Conv2D")
-    if metrics not in ((), ("accuracy",)):
-        raise ValueError(f"metrics: expected ['accuracy'] or None, got {list(metrics)!r}")
     output_shape, has_softmax = model.nodes[-1].shape, model.logits is not model.nodes[-1]
     if len(output_shape) != 1:
         raise ValueError(
@@ -134,8 +176,7 @@ def check_validation(
     model: Any, x: np.ndarray, labels: np.ndarray, validation_split: float, validation_data: Any
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
     """Return the images and labels to train on, and those to validate with, if there are any."""
-    if not 0 <= validation_split < 1:
-        raise ValueError(f"validation_split: expected at least 0 and below 1, got {validation_split!r}")
+    validation_split = check_number("validation_split", validation_split, below=1)
     if validation_data is not None:
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
             got = type(validation_data).__name__
@@ -159,8 +200,9 @@ def check_validation(
 
 def check_epochs(initial_epoch: int, epochs: int) -> range:
     """Return the epochs to train, from `initial_epoch` on."""
-    if not isinstance(epochs, (int, np.integer)) or not isinstance(initial_epoch, (int, np.integer)):
-        raise ValueError(f"epochs and initial_epoch: expected integers, got {epochs!r} and {initial_epoch!r}")
+    for value in (epochs, initial_epoch):
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not -(2**31) < value < 2**31:
+            raise ValueError(f"epochs and initial_epoch: expected integers below 2147483648, got {shortened(value)}")
     if not 0 <= initial_epoch <= epochs:
         raise ValueError(
             f"epochs: expected at least initial_epoch={initial_epoch}, got {epochs}. It is the number of the last epoch,"
@@ -173,28 +215,103 @@ def check_batch_size(batch_size: int | None) -> int:
     """Return the number of images in a step: 32 for None."""
     if batch_size is None:
         return 32
-    if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-        raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}")
-    return int(batch_size)
+    return check_count("batch_size", batch_size, "batch_size=128")
 
 
 def check_verbose(verbose: int | str) -> int:
     """Return 0 (no output), 1 (a bar) or 2 (lines); "auto" is a bar on a terminal, and lines elsewhere."""
-    if verbose == "auto":
+    if isinstance(verbose, str) and verbose == "auto":
         return 1 if sys.stderr.isatty() else 2
-    if verbose not in (0, 1, 2):
-        raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")
+    if not isinstance(verbose, (int, np.integer)) or verbose not in (0, 1, 2):
+        raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {shortened(verbose)}")
     return int(verbose)
 
 
 # -- numbers and updates ----------------------------------------------------------------------------------------------
 
 
-def check_number(name: str, value: float, lowest: float = 0.0) -> float:
-    """Return a finite number of at least `lowest`."""
-    if not np.isscalar(value) or isinstance(value, str) or not lowest <= float(value) < np.inf:
-        raise ValueError(f"{name}: expected a finite number of at least {lowest:g}, got {value!r}")
-    return float(value)
+def check_number(name: str, value: Any, lowest: float = 0.0, below: float = np.inf) -> float:
+    """Return a finite number of at least `lowest`, and below `below`."""
+    try:
+        number = np.nan if isinstance(value, (str, bytes, bool, np.bool_)) or not np.isscalar(value) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):      # complex numbers, dates; integers beyond all floats
+        number = np.nan
+    if not lowest <= number < below:
+        kind = "a finite number of" if below == np.inf else "a number of"
+        upper = "" if below == np.inf else f" and below {below:g}"
+        raise ValueError(f"{name}: expected {kind} at least {lowest:g}{upper}, got {shortened(value)}")
+    return number
+
+
+def check_count(name: str, value: Any, example: str) -> int:
+    """Return an integer from 1 to 2**31 - 1; `example` is a call that the message proposes."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not 1 <= value < 2**31:
+        raise ValueError(f"{name}: expected an integer from 1 to 2147483647, got {shortened(value)}. For example {example}")
+    return int(value)
+
+
+def check_shape(name: str, value: Any) -> tuple[int, ...]:
+    """Return a shape, from a tuple or a list of integers of at least 1."""
+    if not isinstance(value, (tuple, list)):
+        raise ValueError(f"{name}: expected a shape as a tuple of integers, got {shortened(value)}. For example (28, 28, 1)")
+    return tuple(check_count(name, size, "(28, 28, 1)") for size in value)
+
+
+def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
+    """Return a text that is one of the known ones."""
+    known = list(known)
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, known))}, got {shortened(value)}")
+    return value
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return True or False."""
+    if not isinstance(value, (bool, np.bool_, int)) or value not in (0, 1):
+        raise ValueError(f"{name}: expected True or False, got {shortened(value)}")
+    return bool(value)
+
+
+def check_dtype(name: str, value: Any) -> np.dtype:
+    """Return float32 or float64 as a dtype."""
+    try:
+        dtype = np.dtype(value) if isinstance(value, (str, type, np.dtype)) else None
+    except (TypeError, ValueError):
+        dtype = None
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"{name}: expected dtype='float32' or 'float64', got dtype={shortened(value)}")
+    return np.dtype(dtype)
+
+
+def check_name(value: Any) -> str | None:
+    """Return the name of a layer or of a model: a text, or None."""
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"name: expected a text, got {shortened(value)}. For example name='first'")
+    return value
+
+
+def check_seed(name: str, value: Any) -> int | None:
+    """Return a seed: None, or an integer of at least 0."""
+    if value is None:
+        return None
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ValueError(f"{name}: expected None or an integer of at least 0, got {shortened(value)}. For example seed=1")
+    return int(value)
+
+
+def shortened(value: Any, longest: int = 80) -> str:
+    """Return a value as Python writes it, in one line, and cut off where it is long.
+
+    Examples
+    --------
+    >>> shortened([1, 2]), shortened("a" * 100, longest=10)
+    ('[1, 2]', "'aaaaaaaaa...")
+    """
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # an integer of too many digits, or a class of a user's own
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 def check_update(params: Sequence[np.ndarray], grads: Sequence[np.ndarray], states: Sequence[Sequence[np.ndarray]]) -> None:
@@ -214,6 +331,9 @@ def check_update(params: Sequence[np.ndarray], grads: Sequence[np.ndarray], stat
             raise ValueError(
                 f"update: expected parameters as writeable arrays of float32 or float64, which are changed in place; got {got}"
             )
+        if refused_kind("g", g) or not isinstance(g, (np.ndarray, np.generic)) or g.dtype not in (np.float32, np.float64):
+            got = refused_kind("g", g) or f"got {getattr(g, 'dtype', type(g).__name__)}. Convert it: np.asarray(g, p.dtype)"
+            raise ValueError(f"update: expected the gradient of each parameter as an array of float32 or float64, {got}")
         if len({p.shape, g.shape, *(s.shape for s in state)}) > 1:
             shapes = f"{p.shape}, {g.shape}" + (f" and {state[0].shape}" if state else "")
             raise ValueError(f"update: expected a parameter, its gradient and its state of the same shape, got {shapes}. {other}")

@@ -2,13 +2,61 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from scratchnet.support.interrupts import uninterrupted
+
+
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """Return a path that a user passed: `~` is the home folder.
+
+    Raises
+    ------
+    TypeError
+        When it is neither a text nor a path.
+    ValueError
+        When it is empty, or no file can have this name.
+    OSError
+        When it is longer than the system permits.
+
+    Examples
+    --------
+    >>> as_path("~/model.npz") == Path.home() / "model.npz"
+    True
+    """
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise TypeError(f"path: expected a text or a pathlib.Path, got {path!r:.80}. For example 'model.npz'")
+    text = os.fspath(path)
+    if not text or "\0" in text:
+        raise ValueError(f"path: expected the name of a file, got {text!r:.80}. For example 'model.npz'")
+    try:
+        expanded = Path(text).expanduser()
+        for name in {str(expanded), *expanded.parts}:       # the parts alone, too: their folder may not exist yet
+            with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                os.lstat(name)
+    except RuntimeError:
+        raise ValueError(f"path: expected the home of a user, got {text!r:.80}. For a file named so: './~...'") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            got = f"{len(text)} characters in {len(Path(text).parts)} parts: {text!r:.80}"
+            raise OSError(errno.ENAMETOOLONG, f"expected a path that the system permits, got {got}. Choose a shorter one") from None
+    return expanded
+
+
+def make_folders(folder: Path) -> None:
+    """Create a folder and those above it that do not exist. (`mkdir(parents=True)` calls itself once for each of them.)"""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
 
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any]) -> Path:
@@ -29,11 +77,13 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any])
     ------
     IsADirectoryError
         If `path` is a folder.
+    TypeError, ValueError, OSError
+        As for `as_path`.
     """
-    path = Path(path)
+    path = as_path(path)
     if path.is_dir():
         raise IsADirectoryError(f"expected the name of a file, got the folder {path}. Name a file in it")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(path.parent)
     with uninterrupted():
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         try:

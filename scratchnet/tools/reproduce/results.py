@@ -21,7 +21,7 @@ import numpy as np
 
 import scratchnet
 from scratchnet.kernels import threads
-from scratchnet.metrics import confusion_matrix, confident_mistakes
+from scratchnet.metrics import confident_mistakes, confusion_matrix
 from scratchnet.model import Model
 from scratchnet.support.files import write_text
 from scratchnet.tools.reproduce.experiments import Experiment

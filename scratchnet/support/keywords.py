@@ -1,0 +1,206 @@
+"""Calls with arguments that do not exist here: one sentence that names the remedy, in place of Python's own TypeError.
+
+A function is decorated with `named_arguments`; the constructors of layers, losses, optimizers and callbacks are by their base
+class. The signature stays what it was, for `help`, editors and `inspect.signature`: the arguments are compared with it only
+after Python has refused them. Words that Keras or PyTorch have, and that do not exist here, stand in the two tables below; for
+any other word the nearest argument is named. A word that becomes an argument leaves the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import Any, TypeVar, cast
+
+from scratchnet.support.checking import shortened
+from scratchnet.support.config import arguments_of
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# Other names of arguments that exist: by the first of these arguments that the called function has.
+OTHER_NAMES = {
+    "lr": "learning_rate",
+    "rate": "learning_rate",
+    "eps": "epsilon",
+    "optimiser": "optimizer",
+    "nb_epoch": "epochs",
+    "n_epochs": "epochs",
+    "num_epochs": "epochs",
+    "nb_filter": "filters",
+    "out_channels": "filters",
+    "output_dim": "units",
+    "out_features": "units",
+    "border_mode": "padding",
+    "pad": "padding",
+    "subsample": "strides",
+    "kernel": "kernel_size",
+    "kernel_shape": "kernel_size",
+    "bias": "use_bias",
+    "init": "kernel_initializer",
+    "activation_fn": "activation",
+    "act": "activation",
+    "input": "inputs",
+    "output": "outputs",
+    "num_classes": "number_classes",
+    "x_train": "x",
+    "X": "x",
+    "y_train": "y",
+    "labels": "y",
+    "targets": "y",
+    "criterion": "loss",
+    "file_path": "path",
+    "filename": "path",
+    "filepath": "path",
+    "input_shape": "shape sample_shape",
+    "test_size": "fraction",
+    "random_state": "seed",
+    "random_seed": "seed",
+    "sep": "separator",
+    "delimiter": "separator",
+}
+
+# What to do instead, and the words that it is said of.
+INSTEAD = {
+    word: remedy
+    for remedy, words in {
+        "Weights of classes or of samples do not exist: leave it out, and repeat the samples that shall count more:"
+        " rows = np.repeat(np.arange(len(x)), counts); x[rows], y[rows]": "class_weight sample_weight sample_weight_mode",
+        "The axes of images are (N, H, W, C): leave it out. x.transpose(0, 2, 3, 1) converts images whose channels come first":
+            "data_format dim_ordering",
+        "The first layer does not name its input: leave it out, and begin with Input(shape=...), as in"
+        " Sequential([Input(shape=(28, 28, 1)), Flatten(), ...])": "input_shape input_dim batch_input_shape",
+        "The number of input channels or features is known from the layer before: leave it out": "in_channels in_features",
+        "Input takes the shape of one sample, without the batch axis: leave it out; fit(batch_size=...) chooses the batch":
+            "batch_shape batch_size",
+        "A learning rate does not fall by itself: leave it out, and use the callback ReduceLROnPlateau, or set"
+        " optimizer.learning_rate between epochs": "decay schedule",
+        "A learning rate belongs to an optimizer: leave it out, and write compile(optimizer=Adam(learning_rate=...))":
+            "lr learning_rate",
+        "Windows are of neighbouring pixels: leave it out, which is a dilation of 1": "dilation_rate dilation atrous_rate",
+        "Every filter sees all channels: leave it out, which is groups=1": "groups",
+        "Regularizers do not exist: leave it out. The callback EarlyStopping(restore_best_weights=True) works against overfitting":
+            "kernel_regularizer bias_regularizer activity_regularizer W_regularizer b_regularizer weight_decay",
+        "Constraints do not exist: leave it out": "kernel_constraint bias_constraint W_constraint b_constraint",
+        "Gradients are not clipped: leave it out, and lower the learning rate, or derive an optimizer of your own":
+            "clipnorm clipvalue global_clipnorm",
+        "This variant of the rule does not exist: leave it out":
+            "amsgrad use_ema ema_momentum ema_overwrite_frequency loss_scale_factor gradient_accumulation_steps centered",
+        "ReLU is max(0, x) only: leave it out": "max_value negative_slope threshold alpha",
+        "Adam takes both as beta_1 and beta_2": "betas",
+        "Every parameter is trained: leave it out": "trainable",
+        "The dtype is that of the model: leave it out, and write Model(..., dtype='float64')": "dtype",
+        "Call set_weights of the layer after the model is made": "weights",
+        "A model has one input, one output and one loss: leave it out": "loss_weights weighted_metrics target_tensors",
+        "There is no graph to compile, and nothing to trace: leave it out":
+            "run_eagerly jit_compile steps_per_execution auto_scale_loss sparse tensor ragged type_spec autocast",
+        "All data are seen in each epoch: leave it out, or pass fewer images, such as x[:1000]":
+            "steps_per_epoch validation_steps steps",
+        "Validation runs after every epoch, in batches of batch_size: leave it out": "validation_freq validation_batch_size",
+        "Data are arrays in memory: leave it out": "workers use_multiprocessing max_queue_size generator",
+        "Callbacks are called by fit only: leave it out": "callbacks",
+        "Smooth the labels instead: y * (1 - s) + s / K, where s is the amount of smoothing": "label_smoothing",
+        "A loss is the mean over the batch, and classes are on the last axis: leave it out": "reduction axis ignore_class",
+        "It has no name here: leave it out": "name",
+        "A file is always one .npz, which replaces an older one: leave it out": "overwrite save_format zipped save_traces",
+        "A file is loaded as it was saved: leave it out": "compile safe_mode options by_name skip_mismatch",
+        "The table has one form: leave it out":
+            "line_length positions expand_nested show_trainable layer_range",
+        "The model is saved at the end of epochs: leave it out": "save_freq period",
+    }.items()
+    for word in words.split()
+}
+
+
+def named_arguments(function: Function) -> Function:
+    """Return a function that raises a TypeError with the remedy when its arguments do not suit its signature.
+
+    Examples
+    --------
+    >>> @named_arguments
+    ... def fit(x, y, epochs=1): ...
+    >>> fit([1], [2], epoch=5)
+    Traceback (most recent call last):
+    ...
+    TypeError: fit: expected only arguments among x, y, epochs, got epoch=5. The nearest is epochs=5
+    >>> str(signature(fit))
+    '(x, y, epochs=1)'
+    """
+
+    @wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except TypeError:
+            mistake = _mistake(function, args, kwargs)
+            if mistake is None:         # the arguments suit the signature: the error comes from inside
+                raise
+        raise TypeError(mistake)
+
+    return cast(Function, checked)
+
+
+def name_arguments(kind: type) -> None:
+    """Decorate the constructor that a class defines, if it defines one, with `named_arguments`."""
+    if "__init__" in vars(kind):
+        setattr(kind, "__init__", named_arguments(vars(kind)["__init__"]))  # noqa: B010 - mypy permits no assignment
+
+
+def _mistake(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the arguments of a call, or None."""
+    form = signature(function)
+    try:
+        form.bind(*args, **kwargs)
+        return None
+    except TypeError as error:
+        refused = str(error)
+    first = next(iter(form.parameters), "")
+    bound = first in ("self", "model") and bool(args)       # a method: its own object is no argument for the caller
+    constructor = bound and function.__name__ == "__init__"
+    who = type(args[0]).__name__ if constructor else function.__name__
+    own = [p.name for p in _parameters(form)][bound:]
+    known = arguments_of(type(args[0])) if constructor else own
+    unknown = [word for word in kwargs if word not in form.parameters]
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in form.parameters.values()):
+        word = unknown[0]
+        expected = f"only arguments among {', '.join(known)}" if known else "no argument"
+        return f"{who}: expected {expected}, got {word}={shortened(kwargs[word], 40)}. {_remedy(word, kwargs[word], known)}"
+    by_position = [p.name for p in _parameters(form) if p.kind is not p.KEYWORD_ONLY][bound:]
+    given = len(args) - bound
+    if given > len(by_position):
+        rest = [name for name in own if name not in by_position]
+        more = f", such as {rest[0]}=..." if rest else ""
+        listed = f" ({', '.join(by_position)})" if by_position else ""
+        return (
+            f"{who}: expected at most {len(by_position)} positional arguments{listed}, got {given}."
+            f" {'Name the others' if rest else 'Leave the others out'}{more}"
+        )
+    twice = [name for name in by_position[:given] if name in kwargs]
+    if twice:
+        return f"{who}: expected {twice[0]} once, got it by position and by name. Leave one of them out"
+    there = [*by_position[:given], *kwargs]
+    missing = [p.name for p in _parameters(form)[bound:] if p.default is p.empty and p.name not in there]
+    if missing:
+        given_too = ", ".join(there) or "no argument"
+        return f"{who}: expected {' and '.join(missing)}, got {given_too}. Its arguments are {', '.join(known)}"
+    return f"{who}: expected arguments among {', '.join(known)}, got others: {refused}"
+
+
+def _parameters(form: Signature) -> list[Parameter]:
+    """Return the parameters that have a name, without *args and **kwargs."""
+    return [p for p in form.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def _remedy(word: str, value: Any, known: list[str]) -> str:
+    """Return what to write in place of an argument that does not exist."""
+    for name in OTHER_NAMES.get(word, "").split():
+        if name in known:
+            return f"It is called {name} here: {name}={shortened(value, 40)}"
+    if word in INSTEAD:
+        return INSTEAD[word]
+    lower = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), lower, n=1)
+    if near:
+        return f"The nearest is {lower[near[0]]}={shortened(value, 40)}"
+    return "Leave it out"
