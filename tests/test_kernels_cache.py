@@ -56,6 +56,25 @@ def kept(tmp_path, monkeypatch):
     new_process(monkeypatch)
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """A folder with both kernels."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(cache, "FOLDER", tmp_path_factory.mktemp("compiled") / "base" / "hash")
+        for function in (double, triple):
+            run(function, monkeypatch)
+        folder = cache.FOLDER
+    return folder
+
+
+@pytest.fixture
+def filled(kept, compiled):
+    """A folder with both kernels, for one test."""
+    for folder in (kept.parent.parent, kept.parent):
+        folder.mkdir(mode=0o700)
+    return shutil.copytree(compiled, kept)
+
+
 def run(function, monkeypatch):
     """Run a kernel as a new process would: return whether it was read from the cache. Its result must be right."""
     new_process(monkeypatch)
@@ -132,10 +151,8 @@ DAMAGE = {
 
 @posix
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_file_is_compiled_again_and_replaced_and_one_line_says_so(damage, kept, monkeypatch, capfd):
-    for function in (double, triple):
-        run(function, monkeypatch)
-    good, others = files(kept)
+def test_a_damaged_file_is_compiled_again_and_replaced_and_one_line_says_so(damage, filled, monkeypatch, capfd):
+    good, _ = files(filled)
     DAMAGE[damage](good)
     if damage == "a file that is not readable" and os.access(good, os.R_OK):
         pytest.skip("this user reads every file")
@@ -152,37 +169,32 @@ def test_a_damaged_file_is_compiled_again_and_replaced_and_one_line_says_so(dama
     assert capfd.readouterr().err == ""
 
 
-def test_a_file_under_the_name_of_another_kernel_or_of_other_sources_is_not_read(kept, monkeypatch):
-    for function in (double, triple):
-        run(function, monkeypatch)
-    first, second = files(kept)
+def test_a_file_under_the_name_of_another_kernel_or_of_other_sources_is_not_read(filled, monkeypatch):
+    first, second = files(filled)
     shutil.copyfile(second, first)
     assert not run(double, monkeypatch)
-    older = kept.parent / "older"
-    kept.rename(older)
-    shutil.copytree(older, kept)
+    older = filled.parent / "older"
+    filled.rename(older)
+    shutil.copytree(older, filled)
     assert run(double, monkeypatch)         # a copy of the same name
     monkeypatch.setattr(cache, "FOLDER", older)
     assert not run(double, monkeypatch)
 
 
-def test_what_numba_cannot_read_though_its_checksum_is_right_is_compiled_again(kept, monkeypatch, capfd):
-    run(double, monkeypatch)
-    (path,) = files(kept)
-    for content in (b"no pickle", pickle.dumps(()), pickle.dumps(None), pickle.dumps(tuple(range(12)))):
+def test_what_numba_cannot_read_though_its_checksum_is_right_is_compiled_again(filled, monkeypatch, capfd):
+    path, _ = files(filled)
+    for content in (b"no pickle", pickle.dumps(tuple(range(12)))):
         path.write_bytes(content + cache._checksum(path, content))
         assert not run(double, monkeypatch)
         assert "damaged" in capfd.readouterr().err
         assert run(double, monkeypatch)
 
 
-def test_the_doctor_counts_damaged_kernels_and_gives_a_hint(kept, monkeypatch, capfd):
-    for function in (double, triple):
-        run(function, monkeypatch)
+def test_the_doctor_counts_damaged_kernels_and_gives_a_hint(filled, monkeypatch, capfd):
     found = doctor.folders()
-    assert found["compiled kernels"] == f"{kept} (2)"
+    assert found["compiled kernels"] == f"{filled} (2)"
     assert "damaged kernels" not in found
-    path = files(kept)[0]
+    path = files(filled)[0]
     path.write_bytes(b"")
     found = doctor.folders()
     assert found["damaged kernels"] == f"1 of 2, the first {path.name}: its checksum is wrong"
@@ -210,8 +222,7 @@ def test_when_a_write_fails_training_goes_on_without_storing_and_one_line_says_s
     assert len(attempts) == 1
 
 
-def test_kernels_are_read_from_a_folder_that_cannot_be_written(kept, monkeypatch, capfd):
-    run(double, monkeypatch)
+def test_kernels_are_read_from_a_folder_that_cannot_be_written(filled, monkeypatch, capfd):
 
     def fails(**words):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
@@ -220,9 +231,10 @@ def test_kernels_are_read_from_a_folder_that_cannot_be_written(kept, monkeypatch
     capfd.readouterr()
     assert run(double, monkeypatch)
     assert capfd.readouterr().err == ""
+    files(filled)[1].unlink()
     assert not run(triple, monkeypatch)
-    assert f"in every process ({kept}: Read-only file system)" in capfd.readouterr().err
-    assert len(files(kept)) == 1
+    assert f"in every process ({filled}: Read-only file system)" in capfd.readouterr().err
+    assert len(files(filled)) == 1
     assert "not stored" in doctor.folders()["compiled kernels"]
 
 
@@ -271,69 +283,90 @@ def plant(kept, marker):
         path.write_bytes(content + cache._checksum(path, content))
 
 
-def test_a_planted_pickle_would_run_where_only_you_can_write(kept, monkeypatch, tmp_path):
-    run(double, monkeypatch)
-    plant(kept, tmp_path / "marker")
+def test_a_planted_pickle_would_run_where_only_you_can_write(filled, monkeypatch, tmp_path):
+    plant(filled, tmp_path / "marker")
     run(double, monkeypatch)
     assert (tmp_path / "marker").exists()       # else the tests below would show nothing
 
 
 @posix
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["folder", "base", "above"])
-@pytest.mark.parametrize("mode", [0o777, 0o775, 0o772, 0o757, 0o720])
-def test_a_folder_that_others_can_write_to_is_never_used_nor_one_below_it(place, mode, kept, monkeypatch, tmp_path, capfd):
+def test_a_folder_that_others_can_write_to_is_never_used_nor_one_below_it(place, filled, monkeypatch, tmp_path, capfd):
     monkeypatch.setattr(cache, "_is_private", lambda group: False)
-    run(double, monkeypatch)
-    plant(kept, tmp_path / "marker")
-    before, shared = files(kept)[0].read_bytes(), (kept, *kept.parents)[place]
-    shared.chmod(mode)
-    capfd.readouterr()
+    plant(filled, tmp_path / "marker")
+    before, shared = files(filled)[0].read_bytes(), (filled, *filled.parents)[place]
+    shared.chmod(0o775)
     assert not run(double, monkeypatch)
     assert not (tmp_path / "marker").exists()
-    assert files(kept)[0].read_bytes() == before
+    assert files(filled)[0].read_bytes() == before
     assert f"in every process (others can write to {shared}: chmod go-w {shared})" in capfd.readouterr().err
     found = doctor.folders()
     assert found["compiled kernels"].startswith(f"not stored (others can write to {shared}")
     facts = {"folders": found, "numba": {"compiles": "yes", "threads": "1"}, "processor": {"cores": "1", "AVX-512": "no"}}
     (hint,) = doctor.hints(facts | {"BLAS": {"runs as": "x"}}, {})
     assert f"chmod go-w {shared}" in hint
+    for mode in (0o777, 0o772, 0o757, 0o720, 0o702):
+        shared.chmod(mode)
+        assert "chmod go-w" in cache.why_not_trusted(filled)
+    shared.chmod(0o755)
+    assert cache.why_not_trusted(filled) == ""
 
 
 @posix
-def test_above_the_folder_the_sticky_bit_is_enough_and_in_it_it_is_not(kept, monkeypatch):
-    run(double, monkeypatch)
-    kept.parent.parent.chmod(0o1777)
-    assert run(double, monkeypatch)
-    for shared in (kept.parent, kept):
+def test_above_the_folder_the_sticky_bit_is_enough_and_in_it_it_is_not(filled):
+    filled.parent.parent.chmod(0o1777)
+    assert cache.why_not_trusted(filled) == ""
+    for shared in (filled.parent, filled):
         shared.chmod(0o1777)
-        assert not run(double, monkeypatch)
+        assert str(shared) in cache.why_not_trusted(filled)
         shared.chmod(0o700)
 
 
 @posix
-def test_a_group_of_one_user_may_write_above_the_folder_and_not_in_it(kept, monkeypatch):
+def test_a_group_of_one_user_may_write_above_the_folder_and_not_in_it(filled, monkeypatch):
     monkeypatch.setattr(cache, "_is_private", lambda group: True)
-    run(double, monkeypatch)
-    kept.parent.parent.chmod(0o775)
-    assert run(double, monkeypatch)
-    kept.parent.chmod(0o775)
-    assert not run(double, monkeypatch)
+    filled.parent.parent.chmod(0o775)
+    assert cache.why_not_trusted(filled) == ""
+    filled.parent.parent.chmod(0o777)
+    assert "others can write" in cache.why_not_trusted(filled)
+    filled.parent.parent.chmod(0o700)
+    filled.parent.chmod(0o775)
+    assert "others can write" in cache.why_not_trusted(filled)
 
 
 @posix
-def test_a_folder_of_another_user_is_never_used(kept, monkeypatch, tmp_path, capfd):
-    run(double, monkeypatch)
-    plant(kept, tmp_path / "marker")
-    monkeypatch.setattr(os, "geteuid", lambda: kept.stat().st_uid + 1)
-    capfd.readouterr()
+@pytest.mark.parametrize(
+    ("user", "group", "private"),
+    [
+        ((1000, 1000, "ann"), (1000, "ann", []), True),
+        ((1000, 1000, "ann"), (1000, "ann", ["ann"]), True),
+        ((1000, 1000, "ann"), (1000, "ann", ["bob"]), False),
+        ((1000, 100, "ann"), (100, "users", []), False),
+        ((1000, 1000, "ann"), (1001, "ann", []), False),
+        ((0, 0, "root"), (0, "root", []), False),
+    ],
+)
+def test_a_private_group_has_the_name_of_its_only_user(user, group, private, monkeypatch):
+    import grp
+    import pwd
+
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: pwd.struct_passwd((user[2], "x", user[0], user[1], "", "/", "/bin/sh")))
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group((group[1], "x", group[0], group[2])))
+    assert cache._is_private(group[0]) == private
+    assert not cache._is_private(4711) or user[1] == 4711
+
+
+@posix
+def test_a_folder_of_another_user_is_never_used(filled, monkeypatch, tmp_path, capfd):
+    plant(filled, tmp_path / "marker")
+    monkeypatch.setattr(os, "geteuid", lambda: filled.stat().st_uid + 1)
     assert not run(double, monkeypatch)
     assert not (tmp_path / "marker").exists()
-    assert f"in every process ({kept} belongs to another user)" in capfd.readouterr().err
+    assert f"in every process ({filled} belongs to another user)" in capfd.readouterr().err
 
 
 @posix
-def test_the_administrator_may_own_the_folders_above_and_no_other_user(kept, monkeypatch):
-    run(double, monkeypatch)
+def test_the_administrator_may_own_the_folders_above_and_no_other_user(filled, monkeypatch):
     owners, ask = {}, os.stat
 
     def owned(path, **options):
@@ -342,14 +375,14 @@ def test_the_administrator_may_own_the_folders_above_and_no_other_user(kept, mon
 
     monkeypatch.setattr(os, "stat", owned)
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
-    above = kept.parent.parent
+    above = filled.parent.parent
     for place, owner, reason in [
         (above, 4711, ""), (above, 0, ""), (above, 4712, f"{above} belongs to another user"),
-        (kept.parent, 0, f"{kept.parent} belongs to another user"), (kept, 0, f"{kept} belongs to another user"),
+        (filled.parent, 0, f"{filled.parent} belongs to another user"), (filled, 0, f"{filled} belongs to another user"),
     ]:  # fmt: skip
         owners.clear()
         owners[place] = owner
-        assert cache.why_not_trusted(kept) == reason
+        assert cache.why_not_trusted(filled) == reason
 
 
 @posix
@@ -392,35 +425,31 @@ STEP = """
 import json
 import numpy as np
 from scratchnet import Dense, Input, Sequential
-model = Sequential([Input((6,)), Dense(4, activation="relu"), Dense(3, activation="softmax")], seed=1)
-model.compile(metrics=["accuracy"])
+layers = [Input((6,)), Dense(4, activation="relu"), Dense(3, activation="softmax")]
+model = Sequential(layers, seed=1, implementation="{implementation}")
+model.compile("{optimizer}")
 x, y = np.random.default_rng(0).random((8, 6), np.float32), np.eye(3)[np.arange(8) % 3]
-losses = [model.train_on_batch(x, y)[0] for _ in range(3)]
+losses = [model.train_on_batch(x, y) for _ in range(3)]
 print(json.dumps([losses, [w.tobytes().hex() for w in model.get_weights()]]))
 """
 
 
-def train(base, before="", **options):
+def step(optimizer="adam", implementation="fused"):
+    return STEP.format(optimizer=optimizer, implementation=implementation)
+
+
+FEW = step("sgd", "im2col")     # few kernels, for the quick suite
+
+
+def train(base, code):
     """Return the losses and weights of a small training in its own process, and what it said."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")}
     done = subprocess.run(
-        [sys.executable, "-c", before + STEP], capture_output=True, text=True, timeout=300, check=False,
-        env=environment | {"NUMBA_CACHE_DIR": str(base)}, **options,
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False,
+        env=environment | {"NUMBA_CACHE_DIR": str(base)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
-
-
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory):
-    """A folder with the kernels of `train`, and its result."""
-    base = tmp_path_factory.mktemp("warm")
-    result, _ = train(base)
-    return base, result
-
-
-def copied(warm, tmp_path):
-    return shutil.copytree(warm[0], tmp_path / "copy")
 
 
 LIMITED = """
@@ -430,17 +459,18 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
 
 @posix
-def test_training_goes_on_with_the_same_bits_when_files_are_emptied_and_the_disk_is_full(warm, tmp_path):
-    base = copied(warm, tmp_path)
-    for number, path in enumerate(sorted(base.rglob("*.nbc"))):
-        if number % 2:
-            path.write_bytes(b"")
-    result, said = train(base, LIMITED)
-    assert result == warm[1]
+def test_training_goes_on_with_the_same_bits_when_files_are_emptied_and_the_disk_is_full(tmp_path):
+    right, said = train(tmp_path, FEW)
+    assert said.count("\n") == 1
+    paths = sorted(tmp_path.rglob("*.nbc"))
+    for path in paths:
+        path.write_bytes(b"")
+    result, said = train(tmp_path, LIMITED + FEW)
+    assert result == right
     assert said.count("damaged") == said.count("cannot be stored") == 1
     assert "File too large" in said
     assert said.count("\n") == 3
-    assert not [path for path in base.rglob("*") if path.name.endswith(".part")]
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == paths     # and no half-written one
 
 
 def damaged_at_random(base, rng):
@@ -448,8 +478,8 @@ def damaged_at_random(base, rng):
     paths = sorted(base.rglob("*.nbc"))
     for path in rng.sample(paths, rng.randint(1, len(paths))):
         kind = rng.choice(["flip", "cut", "empty", "folder", "grow", "swap"])
-        content = bytearray(path.read_bytes()) if path.is_file() else bytearray()
-        if kind == "flip" and content:
+        content = bytearray(path.read_bytes())
+        if kind == "flip":
             for _ in range(rng.randint(1, 20)):
                 content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         path.unlink()
@@ -462,29 +492,36 @@ def damaged_at_random(base, rng):
             path.write_bytes({"cut": content[: len(content) // 3], "empty": b"", "grow": content * 2}.get(kind, content))
 
 
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """A folder with the kernels of a training with all fused layers, and its result."""
+    base = tmp_path_factory.mktemp("warm")
+    return base, train(base, step())[0]
+
+
 @pytest.mark.slow
 def test_forty_randomly_damaged_caches_train_to_the_same_bits_and_are_whole_afterwards(warm, tmp_path):
     for trial in range(40):
         base = shutil.copytree(warm[0], tmp_path / str(trial))
         damaged_at_random(base, random.Random(trial))
-        result, said = train(base)
+        result, said = train(base, step())
         assert result == warm[1], trial
-        assert said.count("\n") <= 2, said
-        assert train(base) == (warm[1], ""), trial
+        assert said.count("\n") == 2, said
+        assert train(base, step()) == (warm[1], ""), trial
         shutil.rmtree(base)
 
 
 @pytest.mark.slow
 def test_processes_killed_while_they_write_leave_a_cache_that_works(warm, tmp_path):
-    rng, base = random.Random(0), tmp_path / "base"
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(base)}
+    rng, environment = random.Random(0), {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     for _ in range(12):
-        together = [subprocess.Popen([sys.executable, "-c", STEP], env=environment, stdout=-3, stderr=-3) for _ in range(3)]
+        together = [subprocess.Popen([sys.executable, "-c", step()], env=environment, **silent) for _ in range(3)]
         for process in together:
             try:
                 process.wait(rng.uniform(0.5, 6))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-    assert train(base)[0] == warm[1]
-    assert train(base) == (warm[1], "")
+    assert train(tmp_path, step())[0] == warm[1]
+    assert train(tmp_path, step()) == (warm[1], "")
