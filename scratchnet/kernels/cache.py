@@ -28,7 +28,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import llvmlite
 import numba
 import platformdirs
 from numba.core import caching, compiler
@@ -216,7 +215,7 @@ class Cache(caching.FunctionCache):
     def _path(self, signature: Any, codegen: Any) -> Path | None:
         """Return the file of the kernel for these argument types; None for a function without a source file."""
         function, code = self._py_func, self._py_func.__code__
-        versions = numba.__version__, llvmlite.__version__, platform.python_implementation(), sys.version
+        versions = numba.__version__, platform.python_implementation(), sys.version
         where = function.__module__, function.__qualname__, code.co_firstlineno
         try:
             source = _hash_of(code.co_filename)
