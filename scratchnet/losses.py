@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.layers.activations import softmax_forward as softmax
+from scratchnet.support.arithmetic import quiet
 from scratchnet.support.config import config_of
 
 __all__ = [
@@ -41,12 +42,14 @@ __all__ = [
 ]
 
 
+@quiet
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Return the logarithm of the softmax of every row; the maximum of the row is subtracted first: (N, K) -> (N, K)."""
     shifted = logits - logits.max(axis=-1, keepdims=True)                       # the largest is 0
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))        # the sum is between 1 and K
 
 
+@quiet
 def softmax_cross_entropy_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the loss of each image: (N, K), (N, K) -> (N,).
 
@@ -56,6 +59,7 @@ def softmax_cross_entropy_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarra
     return -(y * log_softmax(logits)).sum(axis=-1)
 
 
+@quiet
 def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     """Return the mean loss of a batch and its gradient with respect to the logits.
 
@@ -132,6 +136,7 @@ class Loss:
         """
         raise NotImplementedError(f"{type(self).__name__} needs a method value_and_gradient(self, logits, y)")
 
+    @quiet
     def __call__(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
         """Return the mean loss.
 
@@ -187,6 +192,7 @@ class CategoricalCrossentropy(Loss):
 
     name = "categorical_crossentropy"
 
+    @quiet
     def one_hot(self, y: np.ndarray, K: int) -> np.ndarray:
         """Check that `y` are rows of K non-negative numbers with sum 1, and return them.
 
@@ -229,6 +235,7 @@ class SparseCategoricalCrossentropy(Loss):
 
     name = "sparse_categorical_crossentropy"
 
+    @quiet
     def one_hot(self, y: np.ndarray, K: int) -> np.ndarray:
         """Check that `y` are integers from 0 to K - 1, and return their one-hot rows.
 

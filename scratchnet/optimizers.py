@@ -24,6 +24,7 @@ import numpy as np
 
 from scratchnet.kernels import updates as fused
 from scratchnet.kernels.jit import COMPILED
+from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import check_number, check_update
 from scratchnet.support.config import config_of
 
@@ -174,6 +175,7 @@ class Optimizer:
         """Return the state of one parameter before the first step: zeros."""
         return [np.zeros_like(p) for _ in self.state_names]
 
+    @quiet
     def update(
         self,
         params: Sequence[np.ndarray] | Mapping[Any, np.ndarray],

@@ -12,11 +12,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from scratchnet.support.arithmetic import quiet
+
 __all__ = ["add_channel_axis", "normalize_images", "one_hot", "standardize", "train_validation_split"]
 
 CHUNK = 64
 
 
+@quiet
 def normalize_images(images: np.ndarray) -> np.ndarray:
     """Scale pixels from [0, 255] to [0, 1]: ``images / 255``.
 
@@ -147,6 +150,7 @@ def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
     return encoded
 
 
+@quiet
 def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
     """Shift and scale each channel to mean 0 and standard deviation 1 over the training split.
 

@@ -12,10 +12,12 @@ from scratchnet import losses, reference
 from scratchnet.gradcheck.comparison import COMPLEX_TOLERANCE, DEFINITION_TOLERANCE, TOLERANCE, compare
 from scratchnet.gradcheck.numeric import Kinks, Numeric, complex_step_gradient, differences
 from scratchnet.gradcheck.report import Report, Row
+from scratchnet.support.arithmetic import quiet
 
 LossFunction = Callable[[np.ndarray, np.ndarray], tuple[Any, np.ndarray]]
 
 
+@quiet
 def check_function(
     forward: Callable[..., np.ndarray],
     backward: Callable[..., Any],
@@ -97,6 +99,7 @@ def softmax_cross_entropy_definition(logits: np.ndarray, y: np.ndarray) -> tuple
     return reference.softmax_cross_entropy(logits, y), (reference.softmax_forward(logits) - y) / len(logits)
 
 
+@quiet
 def check_loss(
     loss: Any = losses.softmax_cross_entropy,
     *,

@@ -31,6 +31,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scratchnet.support.arithmetic import quiet
+
 STEP = 1e-5
 COMPLEX_STEP = 1e-20
 HALVINGS = 10  # how many steps are tried at a kink; each is half of the previous one
@@ -139,6 +141,7 @@ def differences(
     return result
 
 
+@quiet
 def numerical_gradient(
     f: Callable[[], np.ndarray], x: np.ndarray, dout: np.ndarray | float = 1.0, *, step: float = STEP
 ) -> np.ndarray:
@@ -171,6 +174,7 @@ def numerical_gradient(
     return differences(f, x, dout, step=step).gradient
 
 
+@quiet
 def complex_step_gradient(f: Callable[..., np.ndarray], arrays: Sequence[np.ndarray], k: int, dout: np.ndarray) -> np.ndarray:
     """Return the gradient of Σ dout · f(*arrays) with respect to arrays[k], computed with one imaginary step for each number.
 

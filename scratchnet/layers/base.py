@@ -23,6 +23,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from numpy.typing import DTypeLike
 
 from scratchnet import initializers
 from scratchnet.kernels.probe import why_not
+from scratchnet.support.arithmetic import quiet
 from scratchnet.support.config import config_of
 from scratchnet.support.deprecation import OldName, adopt_old_names
 
@@ -116,6 +118,9 @@ class Layer:
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         adopt_old_names(cls)
+        for name in ("forward", "backward"):
+            if isinstance(method := vars(cls).get(name), FunctionType):
+                setattr(cls, name, quiet(method))
 
     def __init__(self, *, name: str | None = None, implementation: str | None = None):
         if implementation is not None and implementation not in IMPLEMENTATIONS:
@@ -363,6 +368,7 @@ def _as_json(name: str, value: Any) -> Any:
     return initializers.config_name(value) if name.endswith("_initializer") else value
 
 
+@quiet
 def set_weights(params: Mapping[str, np.ndarray], weights: Sequence[np.ndarray]) -> None:
     """Copy weights into these parameters, in order; when one does not fit, none is copied."""
     if len(weights) != len(params):

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from scratchnet.support.arithmetic import quiet
+
 # -- images and labels ------------------------------------------------------------------------------------------------
 
 
@@ -30,6 +32,7 @@ def check_images(x: np.ndarray, expected: tuple[int, ...], name: str = "x", what
     return x
 
 
+@quiet
 def check_data(model: Any, x: np.ndarray, y: np.ndarray, what: str = "", name: str = "x") -> tuple[np.ndarray, np.ndarray]:
     """Return images and the rows of their labels, or raise ValueError for data that does not suit a compiled model.
 
@@ -79,6 +82,7 @@ def check_compile(model: Any, optimizer: Any, loss: Any, metrics: tuple[str, ...
         )
 
 
+@quiet
 def check_validation(
     model: Any, x: np.ndarray, labels: np.ndarray, validation_split: float, validation_data: Any
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
@@ -165,6 +169,7 @@ def check_update(params: Sequence[np.ndarray], grads: Sequence[np.ndarray], stat
             raise ValueError(f"update: expected a parameter, its gradient and its state of the same shape, got {shapes}. {other}")
 
 
+@quiet
 def check_finite(model: Any, x: np.ndarray, loss: float) -> None:
     """Raise FloatingPointError for a loss that is not finite; the message names the first layer whose output is not."""
     if np.isfinite(loss):
