@@ -1,6 +1,7 @@
 """Compiled kernels on disk: nothing damaged is read, nothing that another user can write is trusted, and training goes on."""
 
 import errno
+import io
 import json
 import os
 import pickle
@@ -238,6 +239,19 @@ def test_kernels_are_read_from_a_folder_that_cannot_be_written(filled, monkeypat
     assert "not stored" in doctor.folders()["compiled kernels"]
 
 
+def test_a_disk_without_space_for_a_kernel_is_noticed_before_anything_is_compiled(kept, monkeypatch, capfd):
+    class Full(io.BytesIO):
+        def flush(self):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(cache.tempfile, "TemporaryFile", lambda dir: Full())
+    assert "No space left" in doctor.folders()["compiled kernels"]
+    assert not run(double, monkeypatch)
+    said = capfd.readouterr().err
+    assert "in every process" in said
+    assert said.count("\n") == 1
+
+
 def test_a_closed_or_full_stderr_stops_no_compilation(kept, monkeypatch):
     class Full:
         def write(self, text):
@@ -299,7 +313,7 @@ def test_a_folder_that_others_can_write_to_is_never_used_nor_one_below_it(place,
     assert not run(double, monkeypatch)
     assert not (tmp_path / "marker").exists()
     assert files(filled)[0].read_bytes() == before
-    assert f"in every process (others can write to {shared}: chmod go-w {shared})" in capfd.readouterr().err
+    assert f"in every process (others can write to {shared}; chmod go-w {shared})" in capfd.readouterr().err
     found = doctor.folders()
     assert found["compiled kernels"].startswith(f"not stored (others can write to {shared}")
     facts = {"folders": found, "numba": {"compiles": "yes", "threads": "1"}, "processor": {"cores": "1", "AVX-512": "no"}}
@@ -318,7 +332,7 @@ def test_above_the_folder_the_sticky_bit_is_enough_and_in_it_it_is_not(filled):
     assert cache.why_not_trusted(filled) == ""
     for shared in (filled.parent, filled):
         shared.chmod(0o1777)
-        assert str(shared) in cache.why_not_trusted(filled)
+        assert cache.why_not_trusted(filled) == f"others can write to {shared}; set NUMBA_CACHE_DIR to a folder of your own"
         shared.chmod(0o700)
 
 
@@ -362,7 +376,7 @@ def test_a_folder_of_another_user_is_never_used(filled, monkeypatch, tmp_path, c
     monkeypatch.setattr(os, "geteuid", lambda: filled.stat().st_uid + 1)
     assert not run(double, monkeypatch)
     assert not (tmp_path / "marker").exists()
-    assert f"in every process ({filled} belongs to another user)" in capfd.readouterr().err
+    assert f"in every process ({filled} belongs to another user; set NUMBA_CACHE_DIR" in capfd.readouterr().err
 
 
 @posix
@@ -382,7 +396,7 @@ def test_the_administrator_may_own_the_folders_above_and_no_other_user(filled, m
     ]:  # fmt: skip
         owners.clear()
         owners[place] = owner
-        assert cache.why_not_trusted(filled) == reason
+        assert cache.why_not_trusted(filled).partition(";")[0] == reason
 
 
 @posix
@@ -467,9 +481,8 @@ def test_training_goes_on_with_the_same_bits_when_files_are_emptied_and_the_disk
         path.write_bytes(b"")
     result, said = train(tmp_path, LIMITED + FEW)
     assert result == right
-    assert said.count("damaged") == said.count("cannot be stored") == 1
-    assert "File too large" in said
-    assert said.count("\n") == 3
+    assert said.count("damaged") == said.count("File too large") == 1
+    assert said.count("\n") == 2
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == paths     # and no half-written one
 
 

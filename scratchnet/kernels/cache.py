@@ -35,6 +35,8 @@ from numba.core import caching, compiler
 from scratchnet.support.files import write_whole
 
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+OWN = "set NUMBA_CACHE_DIR to a folder of your own"
+ENOUGH = 1 << 20        # bytes, more than the largest kernel has
 ABANDONED = 3600        # seconds, after which an unfinished file is of a process that was killed
 
 
@@ -73,13 +75,13 @@ def why_not_trusted(folder: Path) -> str:
         except OSError as error:
             return f"{place}: {error.strerror}"
         if not stat.S_ISDIR(found.st_mode):
-            return f"{place} is not a folder"
+            return f"{place} is not a folder; {OWN}"
         strict = place in (folder, folder.parent)
         if found.st_uid != me and (strict or found.st_uid != 0):
-            return f"{place} belongs to another user"
+            return f"{place} belongs to another user; {OWN}"
         shared = found.st_mode & OTHERS_WRITE and not (found.st_mode & stat.S_ISVTX and not strict)
         if shared and (strict or found.st_mode & stat.S_IWOTH or not _is_private(found.st_gid)):
-            return f"others can write to {place}: chmod go-w {place}"
+            return f"others can write to {place}; " + (OWN if found.st_mode & stat.S_ISVTX else f"chmod go-w {place}")
     return ""
 
 
@@ -122,8 +124,9 @@ def why_not_stored() -> str:
     if reason := why_not_used():
         return reason
     try:
-        with tempfile.TemporaryFile(dir=FOLDER):
-            pass
+        with tempfile.TemporaryFile(dir=FOLDER) as file:
+            file.write(bytes(ENOUGH))
+            file.flush()
         for path in FOLDER.glob(".*.part"):
             with suppress(OSError):     # another process has removed it
                 if path.stat().st_mtime < time.time() - ABANDONED:

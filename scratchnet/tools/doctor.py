@@ -124,7 +124,7 @@ def folders() -> dict[str, str]:
     if not jit.COMPILED or cache.why_not_used():
         return found | {"compiled kernels": f"not stored ({problem})"}
     count, damaged = cache.stored()
-    found["compiled kernels"] = f"not stored ({problem})" if problem else f"{cache.FOLDER} ({count})"
+    found["compiled kernels"] = f"not stored ({problem}), {count} of earlier are read" if problem else f"{cache.FOLDER} ({count})"
     return found | ({"damaged kernels": f"{len(damaged)} of {count}, the first {damaged[0]}"} if damaged else {})
 
 
@@ -135,7 +135,7 @@ def hints(facts: Mapping[str, Mapping[str, str]], environment: Mapping[str, str]
     if "NUMBA_DISABLE_JIT" in kernel["compiles"]:
         found.append("kernels run as plain Python, hundreds of times slower: unset NUMBA_DISABLE_JIT")
     elif (kept := facts["folders"]["compiled kernels"]).startswith("not stored"):
-        found.append(f"kernels are compiled again in each process, {kept}: set NUMBA_CACHE_DIR to a folder that is yours alone")
+        found.append(f"kernels are compiled in each process, as they are {kept}: set NUMBA_CACHE_DIR to a folder of your own")
     if damaged := facts["folders"].get("damaged kernels"):
         found.append(f"stored kernels are damaged ({damaged}): they are compiled again when they are needed; check the disk")
     cores, used = int(facts["processor"]["cores"].split()[0]), int(kernel["threads"])
