@@ -519,7 +519,8 @@ def test_forty_randomly_damaged_caches_train_to_the_same_bits_and_are_whole_afte
         damaged_at_random(base, random.Random(trial))
         result, said = train(base, step())
         assert result == warm[1], trial
-        assert said.count("\n") == 2, said
+        assert said.count("\n") in (0, 2), said     # 0: only kernels that others contain, which are not read
+        print(trial, said.count("\n"))
         assert train(base, step()) == (warm[1], ""), trial
         shutil.rmtree(base)
 
