@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.layers.activations import softmax_forward as softmax
+from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import check_flag, number_array, plain_array, shortened
 from scratchnet.support.config import config_of
 from scratchnet.support.keywords import name_arguments, named_arguments
@@ -44,6 +45,7 @@ __all__ = [
 ]
 
 
+@quiet
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Return the logarithm of the softmax of every row; the maximum of the row is subtracted first: (N, K) -> (N, K)."""
     logits = number_array("log_softmax", "logits", logits)
@@ -51,6 +53,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))        # the sum is between 1 and K
 
 
+@quiet
 def softmax_cross_entropy_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the loss of each image: (N, K), (N, K) -> (N,).
 
@@ -66,6 +69,7 @@ def softmax_cross_entropy_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarra
     return -(y * log_softmax(logits)).sum(axis=-1)
 
 
+@quiet
 def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     """Return the mean loss of a batch and its gradient with respect to the logits.
 
@@ -166,6 +170,7 @@ class Loss:
         """
         raise NotImplementedError(f"{type(self).__name__} needs a method value_and_gradient(self, logits, y)")
 
+    @quiet
     def __call__(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
         """Return the mean loss.
 
@@ -248,6 +253,7 @@ class CategoricalCrossentropy(Loss):
 
     name = "categorical_crossentropy"
 
+    @quiet
     def one_hot(self, y: np.ndarray, K: int) -> np.ndarray:
         """Check that `y` are rows of K non-negative numbers with sum 1, and return them.
 
@@ -293,6 +299,7 @@ class SparseCategoricalCrossentropy(Loss):
 
     name = "sparse_categorical_crossentropy"
 
+    @quiet
     def one_hot(self, y: np.ndarray, K: int) -> np.ndarray:
         """Check that `y` are integers from 0 to K - 1, and return their one-hot rows.
 

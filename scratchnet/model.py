@@ -25,6 +25,7 @@ from scratchnet.callbacks import History
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node, choose_implementation, set_weights
 from scratchnet.plan import NOTHING_JOINED, is_activation, join_relus
+from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import (
     check_compile,
     check_dtype,
@@ -57,7 +58,9 @@ def ordered(output: Node) -> list[Node]:
 
 
 class Model:
-    """A network: a graph of layers, and one step of training. Only one thread may use it at a time.
+    """A network: a graph of layers, and one step of training.
+
+    Several threads may call `evaluate` and `predict` at the same time. While one trains the model, others are refused.
 
     Parameters
     ----------
@@ -224,6 +227,7 @@ class Model:
 
     # -- forward and backward -----------------------------------------------------------------------------------------
 
+    @quiet
     def forward(self, x: np.ndarray, *, to: Node | None = None, keep: bool = True) -> np.ndarray:
         """Run a batch (N, …) through the layers in order, and return the output (N, …), or that of the node `to`.
 
@@ -263,6 +267,7 @@ class Model:
                     outputs.pop(parent, None)       # its memory may be used again
         return outputs[to]
 
+    @quiet
     def backward(self, dout: np.ndarray, need_dx: bool = True, *, start: Node | None = None) -> np.ndarray | None:
         """Run a gradient through the layers in reverse order, which stores the gradients of the parameters in `grads`.
 
@@ -294,6 +299,7 @@ class Model:
                     gradients[parent] = add_gradients(gradients[parent], dx) if parent in gradients else dx
         return gradients.get(self.nodes[0]) if need_dx else None
 
+    @quiet
     def layer_outputs(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Return the output (N, …) of every layer for a batch (N, …) by the layer's name, an activation's under its own."""
         outputs = {self.nodes[0]: check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)}
@@ -304,6 +310,7 @@ class Model:
 
     # -- training -----------------------------------------------------------------------------------------------------
 
+    @quiet
     def train_step(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
         """Train on one batch: images (N, …) and labels as rows (N, K). Return the loss and the logits from before the step."""
         logits = self.forward(x, to=self.logits)                        # every layer in order
@@ -313,6 +320,7 @@ class Model:
         self.optimizer.update([*self.params.values()], [*self.grads.values()])      # every parameter moves
         return loss, logits
 
+    @quiet
     def test_step(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the loss and the logits of one batch, without training."""
         logits = self.forward(x, to=self.logits, keep=False)

@@ -24,6 +24,7 @@ import numpy as np
 
 from scratchnet.kernels import updates as fused
 from scratchnet.kernels.jit import COMPILED
+from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import check_choice, check_flag, check_number, check_update, shortened
 from scratchnet.support.config import config_of
 from scratchnet.support.keywords import name_arguments, named_arguments
@@ -177,6 +178,7 @@ class Optimizer:
         """Return the state of one parameter before the first step: zeros."""
         return [np.zeros_like(p) for _ in self.state_names]
 
+    @quiet
     def update(
         self,
         params: Sequence[np.ndarray] | Mapping[Any, np.ndarray],

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import check_flag, check_seed, plain_array, shortened
 from scratchnet.support.keywords import named_arguments
 
@@ -21,6 +22,7 @@ CHUNK = 64
 
 
 @named_arguments
+@quiet
 def normalize_images(images: np.ndarray) -> np.ndarray:
     """Scale pixels from [0, 255] to [0, 1]: ``images / 255``.
 
@@ -158,6 +160,7 @@ def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
 
 
 @named_arguments
+@quiet
 def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
     """Shift and scale each channel to mean 0 and standard deviation 1 over the training split.
 

@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scratchnet.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar
+from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import (
     check_batch_size,
     check_data,
@@ -26,12 +27,14 @@ from scratchnet.support.checking import (
     check_validation,
     check_verbose,
 )
+from scratchnet.support.exclusive import exclusive
 from scratchnet.support.keywords import named_arguments
 
 # -- many batches -----------------------------------------------------------------------------------------------------
 
 
 @named_arguments
+@exclusive(trains=True)
 def fit(
     model: Any,
     x: np.ndarray,
@@ -81,6 +84,8 @@ def fit(
     FloatingPointError
         When a loss is not finite. The message names the first layer whose output is not; the model then has the
         weights of the last epoch with finite values, and its optimizer is reset.
+    RuntimeError
+        When another thread is using the model.
     """
     batch_size = check_batch_size(batch_size)
     x, labels, validation = check_validation(model, *check_data(model, x, y), validation_split, validation_data)
@@ -137,6 +142,7 @@ def train_epoch(
     return logs
 
 
+@quiet
 def mean_values(model: Any, x: np.ndarray, labels: np.ndarray, batch_size: int, show: bool = False) -> dict[str, float]:
     """Return the mean loss and accuracy over all data, without training."""
     means = Means(model)
@@ -149,6 +155,8 @@ def mean_values(model: Any, x: np.ndarray, labels: np.ndarray, batch_size: int, 
 
 
 @named_arguments
+@exclusive(trains=False)
+@quiet
 def evaluate(
     model: Any,
     x: np.ndarray,
@@ -187,6 +195,8 @@ def evaluate(
 
 
 @named_arguments
+@exclusive(trains=False)
+@quiet
 def predict(model: Any, x: np.ndarray, batch_size: int | None = None, verbose: int | str = "auto") -> np.ndarray:
     """Return the model's outputs, such as probabilities (n, K); the model need not be compiled.
 
@@ -219,6 +229,8 @@ def predict(model: Any, x: np.ndarray, batch_size: int | None = None, verbose: i
 
 
 @named_arguments
+@exclusive(trains=True)
+@quiet
 def train_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: bool = False) -> Any:
     """Train one step on one batch.
 
@@ -247,6 +259,8 @@ def train_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: boo
 
 
 @named_arguments
+@exclusive(trains=False)
+@quiet
 def test_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: bool = False) -> Any:
     """Return the values of one batch as `train_on_batch` does, without training."""
     return_dict = check_flag("return_dict", return_dict)
@@ -293,6 +307,7 @@ def result(values: dict[str, float], return_dict: bool) -> Any:
     return list(values.values()) if len(values) > 1 else values["loss"]
 
 
+@quiet
 def batch_of(model: Any, x: np.ndarray, rows: Any) -> np.ndarray:
     """Return some rows of the data in the model's precision."""
     return np.ascontiguousarray(x[rows], dtype=model.dtype)

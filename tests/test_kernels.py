@@ -13,7 +13,7 @@ import pytest
 import scratchnet
 from scratchnet import net_1, net_2
 from scratchnet.kernels import conv2d, dense, gemm, memory, pooling, probe, winograd
-from scratchnet.kernels.jit import sources_hash
+from scratchnet.kernels.cache import sources_hash
 from scratchnet.layers import conv2d as page
 from scratchnet.padding import window_pads
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import time
 
 import numpy as np
@@ -132,20 +133,77 @@ def test_the_lead_is_measured_against_the_fastest_other_side():
     assert peers.lead({"scratchnet": 0.5}) is None
 
 
-def test_installed_sides_are_found_with_their_versions(monkeypatch):
-    def version(package):
-        if package in ("keras", "tensorflow"):
-            return "3"
-        raise peers.PackageNotFoundError(package)
+@pytest.fixture
+def modules(tmp_path, monkeypatch):
+    """Return a function that puts modules, by name and code, where processes started from here find them first."""
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    peers.imported.cache_clear()
 
-    monkeypatch.setattr("scratchnet.tools.bench.sides.version", version)
-    assert peers.installed() == {"scratchnet": f"scratchnet {scratchnet.__version__}", "keras": "keras 3, tensorflow 3"}
+    def put(**codes):
+        for name, code in codes.items():
+            (folder / f"{name}.py").write_text(code)
+
+    yield put
+    peers.imported.cache_clear()
+
+
+def test_a_framework_is_a_side_if_its_module_can_be_imported_whatever_its_distribution_is_called(modules):
+    modules(
+        keras="__version__ = '3.1'\nprint('Using TensorFlow backend')",
+        tensorflow="__version__ = '2.18'",
+        torch="import nothing_of_this_name",
+        jax="print('no version')",
+    )
+    assert peers.installed() == {
+        "scratchnet": f"scratchnet {scratchnet.__version__}",
+        "keras": "keras 3.1, tensorflow 2.18",
+        "jax": "jax of unknown version",
+    }
+    found = peers.missing()
+    assert list(found) == ["torch", "torch fused", "torch channels-last", "torch compiled"]
+    assert set(found.values()) == {"ModuleNotFoundError: No module named 'nothing_of_this_name'"}
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise RuntimeError('built for another NumPy')", "RuntimeError: built for another NumPy"),
+        ("import sys; sys.exit('no licence')", "no licence"),
+        ("import os; os._exit(3)", "it printed no error, and ended with 3"),
+        ("import os; os.abort()", "Abort|it printed no error, and ended with -6"),
+        ("import time; time.sleep(60)", "jax could not be imported within 1 seconds"),
+        ("this is no Python", "SyntaxError: "),
+    ],
+)
+def test_a_framework_that_cannot_be_imported_is_named_with_its_reason(code, reason, modules, monkeypatch):
+    monkeypatch.setattr(peers, "SIDES", {name: SIDES[name] for name in ("scratchnet", "jax")})
+    monkeypatch.setattr(peers, "PATIENCE", 1 if "sleep" in code else 60)
+    modules(jax=code)
+    assert list(peers.installed()) == ["scratchnet"]
+    assert re.search(reason, peers.missing()["jax"])
+
+
+def test_every_side_that_is_missing_or_fails_is_named_before_the_first_figure(modules, monkeypatch, tmp_path, capsys):
+    modules(jax="", tensorflow="", keras="raise ImportError('no keras')", torch="raise OSError('libgomp.so.1: not found')")
+    monkeypatch.setattr(bench, "COMPILED", True)
+    monkeypatch.setattr(rungs, "peak", lambda count: 100.0)
+    worked = {"seconds": {"step 5": [0.1], "predict 10000": [1.0]}, "data": "noise", "bytes": None}
+    failed = {"failed": "jax cannot train net_1 here: AttributeError: jax has no numpy"}
+    monkeypatch.setattr(peers, "in_turns", lambda found, net, data, commands: {"scratchnet": worked, "jax": failed})
+    assert bench.run(argparse.Namespace(peers=True, quick=True, out=str(tmp_path / "out"))) == 0
+    before, _, after = capsys.readouterr().out.partition("GFLOP/s")
+    assert "not a side: keras: ImportError: no keras" in before
+    assert "not a side: torch compiled: OSError: libgomp.so.1: not found" in before
+    assert after.index("jax has no numpy") < after.index("ms a step")
 
 
 def test_without_a_framework_peers_are_refused_and_the_error_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "COMPILED", True)
     monkeypatch.setattr(peers, "installed", lambda: {"scratchnet": "scratchnet 1"})
-    with pytest.raises(ValueError, match="pip install"):
+    monkeypatch.setattr(peers, "missing", lambda: {"jax": "it is broken"})
+    with pytest.raises(ValueError, match=r"jax: it is broken.*pip install"):
         bench.run(argparse.Namespace(peers=True, quick=True, out=str(tmp_path)))
 
 
@@ -185,6 +243,7 @@ def test_peers_are_printed_with_their_ratio_and_drawn(monkeypatch, tmp_path, cap
     monkeypatch.setattr(bench, "COMPILED", True)
     monkeypatch.setattr(rungs, "peak", lambda count: 100.0)
     monkeypatch.setattr(peers, "installed", lambda: {"scratchnet": "1", "keras": "3"})
+    monkeypatch.setattr(peers, "missing", dict)
     monkeypatch.setattr(peers, "in_turns", in_turns)
     assert bench.run(argparse.Namespace(peers=True, quick=False, out=str(tmp_path))) == 0
     printed = capsys.readouterr().out

@@ -15,6 +15,7 @@ import numpy as np
 from scratchnet.datasets.files import brief, is_file, unreadable
 from scratchnet.datasets.places import CACHE_VARIABLE, DataError, cache_dir
 from scratchnet.datasets.sets import Found, ImageSet, Splits
+from scratchnet.support.arithmetic import quiet
 from scratchnet.support.files import write_whole
 
 TRAIN, TEST = 12_000, 2_000
@@ -50,6 +51,7 @@ class GeneratedSet(ImageSet):
         super().__init__(name, class_names)
         self.edition, self.prepare = edition, prepare
 
+    @quiet
     def generate(self, train: int, test: int, seed: int) -> Splits:
         """Draw both splits. Each has its own stream of random numbers, so the size of one does not change the other."""
         if train < 1 or test < 1:

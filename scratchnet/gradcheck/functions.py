@@ -18,11 +18,13 @@ from scratchnet.gradcheck.comparison import (
 )
 from scratchnet.gradcheck.numeric import Kinks, Numeric, complex_step_gradient, rounding_error
 from scratchnet.gradcheck.report import NOT_COMPARED, Report, Row
+from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import plain_array
 
 LossFunction = Callable[[np.ndarray, np.ndarray], tuple[Any, np.ndarray]]
 
 
+@quiet
 def check_function(
     forward: Callable[..., np.ndarray],
     backward: Callable[..., Any],
@@ -116,6 +118,7 @@ def softmax_cross_entropy_definition(logits: np.ndarray, y: np.ndarray) -> tuple
     return reference.softmax_cross_entropy(logits, y), (reference.softmax_forward(logits) - y) / len(logits)
 
 
+@quiet
 def check_loss(
     loss: Any = losses.softmax_cross_entropy,
     *,

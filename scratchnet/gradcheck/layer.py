@@ -22,6 +22,7 @@ from scratchnet.gradcheck.report import Report, Row
 from scratchnet.gradcheck.under_test import fresh, input_names, run
 from scratchnet.kernels.threads import limit
 from scratchnet.layers.base import Layer, Shape
+from scratchnet.support.arithmetic import quiet
 
 
 def gradient_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) -> list[Row]:
@@ -35,6 +36,7 @@ def gradient_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) -> l
     return rows
 
 
+@quiet
 def check_layer(layer: Layer, input_shape: Any, *, batch: int = 3, seed: int = 0, raise_on_failure: bool = False) -> Report:
     """Check the gradients of a layer, its definition and its contract.
 

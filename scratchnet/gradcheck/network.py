@@ -28,11 +28,13 @@ from scratchnet.gradcheck.comparison import DIRECTION_TOLERANCE, compare
 from scratchnet.gradcheck.numeric import EPS, STEP, Numeric, deciding_difference, steady_differences
 from scratchnet.gradcheck.report import Report, Row
 from scratchnet.plan import NOTHING_JOINED
+from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import plain_array
 
 DRAWS = 3  # how many directions are tried, if every step along one crosses a kink
 
 
+@quiet
 def check_model(
     model: Any,
     x: np.ndarray,

@@ -37,6 +37,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import plain_array
 
 STEP = 1e-5
@@ -221,6 +222,7 @@ def deciding_difference(
     return (found[-1] if error > 3 * scatter else np.nan), scatter
 
 
+@quiet
 def numerical_gradient(
     f: Callable[[], np.ndarray], x: np.ndarray, dout: np.ndarray | float = 1.0, *, step: float = STEP
 ) -> np.ndarray:
@@ -254,6 +256,7 @@ def numerical_gradient(
     return differences(f, x, dout, step=step).gradient
 
 
+@quiet
 def complex_step_gradient(f: Callable[..., np.ndarray], arrays: Sequence[np.ndarray], k: int, dout: np.ndarray) -> np.ndarray:
     """Return the gradient of Σ dout · f(*arrays) with respect to arrays[k], computed with one imaginary step for each number.
 

@@ -11,10 +11,12 @@ from scratchnet import reference
 from scratchnet.gradcheck.comparison import UPDATE_TOLERANCE, compare
 from scratchnet.gradcheck.report import NOT_COMPARED, Report, Row
 from scratchnet.optimizers import Optimizer
+from scratchnet.support.arithmetic import quiet
 
 Arrays = Mapping[str, np.ndarray]
 
 
+@quiet
 def check_optimizer(optimizer: Optimizer, *, steps: int = 7, seed: int = 0, raise_on_failure: bool = False) -> Report:
     """Check an optimizer: its steps are compared with its formula, as `reference.py` computes it number by number.
 

@@ -30,6 +30,7 @@ import numpy as np
 from scratchnet import reference
 from scratchnet.kernels import relu as fused
 from scratchnet.layers.base import Functions, Layer
+from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import number_array, shortened
 
 # -- ReLU -------------------------------------------------------------------------------------------------------------
@@ -51,6 +52,7 @@ def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 # -- softmax ----------------------------------------------------------------------------------------------------------
 
 
+@quiet
 def softmax_forward(x: np.ndarray) -> np.ndarray:
     """Return the softmax of each row: (..., K) -> (..., K). Whole numbers are converted to float64.
 
@@ -65,6 +67,7 @@ def softmax_forward(x: np.ndarray) -> np.ndarray:
     return e / e.sum(axis=-1, keepdims=True)
 
 
+@quiet
 def softmax_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
     """Return dx_k = p_k (dout_k - Σ_j dout_j p_j): (..., K) -> (..., K)."""
     total = (dout * out).sum(axis=-1, keepdims=True)    # (..., K) -> (..., 1)

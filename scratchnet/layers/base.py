@@ -23,6 +23,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
+from types import FunctionType
 from typing import Any
 from weakref import ref
 
@@ -31,6 +32,7 @@ from numpy.typing import DTypeLike
 
 from scratchnet import initializers
 from scratchnet.kernels.probe import why_not
+from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import (
     check_choice,
     check_count,
@@ -149,6 +151,9 @@ class Layer:
         super().__init_subclass__(**keywords)
         adopt_old_names(cls)
         name_arguments(cls)
+        for name in ("forward", "backward"):
+            if isinstance(method := vars(cls).get(name), FunctionType):
+                setattr(cls, name, quiet(method))
 
     @named_arguments
     def __init__(self, *, name: str | None = None, implementation: str | None = None):
@@ -428,6 +433,7 @@ def _as_json(name: str, value: Any) -> Any:
     return initializers.config_name(value) if name.endswith("_initializer") else value
 
 
+@quiet
 def set_weights(params: Mapping[str, np.ndarray], weights: Sequence[np.ndarray]) -> None:
     """Copy weights into these parameters, in order; when one does not fit, none is copied."""
     if not isinstance(weights, (list, tuple)):

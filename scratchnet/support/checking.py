@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from scratchnet.support.arithmetic import quiet
+
 # -- arrays -----------------------------------------------------------------------------------------------------------
 
 
@@ -117,6 +119,7 @@ def shape_fix(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> s
     return " The first axis counts the samples"
 
 
+@quiet
 def check_data(model: Any, x: np.ndarray, y: np.ndarray, what: str = "", name: str = "x") -> tuple[np.ndarray, np.ndarray]:
     """Return images and the rows of their labels, or raise ValueError for data that does not suit a compiled model.
 
@@ -172,6 +175,7 @@ def check_compile(model: Any, optimizer: Any, loss: Any) -> None:
         )
 
 
+@quiet
 def check_validation(
     model: Any, x: np.ndarray, labels: np.ndarray, validation_split: float, validation_data: Any
 ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
@@ -339,6 +343,7 @@ def check_update(params: Sequence[np.ndarray], grads: Sequence[np.ndarray], stat
             raise ValueError(f"update: expected a parameter, its gradient and its state of the same shape, got {shapes}. {other}")
 
 
+@quiet
 def check_finite(model: Any, x: np.ndarray, loss: float) -> None:
     """Raise FloatingPointError for a loss that is not finite; the message names the first layer whose output is not."""
     if np.isfinite(loss):

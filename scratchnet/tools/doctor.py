@@ -18,7 +18,7 @@ import numpy as np
 from llvmlite import binding as llvm
 
 from scratchnet import datasets
-from scratchnet.kernels import gemm, jit, threads
+from scratchnet.kernels import cache, gemm, jit, threads
 from scratchnet.support.tables import text_table
 from scratchnet.tools.versions import versions
 
@@ -118,12 +118,14 @@ def openblas_core() -> tuple[str, int] | None:
 
 
 def folders() -> dict[str, str]:
-    """Return where data and compiled kernels are stored."""
-    return {
-        "SCRATCHNET_DATA": os.environ.get("SCRATCHNET_DATA", "not set"),
-        "data sets": str(datasets.cache_dir()),
-        "compiled kernels": str(jit.CACHE) if jit.CACHED else "not stored",
-    }
+    """Return where data and compiled kernels are stored, and how many of the kernels are damaged, if any are."""
+    found = {"SCRATCHNET_DATA": os.environ.get("SCRATCHNET_DATA", "not set"), "data sets": str(datasets.cache_dir())}
+    problem = cache.why_not_stored() if jit.COMPILED else "they are not compiled"
+    if not jit.COMPILED or cache.why_not_used():
+        return found | {"compiled kernels": f"not stored ({problem})"}
+    count, damaged = cache.stored()
+    found["compiled kernels"] = f"not stored ({problem}), {count} of earlier are read" if problem else f"{cache.FOLDER} ({count})"
+    return found | ({"damaged kernels": f"{len(damaged)} of {count}, the first {damaged[0]}"} if damaged else {})
 
 
 def hints(facts: Mapping[str, Mapping[str, str]], environment: Mapping[str, str]) -> list[str]:
@@ -132,8 +134,10 @@ def hints(facts: Mapping[str, Mapping[str, str]], environment: Mapping[str, str]
     kernel = facts["numba"]
     if "NUMBA_DISABLE_JIT" in kernel["compiles"]:
         found.append("kernels run as plain Python, hundreds of times slower: unset NUMBA_DISABLE_JIT")
-    elif facts["folders"]["compiled kernels"] == "not stored":
-        found.append("kernels are compiled again in each process: set NUMBA_CACHE_DIR to a folder with write permission")
+    elif (kept := facts["folders"]["compiled kernels"]).startswith("not stored"):
+        found.append(f"kernels are compiled in each process, as they are {kept}: set NUMBA_CACHE_DIR to a folder of your own")
+    if damaged := facts["folders"].get("damaged kernels"):
+        found.append(f"stored kernels are damaged ({damaged}): they are compiled again when they are needed; check the disk")
     cores, used = int(facts["processor"]["cores"].split()[0]), int(kernel["threads"])
     if used > cores:
         found.append(f"kernels use {used} threads on {cores} usable cores: set NUMBA_NUM_THREADS={cores}")

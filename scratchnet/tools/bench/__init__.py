@@ -44,13 +44,22 @@ def run(args: argparse.Namespace) -> int:
     """Measure what `args` select, print tables, and write the numbers and the charts."""
     if not COMPILED:
         raise ValueError("bench: expected compiled kernels, got NUMBA_DISABLE_JIT=1. Unset it.")
-    found = peers.installed()
+    found = peers.installed() if args.peers else {}
+    missing = peers.missing() if args.peers else {}
     if args.peers and len(found) == 1:
-        raise ValueError("--peers: expected an installed framework, got none. Run: pip install tensorflow keras, or torch, or jax.")
+        reasons = "; ".join(f"{side}: {reason}" for side, reason in missing.items())
+        raise ValueError(
+            f"--peers: expected an installed framework, got none ({reasons}). Run: pip install tensorflow keras, or torch, or jax."
+        )
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     measured: dict[str, Any] = {"machine": results.machine(), "versions": results.versions() | found}
     print(", ".join(f"{key} {value}" for key, value in measured["machine"].items()))
+    if args.peers:
+        measured["missing"] = missing
+        print("sides: " + "; ".join(f"{side} ({versions})" for side, versions in found.items()))
+        for side, reason in missing.items():
+            print(f"not a side: {side}: {reason}")
     measured["peak"] = {str(count): ladder.peak(count) for count in sorted({1, threads.count()})}
     for count, gflops in measured["peak"].items():
         print(f"{peak_on(count)}: {gflops:.0f} GFLOP/s (float32 multiply-adds in registers)")
@@ -141,8 +150,7 @@ def growth_rows(what: str, rows: Sequence[Measured]) -> Iterator[Cells]:
 
 def compare(found: Mapping[str, str], quick: bool) -> list[dict[str, Any]]:
     """Measure all sides in turns on each network and data set, print the results and return them."""
-    print("sides: " + "; ".join(f"{side} ({versions})" for side, versions in found.items()))
-    print(f"each in its own process with its own default number of threads; batch {BATCH}, float32, Adam; in turns")
+    print(f"each side in its own process with its own default number of threads; batch {BATCH}, float32, Adam; in turns")
     rows = []
     for net in ("net_1", "net_2"):
         for data, shape in DATA.items():
@@ -177,10 +185,10 @@ def print_side_by_side(title: str, measured: Mapping[str, Mapping[str, Any]]) ->
             cells[head] = f"{(1e3 if command.startswith('step') else 1.0) * np.median(times):.4g}" if times else "–"
         size = measured[side].get("bytes after an epoch") or measured[side]["bytes"]
         rows.append(cells | {"peak GB": f"{size / 1e9:.2f}" if size else "–"})
-    show(title, rows)
     for side, result in measured.items():
         if "failed" in result:
             print(f"{side}: {result['failed']}")
+    show(title, rows)
     for command, head in heads.items():
         have = {side: r for side, r in measured.items() if command in r.get("seconds", {})}
         ahead = peers.lead(peers.medians(have, command))

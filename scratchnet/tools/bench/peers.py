@@ -7,21 +7,35 @@ the median of its times, and a comparison is the ratio of two medians.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError
+from functools import cache
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from scratchnet.tools.bench.sides import SIDES, versions
+from scratchnet._version import __version__
+from scratchnet.tools.bench.sides import SIDES
 from scratchnet.tools.bench.worker import MARK
 
 Times = dict[str, list[float]]
+PATIENCE = 600      # seconds in which a framework is imported
+
+IMPORTS = f"""
+import importlib, json, os, sys
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+versions = []
+for name in sys.argv[1:]:
+    versions.append(name + " " + str(getattr(importlib.import_module(name), "__version__", "of unknown version")))
+print("\\n" + {MARK!r} + json.dumps(", ".join(versions)), flush=True)
+os._exit(0)
+"""
 
 
 class Worker:
@@ -35,12 +49,13 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self.words,
             text=True,
+            env=environment(),
         )
         try:
             self.data = self._answer()["data"]
         except EOFError:
             self.words.seek(0)
-            reason = (self.words.read().strip().splitlines() or ["it printed no error"])[-1]
+            reason = last_words(self.words.read(), self.process.wait())
             self.close()
             raise ValueError(f"{side} cannot train {net} here: {reason}") from None
 
@@ -68,15 +83,46 @@ class Worker:
                 stream.close()
 
 
+def environment() -> dict[str, str]:
+    """Return the environment of a side's process, which finds the same modules as this one."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def last_words(words: str, code: int) -> str:
+    """Return why a process has ended: the last line that it printed on stderr, or else its exit code."""
+    lines = words.strip().splitlines()
+    return lines[-1].strip() if lines else f"it printed no error, and ended with {code}"
+
+
+@cache
+def imported(modules: tuple[str, ...]) -> tuple[str, str]:
+    """Return the versions of modules, which a process of its own imports, and ""; or "" and why they cannot be imported.
+
+    A module is asked, because one module may come from several distributions: tensorflow, tensorflow-cpu, tensorflow-macos.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", IMPORTS, *modules], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=PATIENCE, env=environment(), check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return "", f"{' and '.join(modules)} could not be imported within {PATIENCE} seconds"
+    for line in done.stdout.splitlines():
+        if line.startswith(MARK):
+            return json.loads(line[len(MARK) :]), ""
+    return "", last_words(done.stderr, done.returncode)
+
+
 def installed() -> dict[str, str]:
-    """Return the sides whose packages are installed, with their versions."""
-    found = {}
-    for name in SIDES:
-        try:
-            found[name] = versions(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    """Return the sides whose modules can be imported, with their versions."""
+    found = {name: imported(modules)[0] if modules else f"scratchnet {__version__}" for name, (modules, _) in SIDES.items()}
+    return {name: versions for name, versions in found.items() if versions}
+
+
+def missing() -> dict[str, str]:
+    """Return the sides whose modules cannot be imported, each with the reason."""
+    reasons = {name: imported(modules)[1] for name, (modules, _) in SIDES.items() if modules}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def in_turns(sides: Iterable[str], net: str, data: str, commands: Mapping[str, int]) -> dict[str, dict[str, Any]]:

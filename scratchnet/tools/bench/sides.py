@@ -11,12 +11,9 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from scratchnet._version import __version__
 
 Array = np.ndarray
 Shape = tuple[int, int, int]
@@ -231,7 +228,7 @@ def jax_side(net: str, shape: Shape, K: int) -> Side:
     return with_loops(step, lambda x: np.asarray(probabilities(params, x)))
 
 
-SIDES: dict[str, tuple[tuple[str, ...], Callable[[str, Shape, int], Side]]] = {      # name: packages it needs, how to make it
+SIDES: dict[str, tuple[tuple[str, ...], Callable[[str, Shape, int], Side]]] = {      # name: modules it imports, how to make it
     "scratchnet": ((), scratchnet_side),
     "keras": (("keras", "tensorflow"), keras_side),
     "torch": (("torch",), torch_side),
@@ -240,8 +237,3 @@ SIDES: dict[str, tuple[tuple[str, ...], Callable[[str, Shape, int], Side]]] = { 
     "torch compiled": (("torch",), partial(torch_side, fused=True, last=True, compiled=True)),
     "jax": (("jax",), jax_side),
 }
-
-
-def versions(name: str) -> str:
-    """Return the packages of a side with their versions; raise importlib's PackageNotFoundError if one is missing."""
-    return ", ".join(f"{package} {version(package)}" for package in SIDES[name][0]) or f"scratchnet {__version__}"
