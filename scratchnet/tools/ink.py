@@ -20,6 +20,7 @@ Array = np.ndarray[Any, Any]
 BLANK = 0.05     # a picture without more contrast than this is blank
 WIDEST = 0.35    # of the picture's shorter side: the widest stroke
 SHARES = (0.2, 0.35, 0.5, 0.65)  # of the strongest contrast: the first that gives one drawing separates ink from paper
+FAINTEST = 0.1   # of the drawing's contrast: what is fainter is set to 0
 SPECK = 0.05     # of the largest stroke's area: a smaller one is dirt
 GAP = 0.25       # of the drawing's size: a part that is farther away is another drawing
 FRAME = 0.4      # of the picture's edge: what covers more is a frame, or a shadow, and no drawing
@@ -35,6 +36,7 @@ class Drawing(NamedTuple):
     ink: Array  # (h, w): the contrast of ink with the paper, from 0 to 1; 0 outside the ink
     dark: bool  # the ink is darker than the paper
     box: Box
+    free: bool  # it does not touch the picture's edge
     left_out: tuple[str, ...]  # what else the picture shows
     refusal: str  # why this is not one drawing; empty if it is
 
@@ -61,16 +63,18 @@ def find_ink(grey: Array) -> Drawing:
         if frame.any():
             grey = np.where(frame, background(grey, dark), grey)
             left_out = ("a frame or shadow at the edge is left out",)
-    found = [drawing for dark in (True, False) if (drawing := one_drawing(contrast(grey, dark), dark)) is not None]
-    if not found:
+    dark = unevenness(background(grey, True)) < unevenness(background(grey, False))
+    found = one_drawing(contrast(grey, dark), dark)
+    if found is None:
         raise ValueError("expected a dark drawing on light paper, or light on dark, got a blank picture. Increase its contrast.")
-    if len(found) == 2:
-        found = [found[0]] if encloses(*found) else [found[1]] if encloses(*found[::-1]) else heavier(*found)
-    if len(found) == 2:
-        raise ValueError("expected one drawing, got both dark and light ones. Cut the picture to one.")
-    if found[0].refusal:
-        raise ValueError(found[0].refusal)
-    return found[0]._replace(left_out=left_out + found[0].left_out)
+    if found.refusal:
+        raise ValueError(found.refusal)
+    return found._replace(left_out=left_out + found.left_out)
+
+
+def unevenness(ground: Array) -> float:
+    """Return the total variation of `ground`, (h, w): the sum of the differences of neighbouring pixels."""
+    return float(np.abs(np.diff(ground, axis=0)).sum() + np.abs(np.diff(ground, axis=1)).sum())
 
 
 def contrast(grey: Array, dark: bool) -> Array:
@@ -165,24 +169,19 @@ def one_drawing(lack: Array, dark: bool) -> Drawing | None:
     The threshold rises until the drawing stands free of the picture's edge and of other drawings: lines on the paper, stains and
     noise are fainter than ink. A drawing that touches the edge at every threshold is accepted, several drawings are not.
     """
-    touching = refused = None
-    for share in SHARES:
-        if lack.max() < BLANK:
-            return None
-        drawing, free = separated(lack, share * lack.max(), dark)
-        if drawing is None:
-            continue
-        if drawing.refusal:
-            refused = refused or drawing
-        elif free:
-            return drawing
-        else:
-            touching = touching or drawing
-    return touching or refused
+    if lack.max() < BLANK:
+        return None
+    tried = [separated(lack, share * lack.max(), dark) for share in SHARES]
+    free = [drawing for drawing in tried if drawing and drawing.free and not drawing.refusal]
+    if free:
+        smallest = min(size(drawing.box) for drawing in free)
+        return next(drawing for drawing in free if size(drawing.box) <= 1.2 * smallest)
+    found = [drawing for drawing in tried if drawing]
+    return next((drawing for drawing in found if not drawing.refusal), found[0] if found else None)
 
 
-def separated(lack: Array, threshold: float, dark: bool) -> tuple[Drawing | None, bool]:
-    """Return the drawing above `threshold`, or None, and whether it stands free of the picture's edge.
+def separated(lack: Array, threshold: float, dark: bool) -> Drawing | None:
+    """Return the drawing above `threshold`, or None if there is only a frame or nothing.
 
     It is the largest stroke with all parts near it.
     """
@@ -191,31 +190,32 @@ def separated(lack: Array, threshold: float, dark: bool) -> tuple[Drawing | None
     free, touching = np.flatnonzero(edge == 0), np.flatnonzero((edge > 0) & (edge <= FRAME))
     stands_free = len(free) > 0 and (len(touching) == 0 or bool(area[free[0]] > 0.25 * area[touching[0]]))
     if not stands_free and not len(touching):
-        return None, False
+        return None
     largest = free[0] if stands_free else touching[0]
     large = area >= SPECK * area[largest]
-    near, far = [largest], [k for k in (free if stands_free else np.flatnonzero(edge <= FRAME)) if large[k] and k != largest]
+    near, far = [largest], [k for k in free if large[k] and k != largest]
     while joined := [k for k in far if gap(union(box[near]), box[k]) <= GAP * size(union(box[near]))]:
         near += joined
         far = [k for k in far if k not in joined]
     keep = np.isin(parts.number, np.array(near) + 1)
     level = float(np.percentile(lack[keep], 95))
-    ink = np.where(largest_near(keep, max(1, size(union(box[near])) // 40)) > 0, lack / level, 0.0)  # with its soft edge
-    ink = np.where(ink < SHARES[0], 0.0, np.minimum(ink, 1.0))
+    ink = np.where(largest_near(keep, max(1, size(union(box[near])) // 20)) > 0, lack / level, 0.0)  # with its soft edge
+    ink = np.where(ink < FAINTEST, 0.0, np.minimum(ink, 1.0))
     refusal = ""
-    if far:
+    if not stands_free and large[touching].sum() > 1:
+        refusal = "expected one drawing, got several that reach the edge, as lines do. Cut the picture to one, or use plain paper."
+    elif far:
         refusal = f"expected one drawing, got {1 + len(far)} that are apart. Cut the picture to one of them."
-    elif size(union(box[near])) < max(4, 0.03 * max(lack.shape)):
+    elif size(union(box[near])) < max(4, 0.015 * max(lack.shape)):
         refusal = "expected a drawing, got a speck. Cut the picture closer to the drawing."
-    elif steepest(lack, keep) < SHARP * level:
+    elif steepest(lack, keep, max(1, size(union(box[near])) // 25)) < SHARP * level:
         refusal = "expected the sharp edges of ink, got light and shadow. Draw with a stronger pen, or in even light."
     left_out = ("what reaches in from the edge is left out",) if stands_free and large[touching].any() else ()
-    return Drawing(ink, dark, union(box[near + far]), left_out, refusal), stands_free
+    return Drawing(ink, dark, union(box[near]), stands_free, left_out, refusal)
 
 
-def steepest(lack: Array, keep: Array) -> float:
-    """Return the largest difference of `lack` within a fortieth of the picture, at pixels of `keep`; both are (h, w)."""
-    k = max(1, min(lack.shape) // 40)
+def steepest(lack: Array, keep: Array, k: int) -> float:
+    """Return the largest difference of `lack` within `k` pixels, at pixels of `keep`; both are (h, w)."""
     down, right = np.abs(lack[k:] - lack[:-k]), np.abs(lack[:, k:] - lack[:, :-k])
     return float(max(down.max(initial=0.0, where=keep[k:] | keep[:-k]), right.max(initial=0.0, where=keep[:, k:] | keep[:, :-k])))
 
@@ -239,14 +239,3 @@ def gap(a: Box, b: Box) -> int:
     3
     """
     return max(a[0] - b[2], b[0] - a[2], a[1] - b[3], b[1] - a[3], 0)
-
-
-def encloses(a: Drawing, b: Drawing) -> bool:
-    """Return whether the box of `a` contains the box of `b`."""
-    return bool(np.all(np.less_equal(a.box[:2], b.box[:2])) and np.all(np.greater_equal(a.box[2:], b.box[2:])))
-
-
-def heavier(a: Drawing, b: Drawing) -> list[Drawing]:
-    """Return the one that has at least three times the other's ink, or both if there is none."""
-    mass_a, mass_b = float(a.ink.sum()), float(b.ink.sum())
-    return [a] if mass_a > 3 * mass_b else [b] if mass_b > 3 * mass_a else [a, b]

@@ -24,14 +24,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchnet.tools.ink import find_ink
+from scratchnet.tools.ink import Drawing, background, find_ink, size
 
 Array = np.ndarray[Any, Any]
 
 LUMA = np.array([0.299, 0.587, 0.114])  # weights of red, green and blue in perceived brightness (ITU-R BT.601)
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-LONGEST = 1024  # pixels of a side that are read; a larger picture is averaged down before it is converted to floats
-SIDE = 512      # pixels of a side in which ink is searched
+LONGEST = 2048  # pixels of a side that are read; a larger picture is averaged down before it is converted to floats
+SIDE = 400      # pixels of a side in which ink is searched
 BOX = 20 / 28   # of the input: the longer side of the ink
 
 
@@ -43,7 +43,7 @@ class Prepared(NamedTuple):
 
 
 def read_picture(path: str | Path) -> Array:
-    """Return the picture in a file as floats in [0, 1] of shape (H, W, 3), upright, of at most 1024 pixels a side.
+    """Return the picture in a file as floats in [0, 1] of shape (H, W, 3), upright, of at most 2048 pixels a side.
 
     The kind of file is read from its content, not from its name. Transparent pixels are blended with white, or with black
     if everything that is opaque is light.
@@ -141,10 +141,7 @@ def centred_ink(grey: Array, H: int, W: int) -> Prepared:
     x = in_place(grey) if grey.shape == (H, W) else None
     if x is not None:
         return Prepared(x, "as it is, since it fills the input of the network")
-    largest = max(grey.shape)
-    if largest > SIDE:
-        grey = resize(grey, *(max(1, round(n * SIDE / largest)) for n in grey.shape))
-    found = find_ink(grey)
+    found, look = closely(grey)
     top, left, bottom, right = found.box
     ink = found.ink[top:bottom, left:right]
     scale = BOX * min(H / ink.shape[0], W / ink.shape[1])
@@ -156,8 +153,33 @@ def centred_ink(grey: Array, H: int, W: int) -> Prepared:
     x0 = min(max(round((W - 1) / 2 - centre[1]), 0), W - w)
     out = np.zeros((H, W))
     out[y : y + h, x0 : x0 + w] = ink
+    if grey.shape == (H, W) and (y, x0) == (top, left) and is_clean(grey, found):
+        out = np.abs(grey - background(grey, found.dark))
     words = ["dark on light, inverted" if found.dark else "light on dark", f"{h} × {w} pixels of ink, centred", *found.left_out]
     return Prepared(out, "; ".join(words))
+
+
+def closely(grey: Array) -> tuple[Drawing, Array]:
+    """Return the ink in `grey`, searched in 400 pixels a side, and again around it if it is small there; and what was searched."""
+    for _ in range(2):
+        h, w = grey.shape
+        step = max(1.0, max(h, w) / SIDE)
+        look = resize(grey, max(1, round(h / step)), max(1, round(w / step))) if step > 1 else grey
+        found = find_ink(look)
+        longest = size(found.box)
+        if step == 1 or longest > SIDE / 4:
+            break
+        top, left, bottom, right = (round(step * n) for n in found.box)
+        margin = round(step * longest)
+        grey = grey[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
+    return found, look
+
+
+def is_clean(grey: Array, found: Drawing) -> bool:
+    """Return whether `grey` is pure black or white except for the ink that was found, as the images of a data set are."""
+    ground = background(grey, found.dark)
+    dirt = np.abs(grey - ground)[found.ink == 0]
+    return bool(np.all(ground == (1.0 if found.dark else 0.0)) and dirt.max(initial=0.0) < 0.35)
 
 
 def in_place(grey: Array) -> Array | None:
