@@ -22,10 +22,13 @@ WIDEST = 0.35    # of the picture's shorter side: the widest stroke
 SHARES = (0.2, 0.35, 0.5, 0.65)  # of the strongest contrast: the first that gives one drawing separates ink from paper
 FAINTEST = 0.1   # of the drawing's contrast: what is fainter is set to 0
 SPECK = 0.05     # of the largest stroke's area: a smaller one is dirt
+MOST_SOLID = 0.75  # of its box: what covers more is paper or a table, not strokes; 0.2 less if it is light
+MANY = 50  # parts of a drawing; more are noise or a pattern
 GAP = 0.25       # of the drawing's size: a part that is farther away is another drawing
 FRAME = 0.4      # of the picture's edge: what covers more is a frame, or a shadow, and no drawing
 SHARP = 0.3      # of the drawing's contrast, on a fortieth of the picture: a shadow rises more slowly
 
+SHEET = "expected strokes, got an area as solid as a sheet of paper. Cut the picture to the paper, or use a thinner pen."
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right; the last two are excluded
 
@@ -81,7 +84,8 @@ def contrast(grey: Array, dark: bool) -> Array:
     """Return by how much each pixel is darker (or lighter) than its background, evenly lit; noise of the paper is near 0."""
     ground = background(grey, dark)
     lack = ground - grey if dark else grey - ground
-    lack = lack * (np.median(ground) + 0.1) / (ground + 0.1)  # half the light gives half the contrast
+    if dark:
+        lack = lack * (np.median(ground) + 0.1) / (ground + 0.1)  # half the light gives half the contrast
     return np.maximum(lack - np.median(lack), 0.0)
 
 
@@ -152,15 +156,36 @@ def strokes(mask: Array) -> Strokes:
     for side, at in enumerate((y, x)):
         np.minimum.at(box[:, side], part, at)
         np.maximum.at(box[:, side + 2], part, at + 1)
-    ring = np.concatenate([number[0], number[-1], number[1:-1, 0], number[1:-1, -1]])
+    ring = edge_of(number)
     return Strokes(number, area, box, np.bincount(ring, minlength=len(area) + 1)[1:] / ring.size)
 
 
 def framed(lack: Array) -> Array:
-    """Return where `lack`, a contrast (h, w), shows a frame around the picture or a shadow along its edge, (h, w) of bool."""
+    """Return where `lack`, a contrast (h, w), shows a frame, or a shadow along the picture's edge, (h, w) of bool.
+
+    A frame covers much of the picture's edge; or it is a rectangle of lines around something else.
+    """
     parts = strokes(lack > max(SHARES[1] * lack.max(), BLANK))
-    frame = np.isin(parts.number, 1 + np.flatnonzero(parts.edge > FRAME))
+    frames = list(np.flatnonzero(parts.edge > FRAME))
+    for k in range(min(3, len(parts.area))):
+        top, left, bottom, right = parts.box[k]
+        lines = parts.number[top:bottom, left:right] == k + 1
+        if edge_of(lines).mean() > 0.8 and lines.mean() < 0.5 and nested(parts.box, parts.area, k):
+            frames.append(k)
+    frame = np.isin(parts.number, np.array(frames) + 1)
     return largest_near(frame, max(1, min(lack.shape) // 100)) > 0
+
+
+def edge_of(x: Array) -> Array:
+    """Return the outermost values of `x`, (h, w), as one row."""
+    return np.concatenate([x[0], x[-1], x[1:-1, 0], x[1:-1, -1]])
+
+
+def nested(boxes: Array, areas: Array, k: int) -> bool:
+    """Return whether a part of some size lies well inside the box of part `k`."""
+    margin = size(boxes[k]) // 20 + 1
+    inside = np.all(boxes[:, :2] >= boxes[k, :2] + margin, axis=1) & np.all(boxes[:, 2:] <= boxes[k, 2:] - margin, axis=1)
+    return bool(np.any(inside & (areas >= SPECK * areas[k])))
 
 
 def one_drawing(lack: Array, dark: bool) -> Drawing | None:
@@ -172,7 +197,10 @@ def one_drawing(lack: Array, dark: bool) -> Drawing | None:
     if lack.max() < BLANK:
         return None
     tried = [separated(lack, share * lack.max(), dark) for share in SHARES]
+    sheet = next((drawing for drawing in tried if drawing and drawing.refusal == SHEET), None)
     free = [drawing for drawing in tried if drawing and drawing.free and not drawing.refusal]
+    if sheet:
+        return sheet
     if free:
         smallest = min(size(drawing.box) for drawing in free)
         return next(drawing for drawing in free if size(drawing.box) <= 1.2 * smallest)
@@ -193,6 +221,8 @@ def separated(lack: Array, threshold: float, dark: bool) -> Drawing | None:
         return None
     largest = free[0] if stands_free else touching[0]
     large = area >= SPECK * area[largest]
+    if large.sum() > MANY:
+        return Drawing(lack, dark, union(box), stands_free, (), f"expected one drawing, got {large.sum()} specks. Use plain paper.")
     near, far = [largest], [k for k in free if large[k] and k != largest]
     while joined := [k for k in far if gap(union(box[near]), box[k]) <= GAP * size(union(box[near]))]:
         near += joined
@@ -204,6 +234,10 @@ def separated(lack: Array, threshold: float, dark: bool) -> Drawing | None:
     refusal = ""
     if not stands_free and large[touching].sum() > 1:
         refusal = "expected one drawing, got several that reach the edge, as lines do. Cut the picture to one, or use plain paper."
+    elif nested(box, area, largest):
+        refusal = "expected one drawing, got one inside another, or in a frame. Cut the picture to the inner one."
+    elif solid(keep, union(box[near])) > (MOST_SOLID if dark else MOST_SOLID - 0.2):
+        refusal = SHEET
     elif far:
         refusal = f"expected one drawing, got {1 + len(far)} that are apart. Cut the picture to one of them."
     elif size(union(box[near])) < max(4, 0.015 * max(lack.shape)):
@@ -212,6 +246,14 @@ def separated(lack: Array, threshold: float, dark: bool) -> Drawing | None:
         refusal = "expected the sharp edges of ink, got light and shadow. Draw with a stronger pen, or in even light."
     left_out = ("what reaches in from the edge is left out",) if stands_free and large[touching].any() else ()
     return Drawing(ink, dark, union(box[near]), stands_free, left_out, refusal)
+
+
+def solid(keep: Array, box: Box) -> float:
+    """Return the share of `box` that a large drawing, `keep` (h, w) of bool, covers; 0 for a small or a long one."""
+    top, left, bottom, right = box
+    sides = (bottom - top, right - left)
+    large = min(sides) > 0.4 * max(sides) and max(sides) > 0.5 * min(keep.shape)
+    return float(keep[top:bottom, left:right].mean()) if large else 0.0
 
 
 def steepest(lack: Array, keep: Array, k: int) -> float:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchnet.tools.ink import Drawing, background, find_ink, size
+from scratchnet.tools.ink import Drawing, background, edge_of, find_ink, size
 
 Array = np.ndarray[Any, Any]
 
@@ -141,7 +141,7 @@ def centred_ink(grey: Array, H: int, W: int) -> Prepared:
     x = in_place(grey) if grey.shape == (H, W) else None
     if x is not None:
         return Prepared(x, "as it is, since it fills the input of the network")
-    found, look = closely(grey)
+    found = closely(grey)
     top, left, bottom, right = found.box
     ink = found.ink[top:bottom, left:right]
     scale = BOX * min(H / ink.shape[0], W / ink.shape[1])
@@ -149,8 +149,8 @@ def centred_ink(grey: Array, H: int, W: int) -> Prepared:
         ink = resize(ink, *(max(1, round(scale * n)) for n in ink.shape))
     h, w = ink.shape
     centre = (ink.sum(axis=1) @ np.arange(h) / ink.sum(), ink.sum(axis=0) @ np.arange(w) / ink.sum())
-    y = min(max(round((H - 1) / 2 - centre[0]), 0), H - h)
-    x0 = min(max(round((W - 1) / 2 - centre[1]), 0), W - w)
+    y = min(max(round(H / 2 - centre[0]), 0), H - h)
+    x0 = min(max(round(W / 2 - centre[1]), 0), W - w)
     out = np.zeros((H, W))
     out[y : y + h, x0 : x0 + w] = ink
     if grey.shape == (H, W) and (y, x0) == (top, left) and is_clean(grey, found):
@@ -159,8 +159,8 @@ def centred_ink(grey: Array, H: int, W: int) -> Prepared:
     return Prepared(out, "; ".join(words))
 
 
-def closely(grey: Array) -> tuple[Drawing, Array]:
-    """Return the ink in `grey`, searched in 400 pixels a side, and again around it if it is small there; and what was searched."""
+def closely(grey: Array) -> Drawing:
+    """Return the ink in `grey`, searched in 400 pixels a side, and again around it if it is small there."""
     for _ in range(2):
         h, w = grey.shape
         step = max(1.0, max(h, w) / SIDE)
@@ -172,14 +172,14 @@ def closely(grey: Array) -> tuple[Drawing, Array]:
         top, left, bottom, right = (round(step * n) for n in found.box)
         margin = round(step * longest)
         grey = grey[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
-    return found, look
+    return found
 
 
 def is_clean(grey: Array, found: Drawing) -> bool:
     """Return whether `grey` is pure black or white except for the ink that was found, as the images of a data set are."""
     ground = background(grey, found.dark)
     dirt = np.abs(grey - ground)[found.ink == 0]
-    return bool(np.all(ground == (1.0 if found.dark else 0.0)) and dirt.max(initial=0.0) < 0.35)
+    return bool(np.allclose(ground, 1.0 if found.dark else 0.0) and dirt.max(initial=0.0) < 0.35)
 
 
 def in_place(grey: Array) -> Array | None:
@@ -188,7 +188,7 @@ def in_place(grey: Array) -> Array | None:
     An image of a data set may fill the input from side to side. It is not to be moved or scaled: what differs from its edge,
     all of it lighter or all of it darker, reaches two opposite sides.
     """
-    edge = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
+    edge = edge_of(grey)
     above = grey - np.median(edge)
     above = above if above.sum() > 0 else -above
     marked = above > 0.2
