@@ -234,6 +234,8 @@ def separated(lack: Array, threshold: float, dark: bool) -> Drawing | None:
     refusal = ""
     if not stands_free and large[touching].sum() > 1:
         refusal = "expected one drawing, got several that reach the edge, as lines do. Cut the picture to one, or use plain paper."
+    elif area[free].sum() - keep.sum() > 0.5 * keep.sum():
+        refusal = "expected one drawing, got specks all over. Use plain paper."
     elif nested(box, area, largest):
         refusal = "expected one drawing, got one inside another, or in a frame. Cut the picture to the inner one."
     elif solid(keep, union(box[near])) > (MOST_SOLID if dark else MOST_SOLID - 0.2):

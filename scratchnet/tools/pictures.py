@@ -67,13 +67,10 @@ def read_picture(path: str | Path) -> Array:
             warnings.simplefilter("ignore")  # Pillow's notes on large and on unusual files; errors remain
             with Image.open(path, formats=FORMATS) as image:
                 image.draft(None, (LONGEST, LONGEST))  # a JPEG is reduced while it is decoded
-                mode = image.mode
-                if mode[0] not in "IF" and (mode not in ("1", "L", "RGB") or "transparency" in image.info):
-                    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-                elif mode == "1":
-                    image = image.convert("L")
-                if mode[0] not in "IF" and max(image.size) > LONGEST:
-                    image = image.reduce(-(-max(image.size) // LONGEST))
+                if image.mode[0] not in "IF":  # of 8 bits a colour
+                    wanted = "RGBA" if image.has_transparency_data else "RGB"
+                    image = image if image.mode in ("L", wanted) else image.convert(wanted)
+                    image = image.reduce(max(1, -(-max(image.size) // LONGEST)))
                 pixels = np.asarray(ImageOps.exif_transpose(image))
     except Image.DecompressionBombError:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
