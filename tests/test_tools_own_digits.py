@@ -65,7 +65,8 @@ def network(mnist):
 
     (x, y), _ = mnist
     convolutions = [Conv2D(filters, 3, strides=2, padding="same", activation="relu") for filters in (16, 32)]
-    model = Sequential([Input((28, 28, 1)), *convolutions, Flatten(), Dense(64, activation="relu"), Dense(10, activation="softmax")], seed=1)
+    dense = [Flatten(), Dense(64, activation="relu"), Dense(10, activation="softmax")]
+    model = Sequential([Input((28, 28, 1)), *convolutions, *dense], seed=1)
     model.compile(optimizer="adam", loss="categorical_crossentropy")
     model.fit(net_inputs(x[:30_000]), np.eye(10, dtype="float32")[y[:30_000]], batch_size=64, epochs=4, verbose=0)
     return model

@@ -288,14 +288,17 @@ def test_unusual_kinds_of_pixels_show_the_same_drawing(tmp_path, mode):
         pytest.importorskip("PIL.PngImagePlugin")
         image, suffix = image.convert("RGBA").quantize(), "png"
     image.save(tmp_path / f"a.{suffix}")
-    np.testing.assert_allclose(to_net(read_picture(tmp_path / f"a.{suffix}"), (28, 28, 1))[:, :, 0], centred_ink(drawing(), 28, 28), atol=0.1)
+    x = to_net(read_picture(tmp_path / f"a.{suffix}"), (28, 28, 1))
+    np.testing.assert_allclose(x[:, :, 0], centred_ink(drawing(), 28, 28), atol=0.1)
 
 
 def test_what_was_decided_is_said():
     grey = drawing()
-    assert prepare(np.repeat(grey[:, :, None], 3, axis=2), (28, 28, 1)).decision == "dark on light, inverted; 20 × 10 pixels of ink, centred"
+    decided = prepare(np.repeat(grey[:, :, None], 3, axis=2), (28, 28, 1)).decision
+    assert decided == "dark on light, inverted; 20 × 10 pixels of ink, centred"
     grey[:2] = grey[-2:] = grey[:, :2] = grey[:, -2:] = 0.2
-    assert prepare(np.repeat(grey[:, :, None], 3, axis=2), (28, 28, 1)).decision.endswith("; a frame or shadow at the edge is left out")
+    decided = prepare(np.repeat(grey[:, :, None], 3, axis=2), (28, 28, 1)).decision
+    assert decided.endswith("; a frame or shadow at the edge is left out")
     assert prepare(np.zeros((60, 90, 3)), (32, 32, 3)).decision == "the middle of 90 × 60 pixels, averaged to 32 × 32"
 
 

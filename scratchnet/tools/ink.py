@@ -166,7 +166,7 @@ def framed(lack: Array) -> Array:
     A frame covers much of the picture's edge; or it is a rectangle of lines around something else.
     """
     parts = strokes(lack > max(SHARES[1] * lack.max(), BLANK))
-    frames = list(np.flatnonzero(parts.edge > FRAME))
+    frames = [int(k) for k in np.flatnonzero(parts.edge > FRAME)]
     for k in range(min(3, len(parts.area))):
         top, left, bottom, right = parts.box[k]
         lines = parts.number[top:bottom, left:right] == k + 1
@@ -232,7 +232,7 @@ def separated(lack: Array, threshold: float, dark: bool) -> Drawing | None:
     ink = np.where(largest_near(keep, max(1, size(union(box[near])) // 20)) > 0, lack / level, 0.0)  # with its soft edge
     ink = np.where(ink < FAINTEST, 0.0, np.minimum(ink, 1.0))
     refusal = ""
-    if not stands_free and large[touching].sum() > 1:
+    if not stands_free and sum(size(box[k]) > size(box[largest]) / 2 for k in touching) > 1:
         refusal = "expected one drawing, got several that reach the edge, as lines do. Cut the picture to one, or use plain paper."
     elif area[free].sum() - keep.sum() > 0.5 * keep.sum():
         refusal = "expected one drawing, got specks all over. Use plain paper."
