@@ -9,7 +9,8 @@ SIZE = 200
 def enlarged(digit, size=140, top=30, left=30, canvas=(SIZE, SIZE)):
     """The digit, uint8 (28, 28), as ink from 0 to 1 of `size` pixels a side on a canvas."""
     ink = np.zeros(canvas)
-    ink[top : top + size, left : left + size] = np.asarray(Image.fromarray(digit).resize((size, size), Image.Resampling.BICUBIC)) / 255
+    large = Image.fromarray(digit).resize((size, size), Image.Resampling.BICUBIC)
+    ink[top : top + size, left : left + size] = np.asarray(large) / 255
     return ink
 
 
@@ -115,7 +116,8 @@ def on_a_table(digit):
 
 def tilted(digit):
     picture = lit(enlarged(digit), 0.95, 0.1, ramp(0.5).T)
-    return picture.transform((SIZE, SIZE), Image.Transform.QUAD, (0, 0, 25, SIZE, SIZE - 25, SIZE, SIZE, 0), Image.Resampling.BICUBIC)
+    corners = (0, 0, 25, SIZE, SIZE - 25, SIZE, SIZE, 0)
+    return picture.transform((SIZE, SIZE), Image.Transform.QUAD, corners, Image.Resampling.BICUBIC)
 
 
 # Each takes a digit, uint8 (28, 28), light on black, and a generator.

@@ -19,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``scratchnet predict``."""
     parser.description = (
         "Print the class and the three largest probabilities of each picture, and draw the picture as the network sees it. "
-        "For a network of grey images, the ink of the only drawing in the picture is found, dark on light or light on dark, scaled so "
-        "that it fits 20 of 28 pixels, and centred, as MNIST's digits are; a picture in which it is not clear what is ink is refused. "
-        "For a network of colour images, the middle of the picture is cut out and averaged down to the input size. What was decided is "
-        "printed, and written below the drawing."
+        "For a network of grey images, the ink of the only drawing in the picture is found, dark on light or light on dark, scaled "
+        "to fit 20 of 28 pixels, and centred, as MNIST's digits are; a picture in which it is not clear what is ink is refused. For "
+        "a network of colour images, the middle of the picture is cut out and averaged down to the input size. What was decided "
+        "is printed, and written below the drawing."
     )
     parser.add_argument("run_path", metavar="RUN", help="a run folder, or a model.npz")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="a picture file: PNG, JPEG, GIF, BMP, TIFF, WebP or PPM")
@@ -68,7 +68,7 @@ def drawings_folder(out: str | None, model: Path) -> Path:
     if not out or (folder.exists() and not folder.is_dir()):
         raise ValueError(f"--out: expected a folder, got {f'the file {out}' if out else 'an empty name'}. Choose another name.")
     if not folder.is_dir() and folder.suffix.lower() in PICTURES:
-        raise ValueError(f"--out: expected a folder, got {out}, the name of a picture. Each picture is drawn in a file of its own there.")
+        raise ValueError(f"--out: expected a folder, got {out}, the name of a picture. Name a folder for the drawings.")
     return folder
 
 
