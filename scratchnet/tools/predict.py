@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Print the class and the three largest probabilities of each picture, and draw the picture as the network sees it. "
         "For a network of grey images, the ink of the only drawing in the picture is found, dark on light or light on dark, scaled "
-        "to fit 20 of 28 pixels, and centred, as MNIST's digits are; a picture in which it is not clear what is ink is refused. For "
+        "to fit 20 of 28 pixels, and centred, as MNIST's digits are; a picture in which the ink is not clear is refused. For "
         "a network of colour images, the middle of the picture is cut out and averaged down to the input size. What was decided "
         "is printed, and written below the drawing."
     )
