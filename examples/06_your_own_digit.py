@@ -1,7 +1,7 @@
 """A digit of your own: a picture of any size is converted to the form of the training images, and the net classifies it.
 
     python examples/06_your_own_digit.py                    draws a four with three thick strokes, and classifies it
-    python examples/06_your_own_digit.py my_digit.png       your own picture: dark on light or light on dark
+    python examples/06_your_own_digit.py my_digit.png       your own picture: one digit, dark on light or light on dark
 
 The first run trains the net on printed digits and keeps it in runs/own-digit. `scratchnet predict RUN IMAGE` does the same
 for any run.
@@ -13,7 +13,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from scratchnet import cli, load_model, plotting
-from scratchnet.tools.pictures import read_picture, to_net
+from scratchnet.tools.pictures import prepare, read_picture
 
 
 def draw_a_four(path):
@@ -36,12 +36,13 @@ def main(picture, run, limit, epochs):
         picture = run / "pictures" / "four.png"
         draw_a_four(picture)
 
-    x = to_net(read_picture(picture), model.input_shape[1:])        # -> (28, 28, 1): light on dark, scaled, centred
-    p = model.predict(x[None])[0]                                   # (1, 28, 28, 1) -> (1, 10) -> (10,)
+    x, decision = prepare(read_picture(picture), model.input_shape[1:])     # x (28, 28, 1): light on dark, scaled, centred
+    p = model.predict(x[None])[0]                                           # (1, 28, 28, 1) -> (1, 10) -> (10,)
     for digit in p.argsort()[::-1][:3]:
         print(f"{picture}: a {digit} with {100 * p[digit]:.1f} %")
+    print(f"{picture}: {decision}")
     seen = run / f"{Path(picture).stem}-as-the-net-sees-it.png"
-    plotting.prediction(x, p, "0123456789", title=Path(picture).name, path=seen)
+    plotting.prediction(x, p, "0123456789", title=Path(picture).name, note=decision, path=seen)
     print(f"Drawn: {seen}")
 
 

@@ -107,7 +107,8 @@ def bar_picture(tmp_path):
 
 def test_predict_names_the_class_and_three_probabilities_and_draws(trained, bar_picture, tmp_path, capsys):
     assert cli.main(["predict", str(trained), str(bar_picture), "--out", str(tmp_path / "out")]) == 0
-    line = capsys.readouterr().out.strip()
+    line, decision = capsys.readouterr().out.splitlines()
+    assert decision.strip() == "as it is, since it fills the input of the network"
     drawing = tmp_path / "out" / "bar-prediction.png"
     chance = r"(\w+): ([\d.]+) %"
     match = re.fullmatch(rf"(.*): (\w+) \({chance}, {chance}, {chance}\); drawn in (.*)", line)
@@ -165,3 +166,12 @@ def test_predict_refuses_a_blank_picture_by_name(trained, tmp_path, capsys):
 
     imsave(tmp_path / "blank.png", np.ones((40, 30)), cmap="gray", vmin=0, vmax=1)
     assert "blank.png: expected a dark drawing on light paper" in refused(capsys, 1, "predict", trained, tmp_path / "blank.png")
+
+
+def test_predict_refuses_a_folder_of_pictures_and_a_file_for_the_drawings(trained, bar_picture, tmp_path, capsys):
+    assert "got a folder. Name the pictures in it" in refused(capsys, 1, "predict", trained, tmp_path)
+    assert "--out: expected a folder, got the file" in refused(capsys, 1, "predict", trained, bar_picture, "--out", bar_picture)
+    new = tmp_path / "answer.png"
+    assert "the name of a picture" in refused(capsys, 1, "predict", trained, bar_picture, "--out", new)
+    assert not new.exists()
+    assert "--out: expected a folder, got an empty name" in refused(capsys, 1, "predict", trained, bar_picture, "--out", "")

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from scratchnet.tools.pictures import centred_ink, coverage, light_on_dark, middle, read_picture, resize, to_net
+from scratchnet.tools.ink import background, contrast, find_ink, strokes
+from scratchnet.tools.pictures import coverage, middle, prepare, read_picture, resize, to_net
 from scratchnet.tools.predict import drawing_paths
 
 
@@ -21,6 +22,11 @@ def drawing(H=60, W=90, top=10, left=50, size=30):
     paper[top : top + size, left : left + 5] = 0.1
     paper[top + size - 5 : top + size, left : left + size // 2] = 0.1
     return paper
+
+
+def centred_ink(grey, H, W):
+    """The network's input (H, W) for a grey picture."""
+    return to_net(np.repeat(grey[:, :, None], 3, axis=2), (H, W, 1))[:, :, 0]
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "1", "I;16"])
@@ -108,8 +114,10 @@ def test_enlarging_a_ramp_gives_a_ramp():
 
 def test_dark_on_light_is_inverted_and_light_on_dark_is_not():
     grey = drawing()
-    np.testing.assert_allclose(light_on_dark(grey), 0.93 - grey, atol=1e-12)
-    np.testing.assert_allclose(light_on_dark(1.0 - grey), 0.93 - grey, atol=1e-12)
+    np.testing.assert_allclose(contrast(grey, dark=True), 0.93 - grey, atol=1e-12)
+    np.testing.assert_allclose(contrast(1.0 - grey, dark=False), 0.93 - grey, atol=1e-12)
+    assert find_ink(grey).dark
+    assert not find_ink(1.0 - grey).dark
 
 
 def test_a_drawing_is_scaled_to_20_pixels_and_centred_by_its_mass():
@@ -120,13 +128,13 @@ def test_a_drawing_is_scaled_to_20_pixels_and_centred_by_its_mass():
     assert len(columns) == 10
     assert out.max() == pytest.approx(1.0)
     mass = out.sum()
-    assert abs(out.sum(axis=1) @ np.arange(28) / mass - 13.5) <= 0.5
-    assert abs(out.sum(axis=0) @ np.arange(28) / mass - 13.5) <= 0.5
+    assert abs(out.sum(axis=1) @ np.arange(28) / mass - 14) <= 0.5
+    assert abs(out.sum(axis=0) @ np.arange(28) / mass - 14) <= 0.5
 
 
 def test_the_position_of_a_drawing_on_its_paper_makes_no_difference():
     here, there = drawing(top=10, left=50), drawing(H=200, W=120, top=150, left=3)
-    np.testing.assert_allclose(centred_ink(here, 28, 28), centred_ink(there, 28, 28), atol=1e-12)
+    np.testing.assert_allclose(centred_ink(here, 28, 28), centred_ink(there, 28, 28), atol=1e-6)
 
 
 def test_faint_dirt_on_the_paper_is_not_ink():
@@ -144,17 +152,25 @@ def test_an_asymmetric_drawing_is_not_cut_off():
     assert (len(rows), len(columns)) == (20, 17)
 
 
-def test_an_image_of_the_networks_input_size_is_not_scaled(rng):
+def test_an_image_prepared_like_the_training_images_is_not_changed(rng):
     digit = np.zeros((28, 28))
-    digit[3:20, 5:9] = rng.random((17, 4))
-    np.testing.assert_array_equal(centred_ink(digit, 28, 28), digit)
-    np.testing.assert_allclose(centred_ink(1.0 - digit, 28, 28), digit, atol=1e-12)
+    digit[4:24, 12:17] = rng.uniform(0.5, 0.9, (20, 5))  # 20 pixels high, about its centre
+    np.testing.assert_allclose(centred_ink(digit, 28, 28), digit, atol=1e-6)
+    np.testing.assert_allclose(centred_ink(1.0 - digit, 28, 28), digit, atol=1e-6)
+
+
+def test_an_image_that_fills_the_input_from_side_to_side_stays_in_place():
+    bar = np.zeros((28, 28))
+    bar[5] = 0.75
+    np.testing.assert_allclose(centred_ink(bar, 28, 28), bar, atol=1e-6)
+    np.testing.assert_allclose(centred_ink(1.0 - bar, 28, 28), bar, atol=1e-6)
 
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
 def test_a_blank_picture_is_refused(level):
-    with pytest.raises(ValueError, match="got a blank picture"):
-        centred_ink(np.full((50, 40), level), 28, 28)
+    for shape in [(50, 40), (28, 28), (1, 1), (700, 3)]:
+        with pytest.raises(ValueError, match="got a blank picture"):
+            centred_ink(np.full(shape, level), 28, 28)
 
 
 def test_a_drawing_is_fitted_to_a_network_of_another_size():
@@ -173,7 +189,8 @@ def test_the_middle_of_a_wide_picture_is_taken():
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (12, 10, 3)])
 def test_a_picture_becomes_an_input_of_the_network(shape, rng):
-    x = to_net(rng.random((41, 53, 3)), shape)
+    picture = rng.random((41, 53, 3)) if shape[2] == 3 else np.repeat(drawing()[:, :, None], 3, axis=2)
+    x = to_net(picture, shape)
     assert x.shape == shape
     assert x.dtype == np.float32
     assert x.min() >= 0
@@ -191,12 +208,112 @@ def test_a_network_that_takes_no_pictures_is_refused(shape):
 
 
 def test_grey_weights_colours_by_their_perceived_brightness():
-    picture = np.zeros((4, 4, 3))
-    picture[1, 1] = (0, 1, 0)
-    assert to_net(picture, (4, 4, 1))[1, 1, 0] == pytest.approx(0.587)
+    picture = np.zeros((9, 7, 3))
+    picture[3] = (0, 1, 0)
+    assert to_net(picture, (9, 7, 1))[3, 3, 0] == pytest.approx(0.587)
 
 
 def test_a_drawing_never_overwrites_a_given_picture(tmp_path):
     given = [str(tmp_path / "one.png"), str(tmp_path / "one-prediction.png")]
     paths = drawing_paths(tmp_path, given)
     assert [path.name for path in paths] == ["one-prediction-2.png", "one-prediction-prediction.png"]
+
+
+def test_pixels_that_touch_at_a_corner_are_one_stroke(rng):
+    assert strokes(np.eye(9, dtype=bool) | np.eye(9, dtype=bool)[::-1]).area.tolist() == [17]
+    spiral = np.zeros((41, 41), bool)
+    for k in range(0, 20, 4):  # rings, each joined to the next
+        spiral[k, k : 41 - k] = spiral[40 - k, k : 41 - k] = spiral[k : 41 - k, k] = spiral[k : 41 - k, 40 - k] = True
+        spiral[20, k : k + 4] = True
+    assert len(strokes(spiral).area) == 1
+
+
+def test_strokes_are_those_of_a_flood_fill(rng):
+    for share in (0.1, 0.4, 0.7):
+        mask = rng.random((23, 31)) < share
+        number, seen = strokes(mask).number, set()
+        assert ((number > 0) == mask).all()
+        for start in zip(*np.nonzero(mask), strict=True):
+            if start in seen:
+                continue
+            part, todo = set(), [start]
+            while todo:
+                y, x = todo.pop()
+                if (y, x) in part or not (0 <= y < 23 and 0 <= x < 31 and mask[y, x]):
+                    continue
+                part.add((y, x))
+                todo += [(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+            assert {tuple(at) for at in np.argwhere(number == number[start])} == part
+            seen |= part
+
+
+def test_a_background_follows_the_edge_of_a_shadow():
+    grey = np.where(np.arange(60) < 25, 0.9, 0.4)[None].repeat(60, axis=0)
+    drawn = grey.copy()
+    drawn[20:40, 10:13] = drawn[20:40, 40:43] = 0.1
+    np.testing.assert_allclose(background(drawn, dark=True), grey)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_turned_as_its_camera_says(tmp_path, orientation):
+    upright = Image.fromarray((255 * drawing()).astype(np.uint8))
+    turned = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's numbers of the inverse turns
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = upright if orientation == 1 else upright.transpose(Image.Transpose(turned[orientation]))
+    image.save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_allclose(read_picture(tmp_path / "a.png")[:, :, 0], np.asarray(upright) / 255)
+
+
+def test_the_kind_of_a_picture_is_read_from_its_content(tmp_path):
+    Image.new("RGB", (16, 8), (255, 0, 0)).save(tmp_path / "a.jpg", quality=95)
+    (tmp_path / "a.jpg").rename(tmp_path / "a.png")
+    assert read_picture(tmp_path / "a.png").shape == (8, 16, 3)
+
+
+def test_light_ink_on_transparency_is_blended_with_black(tmp_path):
+    ink = Image.fromarray((255 * (1 - drawing())).astype(np.uint8))
+    Image.merge("LA", (Image.new("L", ink.size, 255), ink)).save(tmp_path / "a.png")
+    x, decision = prepare(read_picture(tmp_path / "a.png"), (28, 28, 1))
+    assert decision.startswith("light on dark")
+    np.testing.assert_allclose(x[:, :, 0], centred_ink(drawing(), 28, 28), atol=0.1)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LA", "PA", "F", "I"])
+def test_unusual_kinds_of_pixels_show_the_same_drawing(tmp_path, mode):
+    image = Image.fromarray((255 * drawing()).astype(np.uint8)).convert("RGB" if mode in ("CMYK", "YCbCr") else "L")
+    image = image.convert("P").convert("PA") if mode == "PA" else image.convert(mode)
+    suffix = {"LA": "png", "PA": "tiff", "YCbCr": "tiff"}.get(mode, "tiff")
+    if mode == "PA":
+        pytest.importorskip("PIL.PngImagePlugin")
+        image, suffix = image.convert("RGBA").quantize(), "png"
+    image.save(tmp_path / f"a.{suffix}")
+    x = to_net(read_picture(tmp_path / f"a.{suffix}"), (28, 28, 1))
+    np.testing.assert_allclose(x[:, :, 0], centred_ink(drawing(), 28, 28), atol=0.1)
+
+
+def test_what_was_decided_is_said():
+    grey = drawing()
+    decided = prepare(np.repeat(grey[:, :, None], 3, axis=2), (28, 28, 1)).decision
+    assert decided == "dark on light, inverted; 20 × 10 pixels of ink, centred"
+    grey[:2] = grey[-2:] = grey[:, :2] = grey[:, -2:] = 0.2
+    decided = prepare(np.repeat(grey[:, :, None], 3, axis=2), (28, 28, 1)).decision
+    assert decided.endswith("; a frame or shadow at the edge is left out")
+    assert prepare(np.zeros((60, 90, 3)), (32, 32, 3)).decision == "the middle of 90 × 60 pixels, averaged to 32 × 32"
+
+
+def test_a_folder_in_place_of_a_picture_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"expected a picture file, got a folder\. Name the pictures in it, for example .*\*\.png"):
+        read_picture(tmp_path)
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    Image.new("L", (300, 300), 255).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20_000)
+    with pytest.raises(ValueError, match=r"a\.png: expected a picture of at most"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_a_large_picture_is_reduced_before_it_is_converted_to_floats(tmp_path):
+    Image.new("L", (9000, 100), 255).save(tmp_path / "a.png")
+    assert read_picture(tmp_path / "a.png").shape == (20, 1800, 3)

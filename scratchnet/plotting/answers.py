@@ -178,6 +178,7 @@ def prediction(
     class_names: Sequence[str],
     *,
     title: str | None = None,
+    note: str | None = None,
     path: PathLike | None = None,
 ) -> Figure:
     """Draw one image as the network sees it, beside the probability of each class.
@@ -189,6 +190,8 @@ def prediction(
     probabilities : array of shape (K,)
     class_names : sequence of K str
     title : str, optional
+    note : str, optional
+        Written below the image: for example how it was prepared. A semicolon begins a new line.
     path : str or path, optional
         A file to which the picture is also written.
 
@@ -218,6 +221,8 @@ def prediction(
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.25])
     show(left, image)
     left.set_title("as the network sees it", fontsize=11)
+    if note is not None:
+        left.set_xlabel(note.replace("; ", "\n"), fontsize=9, color=QUIET)
     colors = [TRAINING if k == best else "#9DC3E0" for k in range(K)]
     right.barh(range(K), probabilities, color=colors, height=0.72)
     for k, p in enumerate(probabilities):

@@ -1,60 +1,117 @@
-"""Convert a picture of your own to the input of a trained network.
+"""Convert a picture of your own to the input of a trained network, and say what was decided about it.
 
-Networks of grey images are trained on light ink on a black background. The picture is prepared as MNIST's digits are (LeCun
-et al. 1998, section III.A): the ink's bounding box is scaled to fit 20 × 20, and its centre of mass is moved to the centre of
-28 × 28. Networks of colour images are trained on whole scenes: the middle of the picture, cut to the proportions of the
-input, is averaged down.
+Networks of grey images are trained on light ink on a black background. The ink is found in four steps:
+
+1. The background is estimated at every place, so that grey paper, a blackboard and a shadow are all backgrounds: a
+   morphological closing removes whatever is dark and narrower than a third of the picture (the "black top-hat" of Serra 1982;
+   the opening does the same for what is light). What the background lacks of the picture is the contrast.
+2. Pixels of strong contrast that touch each other are one stroke. Specks, a frame around the picture, and what reaches in from
+   its edge are left out.
+3. Both "dark on light" and "light on dark" are tried. The strokes enclose what is inside them, so the ink is the one of
+   the two that encloses the other.
+4. The ink is prepared as MNIST's digits are (LeCun et al. 1998, section III.A): its bounding box is scaled to fit 20 × 20,
+   and its centre of mass is moved to the centre of 28 × 28.
+
+Where a step finds no clear answer, the picture is refused. Networks of colour images are trained on whole scenes: the middle of
+the picture, cut to the proportions of the input, is averaged down.
 """
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from scratchnet.tools.ink import Drawing, background, edge_of, find_ink, size
 
 Array = np.ndarray[Any, Any]
 
 LUMA = np.array([0.299, 0.587, 0.114])  # weights of red, green and blue in perceived brightness (ITU-R BT.601)
-INK = 0.2  # as a share of the strongest contrast; anything fainter is paper, shadow or noise
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+LONGEST = 2048  # pixels of a side that are read; a larger picture is averaged down before it is converted to floats
+SIDE = 400      # pixels of a side in which ink is searched
+BOX = 20 / 28   # of the input: the longer side of the ink
+
+
+class Prepared(NamedTuple):
+    """A network's input, (H, W, C) float32, and in words what was decided about the picture."""
+
+    x: Array
+    decision: str
 
 
 def read_picture(path: str | Path) -> Array:
-    """Return the picture in a file as floats in [0, 1] of shape (H, W, 3); transparent pixels are blended with white.
+    """Return the picture in a file as floats in [0, 1] of shape (H, W, 3), upright, of at most 2048 pixels a side.
+
+    The kind of file is read from its content, not from its name. Transparent pixels are blended with white, or with black
+    if everything that is opaque is light.
 
     Raises
     ------
     ValueError
-        If the file is not a picture, or is damaged.
+        If the file is not a picture, is damaged, or has too many pixels.
     FileNotFoundError
         If there is no such file.
     """
-    from matplotlib.image import imread
+    from PIL import Image, ImageOps
 
-    if not Path(path).is_file():
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: expected a picture file, got a folder. Name the pictures in it, for example {path / '*.png'}.")
+    if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a picture file, found no file. Check the path.")
     try:
-        picture = imread(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's notes on large and on unusual files; errors remain
+            with Image.open(path, formats=FORMATS) as image:
+                image.draft(None, (LONGEST, LONGEST))  # a JPEG is reduced while it is decoded
+                if image.mode[0] not in "IF":  # of 8 bits a colour
+                    wanted = "RGBA" if image.has_transparency_data else "RGB"
+                    image = image if image.mode in ("L", wanted) else image.convert(wanted)
+                    image = image.reduce(max(1, -(-max(image.size) // LONGEST)))
+                pixels = np.asarray(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise ValueError(f"{path}: expected a picture of at most {most} megapixels, got a larger one. Reduce it.") from None
     except Exception as error:  # decoders fail with many types of error on a damaged file
-        raise ValueError(f"{path}: expected a readable picture, got {error or type(error).__name__}. Save it as PNG.") from None
-    if np.issubdtype(picture.dtype, np.integer):
-        picture = picture / np.iinfo(picture.dtype).max
-    picture = picture.astype(float)  # (H, W), (H, W, 3) or (H, W, 4), as matplotlib reads them
-    if picture.ndim == 2:
-        return np.repeat(picture[:, :, None], 3, axis=2)
-    if picture.shape[2] == 4:
-        alpha = picture[:, :, 3:]
-        return picture[:, :, :3] * alpha + (1.0 - alpha)
-    return picture
+        reason = "a file of another kind" if isinstance(error, Image.UnidentifiedImageError) else error or type(error).__name__
+        raise ValueError(f"{path}: expected a readable picture, got {reason}. Save it as PNG.") from None
+    return rgb(pixels)
+
+
+def rgb(pixels: Array) -> Array:
+    """Return pixels as Pillow reads them, (H, W), (H, W, 3) or (H, W, 4), as floats (H, W, 3) in [0, 1]."""
+    if pixels.ndim == 2 and pixels.dtype != np.uint8:  # 16 or 32 bits, whose range the file does not say
+        pixels = pixels[:: -(-pixels.shape[0] // LONGEST), :: -(-pixels.shape[1] // LONGEST)].astype(float)
+        most = next((top for top in (1, 255, 65535) if pixels.max() <= top), pixels.max())
+        pixels = np.clip(pixels / most, 0.0, 1.0)
+    else:
+        pixels = pixels / 255.0
+    if pixels.ndim == 2:
+        return np.repeat(pixels[:, :, None], 3, axis=2)
+    if pixels.shape[2] == 3:
+        return pixels
+    colour, alpha = pixels[:, :, :3], pixels[:, :, 3:]
+    opaque = (colour @ LUMA)[alpha[:, :, 0] > 0.5]
+    all_light = opaque.size > 0 and np.percentile(opaque, 5) > 0.5
+    return colour * alpha + (0.0 if all_light else 1.0) * (1.0 - alpha)
 
 
 def to_net(picture: Array, input_shape: tuple[int, ...]) -> Array:
-    """Return `picture`, (H, W, 3) floats in [0, 1], as float32 of a network's `input_shape`, (H, W, 1) or (H, W, 3).
+    """Return `picture` as the input of a network: the array of :func:`prepare` alone."""
+    return prepare(picture, input_shape).x
+
+
+def prepare(picture: Array, input_shape: tuple[int, ...]) -> Prepared:
+    """Return `picture`, (H, W, 3) floats in [0, 1], as float32 of a network's `input_shape`, and what was decided about it.
 
     Raises
     ------
     ValueError
-        If the network's input is not an image, or it is grey and the picture is blank.
+        If the network's input is not an image, (H, W, 1) or (H, W, 3); or if it is grey and the picture is blank, holds
+        several drawings, or does not show what is ink and what is paper.
     """
     if len(input_shape) != 3 or input_shape[2] not in (1, 3):
         raise ValueError(
@@ -62,42 +119,78 @@ def to_net(picture: Array, input_shape: tuple[int, ...]) -> Array:
             "Use a network that was trained on images."
         )
     H, W, C = input_shape
-    return (centred_ink(picture @ LUMA, H, W)[:, :, None] if C == 1 else middle(picture, H, W)).astype(np.float32)
+    if C == 3:
+        h, w = picture.shape[:2]
+        return Prepared(middle(picture, H, W).astype(np.float32), f"the middle of {w} × {h} pixels, averaged to {W} × {H}")
+    x, decision = centred_ink(clearest(picture), H, W)
+    return Prepared(x[:, :, None].astype(np.float32), decision)
 
 
-def centred_ink(grey: Array, H: int, W: int) -> Array:
-    """Return a drawing, (h, w) in [0, 1], as light ink on black, scaled and centred in (H, W) like MNIST's digits."""
-    ink = light_on_dark(grey)
-    if ink.shape == (H, W):  # it is already prepared
-        return ink
-    contrast = ink.max()
-    if contrast < 0.05:
-        raise ValueError("expected a dark drawing on light paper, or light on dark, got a blank picture. Increase its contrast.")
-    ink = np.where(ink < INK * contrast, 0.0, ink / contrast)
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    box = 20 / 28
-    scale = min(box * H / ink.shape[0], box * W / ink.shape[1])
-    h, w = (max(1, round(scale * n)) for n in ink.shape)
-    ink = resize(ink, h, w)
-    mass = ink.sum()
-    top = round((H - 1) / 2 - float(ink.sum(axis=1) @ np.arange(h)) / mass)
-    left = round((W - 1) / 2 - float(ink.sum(axis=0) @ np.arange(w)) / mass)
-    top, left = min(max(top, 0), H - h), min(max(left, 0), W - w)
+def clearest(picture: Array) -> Array:
+    """Return the brightness of `picture`, (h, w, 3) -> (h, w), or one colour's if it shows more than twice the contrast."""
+    grey = picture @ LUMA
+    channel = picture[:, :, int(np.argmax(np.ptp(picture, axis=(0, 1))))]
+    return channel if np.ptp(channel) > 2 * np.ptp(grey) else grey
+
+
+def centred_ink(grey: Array, H: int, W: int) -> Prepared:
+    """Return a drawing, (h, w) in [0, 1], as light ink on black, (H, W), scaled and centred like MNIST's digits."""
+    x = in_place(grey) if grey.shape == (H, W) else None
+    if x is not None:
+        return Prepared(x, "as it is, since it fills the input of the network")
+    found = closely(grey)
+    top, left, bottom, right = found.box
+    ink = found.ink[top:bottom, left:right]
+    scale = BOX * min(H / ink.shape[0], W / ink.shape[1])
+    if not 0.85 < scale < 1.1:  # a drawing that is about as large as MNIST's stays as sharp as it is
+        ink = resize(ink, *(max(1, round(scale * n)) for n in ink.shape))
+    h, w = ink.shape
+    centre = (ink.sum(axis=1) @ np.arange(h) / ink.sum(), ink.sum(axis=0) @ np.arange(w) / ink.sum())
+    y = min(max(round(H / 2 - centre[0]), 0), H - h)
+    x0 = min(max(round(W / 2 - centre[1]), 0), W - w)
     out = np.zeros((H, W))
-    out[top : top + h, left : left + w] = ink
-    return out
+    out[y : y + h, x0 : x0 + w] = ink
+    if grey.shape == (H, W) and (y, x0) == (top, left) and is_clean(grey, found):
+        out = np.abs(grey - background(grey, found.dark))
+    words = ["dark on light, inverted" if found.dark else "light on dark", f"{h} × {w} pixels of ink, centred", *found.left_out]
+    return Prepared(out, "; ".join(words))
 
 
-def light_on_dark(grey: Array) -> Array:
-    """Return `grey` with its background at 0 and its ink above, inverted if the border is light.
+def closely(grey: Array) -> Drawing:
+    """Return the ink in `grey`, searched in 400 pixels a side, and again around it if it is small there."""
+    for _ in range(2):
+        h, w = grey.shape
+        step = max(1.0, max(h, w) / SIDE)
+        look = resize(grey, max(1, round(h / step)), max(1, round(w / step))) if step > 1 else grey
+        found = find_ink(look)
+        longest = size(found.box)
+        if step == 1 or longest > SIDE / 4:
+            break
+        top, left, bottom, right = (round(step * n) for n in found.box)
+        margin = round(step * longest)
+        grey = grey[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
+    return found
 
-    >>> light_on_dark(np.array([[1.0, 1.0, 1.0], [1.0, 0.25, 1.0], [1.0, 1.0, 1.0]]))[1]
-    array([0.  , 0.75, 0.  ])
+
+def is_clean(grey: Array, found: Drawing) -> bool:
+    """Return whether `grey` is pure black or white except for the ink that was found, as the images of a data set are."""
+    ground = background(grey, found.dark)
+    dirt = np.abs(grey - ground)[found.ink == 0]
+    return bool(np.allclose(ground, 1.0 if found.dark else 0.0) and dirt.max(initial=0.0) < 0.35)
+
+
+def in_place(grey: Array) -> Array | None:
+    """Return `grey`, (H, W) in a network's own size, as light on dark; None if it is a drawing that can be moved.
+
+    An image of a data set may fill the input from side to side. It is not to be moved or scaled: what differs from its edge,
+    all of it lighter or all of it darker, reaches two opposite sides.
     """
-    border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
-    background = float(np.median(border))
-    return np.clip(background - grey if background > 0.5 else grey - background, 0.0, 1.0)
+    edge = edge_of(grey)
+    above = grey - np.median(edge)
+    above = above if above.sum() > 0 else -above
+    marked = above > 0.2
+    across = (marked[0].any() and marked[-1].any()) or (marked[:, 0].any() and marked[:, -1].any())
+    return above.clip(0.0, 1.0) if across and above.min() > -0.05 and np.mean(np.abs(edge - np.median(edge)) < 0.05) > 0.5 else None
 
 
 def middle(picture: Array, H: int, W: int) -> Array:

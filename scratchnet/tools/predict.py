@@ -10,50 +10,73 @@ import numpy as np
 
 from scratchnet import load_model, losses, plotting
 from scratchnet.tools import inputs, run_folder
-from scratchnet.tools.pictures import read_picture, to_net
+from scratchnet.tools.pictures import Prepared, prepare, read_picture
+
+PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pdf", ".svg"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``scratchnet predict``."""
     parser.description = (
         "Print the class and the three largest probabilities of each picture, and draw the picture as the network sees it. "
-        "For a network of grey images, a drawing is inverted if it is dark on light, scaled so that its ink fits 20 of 28 pixels, "
-        "and centred, as MNIST's digits are; a drawing that already has the network's input size is only inverted. For a network "
-        "of colour images, the middle of the picture is cut out and averaged down to the input size."
+        "For a network of grey images, the ink of the only drawing in the picture is found, dark on light or light on dark, scaled "
+        "to fit 20 of 28 pixels, and centred, as MNIST's digits are; a picture in which the ink is not clear is refused. For "
+        "a network of colour images, the middle of the picture is cut out and averaged down to the input size. What was decided "
+        "is printed, and written below the drawing."
     )
     parser.add_argument("run_path", metavar="RUN", help="a run folder, or a model.npz")
-    parser.add_argument("images", metavar="IMAGE", nargs="+", help="a picture of any size: grey, RGB or RGBA")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="a picture file: PNG, JPEG, GIF, BMP, TIFF, WebP or PPM")
     parser.add_argument("--out", metavar="DIR", help="the folder for the drawings (predictions/ in the run folder)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line for each picture, and draw each as the network sees it; return 0."""
+    """Print the answer for each picture, and draw it as the network sees it; return 0."""
     path = run_folder.model_path(args.run_path)
+    folder = drawings_folder(args.out, path)
     class_names = run_folder.read_settings(path).get("class_names")
     model = load_model(path)
     shape, K = inputs.form(model)
     if class_names is None or len(class_names) != K:
         class_names = [str(k) for k in range(K)]
-    x = np.stack([prepared(image, shape) for image in args.images])  # (N, H, W, C); all are read before any is drawn
+    pictures = [prepared(image, shape) for image in args.images]  # all are read before any is drawn
+    x = np.stack([picture.x for picture in pictures])  # (N, H, W, C)
 
     outputs = model.predict(x)  # (N, K)
     probabilities = losses.softmax(outputs) if inputs.gives_logits(model) else outputs
-    folder = Path(args.out) if args.out else path.parent / "predictions"
     folder.mkdir(parents=True, exist_ok=True)
     drawings = drawing_paths(folder, args.images)
-    for image, seen, p, drawing in zip(args.images, x, probabilities, drawings, strict=True):
-        plotting.prediction(seen, p, class_names, title=Path(image).name, path=drawing)
+    for image, picture, p, drawing in zip(args.images, pictures, probabilities, drawings, strict=True):
+        plotting.prediction(picture.x, p, class_names, title=Path(image).name, note=picture.decision, path=drawing)
         top = np.argsort(-p, kind="stable")[:3]
         chances = ", ".join(f"{class_names[k]}: {100 * p[k]:.1f} %" for k in top)
         print(f"{image}: {class_names[top[0]]} ({chances}); drawn in {drawing}")
+        print(f"  {picture.decision}")
     return 0
 
 
-def prepared(image: str, shape: tuple[int, ...]) -> np.ndarray:
+def drawings_folder(out: str | None, model: Path) -> Path:
+    """Return the folder for the drawings: `out`, or ``predictions`` beside the model file. It is not created.
+
+    Raises
+    ------
+    ValueError
+        If `out` is empty, a file, or looks like the name of a picture.
+    """
+    if out is None:
+        return model.parent / "predictions"
+    folder = Path(out)
+    if not out or (folder.exists() and not folder.is_dir()):
+        raise ValueError(f"--out: expected a folder, got {f'the file {out}' if out else 'an empty name'}. Choose another name.")
+    if not folder.is_dir() and folder.suffix.lower() in PICTURES:
+        raise ValueError(f"--out: expected a folder, got {out}, the name of a picture. Name a folder for the drawings.")
+    return folder
+
+
+def prepared(image: str, shape: tuple[int, ...]) -> Prepared:
     """Return the picture in the file `image` as the network's input; errors name the file."""
     picture = read_picture(image)
     try:
-        return to_net(picture, shape)
+        return prepare(picture, shape)
     except ValueError as error:
         raise ValueError(f"{image}: {error}") from None
 
