@@ -10,6 +10,7 @@ import numpy as np
 
 from scratchnet import load_model, losses, plotting
 from scratchnet.tools import inputs, run_folder
+from scratchnet.tools.arguments import path_text
 from scratchnet.tools.pictures import read_picture, to_net
 
 
@@ -21,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and centred, as MNIST's digits are; a drawing that already has the network's input size is only inverted. For a network "
         "of colour images, the middle of the picture is cut out and averaged down to the input size."
     )
-    parser.add_argument("run_path", metavar="RUN", help="a run folder, or a model.npz")
+    parser.add_argument("run_path", type=path_text, metavar="RUN", help="a run folder, or a model.npz")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="a picture of any size: grey, RGB or RGBA")
-    parser.add_argument("--out", metavar="DIR", help="the folder for the drawings (predictions/ in the run folder)")
+    parser.add_argument("--out", type=path_text, metavar="DIR", help="the folder for the drawings (predictions/ in the run folder)")
 
 
 def run(args: argparse.Namespace) -> int:
