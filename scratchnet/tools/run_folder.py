@@ -198,7 +198,7 @@ class Recorder(Callback):
             "epochs": len(history.get("loss", ())),
             "history": history,
             "seconds": self.seconds,
-            "stopped": bool(self.model.stop_training),
+            "stopped": self.stopped or bool(self.model.stop_training),
             "finished": finished,
             "callbacks": states,
         }
