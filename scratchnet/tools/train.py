@@ -95,6 +95,11 @@ def run(args: argparse.Namespace) -> int:
         else:
             found = run_folder.resumed(folder)
         model, record = found or (build(args, data), None)
+        if record and record["epochs"] > args.epochs:
+            raise ValueError(
+                f"{folder}: expected at most {args.epochs} epochs, as its settings say, got {record['epochs']}. Train again, with"
+                " another --out."
+            )
         settings = {**describe(args, model, data), "data_checksum": checksum(images, args.limit)}
         if old is not None:
             check_same(old, settings, folder)
@@ -166,10 +171,11 @@ def arguments_of(settings: Mapping[str, Any], folder: Path) -> argparse.Namespac
     add_arguments(parser)
     # The data by their absolute path, if they have one, so that a run resumes from any working folder.
     known = {**settings.get("arguments", {}), **({"data": settings["data"]} if "data" in settings else {})}
+    known = {name: value for name, value in known.items() if name not in PLACE and value is not None}
     missing = {"net", "data", "optimizer", "epochs", "batch_size", "seed"} - known.keys()
     if missing:
         parser.error(f"no {', '.join(sorted(missing))}")
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in known.items() if name not in PLACE and value is not None]
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in known.items()]
     return parser.parse_args(words)
 
 
@@ -182,8 +188,9 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> 
                 f"{folder}: expected the data that the run began with, {key} {run_folder.short(was)}, got {new['data']} with"
                 f" {run_folder.short(now)}. Restore the data, or train again with another --out."
             )
-    changed = [f"{name} {was} is now {new['versions'].get(name)}" for name, was in old.get("versions", new["versions"]).items()]
-    if old.get("versions", new["versions"]) != new["versions"]:
+    now_used = new["versions"]
+    changed = [f"{name} {was} is now {now_used.get(name)}" for name, was in old.get("versions", {}).items() if now_used.get(name) != was]
+    if changed:
         print(f"versions have changed, so the last bits may: {', '.join(changed)}")
 
 
