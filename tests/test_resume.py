@@ -164,7 +164,7 @@ def test_runs_killed_at_random_points_resume_to_the_same_bits(kind, bars, tmp_pa
         run, before = tmp_path / "run", 0
         command = words(bars, run, *more)
         while True:
-            epochs = killed(command, run, rng.uniform(0, settings["seconds"]["training"] + 1))
+            epochs = killed(command, run, rng.uniform(0, 1.2 * settings["seconds"]["training"]))
             if epochs is None:  # not begun: nothing can be lost
                 break
             kills, between, left = kills + 1, between + (0 < epochs < settings["epochs"]), left + bool(parts(run))

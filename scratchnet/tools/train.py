@@ -188,8 +188,9 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> 
                 f"{folder}: expected the data that the run began with, {key} {run_folder.short(was)}, got {new['data']} with"
                 f" {run_folder.short(now)}. Restore the data, or train again with another --out."
             )
-    now_used = new["versions"]
-    changed = [f"{name} {was} is now {now_used.get(name)}" for name, was in old.get("versions", {}).items() if now_used.get(name) != was]
+    versions_now = {**dict.fromkeys(old.get("versions", {})), **new["versions"]}
+    pairs = [(name, was, versions_now[name]) for name, was in old.get("versions", {}).items()]
+    changed = [f"{name} {was} is now {now}" for name, was, now in pairs if was != now]
     if changed:
         print(f"versions have changed, so the last bits may: {', '.join(changed)}")
 
