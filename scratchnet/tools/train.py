@@ -86,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
         folder, old = Path(args.out) if args.out else run_folder.default_folder(args.net, args.data), None
         run_folder.check_free(folder, args.force)
     images = datasets.load(args.data)
-    data = prepare(images, args.limit)
+    crc, data = checksum(images, args.limit), prepare(images, args.limit)
+    del images  # 0.2 GB
     with Held(folder) as held:
         found = None
         if old is None:
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
                 f"{folder}: expected at most {args.epochs} epochs, as its settings say, got {record['epochs']}. Train again, with"
                 " another --out."
             )
-        settings = {**describe(args, model, data), "data_checksum": checksum(images, args.limit)}
+        settings = {**describe(args, model, data), "data_checksum": crc}
         if old is not None:
             check_same(old, settings, folder)
             settings["arguments"] = old["arguments"]
