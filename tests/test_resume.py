@@ -134,9 +134,9 @@ def start(command):
 
 
 def killed(command, folder, seconds):
-    """Start a command, kill it a time after it has made its folder, and return the number of epochs in the folder, or None."""
+    """Start a command, kill it a time after its run has begun, and return the number of epochs in the folder, or None."""
     with start(command) as process:
-        while not folder.exists() and process.poll() is None:
+        while not (folder / "settings.json").exists() and process.poll() is None:
             time.sleep(0.002)
         time.sleep(seconds)
         process.kill()
@@ -154,7 +154,7 @@ def killed(command, folder, seconds):
 def test_runs_killed_at_random_points_resume_to_the_same_bits(kind, bars, tmp_path):
     """25 kill points for each kind of run, some of a process that resumes: nothing is lost, nothing is different."""
     rng = random.Random(5)
-    more = RUNS[kind] if kind != "plain" else ["--epochs", "30"]
+    more = [*RUNS[kind], "--epochs", "30", *(["--patience", "12"] if kind != "plain" else [])]
     whole = tmp_path / "whole"
     with start(words(bars, whole, *more)) as process:
         assert process.wait() == 0
@@ -164,11 +164,13 @@ def test_runs_killed_at_random_points_resume_to_the_same_bits(kind, bars, tmp_pa
         run, before = tmp_path / "run", 0
         command = words(bars, run, *more)
         while True:
-            epochs = killed(command, run, rng.uniform(0, 1.2 * settings["seconds"]["training"]))
+            again = command[1] == "--resume"    # then the start of the process counts, too
+            epochs = killed(command, run, rng.uniform(0, settings["seconds"]["training"] + 2 * again))
             if epochs is None:  # not begun: nothing can be lost
                 break
             kills, between, left = kills + 1, between + (0 < epochs < settings["epochs"]), left + bool(parts(run))
             assert epochs >= before
+            print(f"{kind}: kill {kills} after epoch {epochs} of {settings['epochs']}", flush=True)
             command, before = ["train", "--resume", run], epochs
             if rng.random() < 0.5:
                 break
