@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -123,15 +124,22 @@ def _words(error: Exception) -> str:
 # -- a model to a file ------------------------------------------------------------------------------------------------
 
 
-def save_model(model: Any, path: str | os.PathLike[str], include_optimizer: bool = True) -> None:
-    """Write a model to a file, as `Model.save` describes."""
+def save_model(
+    model: Any,
+    path: str | os.PathLike[str],
+    include_optimizer: bool = True,
+    *,
+    more_config: Mapping[str, Any] = MappingProxyType({}),
+    more_arrays: Mapping[str, np.ndarray] = MappingProxyType({}),
+) -> None:
+    """Write a model to a file, as `Model.save` describes, and more values and arrays beside it, which `load_model` ignores."""
     arrays = dict(model.params)
     config = {"format": FORMAT, "model": model_config(model), **compile_config(model)}
     if check_flag("include_optimizer", include_optimizer) and model.optimizer is not None:
         config["iterations"] = model.optimizer.iterations
         for name, state in zip(model.params, model.optimizer.state, strict=False):
             arrays |= {f"optimizer/{name}/{key}": value for key, value in zip(model.optimizer.state_names, state, strict=True)}
-    save_arrays(path, arrays, config)
+    save_arrays(path, {**arrays, **more_arrays}, {**config, **more_config})
 
 
 def model_config(model: Any) -> dict[str, Any]:

@@ -91,21 +91,22 @@ def fit(
     x, labels, validation = check_validation(model, *check_data(model, x, y), validation_split, validation_data)
     epochs_left, shuffle = check_epochs(initial_epoch, epochs), check_flag("shuffle", shuffle)
 
-    history = model.history = History()
+    given = listed(callbacks)
+    history = model.history = next((c for c in given if isinstance(c, History)), None) or History()
     with shown_progress(verbose) as progress:
-        events = CallbackList([*listed(callbacks), history, *progress])
+        events = CallbackList([*given, *([] if history in given else [history]), *progress])
         names = ["loss", *model.metrics]
         names += [f"val_{name}" for name in names] if validation else []
         sizes = {"epochs": epochs, "steps": -(-len(x) // batch_size), "batch_size": batch_size, "samples": len(x)}
         events.call("set_model", model)
         events.call("set_params", {**sizes, "verbose": verbose, "metrics": names})
         model.stop_training = False
-        events.call("on_train_begin")
+        events.call("on_train_begin", {})
         logs: dict[str, float] = {}
         good_weights = model.get_weights()
         try:
             for epoch in epochs_left:
-                events.call("on_epoch_begin", epoch)
+                events.call("on_epoch_begin", epoch, {})
                 logs = train_epoch(model, x, labels, batch_size, shuffle, events)
                 if validation:
                     values = mean_values(model, *validation, batch_size)
@@ -132,7 +133,7 @@ def train_epoch(
     means, logs = Means(model), {}
     for number, start in enumerate(range(0, len(x), batch_size)):
         rows = order[start : start + batch_size]
-        events.call("on_train_batch_begin", number)
+        events.call("on_train_batch_begin", number, {})
         loss, logits = model.train_step(batch_of(model, x, rows), labels[rows])
         means.add(loss, logits, labels[rows])
         logs = means.values()

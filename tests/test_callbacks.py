@@ -14,6 +14,7 @@ from scratchnet.callbacks import (
     Callback,
     CSVLogger,
     EarlyStopping,
+    EpochLines,
     History,
     ModelCheckpoint,
     ProgressBar,
@@ -525,3 +526,95 @@ def test_progress_bar_on_a_terminal_shows_epoch_batches_loss_and_accuracy():
     assert process.wait() == 0, text
     for word in ("1/2", "2/2", "4/4", "loss", "accuracy"):
         assert word in text
+
+
+# -- as in Keras: empty logs, no set_params, several trainings ------------------------------------------------------------
+
+
+def test_logs_are_an_empty_dict_where_something_begins_and_never_none():
+    seen = {}
+
+    class Sees(Callback):
+        def __getattribute__(self, name):
+            if not name.startswith("on_"):
+                return super().__getattribute__(name)
+            return lambda *arguments: seen.setdefault(name, []).append(dict(arguments[-1]))
+
+    x, y = data(5)
+    small_model().fit(x, y, batch_size=3, epochs=2, verbose=0, callbacks=[Sees()])
+    assert set(seen) == set(METHODS)
+    for name, logs in seen.items():
+        assert all(values == {} for values in logs) == name.endswith("begin"), name
+
+
+def own_loop(callback, model, values=(1.0, 0.5, 0.7)):
+    """Call a callback as a training loop of one's own does: it is told the model, and nothing else."""
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch, value in enumerate(values):
+        callback.on_epoch_begin(epoch)
+        callback.on_train_batch_begin(0)
+        callback.on_train_batch_end(0, {"loss": value})
+        model.set_weights([np.full((4, 3), epoch, "float32"), np.zeros(3, "float32")])
+        callback.on_epoch_end(epoch, {"loss": value, "val_loss": value})
+        if model.stop_training:
+            break
+    callback.on_train_end()
+
+
+@pytest.mark.parametrize("kind", [Callback, History, EarlyStopping, ReduceLROnPlateau, ProgressBar, EpochLines])
+def test_every_callback_works_by_hand_without_set_params(kind):
+    own_loop(kind(), small_model())
+
+
+def test_callbacks_that_write_files_work_by_hand_without_set_params(tmp_path):
+    (tmp_path / "log.csv").write_text("epoch,loss,val_loss\n0,9,9\n")
+    own_loop(CSVLogger(tmp_path / "log.csv", append=True), small_model())
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 5
+    own_loop(ModelCheckpoint(tmp_path / "{epoch}-{val_loss:.1f}.npz", save_best_only=True), small_model())
+    assert {path.name for path in tmp_path.glob("*.npz")} == {"1-1.0.npz", "2-0.5.npz"}
+
+
+def test_a_callback_has_no_model_and_no_params_before_it_is_told():
+    assert Callback().model is None
+    assert Callback().params == {}
+
+
+def test_checkpoint_keeps_its_best_between_two_trainings_of_one_object(tmp_path):
+    path = tmp_path / "model.npz"
+    checkpoint = ModelCheckpoint(path, save_best_only=True)
+    own_loop(checkpoint, small_model(), [1.0, 0.5])
+    own_loop(checkpoint, small_model(), [0.6, 0.7, 0.8])        # none is better than the first training's best
+    assert load_model(path).get_weights()[0][0, 0] == 1
+    own_loop(checkpoint, small_model(), [0.6, 0.7, 0.4])
+    assert load_model(path).get_weights()[0][0, 0] == 2
+    assert checkpoint.best == 0.4
+
+
+@pytest.mark.parametrize("threshold", [0.4, None])
+def test_checkpoints_threshold_is_its_best_before_the_first_epoch(threshold):
+    assert ModelCheckpoint("model.npz", save_best_only=True, initial_value_threshold=threshold).best == threshold
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "ran", "best"),
+    [
+        ({"patience": 2, "restore_best_weights": True}, [np.nan] * 4, 2, 0),     # no number at all: the first epoch's weights
+        ({"patience": 2}, [np.inf, np.inf, 0.5], 2, 1),                         # infinity is no improvement
+        ({"patience": 1, "mode": "max"}, [-np.inf, 0.5, 0.4], 3, 2),
+        ({"patience": 2, "restore_best_weights": True, "start_from_epoch": 1}, [0.1, np.nan, np.nan, 0.5], 3, 1),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_early_stopping_treats_values_that_are_not_finite_as_keras_does(options, values, ran, best):
+    model, epochs, _ = play(EarlyStopping(**options), values)
+    assert epochs == ran
+    assert model.weights[0] == best
+
+
+def test_fit_returns_the_history_object_that_it_is_given():
+    x, y = data()
+    mine = History()
+    assert small_model().fit(x, y, epochs=2, verbose=0, callbacks=[mine]) is mine
+    assert mine.epoch == [0, 1]
+    assert len(mine.history["loss"]) == 2

@@ -155,3 +155,25 @@ def test_the_home_folder_is_meant_by_a_tilde_in_the_files_of_callbacks(tmp_path,
     fit(ModelCheckpoint("~/deep/m-{epoch}.npz", "loss"), CSVLogger("~/deep/log.csv"), epochs=1)
     assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["log.csv", "m-1.npz"]
     assert not (tmp_path / "~").exists()
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_table_with_a_byte_order_mark_is_appended_to_and_keeps_the_mark(end, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes(f"\ufeffepoch,loss,accuracy{end}0,9.5,0.25{end}".encode())
+    fit(CSVLogger(path, append=True))
+    content = path.read_bytes()
+    assert content.startswith("\ufeffepoch,loss,accuracy\n0,9.5,0.25\n0,".encode())
+    assert content.decode().count("\ufeff") == 1
+    assert len(content.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["epoch,loss,accuracy\n0,1,1\n".encode("utf-16"), b"epoch,loss,accuracy\n0,1,\xe9\n", b"epoch," + b"x" * 200_000],
+)
+def test_a_file_that_is_no_table_is_refused_in_one_sentence_and_kept(content, tmp_path):
+    path, counts = tmp_path / "log.csv", CountsEpochs()
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"log\.csv: expected a table of text in UTF-8.*append=False"):
+        fit(CSVLogger(path, append=True), counts)
+    assert counts.begun == 0
+    assert path.read_bytes() == content

@@ -10,10 +10,10 @@ from small_runs import refused
 from small_studies import made_up, tiny, tiny_images, write_all
 from tqdm import tqdm
 
-from scratchnet import cli, networks
+from scratchnet import cli, load_model, networks
 from scratchnet.callbacks import Callback
-from scratchnet.model import Model
 from scratchnet.preprocessing import one_hot
+from scratchnet.tools import run_folder
 from scratchnet.tools.reproduce import campaign, experiments, ledger, numbers, results, trial
 from scratchnet.tools.reproduce.experiments import CELLS, NET_1, NET_2, Experiment, Net, Plan
 
@@ -129,29 +129,33 @@ def test_an_interrupted_training_resumes_to_the_same_bits(optimizer, tmp_path, w
 
 
 @compiled
-def test_a_history_that_is_an_epoch_ahead_of_the_model_is_cut_to_it(tmp_path, monkeypatch, without_figures):
+@pytest.mark.parametrize("history", ["of an epoch before", "missing"])
+def test_the_model_says_which_epoch_is_finished_and_the_history_is_made_to_agree(history, tmp_path, monkeypatch, without_figures):
     whole = trial.run(tiny(), 0, tmp_path / "whole")
-    save, saved = Model.save, []
+    write_history, written = run_folder.write_history, []
 
-    def killed(self, path, **more):
-        saved.append(path)
-        if len(saved) == 2:
-            raise KeyboardInterrupt  # the history of epoch 2 is written, the model is not
-        save(self, path, **more)
+    def killed(folder, values):
+        written.append(values)
+        if len(written) == 2:
+            raise KeyboardInterrupt  # the model of epoch 2 is written, the history is not
+        write_history(folder, values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Model, "save", killed)
+        patch.setattr(run_folder, "write_history", killed)
         with pytest.raises(KeyboardInterrupt):
             trial.run(tiny(), 0, tmp_path / "parts")
     folder = trial.run_directory(tmp_path / "parts", tiny(), 0)
-    assert len(json.loads((folder / "history.json").read_text())["loss"]) == 2
+    assert len(json.loads((folder / "history.json").read_text())["loss"]) == 1
+    if history == "missing":
+        (folder / "history.json").unlink()
     seen = Stop()
     assert same_bits(whole, trial.run(tiny(), 0, tmp_path / "parts", [seen]))
-    assert seen.epochs == [1, 2]
+    assert seen.epochs == [2]
+    assert len(json.loads((folder / "history.json").read_text())["loss"]) == 3
 
 
 @compiled
-@pytest.mark.parametrize("change", ["other code", "damaged model", "no history"])
+@pytest.mark.parametrize("change", ["other code", "damaged model", "no model", "no record"])
 def test_a_training_that_cannot_be_resumed_starts_again(change, tmp_path, without_figures):
     whole = trial.run(tiny(), 0, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -164,8 +168,10 @@ def test_a_training_that_cannot_be_resumed_starts_again(change, tmp_path, withou
     elif change == "damaged model":
         content = (folder / "model.npz").read_bytes()
         (folder / "model.npz").write_bytes(content[: len(content) // 2])
+    elif change == "no model":
+        (folder / "model.npz").unlink()
     else:
-        (folder / "history.json").unlink()
+        load_model(folder / "model.npz").save(folder / "model.npz")
     seen = Stop()
     assert same_bits(whole, trial.run(tiny(), 0, tmp_path / "parts", [seen]))
     assert seen.epochs == [0, 1, 2]

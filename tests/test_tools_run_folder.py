@@ -3,11 +3,17 @@
 import csv
 import json
 import os
+import shutil
+import sys
+import tempfile
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from small_runs import refused
 
+from scratchnet import Dense, Input, Sequential, cli
+from scratchnet.saving import save_model
 from scratchnet.tools import run_folder
 
 
@@ -116,8 +122,97 @@ def test_settings_are_read_from_the_folder_of_the_model(tmp_path):
     assert run_folder.read_settings(tmp_path / "model.npz") == {"data": "mnist"}
 
 
-@pytest.mark.parametrize(("text", "reason"), [("{", "expected JSON"), ("[1]", "expected a JSON object, got a list")])
-def test_damaged_settings_are_refused(tmp_path, text, reason):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "expected JSON"),
+        ("", "expected JSON"),
+        ("[" * 100_000, "expected JSON"),
+        ("9" * 5000, "expected"),
+        ("[1]", "expected a JSON object, got a list"),
+        ('{"data": 5}', "expected data to be text, got 5"),
+        ('{"data": "a\\u0000b"}', "expected data to be text"),
+        ('{"class_names": 5}', "expected class_names to be a list of texts, got 5"),
+        ('{"class_names": ["a", null]}', "expected class_names to be a list of texts"),
+        ('{"arguments": []}', "expected arguments to be an object"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_damaged_settings_are_refused_in_one_sentence(tmp_path, text, reason, capsys):
     (tmp_path / "settings.json").write_text(text)
+    (tmp_path / "model.npz").write_bytes(b"")
     with pytest.raises(ValueError, match=reason):
         run_folder.read_settings(tmp_path / "model.npz")
+    for command in (["evaluate", tmp_path], ["predict", tmp_path, "x.png"], ["train", "--resume", tmp_path]):
+        assert "settings.json: expected" in refused(capsys, 1, *command)
+
+
+def test_settings_that_are_no_text_are_refused(tmp_path):
+    (tmp_path / "settings.json").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(ValueError, match="expected JSON"):
+        run_folder.read_settings(tmp_path / "model.npz")
+
+
+# -- the model is the truth -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder whose process was killed after the model of the second epoch, before its history."""
+    model = Sequential([Input(shape=(4,)), Dense(3, activation="softmax")], seed=1)
+    model.compile()
+    run_folder.write_settings(tmp_path, {"state": "running"})
+    record = {"epochs": 2, "history": {"loss": [2.0, 1.0]}, "seconds": 0.0, "stopped": False, "finished": False, "callbacks": []}
+    save_model(model, tmp_path / "model.npz", more_config={run_folder.RECORD: record})
+    run_folder.write_history(tmp_path, {"loss": [2.0]})
+    return tmp_path
+
+
+@pytest.mark.parametrize("file", ["history.json", "history.csv"])
+@pytest.mark.parametrize("state", ["of an epoch before", "missing", "cut", "right"])
+def test_a_history_that_does_not_agree_with_the_model_is_written_again_when_the_run_is_used(file, state, run):
+    path, old = run / file, (run / file).read_text()
+    run_folder.model_path(run)
+    right = path.read_text()
+    assert right != old
+    if state == "missing":
+        path.unlink()
+    else:
+        path.write_text({"of an epoch before": old, "cut": right[:5], "right": right}[state])
+    before = path.stat().st_mtime_ns if state == "right" else None
+    run_folder.model_path(run)
+    assert path.read_text() == right
+    assert before in (None, path.stat().st_mtime_ns)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs locks of POSIX")
+def test_a_run_that_a_live_process_writes_is_only_read(run):
+    with run_folder.Held(run):
+        run_folder.model_path(run)
+    assert json.loads((run / "history.json").read_text()) == {"loss": [2.0]}
+
+
+def test_a_run_that_cannot_be_written_is_read_all_the_same(run, monkeypatch):
+    def refuse(**options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    assert run_folder.model_path(run) == run / "model.npz"
+
+
+def test_a_model_alone_gets_no_history(run, tmp_path):
+    alone = tmp_path / "alone" / "model.npz"
+    alone.parent.mkdir()
+    shutil.copy(run / "model.npz", alone)
+    run_folder.model_path(alone)
+    assert [path.name for path in alone.parent.iterdir()] == ["model.npz"]
+
+
+@pytest.mark.parametrize(
+    "command", ["predict x y --out", "reproduce --out", "bench --out", "train --out", "evaluate", "evaluate x --data"]
+)
+def test_an_empty_path_is_wrong_usage_in_every_command(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([*command.split(), ""])
+    assert caught.value.code == 2
+    assert "expected a path, got ''" in capsys.readouterr().err

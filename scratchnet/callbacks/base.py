@@ -15,11 +15,16 @@ Logs = dict[str, float]
 class Callback:
     """The base class of all callbacks. Override the methods that you need; the others do nothing.
 
+    `logs` is a dict of values by name; it is empty where something begins.
+
     Attributes
     ----------
     model : Model
     params : dict
-        epochs, steps (batches in an epoch), batch_size, samples, verbose, and metrics: the names in an epoch's logs.
+        epochs, steps (batches in an epoch), batch_size, samples, verbose, and metrics: the names in an epoch's logs. It is
+        empty until `fit` sets it: a loop of your own need not.
+    state_names : tuple of str
+        Attributes that change from epoch to epoch: training resumes with the same bits if they are restored.
     adds : tuple of str
         Names that this callback itself adds to an epoch's logs.
     more_names : tuple of str, or None
@@ -27,8 +32,9 @@ class Callback:
         it may add any name.
     """
 
-    model: Any
-    params: dict[str, Any]
+    model: Any = None
+    params: dict[str, Any] = {}
+    state_names: tuple[str, ...] = ()
     adds: tuple[str, ...] = ()
     more_names: tuple[str, ...] | None = ()
 
@@ -43,6 +49,10 @@ class Callback:
     def set_params(self, params: dict[str, Any]) -> None:
         """Store the parameters of the training run."""
         self.params = params
+
+    def known_names(self) -> tuple[list[str], bool]:
+        """Return the names that an epoch's logs will have, and whether these are all."""
+        return [*self.params.get("metrics", ()), *(self.more_names or ())], "metrics" in self.params and self.more_names is not None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Called when training starts."""

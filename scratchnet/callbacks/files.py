@@ -16,6 +16,8 @@ from scratchnet.support.config import full_config
 from scratchnet.support.files import as_path, write_text
 from scratchnet.support.interrupts import uninterrupted
 
+BYTE_ORDER_MARK = "\ufeff"
+
 
 def check_writable(path: str | os.PathLike[str], example: str) -> None:
     """Raise an OSError if a file could not be written at the end of an epoch. The test creates no file and no folder.
@@ -57,7 +59,14 @@ class ModelCheckpoint(Monitor):
     mode : {"auto", "min", "max"}
     initial_value_threshold : float, optional
         The first epoch is saved only if it is better than this.
+
+    Attributes
+    ----------
+    best : float or None
+        The best value so far. A further `fit` goes on from it, as in Keras, so that a worse model never replaces a better one.
     """
+
+    state_names = ("best",)
 
     def __init__(
         self,
@@ -73,18 +82,18 @@ class ModelCheckpoint(Monitor):
         super().__init__(monitor, mode)
         self.filepath = os.fspath(filepath)
         self.verbose, self.save_best_only, self.save_weights_only = verbose, save_best_only, save_weights_only
-        self.initial_value_threshold = initial_value_threshold
+        self.initial_value_threshold = self.best = initial_value_threshold
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Reset the best value. Raise an error now if the model could not be saved, or the file not be written."""
+        """Raise an error now if the model could not be saved, or the file not be written."""
         self.model.get_config()                                     # raises for a layer that could not be saved
         for part in (self.model.loss, self.model.optimizer):
             full_config(part)
         if self.save_best_only:
-            super().on_train_begin(logs)
-        self.best = self.initial_value_threshold
-        known = dict.fromkeys([*self.params.get("metrics", []), *(self.more_names or ())], 0.0)
-        check_writable(self._path(0, known if self.more_names is not None else defaultdict(float, known)), "model.npz")
+            self.check_monitor()
+        names, all_known = self.known_names()
+        known = dict.fromkeys(names, 0.0)
+        check_writable(self._path(0, known if all_known else defaultdict(float, known)), "model.npz")
 
     def _path(self, epoch: int, logs: Logs) -> str:
         try:
@@ -116,13 +125,15 @@ class CSVLogger(Callback):
     separator : str
         One character.
     append : bool
-        Whether rows are appended to an existing file. It must have the columns of this training run, in any order.
+        Whether rows are appended to an existing file. It must have the columns of this training run, in any order. A byte
+        order mark, which spreadsheets write, stays.
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):
         if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
             raise ValueError(f"CSVLogger: expected separator to be one character, such as ',' or ';' or '\\t', got {separator!r}")
         self.filename, self.separator, self.append = Path(filename), separator, append
+        self.mark = ""
         self.columns: list[str] = []
         self.rows: list[dict[str, Any]] = []
 
@@ -130,18 +141,29 @@ class CSVLogger(Callback):
         """Read the rows to append to. Raise an error if the file cannot be written, or has other columns."""
         check_writable(self.filename, "log.csv")
         self.filename = as_path(self.filename)
-        self.columns, self.rows = [], []
+        self.mark, self.columns, self.rows = "", [], []
         if self.append and self.filename.exists():
-            with self.filename.open(encoding="utf-8", newline="") as file:
-                table = csv.DictReader(file, delimiter=self.separator)
-                self.columns, self.rows = list(table.fieldnames or ()), list(table)
+            self._read()
         if self.columns:
             self._check_columns()
 
+    def _read(self) -> None:
+        try:
+            text = self.filename.read_bytes().decode()
+            self.mark = text[: text.startswith(BYTE_ORDER_MARK)]
+            table = csv.DictReader(io.StringIO(text[len(self.mark) :], newline=""), delimiter=self.separator)
+            self.columns, self.rows = list(table.fieldnames or ()), list(table)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(
+                f"{self.filename}: expected a table of text in UTF-8, got something else ({error}). Name another file, or"
+                " overwrite this one with append=False"
+            ) from None
+
     def _check_columns(self) -> None:
-        known = ["epoch", *self.params.get("metrics", []), *(self.more_names or ())]
+        names, all_known = self.known_names()
+        known = ["epoch", *names]
         # A user's own callback may add any name, so a column that is not known yet may be its value.
-        unknown = set(self.columns) - set(known) if self.more_names is not None else set()
+        unknown = set(self.columns) - set(known) if all_known else set()
         missing = set(known) - set(self.columns)
         wrong = ""
         if unknown or missing:
@@ -159,4 +181,4 @@ class CSVLogger(Callback):
         writer = csv.DictWriter(text, self.columns, delimiter=self.separator, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        write_text(self.filename, text.getvalue())
+        write_text(self.filename, self.mark + text.getvalue())

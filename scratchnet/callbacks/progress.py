@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tqdm import tqdm
@@ -26,6 +26,17 @@ def describe(logs: Logs) -> str:
     )
 
 
+def numbered(epoch: int, params: Mapping[str, Any]) -> str:
+    """Return the name of an epoch, with the number of all if it is known.
+
+    Examples
+    --------
+    >>> numbered(0, {"epochs": 3}), numbered(0, {})
+    ('epoch 1/3', 'epoch 1')
+    """
+    return f"epoch {epoch + 1}/{params['epochs']}" if "epochs" in params else f"epoch {epoch + 1}"
+
+
 class ProgressBar(Callback):
     """Show epoch, batch, remaining time and running means: one bar per epoch on a terminal, nothing elsewhere.
 
@@ -41,8 +52,7 @@ class ProgressBar(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Open the epoch's bar."""
-        title = f"epoch {epoch + 1}/{self.params['epochs']}"
-        steps = self.params["steps"]
+        title, steps = numbered(epoch, self.params), self.params.get("steps")
         self.bar = self.make_bar(total=steps, desc=title, unit="batch", bar_format=FORMAT, disable=None, dynamic_ncols=True)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
@@ -67,4 +77,4 @@ class EpochLines(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Print the epoch's values."""
-        print(f"epoch {epoch + 1}/{self.params['epochs']}: {describe(logs or {})}", flush=True)
+        print(f"{numbered(epoch, self.params)}: {describe(logs or {})}", flush=True)

@@ -29,10 +29,15 @@ class Monitor(Callback):
         self.best: float | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Raise a ValueError if training will not compute the value."""
+        """Forget the best value of an earlier training run. Raise a ValueError if training will not compute the value."""
         self.best = None
-        if self.more_names is not None:
-            self.watched(dict.fromkeys([*self.params.get("metrics", [self.monitor]), *self.more_names], 0.0))
+        self.check_monitor()
+
+    def check_monitor(self) -> None:
+        """Raise a ValueError if it is known that no epoch's logs will have the value."""
+        names, all_known = self.known_names()
+        if all_known:
+            self.watched(dict.fromkeys(names, 0.0))
 
     def watched(self, logs: Logs | None) -> float:
         """Return the monitored value from an epoch's logs. Raises ValueError if they lack it."""
@@ -45,9 +50,9 @@ class Monitor(Callback):
         return logs[self.monitor]
 
     def better(self, value: float, than: float | None) -> bool:
-        """Return whether `value` is an improvement. Any number is better than None; NaN is never better."""
+        """Return whether `value` is an improvement. Any finite number is better than None; NaN is never better."""
         if than is None:
-            return not np.isnan(value)
+            than = np.inf if self.mode == "min" else -np.inf
         return value < than - self.min_delta if self.mode == "min" else value > than + self.min_delta
 
 
@@ -77,6 +82,8 @@ class EarlyStopping(Monitor):
     best : float
     """
 
+    state_names = ("best", "best_epoch", "wait", "stopped_epoch", "best_weights")
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -105,6 +112,8 @@ class EarlyStopping(Monitor):
         value = self.watched(logs)
         if epoch < self.start_from_epoch:
             return
+        if self.restore_best_weights and self.best_weights is None:     # also where no epoch has a number
+            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
         self.wait += 1
         if self.better(value, self.best):
             self.best, self.best_epoch = value, epoch
@@ -146,6 +155,7 @@ class ReduceLROnPlateau(Monitor):
     """
 
     adds = ("learning_rate",)
+    state_names = ("best", "wait", "cooling")
 
     def __init__(
         self,

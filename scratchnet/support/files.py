@@ -1,14 +1,23 @@
-"""Files that appear complete or not at all: written under a temporary name in the same folder, and renamed when complete."""
+"""Files that appear complete or not at all: written under a temporary name in the same folder, and renamed when complete.
+
+A process that is killed leaves its temporary file. The next that writes the same file removes it; a file that a live process is
+writing is locked, and stays.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+
+if sys.platform != "win32":
+    import fcntl
 
 from scratchnet.support.interrupts import uninterrupted
 
@@ -77,27 +86,99 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any])
     ------
     IsADirectoryError
         If `path` is a folder.
-    TypeError, ValueError, OSError
+    TypeError, ValueError
         As for `as_path`.
+    OSError
+        If it cannot be written; its `filename` is then `path`, not the temporary name.
     """
     path = as_path(path)
     if path.is_dir():
         raise IsADirectoryError(f"expected the name of a file, got the folder {path}. Name a file in it")
-    make_folders(path.parent)
-    with uninterrupted():
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
+    try:
+        make_folders(path.parent)
+        with uninterrupted():
+            sweep(path.parent, [path.name])
+            _write(path, write)
+    except OSError as error:
+        of_part = error.filename is None or is_part(os.path.basename(str(error.filename)), [path.name])
+        if error.errno is not None and of_part:
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error      # which makes its subclass
+        raise
+    return path
+
+
+def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    handle, name = _make_part(path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
             umask = os.umask(0)
             os.umask(umask)
             os.chmod(name, 0o666 & ~umask)
+            if sys.platform != "win32":
+                os.replace(name, path)      # while the file is open, and so locked
+        if sys.platform == "win32":         # where an open file cannot be renamed
             os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)      # the file has been renamed, unless something failed
-    return path
+    finally:
+        Path(name).unlink(missing_ok=True)      # the file has been renamed, unless something failed
+
+
+def _make_part(path: Path) -> tuple[int, str]:
+    """Return the handle and the name of a new temporary file beside `path`, locked against `sweep`."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        with suppress(OSError):
+            lock(handle)
+        if os.path.exists(name):        # a `sweep` between these lines may have removed it
+            return handle, name
+        os.close(handle)
+
+
+def is_part(entry: str, names: Collection[str]) -> bool:
+    """Return whether `entry` is the temporary name of a file that has one of `names`.
+
+    Examples
+    --------
+    >>> is_part(".model.npz.k3x_0a9z.part", ["model.npz"]), is_part("model.npz.part", ["model.npz"])
+    (True, False)
+    """
+    found = re.fullmatch(r"\.(.+)\.[a-z0-9_]{8}\.part", entry, re.DOTALL)
+    return found is not None and found[1] in names
+
+
+def sweep(folder: Path, names: Collection[str]) -> None:
+    """Remove the temporary files that killed processes left in a folder while they wrote files of these names.
+
+    One that a live process is writing stays, and so does one that cannot be removed.
+    """
+    with suppress(OSError):
+        for entry in [entry for entry in os.listdir(folder) if is_part(entry, names)]:
+            with suppress(OSError):
+                part = os.open(folder / entry, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+                try:
+                    lock(part)
+                    if sys.platform != "win32":
+                        os.unlink(folder / entry)
+                finally:
+                    os.close(part)
+                if sys.platform == "win32":     # which removes no file that a process has open
+                    os.unlink(folder / entry)
+
+
+def lock(handle: int) -> None:
+    """Lock an open file or folder until it is closed, or its process ends, however it ends. (On Windows nothing is done.)
+
+    Raises
+    ------
+    BlockingIOError
+        If another has locked it.
+    OSError
+        If the file system has no locks.
+    """
+    if sys.platform != "win32":
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:

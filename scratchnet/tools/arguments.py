@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import Any
 
 DATA = "glyphs or shapes (generated, no download), mnist, cifar10, or a folder with four idx files, plain or .gz"
 
@@ -30,6 +31,13 @@ def _whole(text: str, least: int) -> int:
     return value
 
 
+def path_text(text: str) -> str:
+    """Return `text`, which must not be empty: an empty path is mostly a variable that was not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got ''")
+    return text
+
+
 def positive_number(text: str) -> float:
     """Return the number in `text`, which must be finite and above 0."""
     try:
@@ -39,3 +47,12 @@ def positive_number(text: str) -> float:
     if not 0.0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
     return value
+
+
+class Noted(argparse.Action):
+    """Store an option's value, and that the option was given: for an option with a default that another option excludes."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
+        """Store `values`, and the name of the option in the list ``given``."""
+        setattr(namespace, self.dest, values)
+        namespace.given = [*getattr(namespace, "given", []), option_string]

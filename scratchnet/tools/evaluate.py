@@ -12,14 +12,14 @@ from scratchnet import datasets, load_model, losses, preprocessing
 from scratchnet.metrics import confusion_matrix
 from scratchnet.support.tables import text_table
 from scratchnet.tools import inputs, run_folder
-from scratchnet.tools.arguments import DATA, TRANSPOSE, positive_int
+from scratchnet.tools.arguments import DATA, TRANSPOSE, path_text, positive_int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``scratchnet evaluate``."""
     parser.description = "Print the loss and the accuracy of a trained network on test images, and the accuracy of each class."
-    parser.add_argument("run_path", metavar="RUN", help="a run folder, or a model.npz")
-    parser.add_argument("--data", metavar="NAME|PATH", help=f"{DATA} (the data that the run was trained on)")
+    parser.add_argument("run_path", type=path_text, metavar="RUN", help="a run folder, or a model.npz")
+    parser.add_argument("--data", type=path_text, metavar="NAME|PATH", help=f"{DATA} (the data that the run was trained on)")
     parser.add_argument("--transpose", action="store_true", help=f"{TRANSPOSE} (as in the run, unless --data names other data)")
     parser.add_argument("--limit", type=positive_int, metavar="N", help="use only the first N test images (all)")
 

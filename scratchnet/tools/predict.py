@@ -10,6 +10,7 @@ import numpy as np
 
 from scratchnet import load_model, losses, plotting
 from scratchnet.tools import inputs, run_folder
+from scratchnet.tools.arguments import path_text
 from scratchnet.tools.pictures import Prepared, prepare, read_picture
 
 PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pdf", ".svg"}
@@ -24,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a network of colour images, the middle of the picture is cut out and averaged down to the input size. What was decided "
         "is printed, and written below the drawing."
     )
-    parser.add_argument("run_path", metavar="RUN", help="a run folder, or a model.npz")
+    parser.add_argument("run_path", type=path_text, metavar="RUN", help="a run folder, or a model.npz")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="a picture file: PNG, JPEG, GIF, BMP, TIFF, WebP or PPM")
-    parser.add_argument("--out", metavar="DIR", help="the folder for the drawings (predictions/ in the run folder)")
+    parser.add_argument("--out", type=path_text, metavar="DIR", help="the folder for the drawings (predictions/ in the run folder)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The run folder: the files that ``scratchnet train`` writes, and how they are read again.
+"""The run folder: the files that a training writes after every epoch, and how it resumes from them.
 
 A run folder contains
 
@@ -8,7 +8,10 @@ A run folder contains
     settings.json    all arguments, versions, the machine, and how the run ended
     *.png            the figures
 
-Each file is written under a temporary name and then renamed, so that it is always complete.
+Each file is written under a temporary name and then renamed, so that it is always complete. `model.npz` is the truth: it also
+holds the history and the state of the callbacks, and so everything that training needs to resume after its last finished epoch
+with the same bits. It is written first. A process that is killed before it has written the history leaves one of an earlier
+epoch, which is written again from the model when the run is used or resumed.
 """
 
 from __future__ import annotations
@@ -16,19 +19,33 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
+import sys
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from scratchnet.support.files import write_text
+import numpy as np
+
+from scratchnet import load_model, saving
+from scratchnet.callbacks import Callback
+from scratchnet.model import Model
+from scratchnet.support.files import is_part, lock, sweep, write_text
+from scratchnet.support.interrupts import uninterrupted
 
 MODEL = "model.npz"
 HISTORY_JSON = "history.json"
 HISTORY_CSV = "history.csv"
 SETTINGS = "settings.json"
 FIGURES = ("history.png", "filters.png", "feature_maps.png", "confusion_matrix.png", "confident_mistakes.png")
+FILES = (MODEL, HISTORY_JSON, HISTORY_CSV, *FIGURES, SETTINGS)  # the order in which `start` removes them
+
+History = dict[str, list[float]]
 
 
 def default_folder(net: str, data: str, now: datetime | None = None) -> Path:
@@ -43,19 +60,73 @@ def default_folder(net: str, data: str, now: datetime | None = None) -> Path:
 
 
 def check_free(folder: Path, force: bool) -> None:
-    """Raise OSError if `folder` is a file, or is not empty and `force` is False. Nothing is created."""
+    """Raise OSError if `folder` is a file, or is not empty and `force` is False. Nothing is created.
+
+    What a killed process left of a file that it was writing does not count.
+    """
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder}: expected a folder, got a file. Name another --out.")
-    if folder.is_dir() and any(folder.iterdir()) and not force:
+    if not force and folder.is_dir() and not all(is_part(name, FILES) for name in os.listdir(folder)):
         raise FileExistsError(
             f"{folder}: expected a new or empty folder, got one with files. Name another --out, or add --force to replace its run."
         )
 
 
+class Held:
+    """A run folder that this process alone writes to: `with Held(path):`. It is made if it does not exist.
+
+    Raises
+    ------
+    OSError
+        When the block begins, if another process trains in the folder.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.handle: int | None = None
+
+    def __enter__(self) -> Held:
+        self.path.mkdir(parents=True, exist_ok=True)
+        if sys.platform != "win32":  # which opens no folder
+            self.handle = os.open(self.path, os.O_RDONLY)
+            try:
+                lock(self.handle)
+            except BlockingIOError:
+                os.close(self.handle)
+                raise OSError(
+                    f"{self.path}: expected a folder that no other process trains in, got one in use. Wait for the other, or name"
+                    " another folder."
+                ) from None
+            except OSError:
+                pass  # a file system without locks
+        sweep(self.path, FILES)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.handle is not None:
+            os.close(self.handle)
+
+    def check(self) -> None:
+        """Raise FileNotFoundError if the folder was renamed or removed: writing would begin a second one."""
+        try:
+            here = self.path.is_dir() if self.handle is None else os.path.samestat(os.stat(self.path), os.fstat(self.handle))
+        except OSError:
+            here = False
+        if not here:
+            raise FileNotFoundError(
+                f"{self.path}: the run folder was renamed, moved or removed while training, which has stopped. "
+                "Continue with: scratchnet train --resume, and the folder's new name"
+            )
+
+    def __truediv__(self, name: str) -> Path:
+        self.check()
+        return self.path / name
+
+
 def start(folder: Path) -> None:
-    """Create `folder`, and remove the files of an earlier run, so that the files of two runs are never mixed."""
+    """Remove the files of an earlier run, so that the files of two runs are never mixed. The folder is made if necessary."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (MODEL, HISTORY_JSON, HISTORY_CSV, SETTINGS, *FIGURES):
+    for name in FILES:
         (folder / name).unlink(missing_ok=True)
 
 
@@ -66,16 +137,165 @@ def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
 
 def write_history(folder: Path, history: Mapping[str, Sequence[float]]) -> None:
     """Write ``history.json`` and ``history.csv`` from lists of one value for each epoch."""
-    write_text(folder / HISTORY_JSON, json.dumps(history, indent=2) + "\n")
+    for name, text in history_texts(history).items():
+        write_text(folder / name, text)
+
+
+def history_texts(history: Mapping[str, Sequence[float]]) -> dict[str, str]:
+    """Return the content of ``history.json`` and ``history.csv``."""
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(["epoch", *history])
     rows.writerows([epoch, *values] for epoch, values in enumerate(zip(*history.values(), strict=True), start=1))
-    write_text(folder / HISTORY_CSV, table.getvalue())
+    return {HISTORY_JSON: json.dumps(history, indent=2) + "\n", HISTORY_CSV: table.getvalue()}
+
+
+# -- a training that may stop at any instant, and resume ------------------------------------------------------------------
+
+
+class Recorder(Callback):
+    """Write model and history into the run folder after every epoch, so that a run can be resumed however it stopped.
+
+    Parameters
+    ----------
+    folder : Held
+    callbacks : sequence of Callback
+        Those whose state is written and restored. They must precede this one in `fit`.
+    record : dict, optional
+        What `read_record` returned, if training resumes.
+    """
+
+    def __init__(self, folder: Held, callbacks: Sequence[Callback] = (), record: Mapping[str, Any] | None = None):
+        self.folder, self.callbacks, self.record = folder, callbacks, record or {}
+        self.history: History = {key: list(values) for key, values in self.record.get("history", {}).items()}
+        self.seconds, self.began = self.record.get("seconds", 0.0), time.perf_counter()
+        self.stopped, self.finished = (bool(self.record.get(name)) for name in ("stopped", "finished"))
+
+    @property
+    def epochs(self) -> int:
+        """Return the number of epochs written."""
+        return len(self.history.get("loss", ()))
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        """Restore the state of the callbacks."""
+        self.began = time.perf_counter()
+        for callback, state in zip(self.callbacks, self.record.get("callbacks", ()), strict=False):
+            for name in callback.state_names:
+                setattr(callback, name, state[name])
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Append the epoch's values and write."""
+        history = {key: [*self.history.get(key, ()), float(value)] for key, value in (logs or {}).items()}
+        with uninterrupted():
+            self.write(history)
+
+    def write(self, history: History, *, finished: bool = False, include_optimizer: bool = True) -> None:
+        """Write the model with everything that resuming needs, then the history. `finished`: no epoch follows."""
+        now = time.perf_counter()
+        self.seconds, self.began = self.seconds + now - self.began, now
+        states, arrays = ([], {}) if finished else self._states()
+        record = {
+            "epochs": len(history.get("loss", ())),
+            "history": history,
+            "seconds": self.seconds,
+            "stopped": self.stopped or bool(self.model.stop_training),
+            "finished": finished,
+            "callbacks": states,
+        }
+        path, more = self.folder / MODEL, {RECORD: record}
+        saving.save_model(self.model, path, include_optimizer, more_config=more, more_arrays=arrays)
+        self.history = history
+        write_history(path.parent, history)
+
+    def _states(self) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+        """Return the state of each callback for JSON, in which weights are lists of names, and the weights by these names."""
+        states: list[dict[str, Any]] = []
+        arrays: dict[str, np.ndarray] = {}
+        for number, callback in enumerate(self.callbacks):
+            state = {name: getattr(callback, name) for name in callback.state_names}
+            for name, value in state.items():
+                if isinstance(value, list):  # weights, which are stored once if they are the model's own
+                    own = all(a.tobytes() == p.tobytes() for a, p in zip(value, self.model.params.values(), strict=True))
+                    state[name] = [parameter if own else f"{RECORD}/{number}/{name}/{parameter}" for parameter in self.model.params]
+                    arrays |= {} if own else dict(zip(state[name], value, strict=True))
+                elif value is not None:
+                    state[name] = np.asarray(value).item()
+            states.append(state)
+        return states, arrays
+
+
+RECORD = "record"
+
+
+def resumed(folder: Path) -> tuple[Model, dict[str, Any]] | None:
+    """Return the model and the record of a run after its last finished epoch; None if no epoch was finished.
+
+    Raises
+    ------
+    ValueError
+        If the model's file is damaged, or no run wrote it.
+    """
+    path = folder / MODEL
+    if not path.exists():
+        return None
+    model = load_model(path)
+    arrays, config = saving.load_arrays(path)
+    try:
+        if model.optimizer is None:
+            raise ValueError("no optimizer")
+        record = checked(config[RECORD])
+        for state in record["callbacks"]:
+            for name, value in state.items():
+                if isinstance(value, list):
+                    state[name] = [arrays[key] for key in value]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: expected a model with the record of its run, got one without or with a wrong one"
+            f" ({type(error).__name__}: {error}). Train again, with another --out."
+        ) from None
+    return model, record
+
+
+def checked(record: Any) -> dict[str, Any]:
+    """Return the record of a run; a KeyError, TypeError or ValueError if it is none."""
+    epochs, history = record["epochs"], record["history"]
+    lengths = {len(values) for values in history.values()}
+    if type(epochs) is not int or epochs < 0 or lengths != {epochs} or "loss" not in history:
+        raise ValueError(f"{epochs!r} epochs, and a history of {sorted(lengths)}")
+    if not all(isinstance(value, (int, float)) for values in history.values() for value in values):
+        raise TypeError("a value in the history is no number")
+    if not isinstance(record["seconds"], (int, float)) or not all(isinstance(state, dict) for state in record["callbacks"]):
+        raise TypeError("seconds and callbacks")
+    return {**record, "stopped": bool(record["stopped"]), "finished": bool(record["finished"])}
+
+
+def agree(folder: Path) -> None:
+    """Write the history again from the model if a killed process left one of another epoch. A live process's folder is left."""
+    with suppress(Exception):  # a damaged model has its own error when it is loaded, and a read-only folder can be read
+        if wrong_history(folder):
+            with Held(folder):
+                history = wrong_history(folder)  # a live process may have written it meanwhile
+                if history:
+                    write_history(folder, history)
+
+
+def wrong_history(folder: Path) -> History | None:
+    """Return the history in the model's file, or None if ``history.json`` and ``history.csv`` agree with it."""
+    with np.load(folder / MODEL, allow_pickle=False) as file:
+        history = checked(json.loads(str(file["config"]))[RECORD])["history"]
+    texts = history_texts(history)
+    same = all((folder / name).exists() and (folder / name).read_bytes() == text.encode() for name, text in texts.items())
+    return None if same else history
+
+
+# -- reading a run --------------------------------------------------------------------------------------------------------
 
 
 def model_path(run: str | Path) -> Path:
-    """Return the model file of `run`, a run folder or the file itself; raise FileNotFoundError if there is none."""
+    """Return the model file of `run`, a run folder or the file itself; raise FileNotFoundError if there is none.
+
+    If the process that wrote the run was killed, the history is made to agree with the model.
+    """
     run = Path(run)
     path = run / MODEL if run.is_dir() else run
     if not path.is_file():
@@ -83,7 +303,20 @@ def model_path(run: str | Path) -> Path:
         raise FileNotFoundError(
             f"{run}: expected a run folder or a {MODEL}, got {found}. Name a folder that 'scratchnet train' wrote."
         )
+    if path.name == MODEL and path.with_name(SETTINGS).is_file():
+        agree(path.parent)
     return path
+
+
+def read_run(run: str | Path) -> dict[str, Any]:
+    """Return the settings of a run that is to be resumed; raise FileNotFoundError if it has none."""
+    folder = Path(run)
+    if not (folder / SETTINGS).is_file():
+        found = f"a folder without {SETTINGS}" if folder.is_dir() else "a file" if folder.exists() else "a path that does not exist"
+        raise FileNotFoundError(
+            f"{run}: expected a run folder with {SETTINGS}, got {found}. Name a folder that 'scratchnet train' wrote."
+        )
+    return read_settings(folder / MODEL)
 
 
 def read_settings(model: Path) -> dict[str, Any]:
@@ -92,9 +325,33 @@ def read_settings(model: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        settings = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: expected JSON, got an error: {error}. Train again, or delete the file.") from None
     if not isinstance(settings, dict):
         raise ValueError(f"{path}: expected a JSON object, got a {type(settings).__name__}. Train again, or delete the file.")
+    for key, (what, fits) in KINDS.items():
+        if key in settings and not fits(settings[key]):
+            raise ValueError(f"{path}: expected {key} to be {what}, got {short(settings[key])}. Train again, or delete the file.")
     return settings
+
+
+def is_text(value: Any) -> bool:
+    """Return whether `value` is text that can name a file."""
+    return isinstance(value, str) and "\0" not in value
+
+
+# What the commands read from settings.json: in words, and as a test.
+KINDS = {
+    "data": ("text", is_text),
+    "class_names": ("a list of texts", lambda names: isinstance(names, list) and all(map(is_text, names))),
+    "arguments": ("an object", lambda arguments: isinstance(arguments, dict)),
+    "versions": ("an object", lambda versions: isinstance(versions, dict)),
+    "state": ("text", is_text),
+}
+
+
+def short(value: Any) -> str:
+    """Return the beginning of a value as JSON, for a message."""
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

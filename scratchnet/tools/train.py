@@ -1,4 +1,4 @@
-"""``scratchnet train``: train a network on a data set, and write a run folder."""
+"""``scratchnet train``: train a network on a data set, and write a run folder; or go on with a run that stopped."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -16,14 +17,17 @@ from typing import Any
 import numpy as np
 
 from scratchnet import datasets, networks, optimizers, plotting, preprocessing
-from scratchnet.callbacks import Callback, EarlyStopping
+from scratchnet.callbacks import EarlyStopping
 from scratchnet.datasets import Dataset
 from scratchnet.model import Model
 from scratchnet.support.interrupts import exit_code, uninterrupted
 from scratchnet.tools import inputs, run_folder
-from scratchnet.tools.arguments import DATA, TRANSPOSE, natural, positive_int, positive_number
+from scratchnet.tools.arguments import DATA, TRANSPOSE, Noted, natural, path_text, positive_int, positive_number
+from scratchnet.tools.run_folder import Held, Recorder
 from scratchnet.tools.versions import versions
 
+PLACE = ("out", "force")  # options that say where a run is, and not what it is
+NOT_OPTIONS = ("command", "resume", "given", "usage_error")
 NETWORKS = {"net_1": networks.net_1, "net_2": networks.net_2}
 
 
@@ -33,15 +37,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Train a network and write its model, history, settings and figures into a run folder. "
         "The test images are the validation images, as in the study."
     )
-    option = parser.add_argument
-    option("--net", choices=NETWORKS, default="net_2", help="the network (%(default)s)")
-    option("--data", default="glyphs", metavar="NAME|PATH", help=f"{DATA} (%(default)s)")
+    noted, option = Noted, parser.add_argument
+    option("--net", action=noted, choices=NETWORKS, default="net_2", help="the network (%(default)s)")
+    option("--data", action=noted, type=path_text, default="glyphs", metavar="NAME|PATH", help=f"{DATA} (%(default)s)")
     # Without the option, settings.json has no word of it, as in runs of earlier versions.
     option("--transpose", action="store_true", default=argparse.SUPPRESS, help=TRANSPOSE)
-    option("--optimizer", choices=optimizers.KNOWN, default="adam", help="the update rule (%(default)s)")
+    option("--optimizer", action=noted, choices=optimizers.KNOWN, default="adam", help="the update rule (%(default)s)")
     option("--learning-rate", type=positive_number, metavar="RATE", help="the learning rate (the optimizer's default)")
-    option("--epochs", type=positive_int, default=5, metavar="N", help="passes over the data (%(default)s; study: 16)")
-    option("--batch-size", type=positive_int, default=128, metavar="N", help="images in a step (%(default)s)")
+    option(
+        "--epochs",
+        action=noted,
+        type=positive_int,
+        default=5,
+        metavar="N",
+        help="passes over the data (%(default)s; study: 16)",
+    )
+    option("--batch-size", action=noted, type=positive_int, default=128, metavar="N", help="images in a step (%(default)s)")
     option(
         "--patience",
         type=positive_int,
@@ -49,46 +60,147 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="stop after N epochs without a lower validation loss and restore the best weights (never stop early)",
     )
     option("--limit", type=positive_int, metavar="N", help="use only the first N training and N test images (all)")
-    option("--seed", type=natural, default=0, help="the seed of the weights and of the shuffling (%(default)s)")
-    option("--out", metavar="DIR", help="the run folder (runs/<date>-<net>-<data>)")
+    option(
+        "--seed", action=noted, type=natural, default=0, help="the seed of the weights and of the shuffling (%(default)s)"
+    )
+    option("--out", type=path_text, metavar="DIR", help="the run folder (runs/<date>-<net>-<data>)")
     option("--force", action="store_true", help="accept a folder that is not empty, and replace the run in it")
+    option(
+        "--resume",
+        type=path_text,
+        metavar="RUN",
+        help="go on with the run in this folder, which was interrupted or killed, with its own options and to the same bits",
+    )
+    parser.set_defaults(usage_error=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train as `args` say and return the exit code: 0, or that of an interrupt."""
+    """Train, or go on with a run, as `args` say and return the exit code: 0, or that of an interrupt."""
     began = time.perf_counter()
-    folder = Path(args.out) if args.out else run_folder.default_folder(args.net, args.data)
-    run_folder.check_free(folder, args.force)
-    data = prepare(datasets.load(args.data, transpose="transpose" in args), args.limit)
-    model = build(args, data)
-    settings = describe(args, model, data)
-    run_folder.start(folder)
-    run_folder.write_settings(folder, settings)
+    if args.resume is not None:
+        refuse_others(args)
+        folder, old = Path(args.resume), run_folder.read_run(args.resume)
+        args = arguments_of(old, folder)
+        if old.get("state") == "done":
+            print(f"run folder: {folder}, which is finished: nothing is left to train")
+            return 0
+    else:
+        folder, old = Path(args.out) if args.out else run_folder.default_folder(args.net, args.data), None
+        run_folder.check_free(folder, args.force)
+    images = datasets.load(args.data, transpose="transpose" in args)
+    crc, data = checksum(images, args.limit), prepare(images, args.limit)
+    del images  # 0.2 GB
+    with Held(folder) as held:
+        found = None
+        if old is None:
+            run_folder.check_free(folder, args.force)  # again: another process may have trained there meanwhile
+            run_folder.start(folder)
+        else:
+            found = run_folder.resumed(folder)
+        model, record = found or (build(args, data), None)
+        if record and record["epochs"] > args.epochs:
+            raise ValueError(
+                f"{folder}: expected at most {args.epochs} epochs, as its settings say, got {record['epochs']}. Train again, with"
+                " another --out."
+            )
+        settings = {**describe(args, model, data), "data_checksum": crc}
+        if old is not None:
+            check_same(old, settings, folder)
+            settings["arguments"] = old["arguments"]
+        announce(args, model, data)
+        run_folder.write_settings(folder, settings)
+        return finish(args, model, data, settings, recorder_of(args, held, record), began)
 
+
+def finish(
+    args: argparse.Namespace, model: Model, data: Dataset, settings: Mapping[str, Any], recorder: Recorder, began: float
+) -> int:
+    """Train for the epochs that are left, evaluate, draw, and return the exit code."""
+    folder = recorder.folder
     title = f"{args.net} on {data.name}, {args.optimizer}"
-    recorder = Recorder(folder)
     try:
         with failure_recorded(settings, recorder):
-            fit_seconds = fit(args, model, data, recorder)
+            if not recorder.finished:
+                fit(args, model, data, recorder)
+                recorder.write(recorder.history, finished=True)  # early stopping may have restored the weights of an earlier epoch
     except KeyboardInterrupt as interrupt:
         print(f"scratchnet: interrupted; {draw_finished_epochs(recorder, title)}", file=sys.stderr)
         return exit_code(interrupt)
     except FloatingPointError as error:
         raise FloatingPointError(f"{error}; {draw_finished_epochs(recorder, title)}") from None
+    except BrokenPipeError:  # the command ends without a word
+        raise
+    except OSError as error:
+        folder.check()  # if the folder is gone, this is what to report
+        named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        raise OSError(f"{named}; {draw_finished_epochs(recorder, title)}") from error
 
     with failure_recorded(settings, recorder):
-        model.save(folder / run_folder.MODEL)  # early stopping may have restored the weights of an earlier epoch
         one_hot = preprocessing.one_hot(data.y_test, len(data.class_names))
         loss, accuracy = model.evaluate(data.x_test, one_hot, batch_size=args.batch_size, verbose=0)
         draw(folder, title, model, recorder.history, data)
-        seconds = {"training": round(fit_seconds, 3), "all": round(time.perf_counter() - began, 3)}
+        seconds = {"training": round(recorder.seconds, 3), "all": round(time.perf_counter() - began, 3)}
         result = {"val_loss": float(loss), "val_accuracy": float(accuracy)}
         done = {"state": "done", "epochs": recorder.epochs, "seconds": seconds, "result": result}
-        run_folder.write_settings(folder, settings | done)
-    print(f"trained {recorder.epochs} epoch{'s' * (recorder.epochs > 1)} in {fit_seconds:.1f} s")
+        folder.check()
+        run_folder.write_settings(folder.path, {**settings, **done})
+    print(f"trained {recorder.epochs} epoch{'s' * (recorder.epochs > 1)} in {recorder.seconds:.1f} s")
     print(f"validation accuracy {accuracy:.4f}, loss {loss:.4f} ({len(data.x_test):,} test images)")
-    print(f"run folder: {folder}")
+    print(f"run folder: {folder.path}")
     return 0
+
+
+# -- a run that stopped ---------------------------------------------------------------------------------------------------
+
+
+def refuse_others(args: argparse.Namespace) -> None:
+    """Exit with code 2 if any option was given beside ``--resume``."""
+    given = [*getattr(args, "given", ())]
+    others = {"--learning-rate": args.learning_rate, "--patience": args.patience, "--limit": args.limit, "--out": args.out}
+    given += [name for name, value in others.items() if value is not None]
+    given += ["--force"] * args.force + ["--transpose"] * ("transpose" in args)
+    if given:
+        args.usage_error(f"--resume takes all options from the run: expected no other, got {', '.join(given)}")
+
+
+def arguments_of(settings: Mapping[str, Any], folder: Path) -> argparse.Namespace:
+    """Return the parsed arguments that a run began with; ValueError if its settings have none that can be used."""
+    path = folder / run_folder.SETTINGS
+
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> Any:
+            raise ValueError(f"{path}: expected the arguments of a run, got others: {message}. Train again, with another --out.")
+
+    parser = Parser(add_help=False, allow_abbrev=False)
+    add_arguments(parser)
+    # The data by their absolute path, if they have one, so that a run resumes from any working folder.
+    known = {**settings.get("arguments", {}), **({"data": settings["data"]} if "data" in settings else {})}
+    known = {name: value for name, value in known.items() if name not in PLACE and value is not None}
+    missing = {"net", "data", "optimizer", "epochs", "batch_size", "seed"} - known.keys()
+    if missing:
+        parser.error(f"no {', '.join(sorted(missing))}")
+    flags = ["--transpose"] * known.pop("transpose", False)
+    words = [*flags, *(f"--{name.replace('_', '-')}={value}" for name, value in known.items())]
+    return parser.parse_args(words)
+
+
+def check_same(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> None:
+    """Raise ValueError if a run's data have changed; print a line if the versions have."""
+    for key in ("input_shape", "class_names", "training_images", "test_images", "data_checksum"):
+        was, now = old.get(key, new[key]), new[key]
+        if was != now:
+            raise ValueError(
+                f"{folder}: expected the data that the run began with, {key} {run_folder.short(was)}, got {new['data']} with"
+                f" {run_folder.short(now)}. Restore the data, or train again with another --out."
+            )
+    versions_now = {**dict.fromkeys(old.get("versions", {})), **new["versions"]}
+    pairs = [(name, was, versions_now[name]) for name, was in old.get("versions", {}).items()]
+    changed = [f"{name} {was} is now {now}" for name, was, now in pairs if was != now]
+    if changed:
+        print(f"versions have changed, so the last bits may: {', '.join(changed)}")
+
+
+# -- the parts of a run ---------------------------------------------------------------------------------------------------
 
 
 def prepare(data: Dataset, limit: int | None) -> Dataset:
@@ -103,58 +215,40 @@ def prepare(data: Dataset, limit: int | None) -> Dataset:
 
 
 def build(args: argparse.Namespace, data: Dataset) -> Model:
-    """Return the compiled network, after printing its size and that of the data."""
-    K = len(data.class_names)
-    sample_shape = data.x_train.shape[1:]
-    model = NETWORKS[args.net](sample_shape, K, seed=args.seed)
+    """Return the compiled network."""
+    model = NETWORKS[args.net](data.x_train.shape[1:], len(data.class_names), seed=args.seed)
     rate = {} if args.learning_rate is None else {"learning_rate": args.learning_rate}
     model.compile(optimizers.KNOWN[args.optimizer](**rate), "categorical_crossentropy", metrics=["accuracy"])
-    print(
-        f"{args.net} on {data.name}: {len(data.x_train):,} training and {len(data.x_test):,} test images "
-        f"of {inputs.times(sample_shape)}, {K} classes"
-    )
-    model.summary()
     return model
 
 
-def fit(args: argparse.Namespace, model: Model, data: Dataset, recorder: Recorder) -> float:
-    """Train `model`, with early stopping if `args` ask for it, and return the seconds."""
+def announce(args: argparse.Namespace, model: Model, data: Dataset) -> None:
+    """Print the size of the data and of the network."""
+    print(
+        f"{args.net} on {data.name}: {len(data.x_train):,} training and {len(data.x_test):,} test images "
+        f"of {inputs.times(data.x_train.shape[1:])}, {len(data.class_names)} classes"
+    )
+    model.summary()
+
+
+def recorder_of(args: argparse.Namespace, folder: Held, record: Mapping[str, Any] | None) -> Recorder:
+    """Return the callback that writes the run, with early stopping before it if `args` ask for it."""
+    stop = None if args.patience is None else EarlyStopping("val_loss", patience=args.patience, restore_best_weights=True)
+    return Recorder(folder, [stop] if stop else [], record)
+
+
+def fit(args: argparse.Namespace, model: Model, data: Dataset, recorder: Recorder) -> None:
+    """Train `model` for the epochs that the recorder has not written yet."""
     K = len(data.class_names)
-    callbacks: list[Callback] = [recorder]
-    if args.patience is not None:
-        callbacks.append(EarlyStopping(monitor="val_loss", patience=args.patience, restore_best_weights=True))
-    began = time.perf_counter()
     model.fit(
         data.x_train,
         preprocessing.one_hot(data.y_train, K),
         batch_size=args.batch_size,
-        epochs=args.epochs,
+        epochs=recorder.epochs if recorder.stopped else args.epochs,
         validation_data=(data.x_test, preprocessing.one_hot(data.y_test, K)),
-        callbacks=callbacks,
+        callbacks=[*recorder.callbacks, recorder],
+        initial_epoch=recorder.epochs,
     )
-    return time.perf_counter() - began
-
-
-class Recorder(Callback):
-    """Write model and history into the run folder after every epoch, so that an interrupted run keeps its finished epochs."""
-
-    def __init__(self, folder: Path):
-        super().__init__()
-        self.folder = folder
-        self.history: dict[str, list[float]] = {}
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Append the epoch's values and write."""
-        with uninterrupted():
-            for key, value in (logs or {}).items():
-                self.history.setdefault(key, []).append(float(value))
-            run_folder.write_history(self.folder, self.history)
-            self.model.save(self.folder / run_folder.MODEL)
-
-    @property
-    def epochs(self) -> int:
-        """Return the number of epochs written."""
-        return len(self.history.get("loss", ()))
 
 
 @contextmanager
@@ -165,23 +259,33 @@ def failure_recorded(settings: Mapping[str, Any], recorder: Recorder) -> Iterato
     except BaseException as error:
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with suppress(OSError), uninterrupted():  # if the disk is full, the first error is the one to report
-            run_folder.write_settings(recorder.folder, {**settings, "state": state, "epochs": recorder.epochs})
+            recorder.folder.check()
+            run_folder.write_settings(recorder.folder.path, {**settings, "state": state, "epochs": recorder.epochs})
         raise
 
 
 def draw_finished_epochs(recorder: Recorder, title: str) -> str:
     """Draw the history of a run that stopped early, and return a sentence about the contents of its folder."""
+    folder = recorder.folder
+    try:
+        folder.check()
+    except OSError as error:
+        return str(error)
     if not recorder.epochs:
-        return f"no epoch was finished, so {recorder.folder} holds no model"
-    plotting.history(recorder.history, title=title, path=recorder.folder / "history.png")
-    return f"{recorder.folder} holds model and history after epoch {recorder.epochs}"
+        return f"no epoch was finished, so {folder.path} holds no model"
+    with suppress(OSError):  # on a full disk, the error that stopped the run is the one to report
+        plotting.history(recorder.history, title=title, path=folder / "history.png")
+    return (
+        f"{folder.path} holds model and history after epoch {recorder.epochs}. "
+        f"Continue with: scratchnet train --resume {folder.path}"
+    )
 
 
 def describe(args: argparse.Namespace, model: Model, data: Dataset) -> dict[str, Any]:
     """Return the content of ``settings.json`` before training: enough to repeat the run, and to use the model."""
     return {
         "state": "running",
-        "arguments": {key: value for key, value in vars(args).items() if key != "command"},
+        "arguments": {key: value for key, value in vars(args).items() if key not in NOT_OPTIONS},
         # An absolute path, so that 'scratchnet evaluate' finds the data from any working folder.
         "data": args.data if args.data in datasets.NAMES else str(Path(args.data).expanduser().absolute()),
         "data_name": data.name,
@@ -197,7 +301,15 @@ def describe(args: argparse.Namespace, model: Model, data: Dataset) -> dict[str,
     }
 
 
-def draw(folder: Path, title: str, model: Model, history: Mapping[str, list[float]], data: Dataset) -> None:
+def checksum(data: Dataset, limit: int | None) -> int:
+    """Return the CRC-32 of the images and labels that are used: a run resumes to the same bits only with the same data."""
+    crc = 0
+    for array in (data.x_train, data.y_train, data.x_test, data.y_test):
+        crc = zlib.crc32(np.ascontiguousarray(array[:limit]).data, crc)
+    return crc
+
+
+def draw(folder: Held, title: str, model: Model, history: Mapping[str, list[float]], data: Dataset) -> None:
     """Draw the run's figures into `folder`."""
     x, y, class_names = data.x_test, data.y_test, data.class_names
     probabilities = model.predict(x, batch_size=128)

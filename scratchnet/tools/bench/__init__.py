@@ -16,6 +16,7 @@ from scratchnet.kernels.jit import COMPILED
 from scratchnet.plotting.speed import short
 from scratchnet.support.files import write_text
 from scratchnet.support.tables import text_table
+from scratchnet.tools.arguments import path_text
 from scratchnet.tools.bench import ladder, peers
 from scratchnet.tools.bench.sides import BATCH
 from scratchnet.tools.reproduce import results
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument
     option("--peers", action="store_true", help="compare with Keras, PyTorch and JAX, those that are installed (many minutes)")
     option("--quick", action="store_true", help="fewer rounds, smaller batches, no whole epochs")
-    option("--out", default="bench", metavar="DIR", help="folder of the numbers and charts (%(default)s)")
+    option("--out", type=path_text, default="bench", metavar="DIR", help="folder of the numbers and charts (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 from scratchnet.support.interrupts import exit_code
-from scratchnet.tools.arguments import positive_int
+from scratchnet.tools.arguments import path_text, positive_int
 from scratchnet.tools.reproduce import campaign, experiments, ledger, report
 
 
@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "which trains nothing (all)",
     )
     option("--seeds", type=positive_int, metavar="N", help="use seeds 0 to N-1 where an answer depends on them (3; quick: 1)")
-    option("--out", metavar="DIR", help="folder of histories, models, figures and the report (results, results/quick)")
+    about_out = "folder of histories, models, figures and the report (results, results/quick)"
+    option("--out", type=path_text, metavar="DIR", help=about_out)
 
 
 def run(args: argparse.Namespace) -> int:

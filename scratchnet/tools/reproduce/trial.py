@@ -3,16 +3,13 @@
     runs/<name>-seed<seed>/     while it runs: the history and the model with its optimizer, after every epoch;
                                 when it is finished: the history (JSON, CSV), the figure, the model
 
-An interrupted training resumes after its last finished epoch, and ends with the same bits as without the interruption: the
-model's file holds the weights, the optimizer's state and the state of the shuffling. The history is written before the
-model, so it has either as many epochs as the model or one more. The optimizer's count of steps shows which epoch the model
-belongs to.
+An interrupted training resumes after its last finished epoch, and ends with the same bits as without the interruption: see
+run_folder.py.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -21,15 +18,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scratchnet import datasets, load_model, optimizers, plotting, preprocessing
+from scratchnet import datasets, optimizers, plotting, preprocessing
 from scratchnet.callbacks import Callback
 from scratchnet.model import Model
-from scratchnet.tools import inputs, run_folder, train
+from scratchnet.tools import inputs, run_folder
 from scratchnet.tools.reproduce import results
 from scratchnet.tools.reproduce.experiments import Experiment
+from scratchnet.tools.run_folder import Held
 
 LOSSES = {"one-hot": "categorical_crossentropy", "integers": "sparse_categorical_crossentropy"}
-History = dict[str, list[float]]
 
 
 class Images(NamedTuple):
@@ -55,20 +52,16 @@ def images(name: str, limit: int | None, prepared: str) -> Images:
     return Images(x_train, data.y_train[:limit], x_test, data.y_test[:tests], data.class_names)
 
 
-class Recorder(train.Recorder):
-    """Write the model and the history after every epoch; the history continues an earlier one, and includes the seconds."""
-
-    def __init__(self, folder: Path, history: History):
-        super().__init__(folder)
-        self.history = history
+class Recorder(run_folder.Recorder):
+    """Write the model and the history after every epoch; the history includes the seconds."""
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Store the time at which the epoch begins."""
-        self.began = time.perf_counter()
+        self.epoch_began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Add the epoch's values and seconds, and write."""
-        super().on_epoch_end(epoch, {**(logs or {}), "seconds": round(time.perf_counter() - self.began, 3)})
+        super().on_epoch_end(epoch, {**(logs or {}), "seconds": round(time.perf_counter() - self.epoch_began, 3)})
 
 
 def run(experiment: Experiment, seed: int, out: Path, callbacks: Sequence[Callback] = ()) -> results.Result:
@@ -98,22 +91,26 @@ def run(experiment: Experiment, seed: int, out: Path, callbacks: Sequence[Callba
         return result
     data = images(experiment.data, experiment.limit, experiment.preprocessing)
     counts = {"training_images": len(data.x_train), "test_images": len(data.x_test), "class_names": list(data.class_names)}
-    folder = run_directory(out, experiment, seed)
-    model, history = resumed(folder, experiment, seed, len(data.x_train)) or fresh(folder, experiment, seed, data)
-    recorder = Recorder(folder, history)
-    failure = {}
-    try:
-        fit(model, experiment, seed, data, recorder, callbacks)
-    except FloatingPointError as error:
-        failure = {"failure": str(error)}  # a learning rate that is too large is also a result
+    with Held(run_directory(out, experiment, seed)) as folder:
+        model, record = resumed(folder.path, experiment, seed) or (fresh(folder.path, experiment, seed, data), None)
+        recorder = Recorder(folder, record=record)
+        failure = {}
+        try:
+            fit(model, experiment, seed, data, recorder, callbacks)
+        except FloatingPointError as error:
+            failure = {"failure": str(error)}  # a learning rate that is too large is also a result
 
-    answers = results.answers(model.predict(data.x_test, batch_size=128, verbose=0), data.y_test)
-    result = results.outcome(experiment, seed, model, recorder.history, **failure, **counts, answers=answers)
-    if recorder.epochs:
-        plotting.history(recorder.history, title=results.label(experiment.name, seed), path=folder / "history.png")
-    results.write(results.path(out, experiment.name, seed), result)
-    model.save(folder / run_folder.MODEL, include_optimizer=False)  # a finished training is not resumed: a third of the size
-    return result
+        answers = results.answers(model.predict(data.x_test, batch_size=128, verbose=0), data.y_test)
+        result = results.outcome(experiment, seed, model, recorder.history, **failure, **counts, answers=answers)
+        if recorder.epochs:
+            plotting.history(recorder.history, title=results.label(experiment.name, seed), path=folder / "history.png")
+        results.write(results.path(out, experiment.name, seed), result)
+        # A finished training is not resumed, so the optimizer's state is left out: a third of the size.
+        if recorder.epochs:
+            recorder.write(recorder.history, finished=True, include_optimizer=False)
+        else:
+            model.save(folder / run_folder.MODEL, include_optimizer=False)
+        return result
 
 
 def fit(
@@ -144,33 +141,25 @@ def run_directory(out: Path, experiment: Experiment, seed: int) -> Path:
     return out / "runs" / results.label(experiment.name, seed)
 
 
-def fresh(folder: Path, experiment: Experiment, seed: int, data: Images) -> tuple[Model, History]:
-    """Return a new model and an empty history, and empty the folder."""
+def fresh(folder: Path, experiment: Experiment, seed: int, data: Images) -> Model:
+    """Return a new model, and remove the files of an earlier training."""
     model = experiment.net.build(data.x_train.shape[1:], len(data.class_names), seed)
     rate = {} if experiment.learning_rate is None else {"learning_rate": experiment.learning_rate}
     model.compile(optimizers.KNOWN[experiment.optimizer](**rate), LOSSES[experiment.labels], metrics=["accuracy"])
-    if folder.exists():
-        shutil.rmtree(folder)
     run_folder.start(folder)
     run_folder.write_settings(folder, identity(experiment, seed))
-    return model, {}
+    return model
 
 
-def resumed(folder: Path, experiment: Experiment, seed: int, training_images: int) -> tuple[Model, History] | None:
-    """Return the model and the history of an interrupted training, or None if it cannot be resumed to the same bits."""
+def resumed(folder: Path, experiment: Experiment, seed: int) -> tuple[Model, dict[str, Any]] | None:
+    """Return the model and the record of an interrupted training, or None if it cannot be resumed to the same bits."""
     try:
         if json.loads((folder / run_folder.SETTINGS).read_text()) != identity(experiment, seed):
             return None  # other settings, or the code has changed
-        history = json.loads((folder / run_folder.HISTORY_JSON).read_text())
-        model = load_model(folder / run_folder.MODEL)
+        found = run_folder.resumed(folder)
     except (OSError, ValueError):
         return None
-    epochs, rest = divmod(model.optimizer.iterations, -(-training_images // experiment.batch_size))
-    if rest or not 0 < epochs <= min(map(len, history.values())):
-        return None
-    for part in folder.glob(".*.part"):  # what was being written when the process was killed
-        part.unlink()
-    return model, {key: values[:epochs] for key, values in history.items()}
+    return None if found is None or found[1]["finished"] else found
 
 
 def identity(experiment: Experiment, seed: int) -> dict[str, Any]:
