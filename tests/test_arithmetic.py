@@ -23,7 +23,7 @@ from scratchnet import (
 from scratchnet.callbacks import Callback
 from scratchnet.datasets import glyphs, shapes
 from scratchnet.layers.base import IMPLEMENTATIONS
-from scratchnet.metrics import confusion_matrix, surest_mistakes
+from scratchnet.metrics import confusion_matrix, confident_mistakes
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
 
 OPTIMIZERS = [SGD, Adagrad, Adadelta, Adam]
@@ -176,7 +176,7 @@ def test_preprocessing_metrics_and_drawn_data_raise_nothing_of_numpys():
     preprocessing.normalize_images(np.arange(12, dtype=np.uint8).reshape(1, 3, 4))
     preprocessing.one_hot(np.arange(3), 3)
     confusion_matrix([0, 1], [1, 1], 2)
-    surest_mistakes([0, 1], np.array([[1e-300, 1.0], [1.0, 1e-300]]))
+    confident_mistakes([0, 1], np.array([[1e-300, 1.0], [1.0, 1e-300]]))
     for drawn in (glyphs, shapes):
         drawn.generate(20, 10)
 

@@ -195,7 +195,7 @@ def subclasses(kind):
 OURS = [
     kind
     for base in (Layer, Loss, Optimizer, Callback)
-    for kind in subclasses(base)
+    for kind in sorted(subclasses(base), key=lambda kind: kind.__name__)
     if kind.__module__.startswith("scratchnet.") and kind.__init__ is not object.__init__
 ]
 

@@ -638,7 +638,7 @@ def test_masked_arrays_are_refused_by_the_functions_around_the_model():
         lambda: preprocessing.standardize(np.ones((4, 2)), two),
         lambda: preprocessing.train_validation_split(two, labels),
         lambda: metrics.confusion_matrix(labels, [0, 1, 0, 1], 2),
-        lambda: metrics.surest_mistakes([0, 1, 0, 1], two),
+        lambda: metrics.confident_mistakes([0, 1, 0, 1], two),
         lambda: plotting.image_sheet(image[None], [0], ["a"]),
         lambda: plotting.prediction(image, [0.5, 0.5], ["a", "b"]),
         lambda: plotting.filters(masked(np.ones((3, 3, 1, 2)))),
