@@ -91,10 +91,10 @@ def fit(
     x, labels, validation = check_validation(model, *check_data(model, x, y), validation_split, validation_data)
     epochs_left, shuffle = check_epochs(initial_epoch, epochs), check_flag("shuffle", shuffle)
 
-    given = listed(callbacks)
+    given = as_list(callbacks)
     history = model.history = next((c for c in given if isinstance(c, History)), None) or History()
     with shown_progress(verbose) as progress:
-        events = CallbackList([*given, *([] if history in given else [history]), *progress])
+        events = CallbackList([*given, *([] if any(callback is history for callback in given) else [history]), *progress])
         names = ["loss", *model.metrics]
         names += [f"val_{name}" for name in names] if validation else []
         sizes = {"epochs": epochs, "steps": -(-len(x) // batch_size), "batch_size": batch_size, "samples": len(x)}
@@ -320,7 +320,7 @@ def batches(count: int, batch_size: int, title: str, show: bool) -> Iterable[sli
     return (slice(start, start + batch_size) for start in starts)
 
 
-def listed(callbacks: Sequence[Callback] | Callback | None) -> list[Any]:
+def as_list(callbacks: Sequence[Callback] | Callback | None) -> list[Any]:
     """Return a list of callbacks, from one callback, a list of them, or None."""
     given = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
     return [callback for callback in given if callback is not None]

@@ -225,10 +225,10 @@ def test_public_names_exist(name):
 
 
 def test_every_distribution_that_is_imported_is_declared():
-    """`requests` comes with pooch and llvmlite with numba, but what is imported is declared all the same."""
+    """`requests` comes with pooch, llvmlite with numba and pillow with matplotlib, but what is imported is declared all the same."""
     setup = configparser.ConfigParser()
     setup.read(PACKAGE.parent / "setup.cfg", encoding="utf-8")
     lines = "\n".join([setup["options"]["install_requires"], *(setup["options.extras_require"].values())])
     declared = set(re.findall(r"^([a-z]+)", lines, re.MULTILINE))
-    imported = {name.partition(".")[0] for module in MODULES for name in imports_of(module)}
+    imported = {name.partition(".")[0].replace("PIL", "pillow") for module in MODULES for name in imports_of(module)}
     assert imported - sys.stdlib_module_names - {"scratchnet", "__future__"} <= declared

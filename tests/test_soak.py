@@ -1,8 +1,4 @@
-"""Long work in one process: memory stays flat, and no file, thread or model is left over. The full size is marked slow.
-
-Free recycled blocks are not counted. Their number is the most that were ever in use at once, which on a busy machine depends on
-when a helper thread drops its last task; kernels/memory.py bounds their size, and tests/test_memory.py checks that.
-"""
+"""Long work in one process: memory stays flat, and no file, thread or model is left over. The full size is marked slow."""
 
 import json
 import os
@@ -22,12 +18,10 @@ import gc, json, os, threading
 import numpy as np
 from scratchnet import Conv2D, Dense, Flatten, Input, MaxPooling2D, Model, load_model
 from scratchnet.callbacks import Callback, CSVLogger, ModelCheckpoint
-from scratchnet.kernels import memory
 
 def resident():
     gc.collect()
-    memory.empty((memory.SMALLEST,), "uint8")       # which collects the blocks that were returned
-    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGESIZE") - memory._free_bytes()
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 def left():
     return [len(os.listdir("/proc/self/fd")), threading.active_count()]

@@ -67,7 +67,7 @@ def drawings_folder(out: str | None, model: Path) -> Path:
         return model.parent / "predictions"
     folder = Path(out)
     if not out or (folder.exists() and not folder.is_dir()):
-        raise ValueError(f"--out: expected a folder, got {f'the file {out}' if out else 'an empty name'}. Choose another name.")
+        raise ValueError(f"--out: expected a folder, got the file {out}. Choose another name.")
     if not folder.is_dir() and folder.suffix.lower() in PICTURES:
         raise ValueError(f"--out: expected a folder, got {out}, the name of a picture. Name a folder for the drawings.")
     return folder
