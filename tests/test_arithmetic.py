@@ -23,7 +23,7 @@ from scratchnet import (
 from scratchnet.callbacks import Callback
 from scratchnet.datasets import glyphs, shapes
 from scratchnet.layers.base import IMPLEMENTATIONS
-from scratchnet.metrics import confusion_matrix, confident_mistakes
+from scratchnet.metrics import confident_mistakes, confusion_matrix
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
 
 OPTIMIZERS = [SGD, Adagrad, Adadelta, Adam]

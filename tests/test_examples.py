@@ -226,7 +226,7 @@ def test_readme_has_two_commands_for_a_fresh_machine_after_at_most_five_lines():
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
         assert "\n" not in command
     assert " && .venv/bin/scratchnet train --net net_2 --data glyphs " in train
-    assert test.endswith(" && .venv/bin/pytest")
+    assert test.endswith(" && .venv/bin/pytest -n auto")
 
 
 @pytest.mark.compiled

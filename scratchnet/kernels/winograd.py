@@ -96,7 +96,6 @@ class Tiling(NamedTuple):
     """
 
     algorithm: tuple[int, ...]
-    products: np.ndarray        # of toom_cook.products_of
     sizes: Sizes
     top: int                    # rows of padding above
     left: int                   # columns of padding to the left
@@ -108,6 +107,13 @@ class Tiling(NamedTuple):
     TW: int
     step: int
     block: int                  # tiles that are computed at one time
+
+
+class Filters(NamedTuple):
+    """The transformed kernel, and the products in which it is used."""
+
+    u: np.ndarray               # (R, R, C, F); for backward (R, R, F, C)
+    products: np.ndarray        # of toom_cook.products_of
 
 
 @jit
@@ -155,12 +161,12 @@ def _transform_inputs(x, tiling, q, tiles, v, patch):
     for t in range(tiles):
         n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
         h0, w0 = tile // TW * tiling.step - tiling.top, tile % TW * tiling.step - tiling.left
-        target = Grid(v, t * C, P * tiles * C, tiles * C)
+        row, column = P * tiles * C, tiles * C
         if h0 >= 0 and w0 >= 0 and h0 + L <= H and w0 + L <= W:
-            _x_to_v(tiling.algorithm, Grid(x, ((n * H + h0) * W + w0) * C, W * C, C), target, C)
+            _x_to_v(tiling.algorithm, Grid(x, ((n * H + h0) * W + w0) * C, W * C, C), Grid(v, t * C, row, column), C)
         else:
             _copy_tile(x, n, h0, w0, tiling.sizes, L, patch)
-            _x_to_v(tiling.algorithm, Grid(patch, 0, L * C, C), target, C)
+            _x_to_v(tiling.algorithm, Grid(patch, 0, L * C, C), Grid(v, t * C, row, column), C)
 
 
 @jit
@@ -178,10 +184,11 @@ def _write_bias(out, n, oh, ow, tiling, zero, b, floor):
 
 
 @jit
-def _forward(first, last, x, u, b, out, tiling, store):
+def _forward(first, last, x, filters, b, out, tiling, store):
+    u, products = filters
     _, H, W, C, OH, OW, F = tiling.sizes
     T, L, P, Q = tiling.T, tiling.L, tiling.P, tiling.Q
-    algorithm, products, floor, no_floor = tiling.algorithm, tiling.products, store.floor, Store(x.dtype.type(-np.inf), False)
+    algorithm, floor, no_floor = tiling.algorithm, store.floor, Store(x.dtype.type(-np.inf), False)
     v, m = scratch(P * P * tiling.block * C, x), scratch(Q * Q * tiling.block * F, x)
     patch = scratch(max(L * L * C, T * T * F), x)
     zeros = np.zeros(F, x.dtype)
@@ -211,14 +218,14 @@ def _forward(first, last, x, u, b, out, tiling, store):
             n, tile = (q + t) // tiles_of_image, (q + t) % tiles_of_image
             oh, ow = tile // tiling.TW * T, tile % tiling.TW * T
             start_out = ((n * OH + oh) * OW + ow) * F
-            source, target = Grid(m, t * F, Q * tiles * F, tiles * F), Grid(out, start_out, OW * F, F)
+            row, column = Q * tiles * F, tiles * F
             inside = oh + T <= OH and ow + T <= OW
             if inside and nontemporal:
-                _m_to_y_nontemporal(algorithm, source, target, F, b, floor)
+                _m_to_y_nontemporal(algorithm, Grid(m, t * F, row, column), Grid(out, start_out, OW * F, F), F, b, floor)
             elif inside:
-                _m_to_y(algorithm, source, target, F, b, floor)
+                _m_to_y(algorithm, Grid(m, t * F, row, column), Grid(out, start_out, OW * F, F), F, b, floor)
             else:                   # of a tile that extends over the edge only the inner outputs are kept
-                _m_to_y(algorithm, source, Grid(patch, 0, T * F, F), F, b, floor)
+                _m_to_y(algorithm, Grid(m, t * F, row, column), Grid(patch, 0, T * F, F), F, b, floor)
                 for i in range(min(T, OH - oh)):
                     for k in range(min(T, OW - ow) * F):
                         out[start_out + i * OW * F + k] = patch[i * T * F + k]
@@ -235,16 +242,16 @@ def _transform_gradients(dout, tiling, q, tiles, dm, db, patch):
         n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
         oh, ow = tile // TW * T, tile % TW * T
         start = ((n * OH + oh) * OW + ow) * F
-        target = Grid(dm, t * F, Q * tiles * F, tiles * F)
+        row, column = Q * tiles * F, tiles * F
         if oh + T <= OH and ow + T <= OW:
-            _dy_to_dm(tiling.algorithm, Grid(dout, start, OW * F, F), target, F, db)
+            _dy_to_dm(tiling.algorithm, Grid(dout, start, OW * F, F), Grid(dm, t * F, row, column), F, db)
         else:                       # outputs beyond the edge have no gradient
             for k in range(T * T * F):
                 patch[k] = 0
             for i in range(min(T, OH - oh)):
                 for k in range(min(T, OW - ow) * F):
                     patch[i * T * F + k] = dout[start + i * OW * F + k]
-            _dy_to_dm(tiling.algorithm, Grid(patch, 0, T * F, F), target, F, db)
+            _dy_to_dm(tiling.algorithm, Grid(patch, 0, T * F, F), Grid(dm, t * F, row, column), F, db)
 
 
 @jit
@@ -255,13 +262,13 @@ def _add_input_gradients(dv, tiling, q, tiles, dx, patch):
     for t in range(tiles):
         n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
         h0, w0 = tile // TW * tiling.step - tiling.top, tile % TW * tiling.step - tiling.left
-        source = Grid(dv, t * C, P * tiles * C, tiles * C)
+        row, column = P * tiles * C, tiles * C
         if h0 >= 0 and w0 >= 0 and h0 + L <= H and w0 + L <= W:
-            _dv_to_dx(tiling.algorithm, source, Grid(dx, ((n * H + h0) * W + w0) * C, W * C, C), C)
+            _dv_to_dx(tiling.algorithm, Grid(dv, t * C, row, column), Grid(dx, ((n * H + h0) * W + w0) * C, W * C, C), C)
         else:
             for k in range(L * L * C):
                 patch[k] = 0
-            _dv_to_dx(tiling.algorithm, source, Grid(patch, 0, L * C, C), C)
+            _dv_to_dx(tiling.algorithm, Grid(dv, t * C, row, column), Grid(patch, 0, L * C, C), C)
             _add_tile(patch, dx, n, h0, w0, tiling.sizes, L)
 
 
@@ -282,10 +289,11 @@ def _clear_unreached(dx, n, tiling, zero):
 
 
 @jit
-def _backward(first, last, dout, x, ut, gradients, dbs, tiling):
+def _backward(first, last, dout, x, filters, gradients, dbs, tiling):
+    ut, products = filters
     N, H, W, C, OH, OW, F = tiling.sizes
     T, L, P, Q = tiling.T, tiling.L, tiling.P, tiling.Q
-    algorithm, products, no_floor = tiling.algorithm, tiling.products, Store(x.dtype.type(-np.inf), False)
+    algorithm, no_floor = tiling.algorithm, Store(x.dtype.type(-np.inf), False)
     dx, dws, need_dx, relu_x = gradients
     G, R = len(dbs), len(ut)
     v = scratch(P * P * tiling.block * C, x)        # then dV, which overwrites what dU has read
@@ -380,14 +388,14 @@ def block_of(numbers: int, tiles_of_image: int) -> int:
 
 
 @cache
-def tiling_of(sizes: Sizes, stride: int, top: int, left: int) -> Tiling:
-    """Return the tiling of a layer; computed once for a whole training."""
+def tiling_of(sizes: Sizes, stride: int, top: int, left: int) -> tuple[Tiling, np.ndarray]:
+    """Return the tiling of a layer and the products of its algorithm; computed once for a whole training."""
     index = choose(stride, sizes.OH, sizes.OW)
     a = ALGORITHMS[index]
     T, L, P, Q = len(a.At), len(a.Bt[0]), len(a.Bt), len(a.At[0])
     TH, TW = -(-sizes.OH // T), -(-sizes.OW // T)
     block = block_of(P * P * sizes.C + Q * Q * sizes.F, max(1, TH * TW))
-    return Tiling((0,) * index, products_of(index), sizes, top, left, T, L, P, Q, TH, TW, T * stride, block)
+    return Tiling((0,) * index, sizes, top, left, T, L, P, Q, TH, TW, T * stride, block), products_of(index)
 
 
 def conv2d_forward(
@@ -396,10 +404,10 @@ def conv2d_forward(
     """Convolve as `kernels.conv2d.conv2d_forward` does, for the convolutions that `suits` accepts."""
     N, F, dtype = len(x), w.shape[3], x.dtype
     out = empty((N, *window_output_shape(x.shape, (3, 3), strides, pads), F), dtype)
-    tiling = tiling_of(Sizes(*x.shape, *out.shape[1:]), strides[0], pads[0][0], pads[1][0])
-    u, b = _kernel_to_u(tiling.algorithm, w), np.zeros(F, dtype) if b is None else plain(b)
+    tiling, products = tiling_of(Sizes(*x.shape, *out.shape[1:]), strides[0], pads[0][0], pads[1][0])
+    filters, b = Filters(_kernel_to_u(tiling.algorithm, w), products), np.zeros(F, dtype) if b is None else plain(b)
     store = Store(dtype.type(0 if relu else -np.inf), goes_past_cache(out))
-    run(_forward, out.size * w[..., 0].size, N, plain(x).reshape(-1), u, b, out.reshape(-1), tiling, store)
+    run(_forward, out.size * w[..., 0].size, N, plain(x).reshape(-1), filters, b, out.reshape(-1), tiling, store)
     return out
 
 
@@ -414,11 +422,12 @@ def conv2d_backward(
     relu_x: bool = False,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Return dx, dw, db as `kernels.conv2d.conv2d_backward` does, for the convolutions that `suits` accepts."""
-    tiling = tiling_of(Sizes(*x.shape, *dout.shape[1:]), strides[0], pads[0][0], pads[1][0])
-    ut = _kernel_to_u(tiling.algorithm, w.swapaxes(2, 3))            # (R, R, F, C)
+    tiling, products = tiling_of(Sizes(*x.shape, *dout.shape[1:]), strides[0], pads[0][0], pads[1][0])
+    filters = Filters(_kernel_to_u(tiling.algorithm, w.swapaxes(2, 3)), products)
     G, F, dtype = groups_of(len(x), w.size), w.shape[3], x.dtype
     dws, dbs = empty((G, *w.shape), dtype), np.zeros((G, F), dtype)
     dx = (empty if dout.size else np.zeros)(x.shape if need_dx else (0,), dtype)       # without tiles the kernel writes no 0
     gradients = Gradients(dx.reshape(-1), dws, need_dx, relu_x)
-    run(_backward, 2 * dout.size * w[..., 0].size, G, plain(dout).reshape(-1), plain(x).reshape(-1), ut, gradients, dbs, tiling)
+    work, dout, x = 2 * dout.size * w[..., 0].size, plain(dout).reshape(-1), plain(x).reshape(-1)
+    run(_backward, work, G, dout, x, filters, gradients, dbs, tiling)
     return dx if need_dx else None, dws.sum(axis=0), dbs.sum(axis=0)
