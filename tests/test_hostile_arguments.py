@@ -37,6 +37,8 @@ from scratchnet.losses import CategoricalCrossentropy, SparseCategoricalCrossent
 from scratchnet.metrics import confident_mistakes, confusion_matrix
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
 
+pytestmark = pytest.mark.compiled      # without the compiler, each layer warns that im2col runs
+
 # -- arrays -----------------------------------------------------------------------------------------------------------
 
 

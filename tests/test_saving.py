@@ -574,6 +574,7 @@ def test_a_file_of_a_newer_format_is_refused_for_its_weights_alone_too(tmp_path)
         model.load_weights(path)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_not_finite_load_with_a_warning_that_names_them(tmp_path, value):
     path = tmp_path / "model.npz"

@@ -15,6 +15,7 @@ from scratchnet.datasets.download import Source, check_sum, fetch, intact
 from scratchnet.datasets.files import is_file, kind
 from scratchnet.datasets.places import DATA_VARIABLE, DataError, cache_dir, data_dir
 from scratchnet.datasets.sets import Found, ImageSet, Splits
+from scratchnet.support.keywords import named_arguments
 
 TRAIN, TEST = 50_000, 10_000
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -111,6 +112,7 @@ def _names(path: Path) -> tuple[tuple[str, ...], Callable[[bytes, str], tuple[np
 SET = _Cifar10("cifar10", CLASS_NAMES)
 
 
+@named_arguments
 def load_data() -> Splits:
     """Return CIFAR-10 from ``SCRATCHNET_DATA`` or the cache; download it (170 MB) into the cache otherwise.
 

@@ -22,6 +22,7 @@ from scratchnet.datasets.drawing import (
 from scratchnet.datasets.generated import TEST, TRAIN, Draw, GeneratedSet
 from scratchnet.datasets.places import DataError
 from scratchnet.datasets.sets import Splits
+from scratchnet.support.keywords import named_arguments
 
 CLASS_NAMES = tuple("0123456789")
 SIZE = 28
@@ -117,6 +118,7 @@ def generate(train: int = TRAIN, test: int = TEST, *, seed: int = 0) -> Splits:
     return SET.generate(train, test, seed)
 
 
+@named_arguments
 def load_data() -> Splits:
     """Return glyphs from the cache; draw it (about 3 s) and keep it there if it is not.
 

@@ -13,6 +13,7 @@ from scratchnet.datasets.files import is_file
 from scratchnet.datasets.idx import IdxFolder
 from scratchnet.datasets.places import DATA_VARIABLE, DataError, cache_dir, data_dir
 from scratchnet.datasets.sets import Found, ImageSet, Splits
+from scratchnet.support.keywords import named_arguments
 
 CLASS_NAMES = tuple("0123456789")
 
@@ -81,6 +82,7 @@ class _Mnist(ImageSet):
 SET = _Mnist("mnist", CLASS_NAMES)
 
 
+@named_arguments
 def load_data() -> Splits:
     """Return MNIST from ``SCRATCHNET_DATA`` or the cache; download it (12 MB) into the cache otherwise.
 

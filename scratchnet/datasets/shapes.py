@@ -22,6 +22,7 @@ from scratchnet.datasets.drawing import (
 )
 from scratchnet.datasets.generated import TEST, TRAIN, Draw, GeneratedSet
 from scratchnet.datasets.sets import Splits
+from scratchnet.support.keywords import named_arguments
 
 SIZE = 32
 
@@ -204,6 +205,7 @@ def generate(train: int = TRAIN, test: int = TEST, *, seed: int = 0) -> Splits:
     return SET.generate(train, test, seed)
 
 
+@named_arguments
 def load_data() -> Splits:
     """Return shapes from the cache; draw it (about 4 s) and keep it there if it is not.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from typing import Any
 
 DATA = "glyphs or shapes (generated, no download), mnist, cifar10, or a folder with four idx files, plain or .gz"
@@ -32,10 +33,10 @@ def _whole(text: str, least: int) -> int:
 
 
 def path_text(text: str) -> str:
-    """Return `text`, which must not be empty: an empty path is mostly a variable that was not set."""
+    """Return the path in `text`, with the home folder for `~`. It must not be empty: that is mostly a variable that was not set."""
     if not text:
         raise argparse.ArgumentTypeError("expected a path, got ''")
-    return text
+    return os.path.expanduser(text)
 
 
 def positive_number(text: str) -> float:
