@@ -619,7 +619,7 @@ def test_a_layer_keeps_its_place_while_it_is_kept_even_if_the_graph_is_dropped()
     del after
     assert layer.node.parents == (image,)
     assert layer.node.shape == (2,)
-    with pytest.raises(ValueError, match="connected already"):
+    with pytest.raises(ValueError, match="not connected yet, got one that is"):
         layer(image)
     alone = copy.deepcopy(layer)
     assert alone.node is None

@@ -455,7 +455,7 @@ def test_a_forward_that_returns_nan_is_reported_as_that_and_not_as_a_kink(value)
     place = np.arange(40) == 3                     # one in forty is fewer than may be given up at kinks
     report = check_function(lambda x: np.where(place, value, x), lambda dout, x: np.where(place, 0, dout), [x])
     (failure,) = report.failures
-    assert failure.note == "forward gives NaN or infinity"
+    assert failure.note == "forward returns NaN or infinity"
     (failure,) = check_function(lambda x: value * x, lambda dout, x: dout, [x]).failures
     assert "NaN" in failure.note
     assert "kinks" not in failure.note
