@@ -215,7 +215,7 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
         check_format(config)
         missing = [name for name in model.params if name not in arrays]
         if missing:
-            raise ValueError(f"expected {', '.join(missing)}, got only {', '.join(arrays) or 'no array'}")
+            raise ValueError(f"expected {', '.join(missing)}, got only {', '.join(arrays) or 'no array'}. Rename the layers")
         model.set_weights([arrays[name] for name in model.params])
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: {_words(error)}") from error

@@ -188,7 +188,7 @@ def evaluate(
     ValueError
         For data that does not suit the model.
     FloatingPointError
-        When a loss is not finite; it names the first layer whose output is not.
+        When a loss is not finite; the message names the first layer whose output is not.
     """
     batch_size, return_dict = check_batch_size(batch_size), check_flag("return_dict", return_dict)
     x, labels = check_data(model, x, y)

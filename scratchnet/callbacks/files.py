@@ -58,7 +58,7 @@ class ModelCheckpoint(Monitor):
         Whether the optimizer's state is left out.
     mode : {"auto", "min", "max"}
     initial_value_threshold : float, optional
-        The first epoch is saved only if it is better than this.
+        With `save_best_only`, the value that the first saved epoch must improve on.
 
     Attributes
     ----------

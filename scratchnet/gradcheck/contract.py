@@ -25,7 +25,7 @@ REPEATS = 5  # calls that must return the same bits
 
 
 def bits(arrays: Iterable[Any]) -> list[bytes]:
-    """Return the bytes of each array, in row-major order; anything that is not an array is left out."""
+    """Return the bytes of each array, in row-major order; anything but arrays and numbers is left out."""
     return [np.asarray(a).tobytes() for a in arrays if isinstance(a, (np.ndarray, np.generic, float))]
 
 

@@ -43,7 +43,7 @@ from scratchnet.support.checking import plain_array
 STEP = 1e-5
 COMPLEX_STEP = 1e-20
 HALVINGS = 10  # how many steps are tried at a kink; each is half of the previous one
-SHORTENINGS = 40  # how many are tried where a difference is not the gradient; rounding stops most searches earlier
+SHORTENINGS = 40  # how many are tried where a difference disagrees with the gradient; rounding stops most searches earlier
 EPS = float(np.finfo(np.float64).eps)
 
 Kinks = Callable[[], Sequence[np.ndarray]]

@@ -9,9 +9,9 @@ scratch array small enough to stay in the processor's cache; images are distribu
 
 Backward computes groups of images. Each group sums its own dw, and the sums of the groups are then added in order. The number of
 groups depends on the batch and on the size of the kernel, never on the number of threads; nor do the bits of the result. For
-dw the roles of the image's strides are exchanged: row i of the kernel is a product of its KW·C numbers, one by one, with the
-gradients of a few rows of windows, whose pixels are now the summation index. db is such a product with a single 1, and the last
-row of dw.
+dw the roles of the image's strides are exchanged: row i of dw, (KW·C, F), is the product of the pixels under row i of the kernel
+and dout, for a few rows of windows at a time. The windows are the summation index. db is such a product of a single 1 and dout,
+and is stored as the last row of dws.
 
 dx is a convolution of dout with the flipped kernel. At stride S the pixels of x fall into S × S phases by the taps of the kernel
 that reach them: at stride 2 with a 3 × 3 kernel, taps 0 and 2 reach even pixels, and tap 1 odd ones. So each phase is a separate

@@ -35,7 +35,7 @@ SMALLEST = 1 << 16          # bytes; below this the system's allocator is as qui
 LARGEST_POOL = 1 << 29      # bytes of free blocks, in total; those returned since the last call are not counted
 LARGEST = LARGEST_POOL // 4 # bytes of a block that is kept: one never evicts all others
 ALIGNMENT = 64              # bytes: a cache line, and the widest vector
-PAST_CACHE = 1 << 22        # bytes of an array that is stored past the cache, at least: a few times a core's own cache
+PAST_CACHE = 1 << 22        # bytes, from which on an array is written with nontemporal stores: a few times a core's own cache
 
 _free: OrderedDict[int, list[_Block]] = OrderedDict()   # bytes -> blocks; the most recently used sizes are last
 _returned: deque[_Watch] = deque()

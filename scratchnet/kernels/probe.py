@@ -1,4 +1,4 @@
-"""A test whether the vector kernel works on this machine; it runs once per process, before the first layer that needs it."""
+"""A test of whether the vector kernel works on this machine; it runs once per process, before the first layer that needs it."""
 
 from __future__ import annotations
 

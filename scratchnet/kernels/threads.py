@@ -68,7 +68,7 @@ def limit(threads: int) -> Iterator[None]:
     1
     """
     if threads < 1:
-        raise ValueError(f"limit: expected at least 1 thread, got {threads}. Kernels need a thread to run on.")
+        raise ValueError(f"limit: expected at least 1 thread, got {threads}. Use limit(1) for one thread.")
     block = object()
     try:
         _limits[block] = threads

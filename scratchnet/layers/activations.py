@@ -112,7 +112,7 @@ class Activation(Layer):
     Raises
     ------
     ValueError
-        For an unknown name; it lists the known ones.
+        For an unknown name; the message lists the known ones.
 
     Examples
     --------

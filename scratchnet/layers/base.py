@@ -277,13 +277,13 @@ class Layer:
         Raises
         ------
         ValueError
-            For a shape that the layer cannot take, another dtype, or an `activation=` argument, which only works in a model.
+            For a shape that the layer cannot take, another dtype, or an `activation=` argument, which works only in a model.
         """
         if self.activation is not None and self.node is None:
             name = self.activation.get_config()["activation"]
             raise ValueError(
-                f"{self._title}: activation={name!r} adds a second layer to a model's graph. Outside a model, build"
-                f" {type(self).__name__} without it and call an Activation layer after it"
+                f"{self._title}: expected no activation outside a model, got {name!r}. Build {type(self).__name__} without"
+                " it, and call an Activation layer after it"
             )
         several = isinstance(input_shape, (tuple, list)) and bool(input_shape) and isinstance(input_shape[0], (tuple, list))
         shapes = [check_shape(self._title, shape) for shape in (input_shape if several else [input_shape])]
@@ -309,8 +309,8 @@ class Layer:
         if self.implementations:
             if "fused" not in self.implementations:
                 raise ValueError(
-                    f"{type(self).__name__}.implementations lacks 'fused', the pair of functions that runs by default; got only"
-                    f" {', '.join(map(repr, self.implementations))}. Add the entry 'fused'"
+                    f"{type(self).__name__}: expected implementations with an entry 'fused', which runs by default, got only"
+                    f" {', '.join(map(repr, self.implementations))}. Add it"
                 )
             chosen = self.implementations.get(self.running) or self.implementations["fused"]
             self.forward_function, self.backward_function = chosen

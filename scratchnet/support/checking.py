@@ -265,7 +265,7 @@ def check_shape(name: str, value: Any) -> tuple[int, ...]:
 
 
 def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
-    """Return a text that is one of the known ones."""
+    """Return `value` if it is one of the known texts."""
     known = list(known)
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name}: expected one of {', '.join(map(repr, known))}, got {shortened(value)}")

@@ -1182,7 +1182,7 @@ def test_a_check_of_nothing_does_not_pass():
 @pytest.mark.parametrize("returned", [None, 1.0, (1.0, None), (None, np.zeros((5, 4))), (1.0, 2.0, 3.0)], ids=str)
 def test_a_loss_that_does_not_return_a_value_and_a_gradient_does_not_pass(returned):
     (failure,) = check_loss(lambda logits, y: returned).failures
-    assert "expected (mean loss, dlogits)" in failure.note
+    assert "expected the loss to return (mean loss, dlogits)" in failure.note
 
 
 @pytest.mark.parametrize("method", ["forward", "backward", "branch_pattern", "grads"])
