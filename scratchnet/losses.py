@@ -208,7 +208,7 @@ class Loss:
         if len(y) != len(y_pred):
             raise ValueError(
                 f"{who}: expected one label for each prediction, got {len(y)} labels and {len(y_pred)} predictions."
-                " Pass both of the same images"
+                " Pass both for the same images"
             )
         if not self.from_logits:
             if (y_pred < 0).any() or (y_pred > 1).any():

@@ -37,7 +37,7 @@ from scratchnet.support.files import write_whole
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 OWN = "set NUMBA_CACHE_DIR to a folder of your own"
 ENOUGH = 1 << 20        # bytes, more than the largest kernel has
-ABANDONED = 3600        # seconds, after which the process that wrote an unfinished file is taken for killed
+ABANDONED = 3600        # seconds: an unfinished file that is older was left by a process that was killed
 
 
 def sources_hash(folder: Path = Path(__file__).parent) -> str:

@@ -8,7 +8,7 @@ NHWC, the runs one image row apart. `gemm.multiply` takes exactly such strides. 
 scratch array small enough to stay in the processor's cache; images are distributed among threads.
 
 Backward computes groups of images. Each group sums its own dw, and the sums of the groups are then added in order. The number of
-groups depends on the batch and on the size of the kernel, never on the number of threads; nor do the bits of the result. For
+groups, and so the bits of the result, depend on the batch and the size of the kernel, never on the number of threads. For
 dw the roles of the image's strides are exchanged: row i of dw, (KW·C, F), is the product of the pixels under row i of the kernel
 and dout, for a few rows of windows at a time. The windows are the summation index. db is such a product of a single 1 and dout,
 and is stored as the last row of dws.

@@ -56,8 +56,8 @@ Nontemporal stores
 An ordinary store writes into the cache, for which the processor first reads the whole line from memory. A *nontemporal* store
 (`vmovntps`) gathers a line outside the cache and sends it to memory, and nothing is read. This pays for a result so large that
 most of it would have left a core's own cache before it is read (`memory.goes_past_cache`). With `Store.nontemporal`, tiles whose
-rows are whole cache lines are stored this way. Another thread may see such stores in another order until a lock is released
-and taken; Python's own lock is, when a kernel ends.
+rows are whole cache lines are stored this way. Another thread may see such stores in another order until it takes a lock that
+this thread has released, such as Python's own when a kernel ends.
 
 Transforms of tiles
 -------------------

@@ -375,7 +375,8 @@ class Layer:
         self._check_batch("dout", dout, self.output_shape)
         if len(dout) != self.batch:
             raise ValueError(
-                f"{self._title}: expected dout of a batch of {self.batch}, as in the last forward, got {len(dout)}. Run it again"
+                f"{self._title}: expected dout of a batch of {self.batch}, as in the last forward, got {len(dout)}."
+                " Run forward on the same batch first"
             )
 
     def _check_batch(self, what: str, array: np.ndarray, shape: Shape) -> None:
