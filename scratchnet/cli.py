@@ -94,7 +94,7 @@ def fail(reason: str, code: int = 1) -> int:
 
 
 def discard(stream: TextIO) -> None:
-    """Let `stream` write to nowhere: when Python ends, it must not flush into what is closed."""
+    """Redirect `stream` to os.devnull: Python flushes it at exit, which would fail on a closed pipe."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

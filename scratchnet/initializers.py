@@ -30,7 +30,7 @@ Initializer = Callable[[tuple[int, ...], np.random.Generator], np.ndarray]
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return (fan_in, fan_out) of a kernel (KH, KW, C, F), a matrix (D, U) or a bias (U,).
 
-    As in Keras, a vector (D,) has the fans D and D, and a parameter without axes 1 and 1.
+    As in Keras, a vector (D,) has the fans D and D, and a parameter without axes has 1 and 1.
 
     Examples
     --------
@@ -98,7 +98,9 @@ def initialize(initializer: Any, shape: tuple[int, ...], rng: np.random.Generato
     Raises
     ------
     ValueError
-        For an unknown name, or a function that returns another shape.
+        For an unknown name, or a function that returns another shape or no numbers.
+    TypeError
+        For a function that cannot be called with (shape, rng).
     """
     function, shape = get(initializer), check_shape("initialize", shape)
     try:

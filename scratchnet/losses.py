@@ -129,7 +129,7 @@ class Loss:
     Attributes
     ----------
     name : str
-        Of the class: what `compile(loss=...)` and a saved model call it.
+        Of the class: its name in `compile(loss=...)` and in a saved model.
     """
 
     name: str
@@ -207,7 +207,8 @@ class Loss:
         y = self.one_hot(plain_array(who, "y_true", y_true), y_pred.shape[1])
         if len(y) != len(y_pred):
             raise ValueError(
-                f"{who}: expected one label for each prediction, got {len(y)} labels and {len(y_pred)} predictions"
+                f"{who}: expected one label for each prediction, got {len(y)} labels and {len(y_pred)} predictions."
+                " Pass both for the same images"
             )
         if not self.from_logits:
             if (y_pred < 0).any() or (y_pred > 1).any():
@@ -218,7 +219,7 @@ class Loss:
             empty = np.flatnonzero(~y_pred.any(axis=1))
             if empty.size:
                 raise ValueError(f"{who}: expected rows of y_pred with sum 1, got the sum 0 in row {empty[0]}. Apply softmax")
-            # softmax(log p) = p / Σ p, so log p can be used as logits. It is kept finite: 0 · log p is 0 for the other classes.
+            # softmax(log p) = p / Σ p, so log p can be used as logits. A finite log 0 makes 0 · log 0 = 0 for the other classes.
             if ((y > 0) & (y_pred == 0)).any():
                 return float("inf")
             y_pred = np.log(np.maximum(y_pred, np.finfo(float).tiny), dtype=np.float64)
@@ -269,7 +270,7 @@ class CategoricalCrossentropy(Loss):
                 f"categorical_crossentropy: expected one-hot labels of shape (N, {K}), got {y.dtype} of shape {y.shape}."
                 f" For integer labels: y = one_hot(y, {K}), or loss='sparse_categorical_crossentropy'"
             )
-        y = y.astype(np.float32) if y.dtype == np.float16 else y    # whose sums are wrong in the third digit
+        y = y.astype(np.float32) if y.dtype == np.float16 else y    # sums in float16 have an error in the third digit
         if y.dtype.kind not in "fiub" or not (np.abs(y.sum(axis=1) - 1) <= 1e-4).all() or (y < 0).any():
             raise ValueError(
                 f"categorical_crossentropy: expected rows of non-negative numbers with sum 1, got {y.dtype} rows that are not."
@@ -317,7 +318,7 @@ class SparseCategoricalCrossentropy(Loss):
             )
         labels = y.reshape(-1).astype(np.uint8 if y.dtype.kind == "b" else y.dtype, copy=False)
         if labels.dtype.kind not in "fiu" or (labels != np.floor(labels)).any():
-            raise ValueError(f"sparse_categorical_crossentropy: expected whole numbers from 0 to {K - 1}, got {y.dtype} labels")
+            raise ValueError(f"sparse_categorical_crossentropy: expected whole numbers from 0 to {K - 1}, got other {y.dtype}s")
         if len(labels) and (labels.min() < 0 or labels.max() >= K):
             raise ValueError(
                 f"sparse_categorical_crossentropy: expected labels from 0 to {K - 1}, one for each of {K} outputs, got labels from"
@@ -350,8 +351,8 @@ def get(loss: Any) -> Loss:
         kind = type(loss)
         if kind.__call__ is not Loss.__call__ and kind.value_and_gradient in (c.value_and_gradient for c in KNOWN.values()):
             raise ValueError(
-                f"{kind.__name__}: __call__ would not be called. Training calls value_and_gradient(self, logits, y) with the rows"
-                " of one_hot(self, y, K), so override these"
+                f"{kind.__name__}: expected a class that overrides value_and_gradient, got one that overrides only __call__, which"
+                " training never calls. Override value_and_gradient(self, logits, y); y are the rows of one_hot(self, y, K)"
             )
         return loss
     if not isinstance(loss, str) or loss not in KNOWN:

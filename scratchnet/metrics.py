@@ -57,7 +57,7 @@ def confusion_matrix(y_true: Any, y_pred: Any, K: int) -> np.ndarray:
 
 
 def _classes(who: str, name: str, labels: Any) -> np.ndarray:
-    """Return class numbers as integers of shape (N,); those of one-hot rows would be counted one by one."""
+    """Return class numbers as integers of shape (N,), or raise ValueError for anything else, such as one-hot rows."""
     labels = plain_array(who, name, labels)
     if labels.ndim not in (1, 2) or (labels.ndim == 2 and labels.shape[1] != 1):
         fix = f" For one-hot rows or probabilities: {name}.argmax(axis=1)." if labels.ndim == 2 else ""
@@ -65,7 +65,7 @@ def _classes(who: str, name: str, labels: Any) -> np.ndarray:
     labels = labels.reshape(-1)
     values = labels.astype(np.float64) if labels.dtype.kind in "fiu" else np.array([np.nan])
     if not (np.abs(values) < 2**31).all() or (values != np.floor(values)).any():
-        raise ValueError(f"{who}: expected {name} as class numbers, whole numbers from 0, got {labels.dtype} that are not.")
+        raise ValueError(f"{who}: expected {name} as class numbers, whole numbers from 0, got other values, {labels.dtype}.")
     return labels.astype(np.int64)
 
 
@@ -80,15 +80,15 @@ def confident_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
     probabilities : array of shape (N, K)
         The output of ``model.predict``.
 
-    Raises
-    ------
-    ValueError
-        If `y_true` are not class numbers, or `probabilities` not one row of numbers for each.
-
     Returns
     -------
     array of ints
         One index for each mistake. Equal probabilities stay in the order of the images.
+
+    Raises
+    ------
+    ValueError
+        If `y_true` is not class numbers, or `probabilities` does not have one row of numbers for each of them.
 
     Examples
     --------
@@ -103,6 +103,6 @@ def confident_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
             f" {probabilities.shape}. Pass what model.predict(x) returns, and the labels of the same images."
         )
     if probabilities.dtype.kind not in "fiu" or np.isnan(probabilities).any():
-        raise ValueError(f"confident_mistakes: expected probabilities as numbers that are not NaN, got {probabilities.dtype}.")
+        raise ValueError(f"confident_mistakes: expected probabilities as numbers, got NaN or others, {probabilities.dtype}.")
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != y_true)
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]

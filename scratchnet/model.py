@@ -60,7 +60,7 @@ def ordered(output: Node) -> list[Node]:
 class Model:
     """A network: a graph of layers, and one step of training.
 
-    Several threads may call `evaluate` and `predict` at the same time. While one trains the model, others are refused.
+    Several threads may call `evaluate` and `predict` at once. While one trains the model, calls from others raise RuntimeError.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class Model:
                     f"{node.layer._title}: expected {self.dtype} weights, got {node.layer.dtype} weights of another model."
                     f" Make this model with dtype='{node.layer.dtype}'"
                 )
-        # The node that the loss starts from: the one below a final softmax, which is joined to the cross-entropy.
+        # The node whose output the loss receives: the one before a final softmax, which the cross-entropy includes.
         self.logits = self.nodes[-1].parents[0] if is_activation(self.nodes[-1], "softmax") else self.nodes[-1]
         self.readers = {node: sum(other.parents.count(node) for other in self.nodes) for node in self.nodes}
         self.plan, self.fuse = NOTHING_JOINED, True
@@ -137,7 +137,7 @@ class Model:
         taken = [layer.name for layer in self.layers if layer.name is not None]
         if len(set(taken)) < len(taken):
             repeated = ", ".join(sorted({name for name in taken if taken.count(name) > 1}))
-            raise ValueError(f"name: expected a different one for each layer, got more than one {repeated}. Name each differently")
+            raise ValueError(f"name: expected a different one for each layer, got {repeated} more than once. Rename one of them")
         for layer in self.layers:
             base, count, name = layer.default_name(), 0, layer.default_name()
             while layer.name is None:
@@ -168,12 +168,12 @@ class Model:
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
-        """The shape of a batch of images; its length is None."""
+        """The shape of a batch of images, with None for their number."""
         return (None, *self.nodes[0].shape)
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
-        """The shape of a batch of outputs; its length is None."""
+        """The shape of a batch of outputs, with None for their number."""
         return (None, *self.nodes[-1].shape)
 
     @property
@@ -187,8 +187,8 @@ class Model:
         for layer in self.layers:
             if layer.params and not layer.grads:
                 raise ValueError(
-                    f"there are no gradients of {layer.name!r} yet. model.backward(dout) or model.train_on_batch(x, y) computes"
-                    " them; a layer of your own stores them in self.grads"
+                    f"grads: expected a backward pass first, got no gradients of {layer.name!r}. Call model.backward(dout) or"
+                    " model.train_on_batch(x, y); in a layer of your own, store them in self.grads"
                 )
             if not layer.params.keys() <= layer.grads.keys():
                 raise ValueError(
@@ -301,7 +301,7 @@ class Model:
 
     @quiet
     def layer_outputs(self, x: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the output (N, …) of every layer for a batch (N, …) by the layer's name, an activation's under its own."""
+        """Return the output (N, …) of every layer for a batch (N, …), after its `activation=` if it has one, by layer name."""
         outputs = {self.nodes[0]: check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)}
         for node in self.nodes[1:]:
             outputs[node] = node.layer.forward(*(outputs[parent] for parent in node.parents))
@@ -471,7 +471,7 @@ class Sequential(Model):
 
 
 def _listed(layers: Any) -> str:
-    """Return what a list of layers holds, for a message."""
+    """Return the contents of a list of layers as text, for a message."""
     if not isinstance(layers, (list, tuple)):
         return f"a {type(layers).__name__}"
     names = [f"the Input {layer.shape}" if isinstance(layer, Node) else type(layer).__name__ for layer in layers]
@@ -479,7 +479,7 @@ def _listed(layers: Any) -> str:
 
 
 def _not_a_layer(thing: Any) -> str:
-    """Return what stands in the place of a layer, and the fix."""
+    """Return what was received in place of a layer, and the fix."""
     if isinstance(thing, (Node, InputLayer)):
         return "a second Input. A model has one; layers of several inputs are connected with Model(inputs, outputs)"
     if isinstance(thing, type) and issubclass(thing, Layer):
@@ -496,7 +496,7 @@ def _not_a_layer(thing: Any) -> str:
 
 @named_arguments
 def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type] | None = None) -> Model:
-    """Return a saved model: graph, weights, and if it was compiled its loss, metrics and optimizer with its state.
+    """Return a saved model: its graph and weights, and, if it was compiled, its loss, metrics and optimizer.
 
     Parameters
     ----------

@@ -312,7 +312,7 @@ class Adadelta(Optimizer):
     ----------
     learning_rate : float
     rho : float
-        In [0, 1): how long squared gradients and steps are remembered.
+        In [0, 1): the fraction of both averages that is kept from step to step.
     epsilon : float
     implementation : {"fused", "numpy"}, optional
         As for every `Optimizer`.
@@ -344,7 +344,7 @@ class Adam(Optimizer):
     ----------
     learning_rate : float
     beta_1, beta_2 : float
-        In [0, 1): how long gradients and their squares are remembered.
+        In [0, 1): the fractions of the averages m and v that are kept from step to step.
     epsilon : float
         The paper's ε-hat. (The paper's ε is 1e-8.)
     implementation : {"fused", "numpy"}, optional
@@ -353,7 +353,7 @@ class Adam(Optimizer):
     Examples
     --------
     >>> p = np.array([1.0])
-    >>> Adam(learning_rate=0.1).update([p], [np.array([0.2])])         # the first step: the rate, for gradients far above ε
+    >>> Adam(learning_rate=0.1).update([p], [np.array([0.2])])         # the first step is the rate, if g is far above ε
     >>> p.round(4)
     array([0.9])
     """
@@ -387,7 +387,7 @@ def get(optimizer: Any) -> Optimizer:
     Raises
     ------
     ValueError
-        For an unknown name; it lists the known ones.
+        For an unknown name; the message lists the known ones.
 
     Examples
     --------

@@ -84,8 +84,8 @@ def window_pads(padding: str, sizes: tuple[int, ...], kernel: tuple[int, int], s
 def _clip_axis(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> tuple[int, int, tuple[int, int]]:
     """Return (kernel, stride, pads) of `clip_window` on one axis."""
     before, out = pads[0], output_size(size, kernel, stride, pads)
-    first = max(0, before - (out - 1) * stride)         # the first cell of the last window that is in the image
-    last = min(kernel - 1, before + size - 1)           # the last cell of the first window that is
+    first = max(0, before - (out - 1) * stride)         # the first cell of the last window that lies in the image
+    last = min(kernel - 1, before + size - 1)           # the last cell of the first window that lies in it
     cut = last - first + 1
     if out >= 1 and 1 <= cut < kernel:
         kernel, before = cut, before - first
@@ -96,10 +96,10 @@ def _clip_axis(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> tu
 def clip_window(
     sizes: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int], pads: Pads
 ) -> tuple[tuple[int, int], tuple[int, int], Pads]:
-    """Return (kernel, strides, pads) without the rows and columns of the window that are padding at each of its positions.
+    """Return (kernel, strides, pads) without those rows and columns of the window that cover only padding at every position.
 
-    All windows keep their real cells, in their order. So a window of any size on an image of `sizes` (H, W) costs no more than one
-    of (2·H - 1, 2·W - 1).
+    Every window still covers the same pixels, in the same order. So a window of any size on an image of `sizes` (H, W) costs no
+    more than one of (2·H - 1, 2·W - 1).
 
     Examples
     --------
@@ -130,7 +130,7 @@ def window_output_shape(
 def check_kernel(kernel: tuple[int, int], padding: str, sizes: tuple[int, ...], strides: tuple[int, int]) -> None:
     """Raise ValueError for a kernel of which fewer than 1 in 1,000 weights ever cover a pixel of an image of `sizes`.
 
-    It would be computed for minutes, during which Ctrl-C has no effect, and nearly all of it with zeros.
+    It would be computed for minutes, during which Ctrl-C has no effect, and nearly all products would be with zeros.
     """
     covering, _, _ = clip_window(sizes, kernel, strides, window_pads(padding, sizes, kernel, strides))
     if prod(kernel) > 1000 * prod(covering):
@@ -149,10 +149,10 @@ def check_window(kernel: tuple[int, int], padding: str, image_shape: tuple[int, 
     if len(image_shape) != 3:
         raise ValueError(
             f"a window moves over images: expected shape (H, W, C), got {image_shape}."
-            " Grey images get their channel axis from preprocessing.add_channel_axis"
+            " For grey images use preprocessing.add_channel_axis"
         )
     if padding == "valid" and (kernel[0] > image_shape[0] or kernel[1] > image_shape[1]):
         raise ValueError(
-            f"padding='valid': expected a window that fits into an image of {image_shape[:2]}, got one of {kernel}, which does not"
-            " fit. Make it smaller, or use padding='same'"
+            f"padding='valid': expected a window that fits into an image of {image_shape[:2]}, got one of {kernel}."
+            " Make it smaller, or use padding='same'"
         )

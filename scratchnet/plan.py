@@ -6,10 +6,10 @@ The functions of a convolution or a dense layer can compute two ReLUs too:
     backward    dx = 0 where x is not positive    the ReLU that x comes from: `relu_x=True`; x is its output
 
 The plan depends only on the graph; with `compile(fuse=False)` nothing is fused. The forward and backward of every layer are
-called in both cases. An argument of the call says what is fused: `layer.forward(x, relu=True)`. The ReLU that another layer
-has computed is called with `joined=True`, and returns its argument.
+called in both cases. An argument of the call says what is fused: `layer.forward(x, relu=True)`. A ReLU that another
+layer has computed is called with `joined=True`, and returns its argument.
 
-Flatten, max- and min-pooling may stand between a ReLU and the layer that does its backward. Each of their outputs is one of
+Flatten, max- and min-pooling may stand between a ReLU and the layer that computes its backward. Each of their outputs is one of
 their inputs, which alone receives that output's gradient and is positive exactly if the output is. So it makes no difference
 whether the gradient is set to 0 before or after their backward.
 """

@@ -51,13 +51,13 @@ def normalize_images(images: np.ndarray) -> np.ndarray:
     """
     images = plain_array("normalize_images", "images", images)
     if images.dtype.kind not in "uif":
-        raise TypeError(f"normalize_images: expected integers or floats in [0, 255], got {images.dtype}")
+        raise TypeError(f"normalize_images: expected integers or floats in [0, 255], got {images.dtype}. Pass the stored pixels")
     if images.ndim < 2:
         raise ValueError(f"normalize_images: expected at least two axes, as in (N, H, W), got shape {images.shape}")
     if images.size and images.dtype != np.uint8:
         low, high = images.min(), images.max()
         if not (low >= 0 and high <= 255):
-            raise ValueError(f"normalize_images: expected pixels in [0, 255], got pixels from {low} to {high}")
+            raise ValueError(f"normalize_images: expected pixels in [0, 255], got {low} to {high}. Rescale them first")
         if images.dtype.kind == "f" and 0 < high <= 1:
             raise ValueError(
                 f"normalize_images: expected pixels in [0, 255], got floats from {low:.3g} to {high:.3g}."
@@ -202,7 +202,7 @@ def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, .
         if x.dtype.kind not in "uif":
             raise TypeError(f"standardize: expected integers or floats, got {x.dtype}")
         if x.shape[1:] != train.shape[1:]:
-            raise ValueError(f"standardize: expected shapes that differ in N only, got {train.shape} and {x.shape}")
+            raise ValueError(f"standardize: expected shapes that differ in N only, got {train.shape} and {x.shape}. Reshape one")
     C = 1 if train.ndim == 3 else train.shape[-1]
     sums = sum(rows.sum(axis=0) for rows in _rows(train))                             # (D,): D numbers per image
     lowest, highest = (pick(train.reshape(-1, C), axis=0) for pick in (np.min, np.max))
@@ -284,7 +284,7 @@ def train_validation_split(
     count = round(N * fraction)
     if not 0 < count < N:
         raise ValueError(
-            f"train_validation_split: expected both parts to have images, got fraction={fraction} of {N} images, which is {count}"
+            f"train_validation_split: expected both parts to have images, got {count} of {N} for validation. Change {fraction=}"
         )
     order = np.random.default_rng(seed).permutation(N)
     chosen = np.zeros(N, bool)                          # by position in `order`

@@ -191,7 +191,7 @@ def flatten_forward(x: np.ndarray) -> np.ndarray:
 
 
 def flatten_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
-    """Return each number of dout at the place in x that it was read from: (N, D) -> x_shape."""
+    """Return dx, with each number of dout at the index of x that it was read from: (N, D) -> x_shape."""
     dx = np.zeros(x_shape, dout.dtype)
     for n in range(x_shape[0]):
         for d, index in enumerate(np.ndindex(x_shape[1:])):

@@ -55,8 +55,8 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], 
 def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return the arrays and the config that `save_arrays` wrote. No pickle is loaded.
 
-    Every array is read to its end, where the zip's checksum of it is compared, and none is larger than the file says it is. The
-    arrays together are not larger than the file, so that a small file never takes much memory.
+    Every array is read to its end, where the zip compares its checksum, and must have the size that its header says. The arrays
+    together may not be larger than the file, so that a small file never takes much memory.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def _read_array(members: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
 
 
 def _words(error: Exception) -> str:
-    """Return an error's message, with its class where Python wrote it; not more than a line or two."""
+    """Return an error's message, with its class if it is not a ValueError, cut off after `LONGEST` characters."""
     text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__} {error}"
     if isinstance(error, KeyError):
         text = f"expected an entry {error} in its config, got none"
@@ -132,7 +132,7 @@ def save_model(
     more_config: Mapping[str, Any] = MappingProxyType({}),
     more_arrays: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> None:
-    """Write a model to a file, as `Model.save` describes, and more values and arrays beside it, which `load_model` ignores."""
+    """Write a model to a file, as `Model.save` describes, with additional values and arrays, which `load_model` ignores."""
     arrays = dict(model.params)
     config = {"format": FORMAT, "model": model_config(model), **compile_config(model)}
     if check_flag("include_optimizer", include_optimizer) and model.optimizer is not None:
@@ -158,7 +158,7 @@ def model_config(model: Any) -> dict[str, Any]:
 
 
 def _ends_before_activation(layer: Layer, nodes: Sequence[Node]) -> bool:
-    """Return whether a layer's `activation=` is not part of the model: the model is then a part of a larger graph."""
+    """Return whether the model, as a part of a larger graph, ends between a layer and its `activation=`."""
     return layer.activation is not None and layer.activation.node not in nodes
 
 
@@ -215,7 +215,7 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
         check_format(config)
         missing = [name for name in model.params if name not in arrays]
         if missing:
-            raise ValueError(f"expected {', '.join(missing)}, got only {', '.join(arrays) or 'no array'}")
+            raise ValueError(f"expected {', '.join(missing)}, got only {', '.join(arrays) or 'no array'}. Rename the layers")
         model.set_weights([arrays[name] for name in model.params])
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: {_words(error)}") from error
@@ -257,7 +257,7 @@ def _check_array(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, 
 
 
 def _restore_state(model: Any, iterations: Any, arrays: Mapping[str, np.ndarray]) -> None:
-    """Give the model's optimizer its saved number of steps and its saved state, after a check of both."""
+    """Check the saved number of steps and the saved state, and store them in the model's optimizer."""
     if isinstance(iterations, bool) or not isinstance(iterations, int) or not 0 <= iterations < 2**63:
         raise ValueError(f"expected iterations to be a whole number of at least 0, got {iterations!r}")
     optimizer, states = model.optimizer, []
@@ -267,7 +267,7 @@ def _restore_state(model: Any, iterations: Any, arrays: Mapping[str, np.ndarray]
             stored = f"optimizer/{name}/{key}"
             _check_array(arrays, stored, value.shape, value.dtype)
             if not np.isfinite(arrays[stored]).all():
-                raise ValueError(f"expected finite numbers in {stored}, got NaN or infinity. load_weights leaves them out")
+                raise ValueError(f"expected finite numbers in {stored}, got NaN or infinity. Load only the weights: load_weights")
             if key in optimizer.squares and (arrays[stored] < 0).any():
                 raise ValueError(f"expected no negative numbers in {stored}, which holds squares, got {arrays[stored].min():g}")
             value[...] = arrays[stored]
@@ -276,7 +276,7 @@ def _restore_state(model: Any, iterations: Any, arrays: Mapping[str, np.ndarray]
 
 
 def _restore_generator(rng: np.random.Generator, state: Any) -> None:
-    """Set a generator to a saved state, and check that it took all of it."""
+    """Set a generator to a saved state, and check that it accepted the whole state."""
     rng.bit_generator.state = state
     if rng.bit_generator.state != state:
         raise ValueError(f"expected the state of a {type(rng.bit_generator).__name__} as shuffle_state, got {state!r}")
@@ -288,7 +288,9 @@ def _find(name: str, known: Mapping[str, Any], custom: Mapping[str, type]) -> An
         if name in (kind.__name__.lower(), getattr(kind, "name", None)):
             return kind
     if name not in known:
-        raise ValueError(f"{name!r} is none of {', '.join(known)}. Pass its class: load_model(path, custom_objects={{...}})")
+        raise ValueError(
+            f"expected one of {', '.join(known)}, got {name!r}. Pass its class: load_model(path, custom_objects={{...}})"
+        )
     return known[name]
 
 
@@ -309,7 +311,7 @@ def _model_from_config(
         unknown = [name for name in inputs if name not in nodes]
         if unknown or settings["name"] in nodes:
             raise ValueError(
-                f"expected layers of different names that read layers before them, got {settings['name']!r} of {inputs!r}"
+                f"expected layers with different names that read earlier layers, got {settings['name']!r}, which reads {inputs!r}"
             )
         layer = classes[kind](**settings)
         node = nodes[settings["name"]] = layer.node if isinstance(layer, InputLayer) else layer([nodes[name] for name in inputs])
@@ -319,10 +321,10 @@ def _model_from_config(
     settings = {key: config[key] for key in ("seed", "dtype", "implementation", "name")}
     model = model_class(next(iter(nodes.values())), node, **settings)
     for name, p in model.params.items():
-        _check_array(arrays, name, p.shape, dtype)      # again, for the layers that do not say the shapes of their parameters
+        _check_array(arrays, name, p.shape, dtype)      # again, for layers without compute_param_shapes
     return model
 
 
 def _definer(layer: Layer, method: str) -> type:
-    """Return the class that defines a method of a layer: one that defines only `make_params` may make other shapes."""
+    """Return the class that defines a layer's method. A class that defines only `make_params` may make other shapes."""
     return next(kind for kind in type(layer).__mro__ if method in vars(kind))

@@ -188,7 +188,7 @@ def evaluate(
     ValueError
         For data that does not suit the model.
     FloatingPointError
-        When a loss is not finite; it names the first layer whose output is not.
+        When a loss is not finite; the message names the first layer whose output is not.
     """
     batch_size, return_dict = check_batch_size(batch_size), check_flag("return_dict", return_dict)
     x, labels = check_data(model, x, y)
@@ -239,7 +239,7 @@ def train_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: boo
     ----------
     x : ndarray (N, …)
     y : ndarray
-        Labels as the loss takes them.
+        As for `fit`.
     return_dict : bool
 
     Returns
@@ -263,7 +263,7 @@ def train_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: boo
 @exclusive(trains=False)
 @quiet
 def test_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: bool = False) -> Any:
-    """Return the values of one batch as `train_on_batch` does, without training."""
+    """Return the loss and accuracy of one batch as `train_on_batch` does, without training."""
     return_dict = check_flag("return_dict", return_dict)
     x, labels = check_data(model, x, y)
     loss, logits = model.test_step(x.astype(model.dtype, copy=False), labels)

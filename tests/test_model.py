@@ -243,7 +243,7 @@ def test_layers_lists_the_input_first_and_no_activation_made_by_an_argument():
 def test_a_layer_connected_twice_is_refused_with_the_advice_to_make_a_second():
     layer, image = Dense(2), Input(shape=(3,))
     layer(image)
-    with pytest.raises(ValueError, match="Create another Dense"):
+    with pytest.raises(ValueError, match="Create a new Dense"):
         layer(image)
 
 
@@ -383,7 +383,7 @@ def test_a_models_parameters_are_written_into_and_not_replaced():
 
 
 def test_gradients_before_the_first_backward_are_refused():
-    with pytest.raises(ValueError, match=r"no gradients of .* yet"):
+    with pytest.raises(ValueError, match="expected a backward pass first, got no gradients of"):
         small_model().grads  # noqa: B018 - a property that raises
 
 

@@ -159,7 +159,7 @@ class NoDx(Times):
 
 
 def test_the_checker_says_when_backward_gives_no_dx():
-    assert "None as dx" in str(check_layer(NoDx(2), (4,)))
+    assert "expected dx to be an array, got None" in str(check_layer(NoDx(2), (4,)))
 
 
 # -- losses and optimizers --------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_a_loss_of_ones_own_is_saved_by_its_own_name_and_comes_back_with_its_arg
     path = tmp_path / "model.npz"
     model = model_of(loss=SmoothToo(0.5))
     model.save(path)
-    with pytest.raises(ValueError, match=r"'smoothtoo' is none of .*custom_objects"):
+    with pytest.raises(ValueError, match=r"got 'smoothtoo'.*custom_objects"):
         load_model(path)
     again = load_model(path, custom_objects={"SmoothToo": SmoothToo})
     assert again.loss.amount == 0.5
@@ -235,7 +235,7 @@ def test_a_loss_with_a_formula_of_its_own_is_refused_since_training_would_not_us
         def __call__(self, y_true, y_pred):
             return 1000 + super().__call__(y_true, y_pred)
 
-    with pytest.raises(ValueError, match=r"__call__ would not be called.*one_hot"):
+    with pytest.raises(ValueError, match=r"overrides only __call__.*one_hot"):
         model_of(loss=Shifted())
 
 

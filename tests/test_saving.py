@@ -387,7 +387,7 @@ def test_a_custom_optimizer_is_loaded_if_its_class_is_given(tmp_path):
     model = Sequential([Input(shape=(3,)), Dense(2, activation="softmax")])
     model.compile(MyAdam(0.5))
     model.save(tmp_path / "model.npz")
-    with pytest.raises(ValueError, match=r"'myadam' is none of .*custom_objects"):
+    with pytest.raises(ValueError, match=r"got 'myadam'.*custom_objects"):
         load_model(tmp_path / "model.npz")
     loaded = load_model(tmp_path / "model.npz", {"MyAdam": MyAdam})
     assert type(loaded.optimizer) is MyAdam
@@ -507,7 +507,7 @@ REFUSED_FILES = {
     "weights of another dtype": (with_array("dense/kernel", lambda a: a.astype("float64")), "dense/kernel as float32"),
     "a layer of no name": (lambda config, arrays: layer_of(config, 1).pop("name"), "name"),
     "two layers of a name": (lambda config, arrays: layer_of(config, 2).update(name="conv2d"), "different names"),
-    "a layer that reads a later one": (lambda config, arrays: config["model"]["layers"][1].update(inputs=["dense"]), "before them"),
+    "a layer that reads a later one": (lambda config, arrays: config["model"]["layers"][1].update(inputs=["dense"]), "earlier"),
     "layers that are a number": (with_item("model", "layers", value=3), "int"),
     "no layers": (with_item("model", "layers", value=[]), ""),
     "no model": (lambda config, arrays: config.pop("model"), "model"),
@@ -562,7 +562,7 @@ def test_shapes_are_compared_with_the_file_before_anything_is_allocated(tmp_path
 
     monkeypatch.setattr(Conv2D, "make_params", allocated)
     monkeypatch.setattr(Dense, "make_params", allocated)
-    with pytest.raises(ValueError, match=r"as float32 of shape|does not fit"):
+    with pytest.raises(ValueError, match=r"as float32 of shape|expected a window that fits"):
         load_model(path)
 
 

@@ -188,7 +188,7 @@ def test_limit_holds_for_a_block_and_ends_with_it_even_in_an_error():
 
 
 def test_no_thread_at_all_is_refused():
-    with pytest.raises(ValueError, match=r"expected at least 1 thread, got 0\. .*need a thread"), threads.limit(0):
+    with pytest.raises(ValueError, match=r"expected at least 1 thread, got 0\. Use limit\(1\)"), threads.limit(0):
         pass
 
 

@@ -15,21 +15,21 @@ Logs = dict[str, float]
 class Callback:
     """The base class of all callbacks. Override the methods that you need; the others do nothing.
 
-    `logs` is a dict of values by name; it is empty where something begins.
+    `logs` is a dict of values by name; it is empty in the methods whose name ends in _begin.
 
     Attributes
     ----------
     model : Model
     params : dict
         epochs, steps (batches in an epoch), batch_size, samples, verbose, and metrics: the names in an epoch's logs. It is
-        empty until `fit` sets it: a loop of your own need not.
+        empty until `fit` sets it; a training loop of your own need not set it.
     state_names : tuple of str
         Attributes that change from epoch to epoch: training resumes with the same bits if they are restored.
     adds : tuple of str
         Names that this callback itself adds to an epoch's logs.
     more_names : tuple of str, or None
-        Names that the callbacks up to this one add to those of metrics. None if one of them is not part of this library:
-        it may add any name.
+        Names that this callback and those before it add to an epoch's logs. None if one of them is not part of this
+        library: it may add any name.
     """
 
     model: Any = None
@@ -121,7 +121,7 @@ class History(Callback):
 
     @property
     def model(self) -> Any:
-        """The model; None once it is dropped. The model keeps its history, which therefore only has a weak reference to it."""
+        """The model; None after it was freed. The model keeps its history, which therefore only has a weak reference to it."""
         return self._model()
 
     @model.setter

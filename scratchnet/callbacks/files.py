@@ -31,7 +31,7 @@ def check_writable(path: str | os.PathLike[str], example: str) -> None:
         path = as_path(path).absolute()
         if os.path.isdir(path):
             raise IsADirectoryError(f"expected the name of a file, got the folder {path}. Name a file in it: {path / example}")
-        folder = next(filter(os.path.exists, path.parents), path.parent)    # folders below this one would be made
+        folder = next(filter(os.path.exists, path.parents), path.parent)    # `fit` would create the folders below this one
         with uninterrupted(), tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}.", suffix=".part"):
             pass                                        # named as `write_whole` does
     except IsADirectoryError:
@@ -58,12 +58,12 @@ class ModelCheckpoint(Monitor):
         Whether the optimizer's state is left out.
     mode : {"auto", "min", "max"}
     initial_value_threshold : float, optional
-        The first epoch is saved only if it is better than this.
+        With `save_best_only`, the value that the first saved epoch must improve on.
 
     Attributes
     ----------
     best : float or None
-        The best value so far. A further `fit` goes on from it, as in Keras, so that a worse model never replaces a better one.
+        The best value so far. A further `fit` continues with it, as in Keras, so that a worse model never replaces a better one.
     """
 
     state_names = ("best",)
@@ -85,7 +85,7 @@ class ModelCheckpoint(Monitor):
         self.initial_value_threshold = self.best = initial_value_threshold
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Raise an error now if the model could not be saved, or the file not be written."""
+        """Raise an error before training if the model cannot be saved, or the file cannot be written."""
         self.model.get_config()                                     # raises for a layer that could not be saved
         for part in (self.model.loss, self.model.optimizer):
             full_config(part)

@@ -29,7 +29,7 @@ class Monitor(Callback):
         self.best: float | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Forget the best value of an earlier training run. Raise a ValueError if training will not compute the value."""
+        """Clear the best value of an earlier training run. Raise a ValueError if training will not compute the value."""
         self.best = None
         self.check_monitor()
 
@@ -44,7 +44,7 @@ class Monitor(Callback):
         if not logs or self.monitor not in logs:
             raise ValueError(
                 f"{type(self).__name__}: expected monitor to be one of {', '.join(map(repr, logs or ()))}, got {self.monitor!r}."
-                " For a value of validation pass validation_data or validation_split, for an accuracy metrics=['accuracy'];"
+                " For a validation value pass validation_data or validation_split, for an accuracy metrics=['accuracy'];"
                 " a callback of your own that adds the value must precede this one"
             )
         return logs[self.monitor]
@@ -112,7 +112,7 @@ class EarlyStopping(Monitor):
         value = self.watched(logs)
         if epoch < self.start_from_epoch:
             return
-        if self.restore_best_weights and self.best_weights is None:     # also where no epoch has a number
+        if self.restore_best_weights and self.best_weights is None:     # for the case that the value is NaN in every epoch
             self.best_weights, self.best_epoch = self.model.get_weights(), epoch
         self.wait += 1
         if self.better(value, self.best):

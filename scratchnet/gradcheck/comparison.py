@@ -24,7 +24,7 @@ from scratchnet.gradcheck.report import NOT_COMPARED, Row
 
 # The largest relative error allowed between two results:
 TOLERANCE = 1e-6  # a gradient and central differences in float64
-DIRECTION_TOLERANCE = 1e-5  # the same along a direction of a whole network, whose many kinks force short steps: more rounding
+DIRECTION_TOLERANCE = 1e-5  # the same along a direction of a whole network, where many kinks need short steps: more rounding
 COMPLEX_TOLERANCE = 1e-12  # a gradient and complex steps
 DEFINITION_TOLERANCE = 1e-10  # two implementations in float64, which sum in different orders
 BATCH_TOLERANCE = 1e-8  # images in one batch and one by one
@@ -32,7 +32,7 @@ UPDATE_TOLERANCE = 1e-7  # the steps of an optimizer and those of its formula
 FLOAT32_TOLERANCE = 2e-3  # float32 and float64
 
 SMALLEST = 1e-6  # numbers below it count as rounding errors, for values of the size of 1
-MOST_SKIPPED = 0.05  # the share of differences that may be given up at kinks; with more, too little was compared
+MOST_SKIPPED = 0.05  # the largest share of differences that may be given up at kinks
 
 
 def relative_errors(a: np.ndarray, b: np.ndarray, smallest: float = SMALLEST) -> np.ndarray:
@@ -72,8 +72,8 @@ def compare(
 ) -> Row:
     """Return the report's row for two arrays that should be equal.
 
-    A numerical gradient is compared up to its rounding error. Where none of its numbers is larger, an array of zeros would pass
-    too, and the row says that nothing was compared.
+    A numerical gradient is compared up to its rounding error. If all its numbers are smaller than that, an array of zeros would
+    pass too, and the row says that nothing was compared.
     """
     if smallest is None:
         smallest = SMALLEST if numeric is None else numeric.rounding / TOLERANCE
@@ -85,9 +85,9 @@ def compare(
     if not errors.size:
         return Row(check, name, False, note=f"{NOT_COMPARED}: the array is empty")
     retried, skipped, hidden = (numeric.retried, numeric.skipped, numeric.hidden) if numeric else (0, 0, 0)
-    not_finite = numeric is not None and int((~np.isfinite(expected)).sum()) > skipped + hidden  # these are NaN too
+    not_finite = numeric is not None and int((~np.isfinite(expected)).sum()) > skipped + hidden  # these are NaN
     if not_finite or skipped > MOST_SKIPPED * errors.size:
-        note = "forward gives NaN or infinity" if not_finite else "too few differences are free of kinks"
+        note = "forward returns NaN or infinity" if not_finite else "too few differences are free of kinks"
         return Row(check, name, False, compared=known.size, retried=retried, skipped=skipped, note=note)
     where = np.unravel_index(int(np.nanargmax(errors)), errors.shape) if known.size else ()
     largest = float(errors[where]) if known.size else 0.0
@@ -140,7 +140,7 @@ def _shorten(
     tolerance: float,
     kinks: Kinks | None,
 ) -> None:
-    """Replace each difference that is not the gradient by the `deciding_difference`."""
+    """Replace each difference that does not equal the gradient by the `deciding_difference`."""
     first, centre, rounding = numeric.gradient.copy(), choices(kinks), numeric.rounding
     errors = relative_errors(got, first, rounding / TOLERANCE)
     unequal = np.isfinite(got) & np.isfinite(first) & (errors > tolerance)
@@ -157,4 +157,4 @@ def _shorten(
             numeric.hidden += 1
             numeric.rounding = max(numeric.rounding, scatter)
     if unequal.any():
-        f()  # what f keeps between calls belongs to x again
+        f()  # so that what f keeps between calls is computed from x

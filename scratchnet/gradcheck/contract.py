@@ -1,7 +1,7 @@
 """The contract check: conditions that a layer must meet besides returning the right values.
 
 Each condition is a function (layer, xs, dout) -> str, which returns what is wrong, or "" if the condition holds. `CONTRACT`
-lists them. Each receives a copy of a layer that has not run and copies of the arrays, so that it does not depend on another one.
+lists them. Each receives copies of the arrays and of a layer that has not run, so that no condition depends on another.
 
 This check does not detect numbers that are wrong in the same way every time.
 """
@@ -25,7 +25,7 @@ REPEATS = 5  # calls that must return the same bits
 
 
 def bits(arrays: Iterable[Any]) -> list[bytes]:
-    """Return the bytes of each array, in row-major order; anything that is not an array is left out."""
+    """Return the bytes of each array, in row-major order; anything but arrays and numbers is left out."""
     return [np.asarray(a).tobytes() for a in arrays if isinstance(a, (np.ndarray, np.generic, float))]
 
 
@@ -33,7 +33,7 @@ def inputs_unchanged(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     """Catch a forward or backward that writes into an array that it may only read: x, dout or a parameter."""
     read_only = [*xs, dout, *layer.params.values()]
     before = bits(read_only)
-    for _ in range(2):  # the second time after the state of the first
+    for _ in range(2):  # the second run starts with what the first has kept
         run(layer, xs, dout)
     return "" if bits(read_only) == before else "forward or backward wrote into x, dout or a parameter"
 
@@ -67,7 +67,7 @@ def same_bits(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 
 
 def need_dx_false(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
-    """Catch a backward that computes other gradients of its parameters with need_dx=False, as `fit` calls the first layer."""
+    """Catch a backward that computes other parameter gradients with need_dx=False, which `fit` passes to the first layer."""
     try:
         inspect.signature(layer.backward).bind(dout, False)
     except TypeError:
@@ -99,7 +99,7 @@ def own_memory(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 
 
 def two_layers(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
-    """Catch what all layers of a class share: a cache, gradients, or parameters in an attribute of the class or the module."""
+    """Catch state that all layers of a class share, in the class or the module: a cache, gradients or parameters."""
     other = copy.deepcopy(layer)
     for p in other.params.values():
         p *= 0.5
@@ -127,7 +127,7 @@ def memory_layout(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 def batch_of_one(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     """Catch a layer that drops an axis of length 1, mixes images, or averages gradients over the batch.
 
-    A layer that declares `couples_batch` mixes images, but in whatever order they are.
+    A layer that declares `couples_batch` may mix images, but its results must not depend on their order.
     """
     if layer.couples_batch:
         return _batch_in_another_order(layer, xs, dout)
@@ -146,7 +146,7 @@ def batch_of_one(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 
 
 def _batch_in_another_order(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
-    """Catch what may not happen even if images are mixed: a batch of one fails, or their order changes the results."""
+    """Catch a layer that fails for a batch of one, or whose results depend on the order of the images."""
     run(layer, [x[:1] for x in xs], dout[:1])
     expected = run(layer, xs, dout)
     rolled = run(layer, [np.roll(x, 1, axis=0) for x in xs], np.roll(dout, 1, axis=0))
@@ -183,7 +183,7 @@ CONTRACT: tuple[tuple[str, Callable[[Layer, Arrays, np.ndarray], str]], ...] = (
 
 
 def contract_rows(layer: Layer, xs: Arrays, dout: np.ndarray) -> list[Row]:
-    """Return a row for each condition of `CONTRACT`; an exception in one is its row, and the others still run."""
+    """Return a row for each condition of `CONTRACT`; an exception in one fails its row, and the others still run."""
     run(copy.deepcopy(layer), [x.copy() for x in xs], dout.copy())  # a layer that cannot run at all raises here, once
     rows = []
     for name, condition in CONTRACT:

@@ -1,7 +1,7 @@
 """The definition check of a layer: forward and backward compared with the plain loops of the definition.
 
-The inputs are ordinary numbers, numbers with many ties and zeros, and very large numbers. The loops take the padding from the
-layer, so its padding is compared with a count of windows.
+The inputs are ordinary numbers, numbers with many ties and zeros, and very large numbers. The loops use the padding of
+the layer, so that padding is checked by counting windows.
 
 This check does not detect a bug that the loops have too.
 """
@@ -72,7 +72,7 @@ def counted_windows(padding: str, size: int, kernel: int, stride: int) -> tuple[
 
 
 def padding_rows(layer: Layer) -> list[Row]:
-    """Compare the padding and the number of windows with a count, for a layer that slides a window."""
+    """Compare a window layer's padding and number of windows with those found by counting."""
     if not isinstance(layer, WindowLayer):
         return []
     axes = range(2)

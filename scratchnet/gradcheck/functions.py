@@ -45,7 +45,7 @@ def check_function(
         forward(*arrays) -> out.
     backward : callable
         backward(dout, *arrays) -> one gradient for each array, in order; None for an array that is not compared. At least one
-        must be compared: a backward without a return does not pass.
+        must be compared, so a backward without a return statement fails.
     arrays : sequence of ndarray, float64
     names : sequence of str, optional
     seed : int
@@ -81,7 +81,7 @@ def check_function(
     report = Report(getattr(forward, "__name__", "function"))
     out = forward(*given)
     if out is None:
-        report.rows.append(Row("contract", "forward", False, note="forward returned None. Write a return into it"))
+        report.rows.append(Row("contract", "forward", False, note="forward returned None. Add a return statement"))
         return report.raise_if_failed() if raise_on_failure else report
     out = np.asarray(out)
     dout = np.random.default_rng(seed).standard_normal(out.shape)
@@ -96,7 +96,7 @@ def check_function(
         return np.asarray(forward(*(a.copy() for a in arrays)))
 
     if all(gradient is None for gradient in gradients):
-        note = f"{NOT_COMPARED}: backward returned no gradient. Write a return into it"
+        note = f"{NOT_COMPARED}: backward returned no gradient. Add a return statement"
         report.rows.append(Row("gradient", ", ".join(names), False, note=note))
         return report.raise_if_failed() if raise_on_failure else report
     allowed = tolerance or (COMPLEX_TOLERANCE if complex_step else TOLERANCE)
@@ -187,7 +187,7 @@ def _not_a_pair(returned: Any) -> str:
     got = "None" if returned is None else type(returned).__name__
     if isinstance(returned, (tuple, list)):
         got = f"({', '.join('None' if part is None else type(part).__name__ for part in returned)})"
-    return f"the loss returned {got}, expected (mean loss, dlogits). Return both"
+    return f"expected the loss to return (mean loss, dlogits), got {got}. Return both"
 
 
 def _value(loss: LossFunction, logits: np.ndarray, y: np.ndarray) -> np.ndarray:

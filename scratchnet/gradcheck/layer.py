@@ -87,7 +87,7 @@ def check_layer(layer: Layer, input_shape: Any, *, batch: int = 3, seed: int = 0
     dout = rng.standard_normal((batch, *layer.output_shape))
     report = Report(f"{layer} on {', '.join(str((batch, *s)) for s in shapes)}")
     for rows_of in (gradient_rows, definition_rows, contract_rows):
-        try:  # each check receives copies, so that it does not depend on what another one changed
+        try:  # copies, so that no check depends on what another one changed
             report.rows += rows_of(copy.deepcopy(layer), [x.copy() for x in xs], dout.copy())
         except Exception as error:  # an exception in the layer is a result of the check
             report.rows.append(Row("contract", "runs", False, note=f"{type(error).__name__}: {error}"))

@@ -4,7 +4,7 @@ For a random direction v of one array a, the sum of gradient · v must equal the
 
     (L(a + hv) - L(a - hv)) / 2h
 
-which takes two forward passes, however many numbers the array has. Every number of the gradient is in the sum.
+which takes two forward passes, however many numbers the array has. The sum contains every number of the gradient.
 
 Rounding limits how small a derivative can be compared. L is a sum of n terms. Each is rounded to eps/2 of its size, or of 1 if
 it is smaller (-log p near 0 is computed from numbers near 1). In L(a + hv) - L(a - hv) these 2n errors add up to about
@@ -12,8 +12,8 @@ it is smaller (-log p near 0 is computed from numbers near 1). In L(a + hv) - L(
 
     2 · eps · √n · max(1, |term|) / h
 
-A network that predicts its labels with confidence has gradients as small as this. So only a larger error along a direction counts.
-If the derivative itself is not larger, a gradient of zeros would pass too, and the row says that nothing was compared.
+A network that predicts its labels with confidence has gradients as small as this. So an error along a direction counts only if it
+is larger. If the derivative itself is not larger, a gradient of zeros would pass too, and the row says that nothing was compared.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def check_model(
     For a direction v of one array a, the sum of gradient · v must equal the difference quotient (L(a + hv) - L(a - hv)) / 2h.
     Each parameter, and the images, have separate directions. A difference across which a ReLU or a pooling window changes its
     choice is computed again with half the step or along another direction, and counted. A derivative that is not larger than
-    the rounding error of L is not compared, and its row says so; wrong labels give larger ones.
+    the rounding error of L is not compared, and its row says so; wrong labels make derivatives larger.
 
     Parameters
     ----------
@@ -144,14 +144,14 @@ class Objective:
 
 
 def rounding(terms: np.ndarray) -> float:
-    """Return what must be divided by h for the error that rounding alone can cause in a derivative; see the top of this file."""
+    """Return h times the error that rounding alone can cause in a derivative; the top of this file derives it."""
     return float(2 * EPS * np.sqrt(terms.size) * max(1.0, float(np.abs(terms).max())))
 
 
 def along(array: np.ndarray, v: np.ndarray, objective: Any, numeric: Numeric, halvings: int = 0) -> float | None:
     """Return the derivative of L along v, or None if every step crosses a kink.
 
-    It is that of L(array + t·v) with respect to t at 0. Repeated steps and the size of rounding errors are noted in `numeric`.
+    It is that of L(array + t·v) with respect to t at 0. The repeated steps and the size of rounding errors are stored in `numeric`.
     """
     start, t, step = array.copy(), np.zeros(()), STEP / np.sqrt(v.size) / 2**halvings
 
@@ -173,7 +173,7 @@ def along(array: np.ndarray, v: np.ndarray, objective: Any, numeric: Numeric, ha
 def _decided(
     analytic: float, first: float, array: np.ndarray, v: np.ndarray, objective: Any, numeric: Numeric
 ) -> float:
-    """Return `first`, or where it is not the derivative that backward gives, the `deciding_difference`."""
+    """Return `first` if it agrees with backward, else the `deciding_difference`."""
     rounding = numeric.rounding
     allowed = DIRECTION_TOLERANCE * max(abs(analytic), abs(first), rounding / DIRECTION_TOLERANCE)
     if not abs(analytic - first) > allowed or not np.isfinite([analytic, first]).all():

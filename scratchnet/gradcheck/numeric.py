@@ -20,11 +20,11 @@ At a kink, a difference is not a derivative: between x - h and x + h a ReLU swit
 window. The argument `kinks` is a function that returns the pattern of such choices. `steady_differences` accepts a difference
 only if the pattern at both ends is the pattern at x, and otherwise halves the step.
 
-A difference that is not the gradient has one of three reasons. `deciding_difference` halves the step to tell them apart:
+A difference can disagree with the gradient for three reasons. `deciding_difference` halves the step to distinguish them:
 
-    truncation           the error falls to a quarter with each half
-    a mistake            the error stays
-    rounding             the differences scatter, more with each half, and decide nothing
+    truncation           the error falls to a quarter with each halving
+    a mistake            the error stays the same
+    rounding             the differences scatter, more with each halving, and decide nothing
 
 Sources: Nocedal & Wright, *Numerical optimization* (2006), section 8.1; Squire & Trapp, *Using complex variables to
 estimate derivatives of real functions* (1998).
@@ -43,7 +43,7 @@ from scratchnet.support.checking import plain_array
 STEP = 1e-5
 COMPLEX_STEP = 1e-20
 HALVINGS = 10  # how many steps are tried at a kink; each is half of the previous one
-SHORTENINGS = 40  # how many are tried where a difference is not the gradient; rounding ends most earlier
+SHORTENINGS = 40  # how many are tried where a difference disagrees with the gradient; rounding stops most searches earlier
 EPS = float(np.finfo(np.float64).eps)
 
 Kinks = Callable[[], Sequence[np.ndarray]]
@@ -60,7 +60,7 @@ class Numeric:
     retried, skipped : int
         How many differences crossed a kink and were computed again, and how many were given up.
     rounding : float
-        The error of a number of `gradient` that rounding alone can cause.
+        The error that rounding alone can cause in one number of `gradient`.
     hidden : int
         How many differences were given up because rounding hides whether they are the gradient.
     """
@@ -103,7 +103,7 @@ def choices(kinks: Kinks | None) -> list[np.ndarray]:
     """Return the pattern of choices of the last call of f; none without `kinks`."""
     pattern = [] if kinks is None else kinks()
     if pattern is None:
-        raise ValueError(f"{getattr(kinks, '__name__', 'kinks')}: expected a list of arrays, got None. Return the choices")
+        raise ValueError(f"{getattr(kinks, '__name__', 'kinks')}: expected a list of arrays, got None. Return a list")
     return list(pattern)
 
 
@@ -148,8 +148,8 @@ def steady_differences(
 def rounding_error(out: np.ndarray, dout: np.ndarray | float, h: float) -> float:
     """Return the error of a difference of Σ dout · out that rounding alone can cause.
 
-    Each output is rounded to EPS of its size, or of 1 if it is smaller, since small numbers are often computed from such. The
-    errors of many outputs add up to the root of the sum of their squares.
+    Each output is rounded to EPS of its size, or of 1 if it is smaller, since small numbers are often differences of larger ones.
+    The errors of many outputs add up to the root of the sum of their squares.
     """
     return EPS * float(np.sqrt(np.sum(np.square(dout * np.maximum(1.0, np.abs(out)))))) / h
 
@@ -175,13 +175,13 @@ def differences(
         raise ValueError(f"{who}: expected an array that can be changed in place, got a read-only one. Copy it with x = x.copy()")
     out = f()
     if out is None:
-        raise ValueError(f"{who}: expected f() to return an array or a number, got None. Write a return into f")
+        raise ValueError(f"{who}: expected f() to return an array or a number, got None. Add a return statement to f")
     if np.ndim(dout) and np.shape(dout) != np.shape(out):
         raise ValueError(f"{who}: expected dout of the shape of f(), {np.shape(out)}, or a number, got shape {np.shape(dout)}")
     rounding = rounding_error(np.asarray(out), dout, step)
     result = steady_differences(f, x, dout, step, kinks, choices(kinks))
     result.rounding = rounding
-    f()  # what f keeps between calls belongs to x again
+    f()  # so that what f keeps between calls is computed from x
     return result
 
 
@@ -202,7 +202,7 @@ def deciding_difference(
     Returns
     -------
     difference : float
-        One that agrees, if the error of `first` was truncation; one that does not, for a mistake; NaN if rounding hides which.
+        One that agrees if the error of `first` was truncation, one that disagrees for a mistake, NaN if rounding hides which it is.
     scatter : float
         The largest change between two of the last three differences.
     """
@@ -215,7 +215,7 @@ def deciding_difference(
             return first, 0.0
         if abs(analytic - found[-1]) <= allowed:
             return found[-1], scatter
-        # Where a function bends within the step, differences change by much of their own size: that is no mistake yet.
+        # Where a function is curved within the step, differences change by much of their own size. This is no sign of a mistake.
         stays = scatter <= 0.1 * error and scatter <= max(0.1 * abs(found[-1]), rounding * 2**k)
         if (len(found) > 2 and stays) or rounding * 2**k > allowed:
             break
@@ -244,8 +244,8 @@ def numerical_gradient(
     Raises
     ------
     ValueError
-        If `x` is not float64 (a difference in lower precision proves nothing) or is read-only, and if `dout` has another shape
-        than f(). What f raises is raised too, and `x` is restored first.
+        If `x` is not float64 (in lower precision, rounding errors hide mistakes) or is read-only, and if `dout` has another shape
+        than f(). An exception in f is passed on, after `x` is restored.
 
     Examples
     --------
@@ -284,7 +284,7 @@ def complex_step_gradient(f: Callable[..., np.ndarray], arrays: Sequence[np.ndar
         inputs[k][index] += 1j * COMPLEX_STEP
         out = f(*inputs)
         if out is None:
-            raise ValueError("complex_step_gradient: expected f to return an array, got None. Write a return into f")
+            raise ValueError("complex_step_gradient: expected f to return an array, got None. Add a return statement to f")
         gradient[index] = np.sum(dout * np.imag(out)) / COMPLEX_STEP
         inputs[k][index] = arrays[k][index]
     return gradient

@@ -31,8 +31,8 @@ def check_optimizer(optimizer: Optimizer, *, steps: int = 7, seed: int = 0, rais
     Returns
     -------
     Report
-        update rule: a matrix, a vector, and gradients of 1e-8 (for which ε decides), after `steps` steps, with the optimizer's
-        implementation and with NumPy's. contract: the gradients are not modified.
+        update rule: a matrix, a vector, and gradients of 1e-8 (for which ε decides), after `steps` steps, with the
+        optimizer's implementation and with "numpy". contract: the gradients are not modified.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from typing import Any
 from scratchnet.support.deprecation import OldName
 from scratchnet.support.tables import text_table
 
-NOT_COMPARED = "not compared"  # how a note begins that says so
+NOT_COMPARED = "not compared"  # the first words of the note of a row in which nothing was compared
 
 
 def _accept_witness(kind: type[Row]) -> type[Row]:
@@ -36,13 +36,13 @@ class Row:
     Attributes
     ----------
     check : str
-        What was compared: "gradient" (backward and finite differences of forward), "definition" (forward and backward and the plain
-        loops), "update rule" (an optimizer and its formula), or "contract" (conditions other than right values).
+        The kind: "gradient" (backward against finite differences of forward), "definition" (forward and backward against plain
+        loops), "update rule" (an optimizer against its formula), or "contract" (conditions other than right values).
     name : str
         What was compared, such as "kernel" or "x".
     passed : bool
-        If nothing could be compared, `note` begins with "not compared" and says why, and the row has not passed. It passes, with
-        the verdict "-", in a network, where other arrays are compared, and beside a definition that the gradient is compared with.
+        False if nothing could be compared; `note` then begins with "not compared" and says why. Such a row still passes, with
+        the verdict "-", in a network, where other arrays are compared, and if the gradient is also compared with a definition.
     largest, median : float, optional
         Of the relative errors |a - b| / max(|a|, |b|, floor), see `relative_errors`.
     where : tuple of int, optional
@@ -80,7 +80,7 @@ class Row:
         return NOT_COMPARED if self.note.startswith(NOT_COMPARED) else "WRONG"
 
     def passing_uncompared(self) -> Row:
-        """Return the row, which passes if nothing was compared."""
+        """Return the row, changed to passed if nothing was compared."""
         return replace(self, passed=self.passed or self.verdict == NOT_COMPARED)
 
     def cells(self) -> tuple[str, ...]:
@@ -148,7 +148,7 @@ class Report:
         return [row for row in self.rows if row.note.startswith(NOT_COMPARED)]
 
     def __str__(self) -> str:
-        """Return the table, with one line for each row, and a last line that names the gradients that were not compared."""
+        """Return the table, with one line for each row, and a last line with the names of rows in which nothing was compared."""
         names = ", ".join(row.name for row in self.not_compared)
         return table(self.rows, self.title) + (f"\n{NOT_COMPARED}: {names}" if names else "")
 

@@ -40,10 +40,10 @@ def backward(layer: Layer, dout: np.ndarray, inputs: int) -> dict[str, np.ndarra
             " Set self.grads = {...} with one gradient for each parameter"
         )
     if forgotten := [name for name, gradient in layer.grads.items() if gradient is None]:
-        raise ValueError(f"backward: expected arrays in self.grads, got None for {', '.join(forgotten)}")
+        raise ValueError(f"backward: expected arrays in self.grads, got None for {', '.join(forgotten)}. Set each gradient")
     dxs = dxs if isinstance(dxs, tuple) else (dxs,)
     if any(dx is None for dx in dxs):
-        raise ValueError("backward(dout): expected an array, got None as dx. Return dx unless it is called with need_dx=False")
+        raise ValueError("backward: expected dx to be an array, got None. Return dx unless backward is called with need_dx=False")
     gradients = dict(zip(input_names(inputs), dxs, strict=True)) | layer.grads
     return {f"d{name}": gradient for name, gradient in gradients.items()}
 
@@ -55,6 +55,6 @@ def run(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) -> dict[str, n
         raise ValueError("forward(x): expected an array, got None. Return the output")
     expected = (len(xs[0]), *layer.output_shape)
     if out.shape != expected:
-        raise ValueError(f"forward: expected {expected}, which is what compute_output_shape announces, got {out.shape}")
+        raise ValueError(f"forward: expected shape {expected}, as compute_output_shape returns, got {out.shape}. Correct one")
     results = {"out": out, **backward(layer, dout, len(xs))}
     return {name: np.array(a, copy=True) for name, a in results.items()}

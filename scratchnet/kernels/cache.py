@@ -1,12 +1,12 @@
 """The compiled kernels that are kept on disk: which folder is trusted, and a checksum for every file.
 
-numba stores compiled code as a pickle, and whoever can write a pickle decides what Python does when it is read. And a file that was
-cut off or changed ends in an error of pickle or of LLVM, or in a signal. So before numba reads a file:
+numba stores compiled code as a pickle, and whoever can write a pickle decides what Python does when it is read. And a file
+that was cut off or changed causes an error in pickle or LLVM, or a crash. So before numba reads a file:
 
-- its folder must be yours, and nobody else may be able to write to it, or to rename or replace a folder above it;
+- its folder must be yours, and no other user may be able to write to it, or to rename or replace a folder above it;
 - the file must be yours too, and end in a SHA-256 of its name and its content.
 
-A damaged file is a missing file: the kernel is compiled again, and the new file replaces it. Every kernel and list of argument
+A damaged file is treated as missing: the kernel is compiled again, and the new file replaces it. Every kernel and list of argument
 types has its own file, named by a hash of all that the code depends on, so processes that compile at the same moment never write
 different things into one file. (numba's own cache has an index for each function, in which two processes may give one file name
 to two kernels.) Where nothing can be stored, kernels are compiled in every process.
@@ -37,7 +37,7 @@ from scratchnet.support.files import write_whole
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 OWN = "set NUMBA_CACHE_DIR to a folder of your own"
 ENOUGH = 1 << 20        # bytes, more than the largest kernel has
-ABANDONED = 3600        # seconds, after which an unfinished file is of a process that was killed
+ABANDONED = 3600        # seconds: an unfinished file that is older was left by a process that was killed
 
 
 def sources_hash(folder: Path = Path(__file__).parent) -> str:
@@ -48,7 +48,7 @@ def sources_hash(folder: Path = Path(__file__).parent) -> str:
     return digest.hexdigest()[:16]
 
 
-_config: Any = numba.config       # numba makes its settings attributes at run time
+_config: Any = numba.config       # numba sets these attributes at run time
 _chosen = _config.CACHE_DIR or os.path.join(platformdirs.user_cache_dir("scratchnet"), "kernels")
 BASE = Path(os.path.realpath(_chosen))      # without symbolic links, so that the folders that are checked are those that are used
 FOLDER = BASE / sources_hash()
@@ -164,7 +164,7 @@ def stored() -> tuple[int, list[str]]:
     """Return the number of stored kernels, and a line about each that is damaged: its name and the reason."""
     paths, damaged = sorted(FOLDER.glob("*.nbc")), []
     for path in paths:
-        with suppress(FileNotFoundError):       # it was replaced meanwhile
+        with suppress(FileNotFoundError):       # it has just been replaced
             if reason := why_damaged(path):
                 damaged.append(f"{path.name}: {reason}")
     return len(paths), damaged
@@ -180,7 +180,7 @@ _unstored = ""      # why a file could not be written, after which no other is t
 
 
 def say_once(kind: str, words: str) -> None:
-    """Print a line on stderr, unless this process has printed one of this kind; a closed or full stderr is no reason to stop."""
+    """Print a line on stderr, unless this process has printed one of this kind; errors of stderr itself are ignored."""
     if kind not in _said:
         _said.add(kind)
         with suppress(OSError, ValueError, AttributeError):
@@ -189,17 +189,17 @@ def say_once(kind: str, words: str) -> None:
 
 
 class _File(caching.IndexDataCacheFile):
-    """numba's reading of a file; pickle stops at the end of the pickle, so it does not see the checksum after it."""
+    """numba's reader and writer of a file; pickle stops at the end of the pickle, so it does not see the checksum after it."""
 
     def __init__(self, path: Path):
         super().__init__(str(path.parent), path.stem, None)
 
     def read(self, name: str) -> Any:
-        """Return what numba stored."""
+        """Return the object that numba stored."""
         return self._load_data(name)
 
     def bytes_of(self, data: Any) -> bytes:
-        """Return what numba stores."""
+        """Return the bytes that numba stores for `data`."""
         return self._dump(data)
 
 
@@ -213,7 +213,7 @@ class Cache(caching.FunctionCache):
         self.enable()
 
     def flush(self) -> None:
-        """Do nothing: what is stored is never out of date."""
+        """Do nothing: stored kernels are never out of date."""
 
     def _path(self, signature: Any, codegen: Any) -> Path | None:
         """Return the file of the kernel for these argument types; None for a function without a source file."""
@@ -229,7 +229,7 @@ class Cache(caching.FunctionCache):
         return FOLDER / f"{name}-{hashlib.sha256(depends_on.encode()).hexdigest()[:32]}.nbc"
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """Return the compiled kernel; None if it is not stored, or not as it was written."""
+        """Return the compiled kernel; None if it is not stored, or is damaged."""
         target_context.refresh()
         path = None if why_not_used() else self._path(signature, target_context.codegen())
         if path is None or not self._enabled:
@@ -240,13 +240,13 @@ class Cache(caching.FunctionCache):
                 return compiler.CompileResult._rebuild(target_context, *_File(path).read(path.name))
         except FileNotFoundError:
             return None
-        except Exception as error:      # what numba wrote and cannot read: whatever it is, compiling again helps
+        except Exception as error:      # numba cannot read its own file: whatever the reason, compiling again helps
             reason = f"{type(error).__name__}: {error}"
         say_once("damaged", f"stored kernels are damaged and are compiled again (the first: {path}, {reason})")
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Store a compiled kernel. If this fails, say so once, and go on without."""
+        """Store a compiled kernel. If this fails, print one line and continue."""
         global _unstored
         if why_not_stored() or _unstored or not self._enabled:
             return

@@ -8,10 +8,10 @@ NHWC, the runs one image row apart. `gemm.multiply` takes exactly such strides. 
 scratch array small enough to stay in the processor's cache; images are distributed among threads.
 
 Backward computes groups of images. Each group sums its own dw, and the sums of the groups are then added in order. The number of
-groups depends on the batch and on the size of the kernel, never on the number of threads, and so do the bits of the result. For
-dw the roles of the image's strides are exchanged: row i of the kernel is a product of its KW·C numbers, one by one, with the
-gradients of a few rows of windows, whose pixels are now the summation index. db is such a product with a single 1, and the last
-row of dw.
+groups, and so the bits of the result, depend on the batch and the size of the kernel, never on the number of threads. For
+dw the roles of the image's strides are exchanged: row i of dw, (KW·C, F), is the product of the pixels under row i of the kernel
+and dout, for a few rows of windows at a time. The windows are the summation index. db is such a product of a single 1 and dout,
+and is stored as the last row of dws.
 
 dx is a convolution of dout with the flipped kernel. At stride S the pixels of x fall into S × S phases by the taps of the kernel
 that reach them: at stride 2 with a 3 × 3 kernel, taps 0 and 2 reach even pixels, and tap 1 odd ones. So each phase is a separate
@@ -212,7 +212,7 @@ def conv2d_backward(
     dout : ndarray (N, OH, OW, F)
     x, w, strides, pads : as for `conv2d_forward`
     need_dx : bool
-        False skips dx (None): no layer needs the gradient of the images.
+        Whether dx is computed; None otherwise. No layer needs the gradient of the images.
     relu_x : bool
         Whether x is the output of a ReLU; dx is then 0 where x is not positive, which is the backward of that ReLU.
 

@@ -1,7 +1,7 @@
-"""The fused implementation of a dense layer: three matrix products, cut so that operands that are read again stay in the cache.
+"""The fused implementation of a dense layer: three matrix products, in blocks that are still in the cache when read again.
 
 Forward sums over the many inputs of a layer (50,176 in net_1). They are cut into slices, each with separate sums,
-which are then added in order, so x and w are read once. The cut depends on the shape only, and so do the bits of the result.
+which are then added in order, so x and w are read once. The cut, and so the bits of the result, depend on the shape only.
 Backward computes blocks of inputs. A block of columns of x is copied first: rows of x lie far apart, often by a multiple of a
 large power of two, and their pieces would evict each other from the cache. dx is computed transposed, dxᵀ = w·doutᵀ: this
 product reads w in memory order, a few rows at a time, after they were fetched once, and its block is transposed back while it
@@ -28,8 +28,8 @@ from scratchnet.kernels.threads import run
 
 SLICES = 16         # slices of the inputs in forward, at most, each with separate sums
 SLICE = 1024        # inputs in a slice, at least
-DEPTH = 256         # inputs multiplied before the next block of outputs: that much of w stays in the second cache
-BLOCK = 32 * ROWS   # inputs in a task of backward: whole tiles down, for dw and dxᵀ
+DEPTH = 256         # inputs multiplied before the next block of outputs: that much of w stays in the level-2 cache
+BLOCK = 32 * ROWS   # inputs in a task of backward: a whole number of tiles high, for dw and dxᵀ
 
 
 @jit
@@ -86,7 +86,7 @@ def _backward(first, last, dout, dout_t, x, w, zeros, gradients):
 
 
 def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: bool = False) -> np.ndarray:
-    """Return x @ w + b as `layers.dense.dense_forward` does, or with `relu` max(0, ·) of it.
+    """Return x @ w + b as `layers.dense.dense_forward` does; with `relu`, max(0, x @ w + b).
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def dense_backward(
     dout : ndarray (N, U)
     x, w : as for `dense_forward`
     need_dx : bool
-        False skips dx (None).
+        Whether dx is computed; None otherwise.
     relu_x : bool
         Whether x is the output of a ReLU; dx is then 0 where x is not positive, which is the backward of that ReLU.
 

@@ -7,7 +7,7 @@ Legend
     S (M, N)      initial values         M N KO KI  their sizes, `Block`
     C (M, N)      result                 floor    lower bound of C: 0 for a ReLU, -inf for none
 
-`Left`, `Right` and `Rows` are an array, the position where the matrix starts, and the strides of its letters. All are counted
+`Left`, `Right` and `Rows` hold an array, the position where the matrix starts, and the strides of its indices. All are counted
 in numbers, not in bytes. The column n has stride 1 everywhere. A, B, C, S, M and N have these meanings on this page only.
 
 Why a tile
@@ -56,8 +56,8 @@ Nontemporal stores
 An ordinary store writes into the cache, for which the processor first reads the whole line from memory. A *nontemporal* store
 (`vmovntps`) gathers a line outside the cache and sends it to memory, and nothing is read. This pays for a result so large that
 most of it would have left a core's own cache before it is read (`memory.goes_past_cache`). With `Store.nontemporal`, tiles whose
-rows are whole cache lines are stored this way. Another thread may see such stores in another order until a lock changes hands;
-Python's own lock does when a kernel ends.
+rows are whole cache lines are stored this way. Another thread may see such stores in another order until it takes a lock that
+this thread has released, such as Python's own when a kernel ends.
 
 Transforms of tiles
 -------------------
@@ -107,7 +107,7 @@ class Right(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The matrix S or C: `array` from `start` on, and the stride of its row m. With stride 0 all rows are one."""
+    """The matrix S or C: `array` from `start` on, and the stride of its row m. With stride 0 all rows are the same."""
 
     array: Any
     start: Any
@@ -386,7 +386,7 @@ def _build_multiply(module: ir.Module, itemsize: int) -> ir.Function:
 
 
 def _emit_call(build: Callable[[ir.Module, int], ir.Function], dtype: Any) -> Callable:
-    """Return what emits the call of one of these functions from a numba kernel whose arrays have the given dtype.
+    """Return the function that emits a call of one of these functions from a numba kernel whose arrays have the given dtype.
 
     A NamedTuple becomes its members, an array a pointer to its first number, and an array in a NamedTuple, with the `start` that
     follows it, a pointer to that number. Other tuples are left out: only their length matters, which is a part of their type.

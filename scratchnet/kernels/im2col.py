@@ -13,9 +13,9 @@
 `col2im` is its transpose as a linear map, <im2col(x), cols> = <x, col2im(cols)>, and not its inverse: a pixel that four
 windows cover receives the sum of four numbers. Cells of padding are 0 in im2col and dropped in col2im.
 
-Each has two implementations. The one in NumPy copies one tap, which is a position (i, j) in the window, of all windows at a time,
-and is the one to read. The one in numba copies one window after another, is several times as fast, and is the one that layers
-call. Tests check that both return the same bits.
+Each has two implementations. The one in NumPy, which is the one to read, copies one tap at a time: the cell (i, j) of every window.
+The one in numba copies one window after another, and layers call it, since it is several times as fast. Tests check that both
+return the same bits.
 
 Source: Chellapilla, Puri & Simard, *High performance convolutional neural networks for document processing* (2006),
 section 2.

@@ -14,9 +14,9 @@ from scratchnet.kernels.memory import ALIGNMENT
 def fetch(x, first, last):
     """Read one number of each cache line of x[first:last], and return their sum so that the compiler keeps the reads.
 
-    If memory is read in order, the processor loads the next lines in advance. It does not do so for short rows, of one tile
-    after another or of a matrix a few at a time, and waits for each. They are read faster if the memory around them has been
-    read in order before.
+    If memory is read in order, the processor loads the next lines in advance. It does not do so when a kernel
+    reads short rows, tile by tile or a few rows of a matrix at a time, and waits for each. They are read faster if the memory
+    around them has been read in order before.
     """
     total = x.dtype.type(0)
     for k in range(first, last, ALIGNMENT // x.itemsize):
@@ -26,7 +26,7 @@ def fetch(x, first, last):
 
 @jit
 def find_zeros(x, start, C, zero):
-    """Write to zero[p] whether all C channels of pixel p are 0, for the pixels from x[start] on; return whether any pixel is so."""
+    """Write to zero[p] whether all C channels of pixel p are 0, for the pixels from x[start] on; return whether any is."""
     found = False
     for p in range(len(zero)):
         pixel = x[start + p * C : start + (p + 1) * C]

@@ -19,7 +19,7 @@ from numba.core.registry import CPUDispatcher
 from scratchnet.kernels import cache
 from scratchnet.support.interrupts import uninterrupted
 
-config: Any = numba.config        # numba makes its settings attributes at run time
+config: Any = numba.config        # numba sets these attributes at run time
 COMPILED = not config.DISABLE_JIT
 
 
@@ -33,7 +33,7 @@ class Kernel(CPUDispatcher):
     def compile(self, signature: Any) -> Any:
         """Compile for one list of argument types, or load from the cache.
 
-        LLVM calls Python functions meanwhile, where an interrupt would be lost and leave half a kernel, so it waits.
+        LLVM calls Python functions while it compiles. An interrupt in them would be lost and leave half a kernel, so it waits.
         """
         with uninterrupted():
             return super().compile(signature)

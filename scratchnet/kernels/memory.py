@@ -2,21 +2,21 @@
 
 A training step makes the same large arrays again and again. The system provides fresh memory page by page and zeroes
 each page at first touch: filling a fresh 25 MB array takes several times as long as filling a used one. `empty` therefore
-lends a block, and takes it back when the last view of the array is gone. No call is needed to return it, and
+lends a block, and takes it back when the last view of the array is freed. No call is needed to return it, and
 two live arrays never share a block.
 
 NumPy keeps the owner of an array's memory alive as its `base`, through any chain of views. So the owner of a lent array
 is a view of the block, made for this one loan, and the loan ends when that view is freed. This can happen in any thread
-and at any moment, even during a call of `empty`. A loan that ends therefore only appends its block to a queue, and the next call
+and at any moment, even during a call of `empty`. The end of a loan therefore only appends the block to a queue, and the next call
 of `empty` moves the blocks from the queue to the free ones.
 
-No line of Python may run for that purpose. Ctrl-C becomes a KeyboardInterrupt where Python's next line begins, and if that were
-a line of `__del__`, Python would print the exception and continue: the training would not stop. So a weak reference watches
-the loan, and the function that it calls at the end is `append` itself.
+No line of Python may run when a loan ends. Ctrl-C becomes a KeyboardInterrupt where Python's next line begins, and if that were
+a line of `__del__`, Python would print the exception and continue: the training would not stop. So each loan has a
+weak reference, whose callback is `append` itself.
 
 There is no lock either: an interrupt between two bytecodes could leave it held. A block has one holder at a time and changes it by
-one call that nothing interrupts: `pop`, `popleft` or `append`. What happens between two such calls, an interrupt, another thread,
-a finalizer that calls `empty`, can only lose a block, which the system then frees.
+one call that nothing interrupts: `pop`, `popleft` or `append`. An interrupt, another thread or a finalizer that calls
+`empty`, between two such calls, can only lose a block, which the system then frees.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SMALLEST = 1 << 16          # bytes; below this the system's allocator is as qui
 LARGEST_POOL = 1 << 29      # bytes of free blocks, in total; those returned since the last call are not counted
 LARGEST = LARGEST_POOL // 4 # bytes of a block that is kept: one never evicts all others
 ALIGNMENT = 64              # bytes: a cache line, and the widest vector
-PAST_CACHE = 1 << 22        # bytes of an array that is stored past the cache, at least: a few times a core's own cache
+PAST_CACHE = 1 << 22        # bytes, from which on an array is written with nontemporal stores: a few times a core's own cache
 
 _free: OrderedDict[int, list[_Block]] = OrderedDict()   # bytes -> blocks; the most recently used sizes are last
 _returned: deque[_Watch] = deque()
@@ -50,7 +50,7 @@ class _Block(np.ndarray):
     """Memory that is lent to arrays."""
 
     start: int              # the first byte that is lent
-    watch: _Watch | None    # of the loan
+    watch: _Watch | None    # the weak reference to the loan
 
 
 class _Loan(np.ndarray):
@@ -104,7 +104,7 @@ def _collect_returned() -> None:
         except IndexError:          # another thread was quicker
             break
         if block is not None:
-            block.watch = None      # else the two would keep each other alive until a garbage collection
+            block.watch = None      # a cycle of references would last until a garbage collection
             _free.setdefault(block.nbytes, []).append(block)
             with suppress(KeyError):                # another thread took the last of this size
                 _free.move_to_end(block.nbytes)

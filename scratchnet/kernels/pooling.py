@@ -1,8 +1,8 @@
 """The fused implementation of pooling: max and min compute a row of outputs at a time, an average one window.
 
 For one tap of the window, a row of outputs is computed from a row of the image, all channels of all pixels side by side: long
-stretches of memory (one stretch at stride 1), over which the compiler makes vector code, since the loops choose rather
-than branch. Backward reads them twice: for the largest number of each window, and for its position. Min-pooling is max-pooling
+stretches of memory (one stretch at stride 1), for which the compiler makes vector code, since the loops select values and do
+not branch. Backward reads them twice: to find the largest number of each window, and then its position. Min-pooling is max-pooling
 of the negated numbers: `sign` is -1 then. The gradient of a window is added only to cells of the same image, so images are
 distributed among threads.
 
@@ -31,7 +31,7 @@ from scratchnet.padding import Pads
 @jit
 def _stretches(j, window, sizes):
     """Return the stretches of memory that tap j of a row of windows reads: the first number in the row of outputs and in the row
-    of cells, how many stretches, their length, and their distance in the row of cells; all in numbers.
+    of cells, how many stretches, their length, and their distance in the row of cells; all counted in numbers, not bytes.
     """
     _, _, W, C, _, OW, _ = sizes
     SW, left = window.SW, window.left
@@ -45,7 +45,7 @@ def _stretches(j, window, sizes):
 
 @jit
 def _extremum_row(x, n, oh, window, sizes, sign, best):
-    """Write the largest sign·x of each window in row oh of image n to `best`; a NaN wins."""
+    """Write the largest sign·x of each window in row oh of image n to `best`; a NaN counts as the largest."""
     KH, KW, SH, _, top, _ = window
     _, H, W, C, _, _, _ = sizes
     h0, h1 = max(0, oh * SH - top), min(H, oh * SH - top + KH)

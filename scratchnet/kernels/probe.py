@@ -1,4 +1,4 @@
-"""A test whether the vector kernel works on this machine; it runs once per process, before the first layer that needs it."""
+"""A test of whether the vector kernel works on this machine; it runs once per process, before the first layer that needs it."""
 
 from __future__ import annotations
 
@@ -26,4 +26,4 @@ def why_not() -> str:
         _two_by_two(a, b, np.zeros(2, "f"), c)
     except Exception as error:  # anything that LLVM or numba cannot do on this processor
         return f"the vector kernel cannot be built here ({' '.join(str(error).split())[:120]})"
-    return "" if c.tolist() == [19, 22, 43, 50] else "the vector kernel gives wrong products here"
+    return "" if c.tolist() == [19, 22, 43, 50] else "the vector kernel computes wrong products here"

@@ -1,4 +1,4 @@
-"""The named structures that kernels of several files take: a window over images, the sizes on both sides of it, and gradients.
+"""The named structures that kernels of several files take: a window over images, the sizes of inputs and outputs, and gradients.
 
 numba accepts NamedTuples as they are, and reading a field costs nothing in compiled code.
 """
@@ -24,7 +24,7 @@ class Window(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """N images of H × W pixels with C channels, and outputs of OH × OW pixels with F filters (of C channels in a pooling).
+    """N images of H × W pixels with C channels, and outputs of OH × OW pixels with F filters (C in pooling).
 
     Examples
     --------

@@ -13,7 +13,7 @@ arguments of a call are its range of tasks:
 Compiled code releases Python's lock while it runs, so ordinary threads are enough. (numba's `prange` wakes its
 threads a little sooner, and takes several times as long to compile.) The tasks are cut into pieces, large ones first, and a
 thread that has finished takes the next: if a core is slow, or busy with another program, the other threads do its share. `run`
-returns, or raises, when no thread works on its tasks any more, even if it is interrupted.
+returns, or raises an exception, only when no thread works on its tasks any more, even if it is interrupted.
 
 Each task has separate sums. So a result depends on how the work is cut into tasks, which depends only on the
 shapes. It does not depend on the threads: the bits are the same for any number of them.
@@ -39,10 +39,10 @@ LEAST = 1 / 16              # the smallest size of a piece but the last, relativ
 MOST = 1 << 34              # multiply-adds in a piece of several tasks, at most: an interrupt waits for the end of a piece
 GROUPS = 16                 # groups of images in a backward pass, at most: further threads have no work
 GROUP_NUMBERS = 1 << 26     # numbers in the sums of all groups, at most
-PATIENCE = 0.1              # seconds until a caller looks again whether its helpers have ended, if no message arrived
+PATIENCE = 0.1              # seconds after which a caller checks, without a message, whether its helpers have ended
 
 CORES = int(config.NUMBA_NUM_THREADS)       # that this process may use, unless the environment sets it
-_limits: dict[object, int] = {}             # of the `limit` blocks that are running, the newest last
+_limits: dict[object, int] = {}             # the limit of each `with limit(...)` block that is running, the newest last
 
 
 def count() -> int:
@@ -68,7 +68,7 @@ def limit(threads: int) -> Iterator[None]:
     1
     """
     if threads < 1:
-        raise ValueError(f"limit: expected at least 1 thread, got {threads}. Kernels need a thread to run on.")
+        raise ValueError(f"limit: expected at least 1 thread, got {threads}. Use limit(1) for one thread.")
     block = object()
     try:
         _limits[block] = threads
@@ -106,12 +106,12 @@ def groups_of(images: int, numbers: int) -> int:
 # -- helpers: threads that live as long as the process ----------------------------------------------------------------
 #
 # An interrupt (Ctrl-C) is an exception that arises in the main thread between any two of its bytecodes. So nothing below depends on
-# two of them being executed together, and what a helper does, where no interrupt arises, is noted by the helper itself. A helper
-# waits in a queue, and an interpreter that ends does not wait for it. `threading.Thread.start` and `concurrent.futures` are many
-# lines of Python under locks, and an interrupt among them has left a thread that nobody knows of; `start_new_thread` is one call.
+# two of them being executed together. No interrupt arises in a helper, so each helper records its own state. A helper waits for
+# jobs, and an interpreter that ends does not wait for the helper. `threading.Thread.start` and `concurrent.futures` are many
+# lines of Python under locks, and an interrupt among them can leave a thread that is not recorded; `start_new_thread` is one call.
 
 _jobs: SimpleQueue[_Job] = SimpleQueue()
-_started = 0                # helpers, or fewer by those whose start was interrupted
+_started = 0                # helpers, except those whose start was interrupted
 
 
 def _forget_helpers() -> None:
@@ -148,7 +148,7 @@ class _Job:
             call()
 
     def help(self) -> None:
-        """Do the same on a helper's thread."""
+        """Make calls on a helper's thread, and record its end and its failure."""
         self.helping.add(get_ident())     # before the first call is taken, so that `end` misses no helper
         try:
             self.work()
@@ -160,7 +160,7 @@ class _Job:
             self.ends.put(None)
 
     def ask_helpers(self, number: int) -> None:
-        """Offer the calls to `number` helpers. One that is late finds no calls."""
+        """Offer the calls to `number` helpers. A late one may find none left."""
         global _started
         with suppress(RuntimeError):        # no thread starts while the interpreter ends; then the caller does all the work
             while _started < number:

@@ -16,7 +16,7 @@ become Aᵀ, those of w are G, and the map from values back to coefficients beco
 Two outputs of three taps take 4 products instead of 6, four take 6 instead of 12; on both axes at once, 16 instead of 36 and
 36 instead of 144.
 
-More points cost precision, since the magnitudes of the numbers in the matrices diverge. Good points for four outputs are 0, ±2/3,
+More points cost precision, since the matrices then hold both larger and smaller numbers. Good points for four outputs are 0, ±2/3,
 ±3/2 and infinity, and for two taps 0, 1, -1/2, -2 and infinity. Tests require that the error of a convolution in float32 is below
 four times that of the direct kernels.
 
@@ -72,8 +72,8 @@ def _floats(matrix: Sequence[Sequence[Fraction]]) -> Rows:
 def toom_cook(m: int, r: int, points: Sequence[Fraction | int]) -> Algorithm:
     """Return the algorithm for m outputs of r taps at stride 1 from m + r - 2 points; infinity is added as the last one.
 
-    Aᵀ has the powers of the points, G those divided by the product of their differences, and Bᵀ the coefficients of the
-    polynomials that are 0 at all points but one.
+    Aᵀ has the powers of the points, G those divided by the product of the point's differences from the others, and Bᵀ the
+    coefficients of the polynomials that are 0 at all points but one.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def products_of(index: int) -> np.ndarray:
     """Return the products on two axes, (runs, 5): each run is (product, filter, sum, begins, count).
 
     The first three are indices of V, U and M. A run is `count` neighbouring products of one filter that go to neighbouring sums;
-    `begins` is 1 if they are the first there.
+    `begins` is 1 if they are the first products of these sums.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Winograd's convolution, the "fused" implementation for 3 × 3 kernels: fewer multiplications, by algorithms for short filters.
 
-Two neighbouring outputs of a filter of three taps, on one axis, are six products by the definition,
+Two neighbouring outputs of a filter of three taps, on one axis, take six products by the definition,
 
     y0 = x0·w0 + x1·w1 + x2·w2          y1 = x1·w0 + x2·w1 + x3·w2
 
@@ -11,7 +11,7 @@ but four are enough:
     p2 = (x2 - x1)·(w0 - w1 + w2)/2
     p3 = (x3 - x1)·w2
 
-With matrices: y = Aᵀ[(G·w) ⊙ (Bᵀ·x)], where ⊙ is the elementwise product. On two axes the matrices stand on both
+With matrices: y = Aᵀ[(G·w) ⊙ (Bᵀ·x)], where ⊙ is the elementwise product. On two axes they are multiplied from both
 sides, a tile of 2 × 2 outputs takes 4 × 4 products instead of 36, and each product becomes, over all tiles and
 channels, a matrix product:
 
@@ -37,7 +37,7 @@ Neighbouring products of one filter, whose sums are neighbours too, are one matr
 
 Zeros are exact. The pixels of a tile that lie outside a window cancel only up to rounding. If the window holds only zeros, its
 output could be ±1e-7 in place of 0, and with it half of the gradients would pass a ReLU that should stop them all. This happens
-wherever an image has a black ground and the biases are still 0. So the kernels look for pixels whose channels are all 0: an
+wherever an image has a black background and the biases are still 0. So the kernels look for pixels whose channels are all 0: an
 output whose window holds only such pixels is the bias, and a pixel of dx that only such pixels of dout reach is 0.
 
 Legend
@@ -50,7 +50,7 @@ Legend
     T L P R Q           across a tile, on one axis: outputs, pixels of x, products, filters and sums
     TH TW step          tiles down and across an image, and pixels of x from one tile to the next
     q, t                the first tile of a block, counted through all images, and a tile within the block
-    zero any_zero       for each pixel, whether all of its channels are 0, (N, H·W); and for each image, whether some pixel is so
+    zero any_zero       for each pixel, whether all of its channels are 0, (N, H·W); and for each image, whether any pixel is
 
 Three properties differ from the direct kernels. Rounding errors are larger (toom_cook.py). A NaN or an infinity in one pixel
 can reach outputs of its tile whose windows do not contain it. And outputs that are equal in exact arithmetic, where an image is
@@ -77,7 +77,7 @@ from scratchnet.kernels.toom_cook import ALGORITHMS, choose, products_of, transp
 from scratchnet.padding import Pads, window_output_shape
 
 WHOLE = 16                  # channels must be a multiple of this, the lanes of the widest vector; in float32 a whole line
-BLOCK_NUMBERS = 180_000     # numbers in V and M of a block of tiles, at most, so that they stay in the second cache
+BLOCK_NUMBERS = 180_000     # numbers in V and M of a block of tiles, at most, so that they stay in the level-2 cache
 BLOCK_TILES = 80            # tiles of a block, at most, plus one: enough for a matrix product
 
 _w_to_u = make_transform([a.G for a in ALGORITHMS])
@@ -389,7 +389,7 @@ def block_of(numbers: int, tiles_of_image: int) -> int:
 
 @cache
 def tiling_of(sizes: Sizes, stride: int, top: int, left: int) -> tuple[Tiling, np.ndarray]:
-    """Return the tiling of a layer and the products of its algorithm; computed once for a whole training."""
+    """Return the tiling of a layer and the products of its algorithm; computed once, then cached."""
     index = choose(stride, sizes.OH, sizes.OW)
     a = ALGORITHMS[index]
     T, L, P, Q = len(a.At), len(a.Bt[0]), len(a.Bt), len(a.At[0])
@@ -426,7 +426,7 @@ def conv2d_backward(
     filters = Filters(_kernel_to_u(tiling.algorithm, w.swapaxes(2, 3)), products)
     G, F, dtype = groups_of(len(x), w.size), w.shape[3], x.dtype
     dws, dbs = empty((G, *w.shape), dtype), np.zeros((G, F), dtype)
-    dx = (empty if dout.size else np.zeros)(x.shape if need_dx else (0,), dtype)       # without tiles the kernel writes no 0
+    dx = (empty if dout.size else np.zeros)(x.shape if need_dx else (0,), dtype)       # without tiles the kernel writes nothing
     gradients = Gradients(dx.reshape(-1), dws, need_dx, relu_x)
     work, dout, x = 2 * dout.size * w[..., 0].size, plain(dout).reshape(-1), plain(x).reshape(-1)
     run(_backward, work, G, dout, x, filters, gradients, dbs, tiling)

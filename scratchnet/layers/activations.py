@@ -112,7 +112,7 @@ class Activation(Layer):
     Raises
     ------
     ValueError
-        For an unknown name; it lists the known ones.
+        For an unknown name; the message lists the known ones.
 
     Examples
     --------
@@ -144,7 +144,7 @@ class Activation(Layer):
         return dout if joined else self.backward_function(dout, out)
 
     def branch_pattern(self) -> Sequence[np.ndarray]:
-        """Return where the last output of a ReLU is positive; softmax and linear make no choice."""
+        """Return where the last output of a ReLU is positive; for softmax and linear, which have no kinks, nothing."""
         return [self.cache[0] > 0] if self.function == "relu" and self.cache is not None else []
 
     def get_config(self) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Add(Layer):
             self.check_input(x)
         if len({len(x) for x in xs}) > 1:
             sizes = ", ".join(str(len(x)) for x in xs)
-            raise ValueError(f"{self._title}: expected inputs of as many samples, got {sizes}. Pass what the same batch becomes")
+            raise ValueError(f"{self._title}: expected the same number of samples in each input, got {sizes}. Use one batch")
         self.cache = (len(xs),)
         out = xs[0] + xs[1]
         for x in xs[2:]:

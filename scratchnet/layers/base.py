@@ -57,7 +57,7 @@ class Node:
     """One place in a graph: a layer, the nodes whose outputs it reads, and the shape of its output (no batch axis).
 
     A node keeps its layer and its parents. A layer keeps the nodes that it reads, but has only a weak reference to its own node:
-    without a cycle of references, a model that is dropped is freed at once and does not wait for the garbage collector.
+    without a cycle of references, a model is freed as soon as it is no longer used, and not only by the garbage collector.
     """
 
     def __init__(self, layer: Layer, parents: Sequence[Node], shape: Shape):
@@ -83,7 +83,7 @@ def choose_implementation(name: str) -> str:
     """
     check_choice("implementation", name, IMPLEMENTATIONS)
     if name in ("direct", "fused") and (reason := why_not()):
-        warnings.warn(f"{reason}: the {name} kernels need the compiler, im2col runs instead", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"{reason}: the {name} kernels need the compiler, so im2col runs instead", RuntimeWarning, stacklevel=2)
         return "im2col"
     return name
 
@@ -130,8 +130,8 @@ class Layer:
     selects : bool
         Of the class: whether each of its outputs is one of its inputs, which alone receives that output's gradient.
     couples_batch : bool
-        Of the class: whether an image's output depends, in training, on the other images of the batch, in whatever order they
-        are, as in batch normalization. The gradient checker then does not ask for the same results image by image.
+        Of the class: whether an image's output depends, in training, on the other images of the batch, but not on their order,
+        as in batch normalization. The gradient checker then does not compare a batch with its images one by one.
     """
 
     implementations: Mapping[str, Functions] = {}
@@ -181,12 +181,12 @@ class Layer:
     def node(self) -> Node | None:
         """The layer's place in a graph; None if it is not connected."""
         node = self.place() if self.place is not None else None
-        if node is None and self.sources is not None:       # nothing else refers to the graph any more
+        if node is None and self.sources is not None:       # its node was freed with the graph; make it again
             node = Node(self, self.sources, self.compute_output_shape(*(source.shape for source in self.sources)))
         return node
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy of the layer has: everything but its place in a graph, which only the copy of its node sets."""
+        """Return what a copy of the layer receives: everything but its place in a graph, which the copy of its node sets."""
         return {key: value for key, value in vars(self).items() if key not in ("place", "sources")}
 
     @property
@@ -233,7 +233,7 @@ class Layer:
             )
         if self.node is not None:
             raise ValueError(
-                f"{self._title} is connected already, which is possible only once. Create another {type(self).__name__}(...)"
+                f"{self._title}: expected a layer that is not connected yet, got one that is. Create a new {type(self).__name__}"
             )
         shapes = [parent.shape for parent in parents]
         node = Node(self, parents, self.compute_output_shape(*shapes))
@@ -241,7 +241,7 @@ class Layer:
         if self.activation is None:
             return node
         after = self.activation(node)
-        self.activation.sources = None                      # it belongs to this layer, which it would keep alive: a cycle
+        self.activation.sources = None                      # a reference back to this layer would be a cycle
         return after
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
@@ -277,13 +277,13 @@ class Layer:
         Raises
         ------
         ValueError
-            For a shape that the layer cannot take, another dtype, or an `activation=` argument, which only works in a model.
+            For a shape that the layer cannot take, another dtype, or an `activation=` argument, which works only in a model.
         """
         if self.activation is not None and self.node is None:
             name = self.activation.get_config()["activation"]
             raise ValueError(
-                f"{self._title}: activation={name!r} adds a second layer to a model's graph. Outside a model, build"
-                f" {type(self).__name__} without it and call an Activation layer after it"
+                f"{self._title}: expected no activation outside a model, got {name!r}. Build {type(self).__name__} without"
+                " it, and call an Activation layer after it"
             )
         several = isinstance(input_shape, (tuple, list)) and bool(input_shape) and isinstance(input_shape[0], (tuple, list))
         shapes = [check_shape(self._title, shape) for shape in (input_shape if several else [input_shape])]
@@ -309,8 +309,8 @@ class Layer:
         if self.implementations:
             if "fused" not in self.implementations:
                 raise ValueError(
-                    f"{type(self).__name__}.implementations lacks 'fused', the pair of functions that runs by default; got only"
-                    f" {', '.join(map(repr, self.implementations))}. Add the entry 'fused'"
+                    f"{type(self).__name__}: expected implementations with an entry 'fused', which runs by default, got only"
+                    f" {', '.join(map(repr, self.implementations))}. Add it"
                 )
             chosen = self.implementations.get(self.running) or self.implementations["fused"]
             self.forward_function, self.backward_function = chosen
@@ -360,7 +360,7 @@ class Layer:
     def check_input(self, x: np.ndarray) -> None:
         """Raise ValueError for an input that the layer was not built for."""
         if not self.built:
-            raise ValueError(f"{self._title} is not built yet. Call layer.build(x.shape[1:]), or make it part of a Model")
+            raise ValueError(f"{self._title}: expected a built layer, got one that is not built yet. Call layer.build(x.shape[1:])")
         self._check_batch("x", x, self.input_shape)
         for key, p in self.params.items():
             if p.shape != self.param_shapes[key] or p.dtype != self.dtype:
@@ -375,7 +375,8 @@ class Layer:
         self._check_batch("dout", dout, self.output_shape)
         if len(dout) != self.batch:
             raise ValueError(
-                f"{self._title}: expected dout of a batch of {self.batch}, as in the last forward; got a batch of {len(dout)}"
+                f"{self._title}: expected dout of a batch of {self.batch}, as in the last forward, got {len(dout)}."
+                " Run forward on the same batch first"
             )
 
     def _check_batch(self, what: str, array: np.ndarray, shape: Shape) -> None:
@@ -390,7 +391,7 @@ class Layer:
             return                                              # a subclass that computes as arrays do, such as np.memmap
         fix = f"Convert it with {what}.astype({str(self.dtype)!r})"
         if array.shape[1:] != shape or not array.ndim:
-            fix = "For images of another shape build the layer again" if what == "x" else "It has the shape of the last output"
+            fix = "For images of another shape build the layer again" if what == "x" else "Pass the gradient of the last output"
         raise ValueError(f"{expected}, got {array.dtype} of shape {array.shape}. {fix}")
 
     def cached(self, dout: np.ndarray) -> tuple[Any, ...]:

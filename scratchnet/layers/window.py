@@ -37,12 +37,12 @@ class WindowLayer(Layer):
 
     @property
     def real_window(self) -> tuple[Pair, Pair, Pads]:
-        """The window, strides and pads without the cells of the window that are padding at each of its positions."""
+        """The window, strides and pads without those cells of the window that cover only padding at every position."""
         return clip_window(self.input_shape[:2], self.window, self.strides, self.pads)
 
     @property
     def steps(self) -> Pair:
-        """The strides, but not beyond the image: of a window that has only one position, any stride says the same."""
+        """The strides, at most the size of the padded image: if a window has only one position, its stride does not matter."""
         return self.real_window[1]
 
     def output_size(self, input_shape: Shape) -> Pair:

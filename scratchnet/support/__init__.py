@@ -1,1 +1,1 @@
-"""Helpers of the core: checks of arguments, settings as JSON, atomic writing of files, interrupts, old names, tables."""
+"""Helpers of the core: checks of arguments, settings as JSON, files written as a whole, interrupts, old names, tables."""

@@ -1,7 +1,7 @@
 """Arithmetic that is the same whatever the caller has told NumPy and Python to do about warnings.
 
-NumPy warns of an overflow, or raises an error after `np.seterr(all="raise")` or under `python -W error`. In training none of this
-is news: e⁻²⁰⁰ is 0 in float32 and should be, and a training that diverges ends in our own error, which names the layer. So every
+NumPy warns of an overflow, or raises an error after `np.seterr(all="raise")` or under `python -W error`. In training these are
+expected: e⁻²⁰⁰ is 0 in float32 and should be, and training that diverges ends in our own error, which names the layer. So every
 public function that computes ignores these reports, and results are checked where it matters (`check_finite`).
 """
 

@@ -15,9 +15,9 @@ from scratchnet.support.arithmetic import quiet
 
 
 def refused_kind(name: str, value: Any) -> str:
-    """Return what is wrong with an array, or a list of arrays, that does not compute as arrays do, and the fix; else "".
+    """Return what is wrong with a masked array, an np.matrix or a list that contains one, and the fix; else "".
 
-    A masked array leaves numbers out of every sum, and loses its mask where it becomes a plain array: neither is an image.
+    A masked array leaves numbers out of every sum, and loses its mask where it becomes a plain array: both results are wrong.
     For np.matrix, * is the matrix product.
 
     Examples
@@ -94,29 +94,29 @@ def shape_fix(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> s
     >>> shape_fix("x", (60000, 784), (28, 28, 1))
     ' Rows become images with x.reshape(-1, 28, 28, 1)'
     >>> shape_fix("x", (60000, 3, 32, 32), (32, 32, 3))
-    ' The channels are the last axis here: x.transpose(0, 2, 3, 1)'
+    ' Make the channels the last axis: x.transpose(0, 2, 3, 1)'
     """
     sizes = ", ".join(map(str, expected))
     if shape == expected:
         return f" One sample is a batch of one: {name}[np.newaxis]"
     if (*shape[1:], 1) == expected:
-        return f" Grey images get their channel axis from preprocessing.add_channel_axis({name})"
+        return f" Add the channel axis of grey images: preprocessing.add_channel_axis({name})"
     if shape[1:] == (*expected, 1):
-        return f" The last axis has one number: {name}[..., 0]"
+        return f" Remove the last axis, of length 1: {name}[..., 0]"
     if len(expected) == 3:
         H, W, C = expected
         if shape[1:] == (C, H, W):
-            return f" The channels are the last axis here: {name}.transpose(0, 2, 3, 1)"
+            return f" Make the channels the last axis: {name}.transpose(0, 2, 3, 1)"
         if shape == (C, H, W):
-            return f" The channels are the last axis here, and one sample is a batch of one: {name}.transpose(1, 2, 0)[np.newaxis]"
+            return f" Make the channels the last axis, and one sample a batch of one: {name}.transpose(1, 2, 0)[np.newaxis]"
         if shape[1:] == (H * W * C,):
-            first = f" (or, if all of one channel come before the next: {name}.reshape(-1, {C}, {H}, {W}).transpose(0, 2, 3, 1))"
+            first = f" (or, if the channels are stored one after another: {name}.reshape(-1, {C}, {H}, {W}).transpose(0, 2, 3, 1))"
             return f" Rows become images with {name}.reshape(-1, {sizes}){first if C > 1 else ''}"
     if len(expected) == 1 and len(shape) > 2 and prod(shape[1:]) == expected[0]:
         return f" Images become rows with {name}.reshape(len({name}), -1)"
     if len(shape) == len(expected) + 1 and 0 not in shape:
         return f" A model takes samples of one shape: resize or crop these, or make one that begins with Input(shape={shape[1:]})"
-    return " The first axis counts the samples"
+    return " The length of the first axis is the number of samples"
 
 
 @quiet
@@ -132,7 +132,10 @@ def check_data(model: Any, x: np.ndarray, y: np.ndarray, what: str = "", name: s
     x, y = check_images(x, model.nodes[0].shape, name, what), plain_array(what or "labels", "y", y)
     labels = len(y) if y.ndim else 0
     if len(x) != labels:
-        raise ValueError(f"{what or 'x, y'}: expected one label for each image, got {len(x)} images and {labels} labels")
+        raise ValueError(
+            f"{what or 'x, y'}: expected one label for each image, got {len(x)} images and {labels} labels. Pass both for the same"
+            " samples"
+        )
     return x, model.loss.one_hot(y, model.nodes[-1].shape[0]).astype(model.dtype, copy=False)
 
 
@@ -150,12 +153,12 @@ def check_metrics(metrics: Any) -> tuple[str, ...]:
 def check_compile(model: Any, optimizer: Any, loss: Any) -> None:
     """Raise ValueError when optimizer and loss do not suit the model."""
     if not model.params:
-        raise ValueError("the model has no parameter to train. Add a layer such as Dense or Conv2D")
+        raise ValueError("compile: expected a model with parameters to train, got none. Add a layer such as Dense or Conv2D")
     output_shape, has_softmax = model.nodes[-1].shape, model.logits is not model.nodes[-1]
     if len(output_shape) != 1:
         raise ValueError(
             f"{type(loss).__name__}: expected outputs of shape (K,) for each sample, got {output_shape}."
-            " End it with Flatten and Dense"
+            " End the model with Flatten and Dense"
         )
     name = type(loss).__name__
     if not has_softmax and not loss.from_logits:
@@ -170,7 +173,7 @@ def check_compile(model: Any, optimizer: Any, loss: Any) -> None:
     owner = optimizer.owner and optimizer.owner()
     if owner is not model and (owner is not None or (optimizer.owner and optimizer.state)):
         raise ValueError(
-            f"this {type(optimizer).__name__} object belongs to another model, and holds its state. Make one for each model:"
+            f"this {type(optimizer).__name__} object belongs to another model, and has its state. Make one for each model:"
             f" compile(optimizer={optimizer!r})"
         )
 
@@ -186,7 +189,7 @@ def check_validation(
             got = type(validation_data).__name__
             raise ValueError(f"validation_data: expected a pair, got {got}. For example validation_data=(x_test, y_test)")
         x_val, labels_val = check_data(model, validation_data[0], validation_data[1], "validation_data", "x_val")
-        if not (np.isfinite(x_val.min()) and np.isfinite(x_val.max())):     # otherwise the error comes after a whole epoch
+        if not (np.isfinite(x_val.min()) and np.isfinite(x_val.max())):     # otherwise the error would follow a whole epoch
             raise ValueError(
                 "validation_data: expected finite images, got NaN or infinity. np.argwhere(~np.isfinite(x_val)) shows where"
             )
@@ -238,7 +241,7 @@ def check_number(name: str, value: Any, lowest: float = 0.0, below: float = np.i
     """Return a finite number of at least `lowest`, and below `below`."""
     try:
         number = np.nan if isinstance(value, (str, bytes, bool, np.bool_)) or not np.isscalar(value) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):      # complex numbers, dates; integers beyond all floats
+    except (TypeError, ValueError, OverflowError):      # complex numbers, dates; integers too large for a float
         number = np.nan
     if not lowest <= number < below:
         kind = "a finite number of" if below == np.inf else "a number of"
@@ -262,7 +265,7 @@ def check_shape(name: str, value: Any) -> tuple[int, ...]:
 
 
 def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
-    """Return a text that is one of the known ones."""
+    """Return `value` if it is one of the known texts."""
     known = list(known)
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name}: expected one of {', '.join(map(repr, known))}, got {shortened(value)}")

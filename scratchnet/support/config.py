@@ -80,7 +80,7 @@ def full_config(thing: Any) -> dict[str, Any]:
     if lacking:
         more = ", ".join(f"{name!r}: self.{name}" for name in lacking)
         raise ValueError(
-            f"{kind.__name__} takes {', '.join(lacking)}, which get_config() does not return, so it could not be re-created."
+            f"{kind.__name__} takes {', '.join(lacking)}, which get_config() does not return, so the object cannot be re-created."
             f" Store each argument under its own name, or define get_config(self): return {{**super().get_config(), {more}}}"
         )
     collects = any(p.kind is p.VAR_KEYWORD for p in signature(kind).parameters.values())

@@ -1,4 +1,4 @@
-"""One model in several threads: calls that only read it may run at once; while a thread trains it, others are refused.
+"""One model in several threads: calls that only read it may run at once; while one thread trains it, other threads get an error.
 
 A layer keeps what its forward computed for its backward. A second thread's forward in between would replace it, and the gradients
 would be wrong without an error.
@@ -54,7 +54,7 @@ def refuse_conflict(name: str, users: dict[int, bool], me: int) -> None:
     """
     order = list(users.items())
     earlier = order[: order.index((me, users[me]))]
-    names = {thread.ident: thread.name for thread in threading.enumerate()}     # a process that was forked has one
+    names = {thread.ident: thread.name for thread in threading.enumerate()}     # a forked process has one thread
     for other, trains in earlier:
         if other in names and (trains or users[me]):
             what = "is training" if trains else "is using"

@@ -1,7 +1,7 @@
 """Files that appear complete or not at all: written under a temporary name in the same folder, and renamed when complete.
 
-A process that is killed leaves its temporary file. The next that writes the same file removes it; a file that a live process is
-writing is locked, and stays.
+A process that is killed leaves its temporary file. The next process that writes the same file removes it; a file that a live
+process is writing is locked, and stays.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def as_path(path: str | os.PathLike[str]) -> Path:
             with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
                 os.lstat(name)
     except RuntimeError:
-        raise ValueError(f"path: expected the home of a user, got {text!r:.80}. For a file named so: './~...'") from None
+        raise ValueError(f"path: expected the home of a user, got {text!r:.80}. For a file named ~... write './~...'") from None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             got = f"{len(text)} characters in {len(Path(text).parts)} parts: {text!r:.80}"
@@ -59,7 +59,7 @@ def as_path(path: str | os.PathLike[str]) -> Path:
 
 
 def make_folders(folder: Path) -> None:
-    """Create a folder and those above it that do not exist. (`mkdir(parents=True)` calls itself once for each of them.)"""
+    """Create a folder and those above it that do not exist. (`mkdir(parents=True)` fails for many: it is recursive.)"""
     missing = []
     while not folder.exists():
         missing.append(folder)
@@ -102,7 +102,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any])
     except OSError as error:
         of_part = error.filename is None or is_part(os.path.basename(str(error.filename)), [path.name])
         if error.errno is not None and of_part:
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from error      # which makes its subclass
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error      # Python makes the subclass for errno
         raise
     return path
 
@@ -173,7 +173,7 @@ def lock(handle: int) -> None:
     Raises
     ------
     BlockingIOError
-        If another has locked it.
+        If it is locked already.
     OSError
         If the file system has no locks.
     """

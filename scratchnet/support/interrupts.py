@@ -1,7 +1,7 @@
-"""Ctrl-C, ``kill`` and a closed terminal: what they do to the command, and how they wait where they would do damage.
+"""Ctrl-C, ``kill`` and a closed terminal: how they end the command, and how they are delayed where they would do damage.
 
-Python raises KeyboardInterrupt between any two bytecodes of the main thread. Between two files that belong together this leaves
-only one of them written, and in code that LLVM calls while it compiles, the exception is printed and lost.
+Python raises KeyboardInterrupt between any two bytecodes of the main thread. Between two files that belong together this would
+leave only one of them written, and in code that LLVM calls while it compiles, the exception is printed and lost.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import threading
 from contextlib import contextmanager, suppress
 from time import monotonic
 
-TYPE_CHECKING = False   # this module is the first of the command, and `typing` alone takes ten milliseconds without handlers
+TYPE_CHECKING = False   # the command imports this module first: `typing` would delay the handlers by ten milliseconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]    # no SIGHUP in Windows
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]    # Windows has no SIGHUP
 PATIENCE = 1.0      # seconds after an interrupt in which others are ignored: a terminal and `timeout` may both send one
 
 
@@ -28,7 +28,7 @@ def exit_code(interrupt: KeyboardInterrupt) -> int:
 
 
 def _replace(handler: Callable[..., Any], replaced: dict[int, Any], what: Callable[[Any], bool]) -> None:
-    """Install `handler` for each of SIGNALS whose present handler fulfils `what`, and add that one to `replaced`."""
+    """Install `handler` for each of SIGNALS for whose present handler `what` is true, and store that handler in `replaced`."""
     if threading.current_thread() is not threading.main_thread():   # only this thread receives signals and sets handlers
         return
     for number in SIGNALS:
@@ -39,7 +39,7 @@ def _replace(handler: Callable[..., Any], replaced: dict[int, Any], what: Callab
 
 
 def _restore(handlers: Mapping[int, Any]) -> None:
-    """Install the handlers of a dict from signals to handlers; an interrupt among them is raised after the last."""
+    """Install the handlers of a dict from signals to handlers; an interrupt meanwhile is raised after the last."""
     try:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -93,10 +93,10 @@ def uninterrupted() -> Iterator[None]:
 class Command:
     """What a signal does to the command ``scratchnet``: it ends the command with one line and the right exit code.
 
-    While the package and the command's own module are imported, nothing is to be cleaned up, and an exception could be caught or
-    turned into another one by any module: the process ends at once. While the command works, the signal becomes KeyboardInterrupt,
+    While the package and the command's own module are imported, nothing has to be cleaned up, and any module could catch an
+    exception or replace it by another. So the process ends at once. While the command works, the signal becomes KeyboardInterrupt,
     so that files are closed and the run is recorded as interrupted; a second signal, later than PATIENCE, ends the process at once.
-    When the command has ended, signals are ignored until the process has.
+    When the command has ended, signals are ignored until the process ends.
 
     If `main` is called by another program, such as a test, every signal becomes KeyboardInterrupt until `main` returns.
 
@@ -139,11 +139,11 @@ class Command:
             raise KeyboardInterrupt(self.number) from None
 
     def end(self) -> None:
-        """Ignore signals until the process has ended, or give the handlers back to the program that called `main`."""
+        """Ignore signals until the process has ended, or restore the handlers of the program that called `main`."""
         _restore(dict.fromkeys(self.replaced, signal.SIG_IGN) if self is process else self.replaced)
 
 
-process: Command | None = None      # if this process is the command
+process: Command | None = None      # set if this process is the command
 
 
 def begin_process() -> None:
@@ -156,5 +156,5 @@ def begin_process() -> None:
 
 
 def command() -> Command:
-    """Return the handling of signals for a call of `main`."""
+    """Return the object that handles signals during a call of `main`."""
     return process or Command()

@@ -1,9 +1,9 @@
-"""Calls with arguments that do not exist here: one sentence that names the remedy, in place of Python's own TypeError.
+"""Calls with arguments that do not exist here: an error that names the fix, in place of Python's own TypeError.
 
-A function is decorated with `named_arguments`; the constructors of layers, losses, optimizers and callbacks are by their base
-class. The signature stays what it was, for `help`, editors and `inspect.signature`: the arguments are compared with it only
-after Python has refused them. Words that Keras or PyTorch have, and that do not exist here, stand in the two tables below; for
-any other word the nearest argument is named. A word that becomes an argument leaves the table.
+Functions are decorated with `named_arguments`; the base classes of layers, losses, optimizers and callbacks decorate the
+constructors. The signature stays what it was, for `help`, editors and `inspect.signature`: the arguments are compared with it only
+after Python has refused them. Arguments of Keras or PyTorch that do not exist here are in the two tables below; for
+any other word the error names the nearest argument. A word that becomes an argument is removed from the table.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scratchnet.support.config import arguments_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Other names of arguments that exist: by the first of these arguments that the called function has.
+# Other names of arguments that exist. The error names the first of the listed arguments that the called function has.
 OTHER_NAMES = {
     "lr": "learning_rate",
     "rate": "learning_rate",
@@ -61,11 +61,11 @@ OTHER_NAMES = {
     "delimiter": "separator",
 }
 
-# What to do instead, and the words that it is said of.
+# For each argument that does not exist, what to do instead; written as the fix and the arguments that share it.
 INSTEAD = {
     word: remedy
     for remedy, words in {
-        "Weights of classes or of samples do not exist: leave it out, and repeat the samples that shall count more:"
+        "Weights of classes or of samples do not exist: leave it out, and repeat the samples that should count more:"
         " rows = np.repeat(np.arange(len(x)), counts); x[rows], y[rows]": "class_weight sample_weight sample_weight_mode",
         "The axes of images are (N, H, W, C): leave it out. x.transpose(0, 2, 3, 1) converts images whose channels come first":
             "data_format dim_ordering",
@@ -78,7 +78,7 @@ INSTEAD = {
         " optimizer.learning_rate between epochs": "decay schedule",
         "A learning rate belongs to an optimizer: leave it out, and write compile(optimizer=Adam(learning_rate=...))":
             "lr learning_rate",
-        "Windows are of neighbouring pixels: leave it out, which is a dilation of 1": "dilation_rate dilation atrous_rate",
+        "A window covers neighbouring pixels: leave it out, which is a dilation of 1": "dilation_rate dilation atrous_rate",
         "Every filter sees all channels: leave it out, which is groups=1": "groups",
         "Regularizers do not exist: leave it out. The callback EarlyStopping(restore_best_weights=True) works against overfitting":
             "kernel_regularizer bias_regularizer activity_regularizer W_regularizer b_regularizer weight_decay",
@@ -95,14 +95,14 @@ INSTEAD = {
         "A model has one input, one output and one loss: leave it out": "loss_weights weighted_metrics target_tensors",
         "There is no graph to compile, and nothing to trace: leave it out":
             "run_eagerly jit_compile steps_per_execution auto_scale_loss sparse tensor ragged type_spec autocast",
-        "All data are seen in each epoch: leave it out, or pass fewer images, such as x[:1000]":
+        "Each epoch uses all data: leave it out, or pass fewer images, such as x[:1000]":
             "steps_per_epoch validation_steps steps",
         "Validation runs after every epoch, in batches of batch_size: leave it out": "validation_freq validation_batch_size",
         "Data are arrays in memory: leave it out": "workers use_multiprocessing max_queue_size generator",
         "Callbacks are called by fit only: leave it out": "callbacks",
         "Smooth the labels instead: y * (1 - s) + s / K, where s is the amount of smoothing": "label_smoothing",
         "A loss is the mean over the batch, and classes are on the last axis: leave it out": "reduction axis ignore_class",
-        "It has no name here: leave it out": "name",
+        "This object has no name here: leave it out": "name",
         "A file is always one .npz, which replaces an older one: leave it out": "overwrite save_format zipped save_traces",
         "A file is loaded as it was saved: leave it out": "compile safe_mode options by_name skip_mismatch",
         "The table has one form: leave it out":
@@ -156,7 +156,7 @@ def _mistake(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mappin
     except TypeError as error:
         refused = str(error)
     first = next(iter(form.parameters), "")
-    bound = first in ("self", "model") and bool(args)       # a method: its own object is no argument for the caller
+    bound = first in ("self", "model") and bool(args)       # a method: the caller does not pass its own object
     constructor = bound and function.__name__ == "__init__"
     who = type(args[0]).__name__ if constructor else function.__name__
     own = [p.name for p in _parameters(form)][bound:]

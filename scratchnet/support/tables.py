@@ -34,7 +34,7 @@ def text_table(rows: Sequence[Sequence[str]], align: str = "", gap: str = "  ") 
 
 
 def markdown_table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return a Markdown table, or an empty string without rows.
+    """Return a Markdown table, or an empty string if there are no rows.
 
     Parameters
     ----------

@@ -455,7 +455,7 @@ def test_a_forward_that_returns_nan_is_reported_as_that_and_not_as_a_kink(value)
     place = np.arange(40) == 3                     # one in forty is fewer than may be given up at kinks
     report = check_function(lambda x: np.where(place, value, x), lambda dout, x: np.where(place, 0, dout), [x])
     (failure,) = report.failures
-    assert failure.note == "forward gives NaN or infinity"
+    assert failure.note == "forward returns NaN or infinity"
     (failure,) = check_function(lambda x: value * x, lambda dout, x: dout, [x]).failures
     assert "NaN" in failure.note
     assert "kinks" not in failure.note
@@ -1182,7 +1182,7 @@ def test_a_check_of_nothing_does_not_pass():
 @pytest.mark.parametrize("returned", [None, 1.0, (1.0, None), (None, np.zeros((5, 4))), (1.0, 2.0, 3.0)], ids=str)
 def test_a_loss_that_does_not_return_a_value_and_a_gradient_does_not_pass(returned):
     (failure,) = check_loss(lambda logits, y: returned).failures
-    assert "expected (mean loss, dlogits)" in failure.note
+    assert "expected the loss to return (mean loss, dlogits)" in failure.note
 
 
 @pytest.mark.parametrize("method", ["forward", "backward", "branch_pattern", "grads"])
