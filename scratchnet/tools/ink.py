@@ -233,7 +233,7 @@ def separated(excess: Array, threshold: float, dark: bool) -> Drawing | None:
     ink = np.where(ink < FAINTEST, 0.0, np.minimum(ink, 1.0))
     refusal = ""
     if not stands_free and sum(size(box[k]) > size(box[largest]) / 2 for k in touching) > 1:
-        refusal = "expected one drawing, got several strokes that reach the edge, as ruled lines do. Crop the picture, or use plain paper."
+        refusal = "expected one drawing, got several strokes at the edge, such as ruled lines. Crop the picture, or use plain paper."
     elif area[free].sum() - keep.sum() > 0.5 * keep.sum():
         refusal = "expected one drawing, got specks everywhere. Use plain paper."
     elif nested(box, area, largest):

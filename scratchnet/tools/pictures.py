@@ -126,7 +126,7 @@ def prepare(picture: Array, input_shape: tuple[int, ...]) -> Prepared:
 
 
 def clearest(picture: Array) -> Array:
-    """Return the brightness of `picture`, (h, w, 3) -> (h, w), or one colour channel if its contrast is more than twice as large."""
+    """Return the brightness of `picture`, (h, w, 3) -> (h, w), or one colour channel if its contrast is over twice as large."""
     grey = picture @ LUMA
     channel = picture[:, :, int(np.argmax(np.ptp(picture, axis=(0, 1))))]
     return channel if np.ptp(channel) > 2 * np.ptp(grey) else grey

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         measured["missing"] = missing
         print("sides: " + "; ".join(f"{side} ({versions})" for side, versions in found.items()))
         for side, reason in missing.items():
-            print(f"not a side: {side}: {reason}")
+            print(f"not compared: {side}: {reason}")
     measured["peak"] = {str(count): ladder.peak(count) for count in sorted({1, threads.count()})}
     for count, gflops in measured["peak"].items():
         print(f"{peak_on(count)}: {gflops:.0f} GFLOP/s (float32 multiply-adds in registers)")

@@ -1,8 +1,8 @@
 """The ladder: one convolution and one training step, from plain loops to all cores, compared with the machine's peak.
 
-An implementation is a "rung" of the ladder. Every rung computes the same numbers, which is asserted. Arithmetic is counted as in
-the definition: an algorithm that needs fewer multiplications (Winograd's) then has more GFLOP/s than it really computes, and may
-lie above the peak.
+An implementation is a "rung" of the ladder. An assertion checks that every rung computes the same numbers. Arithmetic is counted
+as in the definition: an algorithm that needs fewer multiplications (Winograd's) then has more GFLOP/s than it really computes,
+and may exceed the peak.
 
 `threads.limit(1)(call)` is a function that runs `call` on one thread.
 """
