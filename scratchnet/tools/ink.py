@@ -222,7 +222,8 @@ def separated(excess: Array, threshold: float, dark: bool) -> Drawing | None:
     largest = free[0] if stands_free else touching[0]
     large = area >= SPECK * area[largest]
     if large.sum() > MANY:
-        return Drawing(excess, dark, union(box), stands_free, (), f"expected one drawing, got {large.sum()} specks. Use plain paper.")
+        refusal = f"expected one drawing, got {large.sum()} specks. Use plain paper."
+        return Drawing(excess, dark, union(box), stands_free, (), refusal)
     near, far = [largest], [k for k in free if large[k] and k != largest]
     while joined := [k for k in far if gap(union(box[near]), box[k]) <= GAP * size(union(box[near]))]:
         near += joined
@@ -233,7 +234,7 @@ def separated(excess: Array, threshold: float, dark: bool) -> Drawing | None:
     ink = np.where(ink < FAINTEST, 0.0, np.minimum(ink, 1.0))
     refusal = ""
     if not stands_free and sum(size(box[k]) > size(box[largest]) / 2 for k in touching) > 1:
-        refusal = "expected one drawing, got several strokes at the edge, such as ruled lines. Crop the picture, or use plain paper."
+        refusal = "expected one drawing, got several strokes at the edge, such as ruled lines. Crop it, or use plain paper."
     elif area[free].sum() - keep.sum() > 0.5 * keep.sum():
         refusal = "expected one drawing, got specks everywhere. Use plain paper."
     elif nested(box, area, largest):

@@ -88,7 +88,7 @@ def numpy_backward(dout: Array, x: Array, w: Array, strides: Pair, pads: Pads) -
 def in_turns(
     calls: Mapping[str, Callable[[], Any]], rounds: int, title: str, measure: Callable[[Callable[[], Any]], Any] = seconds_of
 ) -> dict[str, Any]:
-    """Measure each call CALLS times in its turn, after `settle`, for some rounds; return the median of each.
+    """Measure each call CALLS times in its turn, after `settle`, for `rounds` rounds; return the median of each.
 
     `measure` returns a number, or several, each of which gets its own median.
     """

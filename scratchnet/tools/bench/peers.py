@@ -1,4 +1,4 @@
-"""Compare sides fairly: in turns within one run, each in its own process, while the other processes wait.
+"""Compare sides fairly: in turn within one run, each in its own process, while the other processes wait.
 
 Times of two runs are never compared, because the other work of a machine changes from minute to minute. The result of a side is
 the median of its times, and a comparison is the ratio of two medians.

@@ -1,8 +1,8 @@
 """Many training runs, one after another, with the total progress and the remaining time.
 
 All experiments are trained with the first seed before any is trained with the second. So a campaign that is stopped early may
-already have a result for each. The work of an epoch is counted in multiply-adds, from which the remaining time is estimated. A terminal shows
-one bar; without a terminal, each epoch prints a line.
+already have a result for each. The work of an epoch is counted in multiply-adds, from which the remaining time is estimated. A
+terminal shows one bar; without a terminal, each epoch prints a line.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def heaviest(rows: list[Row], key: str) -> tuple[Row, float]:
 
 
 def kept(model: Model, x: np.ndarray) -> dict[str, int]:
-    """Return how many bytes each layer keeps after a training forward of `x`; an array is counted at the first that keeps it."""
+    """Return how many bytes each layer keeps after training's forward of `x`; an array is counted at the first that keeps it."""
     model.forward(x, to=model.logits)
     seen = {_address(x)}  # the images belong to the caller
     found: dict[str, int] = {}
