@@ -55,7 +55,7 @@ class GeneratedSet(ImageSet):
     def generate(self, train: int, test: int, seed: int) -> Splits:
         """Draw both splits. Each has its own stream of random numbers, so the size of one does not change the other."""
         if train < 1 or test < 1:
-            raise ValueError(f"{self.name}: expected at least one image in each split, got train={train}, test={test}. Add images.")
+            raise ValueError(f"{self.name}: expected at least one image in each split, got {train} and {test}. Use 1 or more")
         from tqdm import tqdm
 
         draw = self.prepare()
