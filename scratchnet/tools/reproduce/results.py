@@ -73,7 +73,7 @@ def read(file: Path, form: str = FORMAT, keys: Sequence[str] = ("name", "seed", 
             return result
     except (ValueError, KeyError, TypeError):
         pass  # the error is raised below
-    raise ValueError(f"{file}: expected a file of the format '{form}', got another or a damaged one. Remove it, and run again.")
+    raise ValueError(f"{file}: expected a file of the format '{form}', got another or a damaged one. Remove it and run again.")
 
 
 def finished(out: Path, experiment: Experiment, seed: int) -> Result | None:
