@@ -1,8 +1,8 @@
-"""Measure what it costs to compute `cols` again in backward, and what it would cost to keep it (layers/conv2d.py names this page).
+"""Measure what it costs to compute `cols` again in backward, and what it would cost to keep it (layers/conv2d.py names this file).
 
     python docs/im2col_share.py
 
-prints the median share of im2col in the time of `conv2d_backward`, for the second convolution of net_1 on 128 MNIST images.
+prints im2col's median share of the time of `conv2d_backward`, for the second convolution of net_1 on 128 images of MNIST's size.
 """
 
 from statistics import median
@@ -25,7 +25,7 @@ def seconds(function, *arguments):
 
 
 def main():
-    """Measure both in turns, and print the share and the sizes."""
+    """Measure both in turn, and print the share and the sizes."""
     rng = np.random.default_rng(0)
     shapes = (128, 28, 28, 32), (3, 3, 32, 64), (128, 28, 28, 64)
     x, w, dout = (rng.standard_normal(shape, dtype=np.float32) for shape in shapes)

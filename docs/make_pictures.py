@@ -14,7 +14,7 @@ PICTURES = Path(__file__).parent / "pictures"
 
 
 def main() -> int:
-    """Draw all pictures, and return the exit code of the training."""
+    """Draw all pictures, and return the exit code of the command that trains."""
     for name in ("glyphs", "shapes"):
         data = datasets.load(name)
         plotting.image_sheet(data.x_train, data.y_train, data.class_names, path=PICTURES / f"{name}.png")

@@ -32,7 +32,7 @@ def draw_digits(N, rng):
 
 
 def pad_same(x, S):
-    """Pad x with zeros, so that there are ceil(size / S) windows of 3×3 at stride S; an odd zero is added at the end."""
+    """Pad x with zeros for ceil(size / S) windows of 3×3 at stride S; if their number is odd, the end has one more."""
     totals = [max(0, (-(-size // S) - 1) * S + 3 - size) for size in x.shape[1:3]]
     return np.pad(x, [(0, 0), *((total // 2, total - total // 2) for total in totals), (0, 0)])
 
@@ -85,7 +85,7 @@ def forward(x, params):
 
 
 def backward(dlogits, cache, params):
-    """Return a gradient for each parameter, last layer first. A ReLU passes dout on where its output is positive."""
+    """Return a gradient for each parameter, computed from the last layer to the first. A ReLU's dx is dout where out > 0."""
     (x, a1, a2, flat, a3), (w1, _, w2, _, w3, _, w4, _) = cache, params
     da3, dw4, db4 = dense_backward(dlogits, a3, w4)
     dflat, dw3, db3 = dense_backward(da3 * (a3 > 0), flat, w3)

@@ -1,4 +1,4 @@
-"""net_1 and net_2 learn handwritten digits: with max-pooling, or with a stride of 2.
+"""net_1 and net_2 learn to classify handwritten digits: with max-pooling, or with a stride of 2.
 
     python examples/02_mnist.py                     downloads MNIST if necessary (12 MB)
     python examples/02_mnist.py --data glyphs       printed digits, which need no download

@@ -1,4 +1,4 @@
-"""net_1 and net_2 learn photographs: when does overfitting begin?
+"""net_1 and net_2 learn to classify photographs: when does overfitting begin?
 
     python examples/03_cifar10.py                   downloads CIFAR-10 if necessary (170 MB)
     python examples/03_cifar10.py --data shapes     coloured shapes, which need no download

@@ -41,7 +41,7 @@ class PReLU(Layer):
 
 
 class ForgetsASlope(PReLU):
-    """The same layer with a bug. It raises no error, and a net with it still learns."""
+    """The same layer with a bug. The bug raises no error, and a net with it still learns."""
 
     def backward(self, dout, need_dx=True):
         """Return dout unchanged, also where x is negative."""

@@ -30,7 +30,7 @@ def main(picture, run, limit, epochs):
     if not (run / "model.npz").exists():
         words = ["train", "--data", "glyphs", "--limit", str(limit), "--epochs", str(epochs), "--out", str(run)]
         if cli.main(words) != 0:
-            raise SystemExit("The training failed, so no net can classify the picture")
+            raise SystemExit("Training failed, so there is no net to classify the picture. See the message above.")
     model = load_model(run / "model.npz")
     if picture is None:
         picture = run / "pictures" / "four.png"
@@ -39,7 +39,7 @@ def main(picture, run, limit, epochs):
     x, decision = prepare(read_picture(picture), model.input_shape[1:])     # x (28, 28, 1): light on dark, scaled, centred
     p = model.predict(x[None])[0]                                           # (1, 28, 28, 1) -> (1, 10) -> (10,)
     for digit in p.argsort()[::-1][:3]:
-        print(f"{picture}: a {digit} with {100 * p[digit]:.1f} %")
+        print(f"{picture}: a {digit} with a probability of {100 * p[digit]:.1f} %")
     print(f"{picture}: {decision}")
     seen = run / f"{Path(picture).stem}-as-the-net-sees-it.png"
     plotting.prediction(x, p, "0123456789", title=Path(picture).name, note=decision, path=seen)

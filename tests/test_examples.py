@@ -153,7 +153,7 @@ def test_your_own_layer_passes_its_checks_and_the_one_with_a_bug_does_not(capsys
 def test_your_own_digit_is_classified_by_a_trained_run(run):
     printed = run("your_own_digit", "--limit", "256", "--epochs", "1")
     assert Path("runs/own-digit/model.npz").exists()
-    assert len(re.findall(r"four\.png: a \d with [\d.]+ %", printed)) == 3
+    assert len(re.findall(r"four\.png: a \d with a probability of [\d.]+ %", printed)) == 3
     assert drawn(printed) == ["runs/own-digit/four-as-the-net-sees-it.png"]
     again = run("your_own_digit", "runs/own-digit/pictures/four.png")
     assert "epoch" not in again, "a run that exists is not trained again"

@@ -235,7 +235,7 @@ def test_one_is_shown_with_its_lines_its_source_the_rows_that_fail_and_the_accur
     for part in (entry.right, entry.wrong, entry.source, entry.looks_right, entry.convention, "dx, ties", "75.0 %"):
         assert part in shown
     assert "caught by the check that must catch it: definition" in shown
-    assert "fooled, because they found nothing: gradient, contract" in shown
+    assert "checks that it passes: gradient, contract" in shown
 
 
 def test_all_are_shown_in_a_table_and_counted(no_training, two_entries, capsys):

@@ -389,7 +389,7 @@ def stopped(folder, **changes):
         ({"data": "no\0where"}, "expected data to be text"),
         ({"training_images": 47}, "the data that the run began with, training_images 47"),
         ({"data_checksum": 1}, "data_checksum 1, got"),
-        ({"class_names": 4}, "expected class_names to be a list of texts, got 4"),
+        ({"class_names": 4}, "expected class_names to be a list of strings, got 4"),
         ({"versions": []}, "expected versions to be an object"),
     ],
     ids=str,
@@ -429,7 +429,7 @@ def test_other_versions_are_named_and_the_run_goes_on(bars, whole, tmp_path, dur
     settings["versions"]["numpy"] = "0.1"
     (run / "settings.json").write_text("\ufeff" + json.dumps(settings))         # as an editor may save it
     assert cli.main(["train", "--resume", str(run)]) == 0
-    assert "versions have changed, so the last bits may: numpy 0.1 is now" in capsys.readouterr().out
+    assert "versions have changed, so the last bits may differ: numpy 0.1 is now" in capsys.readouterr().out
     assert content(run) == content(whole)
 
 

@@ -108,7 +108,7 @@ def bar_picture(tmp_path):
 def test_predict_names_the_class_and_three_probabilities_and_draws(trained, bar_picture, tmp_path, capsys):
     assert cli.main(["predict", str(trained), str(bar_picture), "--out", str(tmp_path / "out")]) == 0
     line, decision = capsys.readouterr().out.splitlines()
-    assert decision.strip() == "as it is, since it fills the input of the network"
+    assert decision.strip() == "unchanged, since it fills the input of the network"
     drawing = tmp_path / "out" / "bar-prediction.png"
     chance = r"(\w+): ([\d.]+) %"
     match = re.fullmatch(rf"(.*): (\w+) \({chance}, {chance}, {chance}\); drawn in (.*)", line)

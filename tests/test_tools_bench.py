@@ -123,7 +123,7 @@ def fakes(monkeypatch, tmp_path):
 def test_sides_work_in_turns_in_their_own_processes(fakes):
     results = peers.in_turns(["0.5", "1", "2", "broken"], "net_2", "mnist", {"step 3": 2})
     assert results["0.5"] == {"seconds": {"step 3": [0.5] * 4}, "data": "noise", "bytes": 5e8}
-    assert results["1"] == {"failed": "1 ended during its work"}
+    assert results["1"] == {"failed": "1: its process ended during a measurement"}
     assert "no module named broken" in results["broken"]["failed"]
     assert peers.medians(results, "step 3") == {"0.5": 0.5, "2": 2.0}
 
@@ -194,8 +194,8 @@ def test_every_side_that_is_missing_or_fails_is_named_before_the_first_figure(mo
     monkeypatch.setattr(peers, "in_turns", lambda found, net, data, commands: {"scratchnet": worked, "jax": failed})
     assert bench.run(argparse.Namespace(peers=True, quick=True, out=str(tmp_path / "out"))) == 0
     before, _, after = capsys.readouterr().out.partition("GFLOP/s")
-    assert "not a side: keras: ImportError: no keras" in before
-    assert "not a side: torch compiled: OSError: libgomp.so.1: not found" in before
+    assert "not compared: keras: ImportError: no keras" in before
+    assert "not compared: torch compiled: OSError: libgomp.so.1: not found" in before
     assert after.index("jax has no numpy") < after.index("ms a step")
 
 

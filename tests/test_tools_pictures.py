@@ -82,7 +82,7 @@ def test_half_a_png_is_refused_by_name(tmp_path, rng):
 
 
 def test_a_missing_picture_is_refused_by_name(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nothing\.png: expected a picture file, found no file"):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.png: expected a picture file, got a path that does not exist"):
         read_picture(tmp_path / "nothing.png")
 
 

@@ -287,7 +287,7 @@ def test_the_command_trains_what_is_selected_once_for_each_seed_and_prints_progr
     done = {f"net_2-mnist-{o}-seed{seed}.json" for o in ("adam", "adadelta") for seed in (0, 1)}
     assert {path.name for path in (tmp_path / "histories").iterdir()} == done
     first, *lines = capsys.readouterr().out.splitlines()
-    assert first.startswith("4 of 4 trainings are left, 8 epochs")
+    assert first.startswith("4 of 4 runs are left, 8 epochs")
     lines = [line for line in lines if "epoch" in line]
     assert [line.split(":")[0] for line in lines[:3]] == [
         "net_2-mnist-adam-seed0 epoch 1/2",

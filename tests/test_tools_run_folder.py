@@ -132,8 +132,8 @@ def test_settings_are_read_from_the_folder_of_the_model(tmp_path):
         ("[1]", "expected a JSON object, got a list"),
         ('{"data": 5}', "expected data to be text, got 5"),
         ('{"data": "a\\u0000b"}', "expected data to be text"),
-        ('{"class_names": 5}', "expected class_names to be a list of texts, got 5"),
-        ('{"class_names": ["a", null]}', "expected class_names to be a list of texts"),
+        ('{"class_names": 5}', "expected class_names to be a list of strings, got 5"),
+        ('{"class_names": ["a", null]}', "expected class_names to be a list of strings"),
         ('{"arguments": []}', "expected arguments to be an object"),
     ],
     ids=lambda text: text[:30],
@@ -153,7 +153,7 @@ def test_settings_that_are_no_text_are_refused(tmp_path):
         run_folder.read_settings(tmp_path / "model.npz")
 
 
-# -- the model is the truth -------------------------------------------------------------------------------------------
+# -- the history agrees with the model -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

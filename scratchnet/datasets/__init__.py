@@ -64,7 +64,7 @@ class Status:
     note : str
         A remark in a few words.
     checked : str
-        What `verify` could compare the files with, unless it is the known checksum of each.
+        What `verify` could compare the files with; empty if that is the known checksum of each file.
 
     Examples
     --------
@@ -161,8 +161,8 @@ def fetch(name_or_path: str | os.PathLike[str]) -> Status:
 def verify(name_or_path: str | os.PathLike[str]) -> Status:
     """Check a stored set: its structure, and all checksums that exist. Nothing is fetched.
 
-    Files in the cache must have the known checksums, and gzip files must agree with their own. Plain files have none: they
-    are compared with the published contents of MNIST and of CIFAR-10's pickles.
+    Files in the cache must have the known checksums, and gzip files must agree with the checksum that they contain. Plain
+    files contain none: they are compared with the published contents of MNIST and of CIFAR-10's pickles.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def verify(name_or_path: str | os.PathLike[str]) -> Status:
     found = image_set.find()
     if found is None:
         if isinstance(image_set, IdxFolder):
-            image_set.fetch()      # its error says which file is missing
+            image_set.fetch()      # its error names the missing file
         raise DataError(f"{image_set.name} is not stored yet. Fetch it: scratchnet.datasets.fetch({image_set.name!r})")
     ((x_train, y_train), (x_test, y_test)), remark = image_set.verify(found)
     classes = len(image_set.class_names) or int(max(y_train.max(), y_test.max())) + 1

@@ -88,7 +88,7 @@ def read_binary_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray
     """
     if not content or len(content) % RECORD:
         raise DataError(
-            f"{name}: expected a whole number of records of {RECORD:,} bytes, got {len(content):,} bytes. Get the file again"
+            f"{name}: expected a whole number of records of {RECORD:,} bytes, got {len(content):,} bytes. Get it again"
         )
     records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
     return planes_to_pixels(records[:, 1:]), _checked(records[:, 0].copy(), name)
@@ -125,7 +125,9 @@ def read_python_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray
     try:
         for count, (opcode, value, _) in enumerate(pickletools.genops(content)):
             if count > MOST_INSTRUCTIONS:
-                raise DataError(f"{name}: expected a CIFAR-10 batch, got a pickle of over {MOST_INSTRUCTIONS:,} instructions")
+                raise DataError(
+                    f"{name}: expected a CIFAR-10 batch, got a pickle of over {MOST_INSTRUCTIONS:,} instructions. Get it again"
+                )
             if isinstance(value, (str, bytes, bytearray)):
                 in_labels = value in ("labels", b"labels")
                 if len(value) == BATCH_PIXELS:
@@ -141,27 +143,27 @@ def read_python_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray
     if len(pixels) != 1 or len(labels) != PYTHON_RECORDS:
         raise DataError(
             f"{name}: expected 1 string of {BATCH_PIXELS:,} bytes and {PYTHON_RECORDS:,} labels,"
-            f" got {len(pixels)} strings and {len(labels):,} labels. It is not a CIFAR-10 batch"
+            f" got {len(pixels)} strings and {len(labels):,} labels. Get a CIFAR-10 batch"
         )
     # pickletools returns a Python 2 string as text, one character for each byte
     data = pixels[0].encode("latin-1") if isinstance(pixels[0], str) else pixels[0]
     rows = np.frombuffer(data, np.uint8).reshape(-1, PIXELS)
     if min(labels) < 0 or max(labels) > 255:
-        raise DataError(f"{name}: expected labels from 0 to {CLASSES - 1}, got {min(labels)} to {max(labels)}")
+        raise DataError(f"{name}: expected labels from 0 to {CLASSES - 1}, got {min(labels)} to {max(labels)}. Get it again")
     return planes_to_pixels(rows), _checked(np.array(labels, np.uint8), name)
 
 
 def _checked(labels: np.ndarray, name: str) -> np.ndarray:
     if labels.max() >= CLASSES:
-        raise DataError(f"{name}: expected labels from 0 to {CLASSES - 1}, got {labels.max()}")
+        raise DataError(f"{name}: expected labels from 0 to {CLASSES - 1}, got {labels.max()}. Get it again")
     return labels
 
 
 def batch_contents(source: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     """Yield the batches of a folder or of a tar archive, in the order of `names`.
 
-    Only those members of an archive are read whose file name is in `names`. Nothing is written to disk, so a path in an
-    archive cannot point outside.
+    Only members of an archive whose file name is in `names` are read. Nothing is written to disk, so a path in an archive
+    cannot name a file outside a folder.
 
     Parameters
     ----------
@@ -197,7 +199,7 @@ def batch_contents(source: Path, names: Sequence[str]) -> Iterator[tuple[str, by
         if not is_file(file):
             raise DataError(f"{source}: has no {name}. Get the whole set again")
         if file.stat().st_size > MOST_BYTES:
-            raise DataError(f"{file}: expected a CIFAR-10 batch of about 31 MB, got {file.stat().st_size:,} bytes")
+            raise DataError(f"{file}: expected a CIFAR-10 batch of about 31 MB, got {file.stat().st_size:,} bytes. Get it again")
         try:
             content = file.read_bytes()
         except OSError as error:
@@ -228,7 +230,7 @@ def _members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
             raise
         except Exception as error:     # tarfile raises exceptions of many types for malformed headers
             raise DataError(f"{archive}: the archive is damaged ({error}). Get the file again") from error
-        while unpacked.read(1 << 20):     # to the end of the gzip stream, where its checksum is: tarfile stops earlier
+        while unpacked.read(1 << 20):     # to the end of the gzip stream, where its checksum is; tarfile stops before it
             pass
     return found
 

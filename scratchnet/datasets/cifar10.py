@@ -94,7 +94,9 @@ class _Cifar10(ImageSet):
             return splits, "plain files have no checksum; no published sums are known for the contents"
         wrong = [str(path / name) for name, md5 in PICKLE_MD5.items() if not intact(path / name, md5, "md5")]
         if 0 < len(wrong) < len(PICKLE_MD5):
-            raise DataError(f"{', '.join(wrong)}: expected the published CIFAR-10, as in the other files, got others. Get it again")
+            raise DataError(
+                f"{', '.join(wrong)}: expected the published CIFAR-10, as in the other files, got other contents. Get it again"
+            )
         contents = "not those of the published files" if wrong else "those of the published CIFAR-10"
         return splits, f"plain files have no checksum; the contents are {contents}"
 

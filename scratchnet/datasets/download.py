@@ -2,8 +2,8 @@
 
 pooch stores the file: it writes under a temporary name, computes the checksum, and renames the file only if that is right.
 `Reader` downloads from one address, with a progress bar and a minimum speed: an address that does not answer within 30 s, or
-then averages under 200 kB/s over 30 s, counts as failed, like one that answers 404. A thread receives, and the caller waits
-for it no longer than that: the timeouts of sockets do not bound a server that sends one byte of its headers at a time.
+then averages under 200 kB/s over 30 s, counts as failed, like one that answers 404. A thread receives the data, and the caller
+waits for it no longer than that: the timeouts of sockets do not detect a server that sends its headers one byte at a time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CONNECT_SECONDS = 10.0
 PIECE = 1 << 16
 MOST_BYTES = 1 << 30
 WAITING = 64
-"""The most pieces that wait to be written."""
+"""The largest number of pieces that wait to be written."""
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """Errors of the folder, not of the address: another address would not help."""
 
@@ -79,7 +79,7 @@ class Reader:
 
     def __call__(self, url: str, output_file: str, pooch: Any = None) -> None:
         """Download to `output_file`; raise an OSError if the address is too slow, or sends too few or too many bytes."""
-        import requests  # noqa: F401  imported here, and not in the thread, which an interrupt does not reach
+        import requests  # noqa: F401  imported here and not first in the thread, which cannot be interrupted
         from tqdm import tqdm
 
         arrived: Queue[int | bytes | Exception | None] = Queue(WAITING)
@@ -107,7 +107,7 @@ class Reader:
                 raise OSError(f"the connection closed after {received:,} of {length:,} bytes")
         finally:
             stop.set()
-            with contextlib.suppress(Empty):     # a thread that waits for room goes on, and sees that it must stop
+            with contextlib.suppress(Empty):     # a thread that waits for a place in the queue continues, and then stops
                 while True:
                     arrived.get_nowait()
 
@@ -161,7 +161,7 @@ def fetch(
     folder : pathlib.Path
         The folder of the cache that keeps the file.
     others : sequence of Source
-        Other files of the same set; the error lists them too, for whoever downloads the set by hand.
+        Other files of the same set; the error lists them too, so that the set can be downloaded by hand.
     reader : callable, optional
         Downloads from an address into a file; `Reader()` by default.
 
@@ -194,9 +194,9 @@ def fetch(
     another = f"Name another one: export {CACHE_VARIABLE}=FOLDER"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RecursionError) as error:      # RecursionError: thousands of folders to be made
+    except (OSError, RecursionError) as error:      # RecursionError: thousands of nested folders
         reason = (error.strerror if isinstance(error, OSError) else "") or error
-        raise DownloadError(f"the folder {brief(folder)} cannot be made ({reason}). {another}") from error
+        raise DownloadError(f"the folder {brief(folder)} cannot be created ({reason}). {another}") from error
     failures = []
     for source in sources:
         try:

@@ -1,4 +1,4 @@
-"""What a path leads to, and the bytes of a data file, plain or gzipped. Every failure is a `DataError` that names the path.
+"""Whether a path is a file or a folder, and the bytes of a data file. Every failure is a `DataError` that names the path.
 
 A file that is not what its name says is common: an error page saved under the name of an archive, a folder made by an
 unpacking program, a pointer of Git LFS. The message says what was found instead.
@@ -36,12 +36,12 @@ BEGINNINGS = (
 
 
 def kind(path: Path) -> str:
-    """Return what `path` leads to: "a file", "a folder", "nothing", "a link to nothing", or "a pipe or device".
+    """Return what is at `path`: "a file", "a folder", "nothing", "a broken link", or "a pipe or device".
 
     Raises
     ------
     DataError
-        If that cannot be found out: a folder without permission, a path that is too long.
+        If that cannot be determined: a folder without permission, a path that is too long.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def kind(path: Path) -> str:
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return "a link to nothing" if os.path.islink(path) else "nothing"
+        return "a broken link" if os.path.islink(path) else "nothing"
     except ValueError:      # a null character in the path
         return "nothing"
     except OSError as error:
@@ -62,12 +62,12 @@ def kind(path: Path) -> str:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether `path` leads to a file. Raises DataError if that cannot be found out."""
+    """Return whether `path` is a file. Raises DataError if that cannot be determined."""
     return kind(path) == "a file"
 
 
 def is_dir(path: Path) -> bool:
-    """Return whether `path` leads to a folder. Raises DataError if that cannot be found out."""
+    """Return whether `path` is a folder. Raises DataError if that cannot be determined."""
     return kind(path) == "a folder"
 
 
@@ -95,7 +95,7 @@ def brief(path: object) -> str:
 
 
 def beginning(start: bytes) -> str:
-    """Return the first bytes of a file as they are printed, and what they are the beginning of, if that is known.
+    """Return the first bytes of a file in hexadecimal, and the kind of file that begins with them, if it is known.
 
     >>> beginning(b"<!DOCTYPE html>")
     '3c 21 44 4f (an HTML or XML page)'
@@ -108,7 +108,7 @@ def beginning(start: bytes) -> str:
 
 
 def is_gzip(path: Path) -> bool:
-    """Return whether a file begins as gzip files do."""
+    """Return whether a file begins like a gzip file."""
     try:
         with path.open("rb") as file:
             return file.read(2) == GZIP_MAGIC
@@ -125,7 +125,7 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
     Raises
     ------
     DataError
-        If it is not a file, cannot be read, or is a damaged gzip stream; also if that shows within the block.
+        If it is not a file, cannot be read, or is a damaged gzip stream; also if this is found within the block.
     FileNotFoundError
         If nothing has this name.
     """

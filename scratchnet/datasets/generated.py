@@ -55,7 +55,7 @@ class GeneratedSet(ImageSet):
     def generate(self, train: int, test: int, seed: int) -> Splits:
         """Draw both splits. Each has its own stream of random numbers, so the size of one does not change the other."""
         if train < 1 or test < 1:
-            raise ValueError(f"{self.name}: expected at least one image in each split, got train={train} and test={test}")
+            raise ValueError(f"{self.name}: expected at least one image in each split, got {train} and {test}. Use 1 or more")
         from tqdm import tqdm
 
         draw = self.prepare()
@@ -81,11 +81,11 @@ class GeneratedSet(ImageSet):
         return Found("cache", (self.file,)) if is_file(self.file) else None
 
     def fetch(self) -> Found:
-        """Draw the set and keep it in the cache, unless an undamaged copy is there."""
+        """Draw the set and keep it in the cache, unless the cache holds an undamaged copy."""
         if self._kept() is None:
             try:
                 _save(self.file, self.generate(TRAIN, TEST, seed=0))
-            except (OSError, RecursionError) as error:     # RecursionError: thousands of folders to be made
+            except (OSError, RecursionError) as error:     # RecursionError: thousands of nested folders
                 raise DataError(f"{brief(self.file)} cannot be written ({_reason(error)}). {WRITABLE}") from error
         return Found("cache", (self.file,))
 

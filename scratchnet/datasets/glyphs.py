@@ -65,7 +65,7 @@ def digit_fields() -> np.ndarray:
             raise DataError(f"{file} is missing. It is part of matplotlib: pip install --force-reinstall matplotlib")
         properties = FontProperties(fname=str(file))
         for digit in CLASS_NAMES:
-            # at size 40 a curve becomes few segments, none of which is further from it than a fortieth of a pixel
+            # at size 40 a curve becomes a few segments, all within a fortieth of a pixel of it
             outline = TextPath((0, 0), digit, size=40, prop=properties).to_polygons()
             fields.append(distance_field(fit_to_unit([np.asarray(loop) for loop in outline]), 72))
     return np.stack(fields)
@@ -120,7 +120,7 @@ def generate(train: int = TRAIN, test: int = TEST, *, seed: int = 0) -> Splits:
 
 @named_arguments
 def load_data() -> Splits:
-    """Return glyphs from the cache; draw it (about 3 s) and keep it there if it is not.
+    """Return glyphs from the cache; otherwise draw the set (about 3 s) and keep it there.
 
     Returns
     -------

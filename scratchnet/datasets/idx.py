@@ -128,9 +128,11 @@ def _read_header(stream: BinaryIO, path: Path, axes: int, room: int) -> tuple[in
             f"{path}: expected an idx file, which starts with 00 00 08 0{axes}, got a file that starts with {start}. Get it again"
         )
     if magic[2] != UNSIGNED_BYTE:
-        raise DataError(f"{path}: expected idx type 0x08 (unsigned byte), got 0x{magic[2]:02x}")
+        raise DataError(f"{path}: expected idx type 0x08 (unsigned byte), got 0x{magic[2]:02x}. Convert the values to bytes")
     if magic[3] != axes:
-        raise DataError(f"{path}: expected {axes} axes ({'labels' if axes == 1 else 'images'}), got {magic[3]} axes")
+        raise DataError(
+            f"{path}: expected {axes} axes ({'labels' if axes == 1 else 'images'}), got {magic[3]} axes. Correct the file's name"
+        )
     lengths = stream.read(4 * axes)
     if len(lengths) < 4 * axes:
         raise DataError(f"{path}: the file ends within its header, after {4 + len(lengths)} bytes. Get it again")
@@ -189,7 +191,7 @@ def read_pair(images: str | Path, labels: str | Path, classes: int | None = None
     _check_pair(images, labels)      # before memory is allocated
     x, y = read_idx(images, axes=3), read_idx(labels, axes=1)
     if classes is not None and y.max() >= classes:
-        raise DataError(f"{labels}: expected labels from 0 to {classes - 1}, got {y.max()}")
+        raise DataError(f"{labels}: expected labels from 0 to {classes - 1}, got {y.max()}. Get the file again")
     return x, y
 
 
@@ -197,9 +199,9 @@ def _check_pair(images: str | Path, labels: str | Path) -> tuple[int, ...]:
     """Return the shape of the images, or raise DataError unless there is one label for each, from the headers alone."""
     x, y = idx_shape(images, axes=3), idx_shape(labels, axes=1)
     if x[0] != y[0]:
-        raise DataError(f"{labels}: expected {x[0]:,} labels, one for each image in {images}, got {y[0]:,} labels")
+        raise DataError(f"{labels}: expected {x[0]:,} labels, one for each image in {images}, got {y[0]:,}. Get both files again")
     if 0 in x:
-        raise DataError(f"{images}: expected at least one pixel, got shape {x}")
+        raise DataError(f"{images}: expected at least one pixel, got shape {x}. Get the file again")
     return x
 
 
@@ -267,7 +269,7 @@ class IdxFolder(ImageSet):
         if train[1:] != test[1:]:
             raise DataError(
                 f"{self.folder}: expected images of the same size, got {train[1:]} for training and {test[1:]} for testing"
-                f" (in {found.files[0]} and {found.files[2]})"
+                f" (in {found.files[0]} and {found.files[2]}). Use files of one set"
             )
         return train, test
 

@@ -35,9 +35,9 @@ class _MnistFolder(IdxFolder):
     def shapes(self, found: Found) -> tuple[tuple[int, ...], tuple[int, ...]]:
         train, test = super().shapes(found)
         if train[1:] != (28, 28):
-            raise DataError(f"{found.files[0]}: expected MNIST's images of (28, 28), got images of {train[1:]}")
+            raise DataError(f"{found.files[0]}: expected MNIST's images of (28, 28), got images of {train[1:]}. Get MNIST")
         if max(train[0], test[0]) > TRAIN:
-            raise DataError(f"{self.folder}: expected at most MNIST's {TRAIN:,} images, got {max(train[0], test[0]):,}")
+            raise DataError(f"{self.folder}: expected at most MNIST's {TRAIN:,} images, got {max(train[0], test[0]):,}. Get MNIST")
         return train, test
 
     def is_published(self, found: Found, splits: Splits) -> bool:

@@ -68,5 +68,5 @@ def _named(variable: str) -> Path | None:
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """Return a path with the home folder in place of ``~``; ``~somebody`` stays if there is no such account."""
+    """Return a path with the home folder in place of ``~``; ``~somebody`` is not changed if there is no such account."""
     return Path(os.path.expanduser(path))

@@ -16,7 +16,7 @@ import numpy as np
 
 from scratchnet.datasets.files import is_dir, is_file, listing
 
-TRANSPOSED = "EMNIST's images are stored transposed, rows as columns"
+TRANSPOSED = "EMNIST's images are stored transposed, with rows and columns exchanged"
 
 Splits = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """``(x_train, y_train), (x_test, y_test)``."""
@@ -52,7 +52,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Found:
-    """The place where a set was found.
+    """Where a set was found.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class ImageSet(ABC):
         """Read the set and check all checksums that exist; return it, and a remark on those that do not. Raises DataError."""
 
     def dataset(self, transpose: bool = False) -> Dataset:
-        """Return the set as a `Dataset`, fetched first if necessary, with rows and columns of the images exchanged if asked for."""
+        """Return the set as a `Dataset`, fetched first if necessary; `transpose` exchanges rows and columns of the images."""
         (x_train, y_train), (x_test, y_test) = self.load()
         if transpose:
             x_train, x_test = (np.ascontiguousarray(x.swapaxes(1, 2)) for x in (x_train, x_test))   # (N, H, W) -> (N, W, H)

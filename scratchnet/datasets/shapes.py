@@ -1,6 +1,6 @@
 """shapes: 12,000 + 2,000 coloured shapes on textured backgrounds, 32×32, red, green and blue.
 
-A substitute for CIFAR-10 that needs no download. Only the outline determines the class: shape and background have random hues,
+A substitute for CIFAR-10 that needs no download. Only the outline depends on the class: shape and background have random hues,
 either of them may be lighter, and the background is striped, chequered, blotched or grained. A linear classifier, whose
 logits are weighted sums of pixels, learns almost nothing.
 """
@@ -207,7 +207,7 @@ def generate(train: int = TRAIN, test: int = TEST, *, seed: int = 0) -> Splits:
 
 @named_arguments
 def load_data() -> Splits:
-    """Return shapes from the cache; draw it (about 4 s) and keep it there if it is not.
+    """Return shapes from the cache; otherwise draw the set (about 4 s) and keep it there.
 
     Returns
     -------

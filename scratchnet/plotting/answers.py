@@ -1,4 +1,4 @@
-"""A network's answers: the classes that it confuses, its most confident mistakes, and its answer for one image."""
+"""A network's predictions: the classes that it confuses, its most confident mistakes, and its prediction for one image."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def confusion_matrix(
 ) -> Figure:
     """Draw how many images of each class (row) were classified as each class (column).
 
-    The correct answers are on the diagonal. The colour is the share of the row, so a rare class is as visible as a common one.
+    Correct predictions are on the diagonal. The colour is the share of the row, so a rare class is as visible as a common one.
 
     Parameters
     ----------
     y_true, y_pred : arrays of shape (N,)
-        Class numbers: the labels, and the network's answers.
+        Class numbers: the labels, and the network's predictions.
     class_names : sequence of K str
     title : str, optional
         By default the accuracy.

@@ -80,7 +80,7 @@ def epoch_ticks(epochs: int) -> list[int]:
 
 
 def epoch_axis(axes: Axes, epochs: int, title: str) -> None:
-    """Title `axes`, and let its x-axis show the epochs from 1 to `epochs`."""
+    """Set the title of `axes`, and the epochs from 1 to `epochs` on its x-axis."""
     axes.set_title(title, fontsize=11)
     axes.set_xlabel("epoch")
     axes.set_xticks(epoch_ticks(epochs))

@@ -40,13 +40,13 @@ def compare(
     title: str | None = None,
     path: PathLike | None = None,
 ) -> Figure:
-    """Draw named series over the epochs, with a panel for each group; all panels have one scale.
+    """Draw named series over the epochs, with a panel for each group; all panels have the same y-axis.
 
     Parameters
     ----------
     panels : mapping of str to (mapping of str to list of series)
         Title of a panel -> name of a line -> a series for each seed, with a value for each epoch. The line is the mean over
-        the seeds. A name has the same colour in every panel. A series that ended early counts in the epochs that it has.
+        the seeds. A name has the same colour in every panel. A shorter series is part of the mean only in its own epochs.
     ylabel : str
     title : str, optional
     path : str or path, optional

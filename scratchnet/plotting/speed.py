@@ -108,7 +108,7 @@ def sides(times: Mapping[str, Mapping[str, float]], *, title: str = "", path: Pa
 
 
 def growth(times: Mapping[str, Mapping[float, float]], *, path: PathLike | None = None) -> Figure:
-    """Draw milliseconds against a size, with a panel for each size that grows, and the line from 0 to the last point.
+    """Draw milliseconds against a size, with a panel for each kind of size, and the line from 0 to the last point.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 train            trains a network on a data set and writes a run folder
 evaluate         a trained network's loss and accuracy, class by class
-predict          a trained network's answer to pictures of your own
+predict          a trained network's predictions for pictures of your own
 data             where the data sets are stored
 gradcheck        every gradient against finite differences
 reproduce        the study's experiments and their report
@@ -11,7 +11,7 @@ doctor           the installation, with hints
 
 arguments.py     types and texts that several commands' options share
 inputs.py        from a data set to a network's input
-pictures.py      from a picture to a network's input
+pictures.py      from a picture to a network's input; ink.py finds the ink in it
 run_folder.py    the files of a training run
 versions.py      the package versions that a run records
 """

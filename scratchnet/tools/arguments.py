@@ -33,7 +33,7 @@ def _whole(text: str, least: int) -> int:
 
 
 def path_text(text: str) -> str:
-    """Return the path in `text`, with the home folder for `~`. It must not be empty: that is mostly a variable that was not set."""
+    """Return the path in `text`, with the home folder for `~`. Empty text is refused: it is usually an unset shell variable."""
     if not text:
         raise argparse.ArgumentTypeError("expected a path, got ''")
     return os.path.expanduser(text)
@@ -51,7 +51,7 @@ def positive_number(text: str) -> float:
 
 
 class Noted(argparse.Action):
-    """Store an option's value, and that the option was given: for an option with a default that another option excludes."""
+    """Store an option's value, and record that it was given: for options with a default that ``--resume`` excludes."""
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
         """Store `values`, and the name of the option in the list ``given``."""

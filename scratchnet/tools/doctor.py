@@ -124,7 +124,7 @@ def folders() -> dict[str, str]:
     if not jit.COMPILED or cache.why_not_used():
         return found | {"compiled kernels": f"not stored ({problem})"}
     count, damaged = cache.stored()
-    found["compiled kernels"] = f"not stored ({problem}), {count} of earlier are read" if problem else f"{cache.FOLDER} ({count})"
+    found["compiled kernels"] = f"not stored ({problem}), {count} older ones are read" if problem else f"{cache.FOLDER} ({count})"
     return found | ({"damaged kernels": f"{len(damaged)} of {count}, the first {damaged[0]}"} if damaged else {})
 
 

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def class_table(y_true: Any, y_pred: Any, class_names: Sequence[str]) -> list[str]:
-    """Return the lines of a table: each class, its images, its accuracy, and its most frequent wrong answer.
+    """Return the lines of a table: each class, its number of images, its accuracy, and its most frequent wrong prediction.
 
     >>> for line in class_table([0, 0, 0, 1], [0, 1, 1, 1], ["cat", "dog", "owl"]):
     ...     print(line)

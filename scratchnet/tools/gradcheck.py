@@ -78,7 +78,7 @@ def reports(implementation: str = "fused") -> Iterator[Report]:
 
 
 def shortened(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows to print: those of the contract that passed become one row that counts them."""
+    """Return the rows to print: one row with their number replaces those of the contract that passed."""
     contract = [row for row in rows if row.check == "contract"]
     failed = [row for row in contract if not row.passed]
     held = Row("contract", f"{len(contract) - len(failed)} of {len(contract)} conditions", True)
@@ -115,5 +115,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--break",
         dest="break_name",
         metavar="NAME",
-        help="install one of the gallery's bugs, and show which check catches it ('all': each bug, one at a time)",
+        help="install one of the gallery's bugs, and show which check detects it ('all': each bug, one at a time)",
     )

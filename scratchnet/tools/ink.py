@@ -1,12 +1,12 @@
 """Find the ink of a drawing, on paper of any brightness: dark on light or light on dark, in even or uneven light.
 
 1. The background is estimated at each pixel, so that grey paper, a blackboard and a shadow are all backgrounds. For dark ink, a
-   morphological closing removes whatever is dark and narrower than a third of the picture, and the contrast is what the
-   picture lacks of it (the "black top-hat" of Serra, "Image Analysis and Mathematical Morphology", 1982).
-2. Neighbouring pixels of strong contrast form a stroke. Specks, a frame around the picture, and what reaches in from its edge
+   morphological closing removes whatever is dark and narrower than a third of the picture. The contrast is the closing minus
+   the picture (the "black top-hat" of Serra, "Image Analysis and Mathematical Morphology", 1982).
+2. Neighbouring pixels of strong contrast form a stroke. Specks, a frame around the picture, and strokes that reach its edge
    are left out. Several drawings far from each other are refused.
-3. Both dark ink and light ink are tried. A drawing encloses the paper inside its strokes, so the ink is the one of the two that
-   encloses the other.
+3. Both dark ink and light ink are tried. Without the ink the background is even; without the paper between the strokes it is
+   not. So the ink is dark if the background of dark ink is the more even one.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-BLANK = 0.05     # a picture without more contrast than this is blank
+BLANK = 0.05     # a picture with less contrast than this is blank
 WIDEST = 0.35    # of the picture's shorter side: the widest stroke
-SHARES = (0.2, 0.35, 0.5, 0.65)  # of the strongest contrast: the first that gives one drawing separates ink from paper
+SHARES = (0.2, 0.35, 0.5, 0.65)  # of the strongest contrast: thresholds between paper and ink
 FAINTEST = 0.1   # of the drawing's contrast: what is fainter is set to 0
-SPECK = 0.05     # of the largest stroke's area: a smaller one is dirt
-MOST_SOLID = 0.75  # of its box: what covers more is paper or a table, not strokes; 0.2 less if it is light
+SPECK = 0.05     # of the largest stroke's area: a smaller part is dirt
+MOST_SOLID = 0.75  # of its box: a part that covers more is paper or a table, not strokes; 0.2 less if it is light
 MANY = 50  # parts of a drawing; more are noise or a pattern
 GAP = 0.25       # of the drawing's size: a part that is farther away is another drawing
-FRAME = 0.4      # of the picture's edge: what covers more is a frame, or a shadow, and no drawing
-SHARP = 0.3      # of the drawing's contrast, on a fortieth of the picture: a shadow rises more slowly
+FRAME = 0.4      # of the picture's edge: a part that covers more is a frame or a shadow
+SHARP = 0.3      # of the drawing's contrast, within 1/25 of its size: a shadow changes more slowly
 
-SHEET = "expected strokes, got an area as solid as a sheet of paper. Cut the picture to the paper, or use a thinner pen."
+SHEET = "expected strokes, got an area as solid as a sheet of paper. Crop the picture to the paper, or use a thinner pen."
 
 Box = tuple[int, int, int, int]  # top, left, bottom, right; the last two are excluded
 
@@ -50,7 +50,7 @@ def find_ink(grey: Array) -> Drawing:
     Raises
     ------
     ValueError
-        If the picture is blank or shows several drawings, or if ink and paper cannot be told apart.
+        If the picture is blank or shows several drawings, or if ink and paper cannot be distinguished.
 
     Examples
     --------
@@ -81,12 +81,12 @@ def unevenness(ground: Array) -> float:
 
 
 def contrast(grey: Array, dark: bool) -> Array:
-    """Return by how much each pixel is darker (or lighter) than its background, evenly lit; noise of the paper is near 0."""
+    """Return how much darker (or lighter) each pixel is than its background, in even light; noise of the paper is near 0."""
     ground = background(grey, dark)
-    lack = ground - grey if dark else grey - ground
+    excess = ground - grey if dark else grey - ground
     if dark:
-        lack = lack * (np.median(ground) + 0.1) / (ground + 0.1)  # half the light gives half the contrast
-    return np.maximum(lack - np.median(lack), 0.0)
+        excess = excess * (np.median(ground) + 0.1) / (ground + 0.1)  # half the light gives half the contrast
+    return np.maximum(excess - np.median(excess), 0.0)
 
 
 def background(grey: Array, dark: bool) -> Array:
@@ -118,7 +118,7 @@ def largest_near(x: Array, radius: int) -> Array:
 class Strokes(NamedTuple):
     """The connected parts of a mask, the largest first."""
 
-    number: Array  # (h, w): k + 1 in the k-th part, 0 outside the mask
+    number: Array  # (h, w): k + 1 in part k, 0 outside the mask
     area: Array    # (n,) pixels
     box: Array     # (n, 4): top, left, bottom, right; the last two are excluded
     edge: Array    # (n,): the share of the picture's outermost pixels that the part covers
@@ -127,8 +127,8 @@ class Strokes(NamedTuple):
 def strokes(mask: Array) -> Strokes:
     """Return the parts of `mask`, (h, w) of bool, whose pixels touch each other at a side or a corner.
 
-    Each pixel refers to the lowest pixel known to be of the same part. Neighbours exchange what they refer to, and references
-    to references are shortened, until neighbours agree (Shiloach and Vishkin, J. Algorithms 3, 1982).
+    Each pixel refers to the first pixel known to be of the same part. Neighbours take the lower of their two references, and
+    chains of references are shortened, until all neighbours agree (Shiloach and Vishkin, J. Algorithms 3, 1982).
 
     >>> strokes(np.array([[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 0, 0]], bool)).box
     array([[0, 0, 2, 2],
@@ -160,12 +160,12 @@ def strokes(mask: Array) -> Strokes:
     return Strokes(number, area, box, np.bincount(ring, minlength=len(area) + 1)[1:] / ring.size)
 
 
-def framed(lack: Array) -> Array:
-    """Return where `lack`, a contrast (h, w), shows a frame, or a shadow along the picture's edge, (h, w) of bool.
+def framed(excess: Array) -> Array:
+    """Return where `excess`, a contrast (h, w), shows a frame, or a shadow along the picture's edge, (h, w) of bool.
 
     A frame covers much of the picture's edge; or it is a rectangle of lines around something else.
     """
-    parts = strokes(lack > max(SHARES[1] * lack.max(), BLANK))
+    parts = strokes(excess > max(SHARES[1] * excess.max(), BLANK))
     frames = [int(k) for k in np.flatnonzero(parts.edge > FRAME)]
     for k in range(min(3, len(parts.area))):
         top, left, bottom, right = parts.box[k]
@@ -173,7 +173,7 @@ def framed(lack: Array) -> Array:
         if edge_of(lines).mean() > 0.8 and lines.mean() < 0.5 and nested(parts.box, parts.area, k):
             frames.append(k)
     frame = np.isin(parts.number, np.array(frames) + 1)
-    return largest_near(frame, max(1, min(lack.shape) // 100)) > 0
+    return largest_near(frame, max(1, min(excess.shape) // 100)) > 0
 
 
 def edge_of(x: Array) -> Array:
@@ -182,21 +182,21 @@ def edge_of(x: Array) -> Array:
 
 
 def nested(boxes: Array, areas: Array, k: int) -> bool:
-    """Return whether a part of some size lies well inside the box of part `k`."""
+    """Return whether a part that is no speck lies well inside the box of part `k`."""
     margin = size(boxes[k]) // 20 + 1
     inside = np.all(boxes[:, :2] >= boxes[k, :2] + margin, axis=1) & np.all(boxes[:, 2:] <= boxes[k, 2:] - margin, axis=1)
     return bool(np.any(inside & (areas >= SPECK * areas[k])))
 
 
-def one_drawing(lack: Array, dark: bool) -> Drawing | None:
-    """Return the drawing in `lack`, a contrast (h, w), or None if it is blank.
+def one_drawing(excess: Array, dark: bool) -> Drawing | None:
+    """Return the drawing in `excess`, a contrast (h, w), or None if it is blank.
 
-    The threshold rises until the drawing stands free of the picture's edge and of other drawings: lines on the paper, stains and
-    noise are fainter than ink. A drawing that touches the edge at every threshold is accepted, several drawings are not.
+    Four thresholds are tried. At the lower ones, faint lines and stains on the paper may join the drawing. So the first is used
+    at which it does not touch the picture's edge and is about as small as at any other. If it always touches, it is accepted.
     """
-    if lack.max() < BLANK:
+    if excess.max() < BLANK:
         return None
-    tried = [separated(lack, share * lack.max(), dark) for share in SHARES]
+    tried = [separated(excess, share * excess.max(), dark) for share in SHARES]
     sheet = next((drawing for drawing in tried if drawing and drawing.refusal == SHEET), None)
     free = [drawing for drawing in tried if drawing and drawing.free and not drawing.refusal]
     if sheet:
@@ -208,12 +208,12 @@ def one_drawing(lack: Array, dark: bool) -> Drawing | None:
     return next((drawing for drawing in found if not drawing.refusal), found[0] if found else None)
 
 
-def separated(lack: Array, threshold: float, dark: bool) -> Drawing | None:
+def separated(excess: Array, threshold: float, dark: bool) -> Drawing | None:
     """Return the drawing above `threshold`, or None if there is only a frame or nothing.
 
-    It is the largest stroke with all parts near it.
+    The drawing is the largest stroke, with all parts near it.
     """
-    parts = strokes(lack > threshold)
+    parts = strokes(excess > threshold)
     area, edge, box = parts.area, parts.edge, parts.box
     free, touching = np.flatnonzero(edge == 0), np.flatnonzero((edge > 0) & (edge <= FRAME))
     stands_free = len(free) > 0 and (len(touching) == 0 or bool(area[free[0]] > 0.25 * area[touching[0]]))
@@ -222,31 +222,32 @@ def separated(lack: Array, threshold: float, dark: bool) -> Drawing | None:
     largest = free[0] if stands_free else touching[0]
     large = area >= SPECK * area[largest]
     if large.sum() > MANY:
-        return Drawing(lack, dark, union(box), stands_free, (), f"expected one drawing, got {large.sum()} specks. Use plain paper.")
+        refusal = f"expected one drawing, got {large.sum()} specks. Use plain paper."
+        return Drawing(excess, dark, union(box), stands_free, (), refusal)
     near, far = [largest], [k for k in free if large[k] and k != largest]
     while joined := [k for k in far if gap(union(box[near]), box[k]) <= GAP * size(union(box[near]))]:
         near += joined
         far = [k for k in far if k not in joined]
     keep = np.isin(parts.number, np.array(near) + 1)
-    level = float(np.percentile(lack[keep], 95))
-    ink = np.where(largest_near(keep, max(1, size(union(box[near])) // 20)) > 0, lack / level, 0.0)  # with its soft edge
+    level = float(np.percentile(excess[keep], 95))
+    ink = np.where(largest_near(keep, max(1, size(union(box[near])) // 20)) > 0, excess / level, 0.0)  # with its soft edge
     ink = np.where(ink < FAINTEST, 0.0, np.minimum(ink, 1.0))
     refusal = ""
     if not stands_free and sum(size(box[k]) > size(box[largest]) / 2 for k in touching) > 1:
-        refusal = "expected one drawing, got several that reach the edge, as lines do. Cut the picture to one, or use plain paper."
+        refusal = "expected one drawing, got several strokes at the edge, such as ruled lines. Crop it, or use plain paper."
     elif area[free].sum() - keep.sum() > 0.5 * keep.sum():
-        refusal = "expected one drawing, got specks all over. Use plain paper."
+        refusal = "expected one drawing, got specks everywhere. Use plain paper."
     elif nested(box, area, largest):
-        refusal = "expected one drawing, got one inside another, or in a frame. Cut the picture to the inner one."
+        refusal = "expected one drawing, got one inside another, or in a frame. Crop the picture to the inner one."
     elif solid(keep, union(box[near])) > (MOST_SOLID if dark else MOST_SOLID - 0.2):
         refusal = SHEET
     elif far:
-        refusal = f"expected one drawing, got {1 + len(far)} that are apart. Cut the picture to one of them."
-    elif size(union(box[near])) < max(4, 0.015 * max(lack.shape)):
-        refusal = "expected a drawing, got a speck. Cut the picture closer to the drawing."
-    elif steepest(lack, keep, max(1, size(union(box[near])) // 25)) < SHARP * level:
+        refusal = f"expected one drawing, got {1 + len(far)}, far from each other. Crop the picture to one of them."
+    elif size(union(box[near])) < max(4, 0.015 * max(excess.shape)):
+        refusal = "expected a drawing, got a speck. Crop the picture closer to the drawing."
+    elif steepest(excess, keep, max(1, size(union(box[near])) // 25)) < SHARP * level:
         refusal = "expected the sharp edges of ink, got light and shadow. Draw with a stronger pen, or in even light."
-    left_out = ("what reaches in from the edge is left out",) if stands_free and large[touching].any() else ()
+    left_out = ("strokes at the edge are left out",) if stands_free and large[touching].any() else ()
     return Drawing(ink, dark, union(box[near]), stands_free, left_out, refusal)
 
 
@@ -258,9 +259,9 @@ def solid(keep: Array, box: Box) -> float:
     return float(keep[top:bottom, left:right].mean()) if large else 0.0
 
 
-def steepest(lack: Array, keep: Array, k: int) -> float:
-    """Return the largest difference of `lack` within `k` pixels, at pixels of `keep`; both are (h, w)."""
-    down, right = np.abs(lack[k:] - lack[:-k]), np.abs(lack[:, k:] - lack[:, :-k])
+def steepest(excess: Array, keep: Array, k: int) -> float:
+    """Return the largest difference of `excess` within `k` pixels, at pixels of `keep`; both are (h, w)."""
+    down, right = np.abs(excess[k:] - excess[:-k]), np.abs(excess[:, k:] - excess[:, :-k])
     return float(max(down.max(initial=0.0, where=keep[k:] | keep[:-k]), right.max(initial=0.0, where=keep[:, k:] | keep[:, :-k])))
 
 

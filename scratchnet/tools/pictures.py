@@ -2,17 +2,16 @@
 
 Networks of grey images are trained on light ink on a black background. The ink is found in four steps:
 
-1. The background is estimated at every place, so that grey paper, a blackboard and a shadow are all backgrounds: a
+1. The background is estimated at every pixel, so that grey paper, a blackboard and a shadow are all backgrounds: a
    morphological closing removes whatever is dark and narrower than a third of the picture (the "black top-hat" of Serra 1982;
-   the opening does the same for what is light). What the background lacks of the picture is the contrast.
-2. Pixels of strong contrast that touch each other are one stroke. Specks, a frame around the picture, and what reaches in from
+   the opening does the same for what is light). The contrast is the difference between background and picture.
+2. Pixels of strong contrast that touch each other are one stroke. Specks, a frame around the picture, and strokes that reach
    its edge are left out.
-3. Both "dark on light" and "light on dark" are tried. The strokes enclose what is inside them, so the ink is the one of
-   the two that encloses the other.
+3. Both "dark on light" and "light on dark" are tried. The one whose background is more even is right.
 4. The ink is prepared as MNIST's digits are (LeCun et al. 1998, section III.A): its bounding box is scaled to fit 20 × 20,
    and its centre of mass is moved to the centre of 28 × 28.
 
-Where a step finds no clear answer, the picture is refused. Networks of colour images are trained on whole scenes: the middle of
+If the result of a step is not clear, the picture is refused. Networks of colour images are trained on whole scenes: the middle of
 the picture, cut to the proportions of the input, is averaged down.
 """
 
@@ -30,13 +29,13 @@ Array = np.ndarray[Any, Any]
 
 LUMA = np.array([0.299, 0.587, 0.114])  # weights of red, green and blue in perceived brightness (ITU-R BT.601)
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-LONGEST = 2048  # pixels of a side that are read; a larger picture is averaged down before it is converted to floats
-SIDE = 400      # pixels of a side in which ink is searched
+LONGEST = 2048  # pixels of the longer side; a larger picture is averaged down before it is converted to floats
+SIDE = 400      # pixels of the longer side of the picture in which ink is searched
 BOX = 20 / 28   # of the input: the longer side of the ink
 
 
 class Prepared(NamedTuple):
-    """A network's input, (H, W, C) float32, and in words what was decided about the picture."""
+    """A network's input, (H, W, C) float32, and a text that says what was decided about the picture."""
 
     x: Array
     decision: str
@@ -45,8 +44,8 @@ class Prepared(NamedTuple):
 def read_picture(path: str | Path) -> Array:
     """Return the picture in a file as floats in [0, 1] of shape (H, W, 3), upright, of at most 2048 pixels a side.
 
-    The kind of file is read from its content, not from its name. Transparent pixels are blended with white, or with black
-    if everything that is opaque is light.
+    The format is detected from the content, not from the file's name. Transparent pixels are blended with white, or with
+    black if all opaque pixels are light.
 
     Raises
     ------
@@ -61,7 +60,7 @@ def read_picture(path: str | Path) -> Array:
     if path.is_dir():
         raise ValueError(f"{path}: expected a picture file, got a folder. Name the pictures in it, for example {path / '*.png'}.")
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected a picture file, found no file. Check the path.")
+        raise FileNotFoundError(f"{path}: expected a picture file, got a path that does not exist. Correct it.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's notes on large and on unusual files; errors remain
@@ -82,8 +81,8 @@ def read_picture(path: str | Path) -> Array:
 
 
 def rgb(pixels: Array) -> Array:
-    """Return pixels as Pillow reads them, (H, W), (H, W, 3) or (H, W, 4), as floats (H, W, 3) in [0, 1]."""
-    if pixels.ndim == 2 and pixels.dtype != np.uint8:  # 16 or 32 bits, whose range the file does not say
+    """Convert pixels as Pillow reads them, (H, W), (H, W, 3) or (H, W, 4), to floats (H, W, 3) in [0, 1]."""
+    if pixels.ndim == 2 and pixels.dtype != np.uint8:  # 16 or 32 bits, whose range the file does not state
         pixels = pixels[:: -(-pixels.shape[0] // LONGEST), :: -(-pixels.shape[1] // LONGEST)].astype(float)
         most = next((top for top in (1, 255, 65535) if pixels.max() <= top), pixels.max())
         pixels = np.clip(pixels / most, 0.0, 1.0)
@@ -111,7 +110,7 @@ def prepare(picture: Array, input_shape: tuple[int, ...]) -> Prepared:
     ------
     ValueError
         If the network's input is not an image, (H, W, 1) or (H, W, 3); or if it is grey and the picture is blank, holds
-        several drawings, or does not show what is ink and what is paper.
+        several drawings, or shows no clear difference between ink and paper.
     """
     if len(input_shape) != 3 or input_shape[2] not in (1, 3):
         raise ValueError(
@@ -127,7 +126,7 @@ def prepare(picture: Array, input_shape: tuple[int, ...]) -> Prepared:
 
 
 def clearest(picture: Array) -> Array:
-    """Return the brightness of `picture`, (h, w, 3) -> (h, w), or one colour's if it shows more than twice the contrast."""
+    """Return the brightness of `picture`, (h, w, 3) -> (h, w), or one colour channel if its contrast is over twice as large."""
     grey = picture @ LUMA
     channel = picture[:, :, int(np.argmax(np.ptp(picture, axis=(0, 1))))]
     return channel if np.ptp(channel) > 2 * np.ptp(grey) else grey
@@ -137,7 +136,7 @@ def centred_ink(grey: Array, H: int, W: int) -> Prepared:
     """Return a drawing, (h, w) in [0, 1], as light ink on black, (H, W), scaled and centred like MNIST's digits."""
     x = in_place(grey) if grey.shape == (H, W) else None
     if x is not None:
-        return Prepared(x, "as it is, since it fills the input of the network")
+        return Prepared(x, "unchanged, since it fills the input of the network")
     found = closely(grey)
     top, left, bottom, right = found.box
     ink = found.ink[top:bottom, left:right]
@@ -157,7 +156,7 @@ def centred_ink(grey: Array, H: int, W: int) -> Prepared:
 
 
 def closely(grey: Array) -> Drawing:
-    """Return the ink in `grey`, searched in 400 pixels a side, and again around it if it is small there."""
+    """Return the ink in `grey`, found at 400 pixels a side, and again in an enlarged part around it if it is small there."""
     for _ in range(2):
         h, w = grey.shape
         step = max(1.0, max(h, w) / SIDE)
@@ -173,7 +172,7 @@ def closely(grey: Array) -> Drawing:
 
 
 def is_clean(grey: Array, found: Drawing) -> bool:
-    """Return whether `grey` is pure black or white except for the ink that was found, as the images of a data set are."""
+    """Return whether `grey` is nearly pure black or white outside the ink that was found, as images of a data set are."""
     ground = background(grey, found.dark)
     dirt = np.abs(grey - ground)[found.ink == 0]
     return bool(np.allclose(ground, 1.0 if found.dark else 0.0) and dirt.max(initial=0.0) < 0.35)
@@ -182,8 +181,8 @@ def is_clean(grey: Array, found: Drawing) -> bool:
 def in_place(grey: Array) -> Array | None:
     """Return `grey`, (H, W) in a network's own size, as light on dark; None if it is a drawing that can be moved.
 
-    An image of a data set may fill the input from side to side. It is not to be moved or scaled: what differs from its edge,
-    all of it lighter or all of it darker, reaches two opposite sides.
+    An image of a data set may fill the input from side to side. Such an image is neither moved nor scaled. It is recognized by
+    its marks, all lighter or all darker than most of its edge, which reach two opposite sides.
     """
     edge = edge_of(grey)
     above = grey - np.median(edge)
@@ -216,8 +215,8 @@ def resize(picture: Array, H: int, W: int) -> Array:
 def coverage(n: int, N: int) -> Array:
     """Return an (N, n) matrix; row i holds how much of each of `n` cells the i-th of `N` windows covers.
 
-    A window is as wide as the step between windows, but at least one cell wide; with narrower steps it interpolates. Each
-    row sums to 1.
+    A window is as wide as the step between windows, but at least one cell wide; if the step is narrower, this interpolates.
+    Each row sums to 1.
     """
     step = n / N
     width = max(step, 1.0)

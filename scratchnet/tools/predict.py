@@ -1,4 +1,4 @@
-"""``scratchnet predict``: a trained network's answer to pictures of your own."""
+"""``scratchnet predict``: a trained network's predictions for pictures of your own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the answer for each picture, and draw it as the network sees it; return 0."""
+    """Print the prediction for each picture, and draw the picture as the network sees it; return 0."""
     path = run_folder.model_path(args.run_path)
     folder = drawings_folder(args.out, path)
     class_names = run_folder.read_settings(path).get("class_names")

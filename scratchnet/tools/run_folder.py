@@ -1,4 +1,4 @@
-"""The run folder: the files that a training writes after every epoch, and how it resumes from them.
+"""The run folder: the files that training writes after every epoch, and how it resumes from them.
 
 A run folder contains
 
@@ -8,10 +8,10 @@ A run folder contains
     settings.json    all arguments, versions, the machine, and how the run ended
     *.png            the figures
 
-Each file is written under a temporary name and then renamed, so that it is always complete. `model.npz` is the truth: it also
-holds the history and the state of the callbacks, and so everything that training needs to resume after its last finished epoch
-with the same bits. It is written first. A process that is killed before it has written the history leaves one of an earlier
-epoch, which is written again from the model when the run is used or resumed.
+Each file is written under a temporary name and then renamed, so that it is always complete. `model.npz` also holds the history
+and the state of the callbacks, and so everything that training needs to resume after its last finished epoch with the same
+bits. It is written first. A process that is killed before it has written the history leaves one of an earlier epoch, which is
+written again from the model when the run is used or resumed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def default_folder(net: str, data: str, now: datetime | None = None) -> Path:
 def check_free(folder: Path, force: bool) -> None:
     """Raise OSError if `folder` is a file, or is not empty and `force` is False. Nothing is created.
 
-    What a killed process left of a file that it was writing does not count.
+    Temporary files of a killed process do not count.
     """
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder}: expected a folder, got a file. Name another --out.")
@@ -87,7 +87,7 @@ class Held:
 
     def __enter__(self) -> Held:
         self.path.mkdir(parents=True, exist_ok=True)
-        if sys.platform != "win32":  # which opens no folder
+        if sys.platform != "win32":  # where folders cannot be opened
             self.handle = os.open(self.path, os.O_RDONLY)
             try:
                 lock(self.handle)
@@ -98,7 +98,7 @@ class Held:
                     " another folder."
                 ) from None
             except OSError:
-                pass  # a file system without locks
+                pass  # the file system has no locks
         sweep(self.path, FILES)
         return self
 
@@ -107,7 +107,7 @@ class Held:
             os.close(self.handle)
 
     def check(self) -> None:
-        """Raise FileNotFoundError if the folder was renamed or removed: writing would begin a second one."""
+        """Raise FileNotFoundError if the folder was renamed or removed: writing would create a second one."""
         try:
             here = self.path.is_dir() if self.handle is None else os.path.samestat(os.stat(self.path), os.fstat(self.handle))
         except OSError:
@@ -150,7 +150,7 @@ def history_texts(history: Mapping[str, Sequence[float]]) -> dict[str, str]:
     return {HISTORY_JSON: json.dumps(history, indent=2) + "\n", HISTORY_CSV: table.getvalue()}
 
 
-# -- a training that may stop at any instant, and resume ------------------------------------------------------------------
+# -- training that may stop at any instant, and resume --------------------------------------------------------------------
 
 
 class Recorder(Callback):
@@ -250,31 +250,31 @@ def resumed(folder: Path) -> tuple[Model, dict[str, Any]] | None:
                     state[name] = [arrays[key] for key in value]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"{path}: expected a model with the record of its run, got one without or with a wrong one"
+            f"{path}: expected a model with the record of its run, got one with no record or an invalid one"
             f" ({type(error).__name__}: {error}). Train again, with another --out."
         ) from None
     return model, record
 
 
 def checked(record: Any) -> dict[str, Any]:
-    """Return the record of a run; a KeyError, TypeError or ValueError if it is none."""
+    """Return the record of a run; raise KeyError, TypeError or ValueError if it is invalid."""
     epochs, history = record["epochs"], record["history"]
     lengths = {len(values) for values in history.values()}
     if type(epochs) is not int or epochs < 0 or lengths != {epochs} or "loss" not in history:
-        raise ValueError(f"{epochs!r} epochs, and a history of {sorted(lengths)}")
+        raise ValueError(f"{epochs!r} epochs, but lists of {sorted(lengths)} values in the history")
     if not all(isinstance(value, (int, float)) for values in history.values() for value in values):
-        raise TypeError("a value in the history is no number")
+        raise TypeError("a value in the history is not a number")
     if not isinstance(record["seconds"], (int, float)) or not all(isinstance(state, dict) for state in record["callbacks"]):
-        raise TypeError("seconds and callbacks")
+        raise TypeError("seconds is not a number, or a callback's state is not a dict")
     return {**record, "stopped": bool(record["stopped"]), "finished": bool(record["finished"])}
 
 
 def agree(folder: Path) -> None:
-    """Write the history again from the model if a killed process left one of another epoch. A live process's folder is left."""
-    with suppress(Exception):  # a damaged model has its own error when it is loaded, and a read-only folder can be read
+    """Write the history again from the model if a killed process left that of another epoch. Folders in use are not changed."""
+    with suppress(Exception):  # a damaged model raises its own error when it is loaded; a read-only folder can still be read
         if wrong_history(folder):
             with Held(folder):
-                history = wrong_history(folder)  # a live process may have written it meanwhile
+                history = wrong_history(folder)  # another process may have written it meanwhile
                 if history:
                     write_history(folder, history)
 
@@ -341,10 +341,10 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str) and "\0" not in value
 
 
-# What the commands read from settings.json: in words, and as a test.
+# What the commands read from settings.json: a description for messages, and a test.
 KINDS = {
     "data": ("text", is_text),
-    "class_names": ("a list of texts", lambda names: isinstance(names, list) and all(map(is_text, names))),
+    "class_names": ("a list of strings", lambda names: isinstance(names, list) and all(map(is_text, names))),
     "arguments": ("an object", lambda arguments: isinstance(arguments, dict)),
     "versions": ("an object", lambda versions: isinstance(versions, dict)),
     "state": ("text", is_text),

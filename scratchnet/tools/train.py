@@ -1,4 +1,4 @@
-"""``scratchnet train``: train a network on a data set, and write a run folder; or go on with a run that stopped."""
+"""``scratchnet train``: train a network on a data set, and write a run folder; or resume a run that stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from scratchnet.tools.arguments import DATA, TRANSPOSE, Noted, natural, path_tex
 from scratchnet.tools.run_folder import Held, Recorder
 from scratchnet.tools.versions import versions
 
-PLACE = ("out", "force")  # options that say where a run is, and not what it is
+PLACE = ("out", "force")  # options that say where a run is stored, and do not change its results
 NOT_OPTIONS = ("command", "resume", "given", "usage_error")
 NETWORKS = {"net_1": networks.net_1, "net_2": networks.net_2}
 
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     noted, option = Noted, parser.add_argument
     option("--net", action=noted, choices=NETWORKS, default="net_2", help="the network (%(default)s)")
     option("--data", action=noted, type=path_text, default="glyphs", metavar="NAME|PATH", help=f"{DATA} (%(default)s)")
-    # Without the option, settings.json has no word of it, as in runs of earlier versions.
+    # Without the option, settings.json does not mention it, as in runs of earlier versions.
     option("--transpose", action="store_true", default=argparse.SUPPRESS, help=TRANSPOSE)
     option("--optimizer", action=noted, choices=optimizers.KNOWN, default="adam", help="the update rule (%(default)s)")
     option("--learning-rate", type=positive_number, metavar="RATE", help="the learning rate (the optimizer's default)")
@@ -69,13 +69,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume",
         type=path_text,
         metavar="RUN",
-        help="go on with the run in this folder, which was interrupted or killed, with its own options and to the same bits",
+        help="resume the interrupted or killed run in this folder with its own options; its result has the same bits",
     )
     parser.set_defaults(usage_error=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, or go on with a run, as `args` say and return the exit code: 0, or that of an interrupt."""
+    """Train or resume a run, as `args` say, and return the exit code: 0, or that of an interrupt."""
     began = time.perf_counter()
     if args.resume is not None:
         refuse_others(args)
@@ -128,7 +128,7 @@ def finish(
         return exit_code(interrupt)
     except FloatingPointError as error:
         raise FloatingPointError(f"{error}; {draw_finished_epochs(recorder, title)}") from None
-    except BrokenPipeError:  # the command ends without a word
+    except BrokenPipeError:  # the command ends without a message
         raise
     except OSError as error:
         folder.check()  # if the folder is gone, this is what to report
@@ -154,7 +154,7 @@ def finish(
 
 
 def refuse_others(args: argparse.Namespace) -> None:
-    """Exit with code 2 if any option was given beside ``--resume``."""
+    """Exit with code 2 if any other option was given with ``--resume``."""
     given = [*getattr(args, "given", ())]
     others = {"--learning-rate": args.learning_rate, "--patience": args.patience, "--limit": args.limit, "--out": args.out}
     given += [name for name, value in others.items() if value is not None]
@@ -164,12 +164,12 @@ def refuse_others(args: argparse.Namespace) -> None:
 
 
 def arguments_of(settings: Mapping[str, Any], folder: Path) -> argparse.Namespace:
-    """Return the parsed arguments that a run began with; ValueError if its settings have none that can be used."""
+    """Return the parsed arguments that a run began with; raise ValueError if they are missing or invalid in its settings."""
     path = folder / run_folder.SETTINGS
 
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> Any:
-            raise ValueError(f"{path}: expected the arguments of a run, got others: {message}. Train again, with another --out.")
+            raise ValueError(f"{path}: expected the arguments of a run, got an error: {message}. Train again, with another --out.")
 
     parser = Parser(add_help=False, allow_abbrev=False)
     add_arguments(parser)
@@ -185,7 +185,7 @@ def arguments_of(settings: Mapping[str, Any], folder: Path) -> argparse.Namespac
 
 
 def check_same(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> None:
-    """Raise ValueError if a run's data have changed; print a line if the versions have."""
+    """Raise ValueError if a run's data have changed; print a line if the versions have changed."""
     for key in ("input_shape", "class_names", "training_images", "test_images", "data_checksum"):
         was, now = old.get(key, new[key]), new[key]
         if was != now:
@@ -197,7 +197,7 @@ def check_same(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> 
     pairs = [(name, was, versions_now[name]) for name, was in old.get("versions", {}).items()]
     changed = [f"{name} {was} is now {now}" for name, was, now in pairs if was != now]
     if changed:
-        print(f"versions have changed, so the last bits may: {', '.join(changed)}")
+        print(f"versions have changed, so the last bits may differ: {', '.join(changed)}")
 
 
 # -- the parts of a run ---------------------------------------------------------------------------------------------------
@@ -302,7 +302,7 @@ def describe(args: argparse.Namespace, model: Model, data: Dataset) -> dict[str,
 
 
 def checksum(data: Dataset, limit: int | None) -> int:
-    """Return the CRC-32 of the images and labels that are used: a run resumes to the same bits only with the same data."""
+    """Return the CRC-32 of the images and labels that are used: a resumed run has the same bits only with the same data."""
     crc = 0
     for array in (data.x_train, data.y_train, data.x_test, data.y_test):
         crc = zlib.crc32(np.ascontiguousarray(array[:limit]).data, crc)

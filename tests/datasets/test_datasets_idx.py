@@ -100,7 +100,7 @@ def test_a_header_that_announces_more_than_the_file_holds_allocates_no_memory(wr
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (np.zeros((3, 2, 2), np.uint8), np.zeros(2, np.uint8), "expected 3 labels, one for each image in .*, got 2 labels"),
+        (np.zeros((3, 2, 2), np.uint8), np.zeros(2, np.uint8), "expected 3 labels, one for each image in .*, got 2"),
         (np.zeros((2, 2, 2), np.uint8), np.array([3, 10], np.uint8), "expected labels from 0 to 9, got 10"),
         (np.zeros((0, 2, 2), np.uint8), np.zeros(0, np.uint8), "expected at least one pixel"),
         (np.zeros((2, 0, 2), np.uint8), np.zeros(2, np.uint8), "expected at least one pixel"),
@@ -182,7 +182,7 @@ def test_what_is_no_file_is_called_what_it_is_and_never_waited_for(tmp_path):
         with pytest.raises(DataError, match=f"expected a file, got {what}"):
             read_idx(place, axes=1)
     (tmp_path / "link").symlink_to(tmp_path / "gone")
-    with pytest.raises(DataError, match="expected a file, got a link to nothing"):
+    with pytest.raises(DataError, match="expected a file, got a broken link"):
         read_idx(tmp_path / "link", axes=1)
     with pytest.raises(FileNotFoundError):
         read_idx(tmp_path / "gone", axes=1)

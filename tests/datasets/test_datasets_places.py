@@ -122,7 +122,7 @@ def test_verify_detects_damage_in_the_cache_and_fetch_repairs_it(small_mnist, ca
     [
         ("train-labels-idx1-ubyte", np.full(30, 10, np.uint8), "expected labels from 0 to 9, got 10"),
         ("train-images-idx3-ubyte", np.zeros((30, 27, 28), np.uint8), r"expected images of the same size, got \(27, 28\)"),
-        ("t10k-labels-idx1-ubyte", np.zeros(19, np.uint8), "expected 20 labels, .*, got 19 labels"),
+        ("t10k-labels-idx1-ubyte", np.zeros(19, np.uint8), "expected 20 labels, .*, got 19"),
     ],
 )
 def test_a_damaged_set_in_the_named_folder_is_refused(small_mnist, tmp_path, monkeypatch, name, array, message):

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Measure one convolution in every implementation, from plain loops to the fastest on all cores; training steps; and how "
         "their times grow with the batch and the image. With --peers, compare training steps, predictions and whole epochs with "
-        "other frameworks, in turns. All times are medians."
+        "other frameworks, which run in turn. All times are medians."
     )
     option = parser.add_argument
     option("--peers", action="store_true", help="compare with Keras, PyTorch and JAX, those that are installed (many minutes)")
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         measured["missing"] = missing
         print("sides: " + "; ".join(f"{side} ({versions})" for side, versions in found.items()))
         for side, reason in missing.items():
-            print(f"not a side: {side}: {reason}")
+            print(f"not compared: {side}: {reason}")
     measured["peak"] = {str(count): ladder.peak(count) for count in sorted({1, threads.count()})}
     for count, gflops in measured["peak"].items():
         print(f"{peak_on(count)}: {gflops:.0f} GFLOP/s (float32 multiply-adds in registers)")
@@ -150,7 +150,7 @@ def growth_rows(what: str, rows: Sequence[Measured]) -> Iterator[Cells]:
 
 
 def compare(found: Mapping[str, str], quick: bool) -> list[dict[str, Any]]:
-    """Measure all sides in turns on each network and data set, print the results and return them."""
+    """Measure all sides in turn on each network and data set, print the results and return them."""
     print(f"each side in its own process with its own default number of threads; batch {BATCH}, float32, Adam; in turns")
     rows = []
     for net in ("net_1", "net_2"):

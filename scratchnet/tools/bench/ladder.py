@@ -1,8 +1,8 @@
 """The ladder: one convolution and one training step, from plain loops to all cores, compared with the machine's peak.
 
-An implementation is a "rung" of the ladder. Every rung computes the same numbers, which is asserted. Arithmetic is counted as in
-the definition: an algorithm that needs fewer multiplications (Winograd's) then has more GFLOP/s than it really computes, and may
-lie above the peak.
+An implementation is a "rung" of the ladder. An assertion checks that every rung computes the same numbers. Arithmetic is counted
+as in the definition: an algorithm that needs fewer multiplications (Winograd's) then has more GFLOP/s than it really computes,
+and may exceed the peak.
 
 `threads.limit(1)(call)` is a function that runs `call` on one thread.
 """
@@ -88,7 +88,7 @@ def numpy_backward(dout: Array, x: Array, w: Array, strides: Pair, pads: Pads) -
 def in_turns(
     calls: Mapping[str, Callable[[], Any]], rounds: int, title: str, measure: Callable[[Callable[[], Any]], Any] = seconds_of
 ) -> dict[str, Any]:
-    """Measure each call CALLS times in its turn, after `settle`, for some rounds; return the median of each.
+    """Measure each call CALLS times in its turn, after `settle`, for `rounds` rounds; return the median of each.
 
     `measure` returns a number, or several, each of which gets its own median.
     """

@@ -1,4 +1,4 @@
-"""Compare sides fairly: in turns within one run, each in its own process, while the other processes wait.
+"""Compare sides fairly: in turn within one run, each in its own process, while the other processes wait.
 
 Times of two runs are never compared, because the other work of a machine changes from minute to minute. The result of a side is
 the median of its times, and a comparison is the ratio of two medians.
@@ -67,7 +67,7 @@ class Worker:
         raise EOFError
 
     def ask(self, command: str) -> dict[str, Any]:
-        """Send a command, and return the answer when it comes; raise EOFError if the process has ended."""
+        """Send a command, wait for the answer and return it; raise EOFError if the process has ended."""
         assert self.process.stdin is not None
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
@@ -96,7 +96,7 @@ def last_words(words: str, code: int) -> str:
 
 @cache
 def imported(modules: tuple[str, ...]) -> tuple[str, str]:
-    """Return the versions of modules, which a process of its own imports, and ""; or "" and why they cannot be imported.
+    """Return the versions of modules, imported in a separate process, and ""; or "" and why they cannot be imported.
 
     A module is asked, because one module may come from several distributions: tensorflow, tensorflow-cpu, tensorflow-macos.
     """
@@ -149,7 +149,7 @@ def in_turns(sides: Iterable[str], net: str, data: str, commands: Mapping[str, i
                     try:
                         seconds = worker.ask(command)["seconds"]
                     except (EOFError, BrokenPipeError):
-                        results[side] = {"failed": f"{side} ended during its work"}
+                        results[side] = {"failed": f"{side}: its process ended during a measurement"}
                         workers.pop(side).close()
                         continue
                     results[side]["seconds"][command] += seconds

@@ -22,10 +22,10 @@ SETTLING = 0.2      # seconds
 
 
 def settle(call: Callable[[], Any]) -> None:
-    """Begin a turn with calls that are not measured, for SETTLING seconds and at least one.
+    """Begin a turn with calls that are not measured: for SETTLING seconds, and at least one call.
 
-    After another side's turn, that side's numbers fill the caches and its blocks fill the recycled memory, which does not happen
-    in training. For a short time, its threads may also use a core while they wait for more work (those of NumPy's BLAS do).
+    After another side's turn, the caches and the recycled memory hold that side's arrays, which does not happen in training.
+    For a short time, its threads may also use a core while they wait for more work (those of NumPy's BLAS do).
     """
     settled = time.perf_counter() + SETTLING
     call()

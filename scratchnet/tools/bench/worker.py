@@ -27,7 +27,7 @@ SHAPES = {"mnist": ((28, 28, 1), 60_000), "cifar10": ((32, 32, 3), 50_000)}
 
 
 def load(name: str) -> tuple[str, tuple[np.ndarray, ...]]:
-    """Return a data set in the form that every side receives, or noise of its size if it is not stored; and which of the two."""
+    """Return which data are used, the set or noise of its size if it is not stored, and the arrays that every side receives."""
     shape, count = SHAPES[name]
     if any(status.name == name and status.folder for status in datasets.status()):
         data = datasets.load(name)
@@ -40,7 +40,7 @@ def load(name: str) -> tuple[str, tuple[np.ndarray, ...]]:
 
 
 def peak_memory() -> int | None:
-    """Return the largest resident size of this process so far, in bytes; None if the system has no such figure."""
+    """Return the largest resident size of this process so far, in bytes; None if the system does not report it."""
     try:
         import resource
     except ImportError:

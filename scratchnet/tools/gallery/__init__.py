@@ -1,4 +1,4 @@
-"""The gallery of bugs: real mistakes, each of which can be reproduced here, and the check that catches each.
+"""The gallery of bugs: real mistakes, each of which can be reproduced here, and the check that detects each.
 
     >>> from scratchnet import MaxPooling2D
     >>> from scratchnet.gradcheck import check_layer
@@ -10,8 +10,8 @@
     >>> check_layer(MaxPooling2D((2, 2), strides=1, padding="same"), (4, 5, 2)).passed
     True
 
-Each bug is a few lines of NumPy that replace one operation, written like the page of the layer that they replace, so that
-the wrong line can be compared with the right one. Their texts are in bugs.ini. `scratchnet gradcheck --break NAME`
+Each bug is a few lines of NumPy that replace one operation, written like the layer's own file, so that the wrong line can
+be compared with the right one. Their texts are in bugs.ini. `scratchnet gradcheck --break NAME`
 demonstrates one; `python -m scratchnet.tools.gallery` prints the page docs/gallery.md.
 """
 

@@ -1,4 +1,4 @@
-"""Bugs of Adam: each is the rule `adam_update` with one thing changed, and most of them train."""
+"""Bugs of Adam: each is the rule `adam_update` with one change, and most of them still train."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scratchnet.tools.gallery.entry import bug, join_reports
 
 
 def check_adam() -> Report:
-    """Check Adam, and a dense layer, in which these bugs must not show."""
+    """Check Adam, and a dense layer, which these bugs must not change."""
     return join_reports(check_optimizer(Adam()), check_layer(Dense(2), (3,)))
 
 

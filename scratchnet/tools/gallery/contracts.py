@@ -1,4 +1,4 @@
-"""Bugs whose numbers are right the first time: arrays that are overwritten, and results that are kept too long."""
+"""Bugs whose first results are right: arrays that are overwritten, and results that are kept too long."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from scratchnet.tools import gallery
 from scratchnet.tools.gallery import Bug, small_net, verdicts
 
 ROWS = 8  # failed comparisons that are shown
-NEAR = 0.02  # difference of accuracies below which the broken network does as well as the healthy one
+NEAR = 0.02  # largest difference of accuracies at which the broken network counts as as good as the healthy one
 
 
 def run(name: str) -> int:
@@ -91,12 +91,12 @@ def run_one(entry: Bug) -> int:
         print(f"… and {len(failures) - ROWS} more")
     print(f"\n{'caught' if found else 'NOT CAUGHT'} by the check that must catch it: {entry.check}")
     if silent:
-        print(f"fooled, because they found nothing: {', '.join(silent)}")
+        print(f"checks that it passes: {', '.join(silent)}")
     healthy, broken = entry.net.accuracy(show=True, threads=entry.threads), broken_accuracy(entry, show=True)
     print(f"\naccuracy on {small_net.TEST_IMAGES} test images after {small_net.STEPS} steps with {small_net.IMAGES:,} glyphs:")
     print(f"  healthy {percent(healthy):>8}\n  broken  {percent(broken):>8}\n")
     near = broken >= healthy - NEAR
-    print("Good training proves nothing." if near else "Here the accuracy suffers, but the right accuracy is usually not known.")
+    print("Good training proves nothing." if near else "Here the accuracy is lower, but the right accuracy is usually not known.")
     return 0 if found else 1
 
 
@@ -104,7 +104,7 @@ def run_all() -> int:
     """Demonstrate all bugs in a table, and count those that are caught."""
     began = time.perf_counter()
     healthy: dict[object, float] = {}
-    rows = [("name", "check", "caught", "fools", "broken", "healthy")]
+    rows = [("name", "check", "caught", "passes", "broken", "healthy")]
     hits = near = 0
     skipped = []
     for entry in tqdm(gallery.CATALOGUE.values(), desc="gallery", unit="bug", disable=None, leave=False):

@@ -15,14 +15,14 @@ from scratchnet.kernels.threads import count, limit
 from scratchnet.tools.gallery.small_net import SmallNet
 
 CHECKS = ("gradient", "definition", "update rule", "contract")
-CODE = ("right", "wrong")  # texts whose lines are kept apart
+CODE = ("right", "wrong")  # texts whose lines are not joined
 REQUIRED = {"title", "operation", "check", *CODE, "looks_right", "source", "seen"}
 OPTIONAL = {"fools", "convention"}
 
 
 @dataclass(frozen=True)
 class Bug:
-    """A mistake, where it was seen, which check catches it and which do not.
+    """A mistake, where it was seen, and which checks detect it.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Bug:
             return self.healthy_report()
 
     def healthy_report(self) -> Report:
-        """Return the report of the same checks on the code as it is."""
+        """Return the report of the same checks without the bug."""
         if self.threads:
             return self.run_checks()
         with limit(1):
@@ -172,7 +172,7 @@ def bug(
         See `Bug`.
     put : callable, optional
         Takes the function and returns the context manager that puts it in the place of a correct one, such as
-        `replace.forward_of(Dense)`. Without it, the function returns the context manager itself.
+        `replace.forward_of(Dense.implementations)`. Without it, the function returns the context manager itself.
     net, threads
         See `Bug`.
 

@@ -15,7 +15,7 @@ from scratchnet.tools.gallery.small_net import SmallNet
 
 
 def check_branches() -> Report:
-    """Check a network that sums three convolutions, each of which reads the one before, and its layers alone."""
+    """Check a network that sums three convolutions, each of which reads the one before it, and also two of its layers alone."""
     image = Input(shape=(4, 5, 1))
     first = Conv2D(2, (3, 2), padding="same")(image)
     second = Conv2D(2, (2, 3), padding="same")(first)

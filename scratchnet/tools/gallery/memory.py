@@ -1,4 +1,4 @@
-"""Bugs of memory and threads: layout, uninitialised memory, precision, and races."""
+"""Bugs of memory and threads: layout, uninitialized memory, precision, and races."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from scratchnet.tools.gallery.padding_and_dense import check_dense
 
 REPEATS = 100  # calls on the same arrays that must give the same bits
 ORDINARY = 1e6  # more than any right result: uninitialised memory may hold NaN, or numbers so large that a sum hides in them
-RACERS = 1 << 16  # images that two threads sum: enough for the first to be still at work when the second begins
+RACERS = 1 << 16  # images that two threads sum: so many that the first thread is still at work when the second begins
 
 
 def check_repeats(layer: Layer, input_shape: tuple[int, ...], batch: int, repeats: int = REPEATS) -> Report:

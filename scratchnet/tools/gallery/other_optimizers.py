@@ -20,7 +20,7 @@ from scratchnet.tools.gallery.small_net import SmallNet
 
 
 def check(optimizer: Optimizer) -> Callable[[], Report]:
-    """Return the check of an optimizer, and of a dense layer, in which these bugs must not show."""
+    """Return the check of an optimizer, and of a dense layer, which these bugs must not change."""
     return lambda: join_reports(check_optimizer(optimizer), check_layer(Dense(2), (3,)))
 
 
@@ -84,7 +84,7 @@ def adadelta_missing_root(p, g, a, d, learning_rate, rho, epsilon):
 
 @momentum_bug("momentum-velocity-reset")
 def momentum_velocity_reset(p, g, u, learning_rate, momentum, nesterov):
-    """Never use the velocity that was kept."""
+    """Start from 0 instead of the stored velocity."""
     u = np.zeros_like(p)
     u = momentum * u - learning_rate * g
     p += u

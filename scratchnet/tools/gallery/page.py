@@ -12,7 +12,7 @@ HEAD = """# The gallery of real bugs
 <!-- Made by: python -m scratchnet.tools.gallery > docs/gallery.md -->
 
 Every entry is a mistake that was made in public code, reproduced in a few lines that break one operation of scratchnet in
-the same way. For each of them a check must fail, and does: the gallery is the negative control of the gradient checker.
+the same way. For each of them a check must fail, and does: the gallery tests the gradient checker.
 Most of the broken networks still train. These commands show what accuracy a broken network reaches:
 
     scratchnet gradcheck --break NAME
@@ -21,7 +21,7 @@ Most of the broken networks still train. These commands show what accuracy a bro
 There are four checks. **gradient** compares backward with finite differences of forward. **definition** compares forward
 and backward with the plain loops of `scratchnet/reference.py`. **update rule** compares an optimizer with its formula,
 derived a second time. **contract** checks properties other than the values: no input is modified, the same call gives the
-same bits, nothing remains from an earlier batch, and any memory layout, a batch of one and float32 work. "Fools" names the
+same bits, nothing remains from an earlier batch, and any memory layout, a batch of one and float32 work. "Passes" names the
 other checks that ran and found nothing.
 
 Where an entry says *another convention*, the source is not in error: it follows another rule than Keras and scratchnet.
@@ -73,7 +73,7 @@ def code(text: str) -> str:
 
 def section(entry: Bug) -> str:
     """Return the section of one bug."""
-    fools = f", fools {', '.join(entry.fools)}" if entry.fools else ""
+    fools = f", passes {', '.join(entry.fools)}" if entry.fools else ""
     parts = [
         f"### {entry.title}",
         f"{code(entry.name)}: {entry.operation}. Caught by **{entry.check}**{fools}.",
@@ -87,7 +87,7 @@ def section(entry: Bug) -> str:
 
 def markdown() -> str:
     """Return the whole page: a table of all bugs, then their sections."""
-    rows = ["| name | what is wrong | caught by | fools |", "|---|---|---|---|"]
+    rows = ["| name | what is wrong | caught by | passes |", "|---|---|---|---|"]
     for entry in CATALOGUE.values():
         title, fools = f"[{entry.title}]({anchor(entry.title)})", ", ".join(entry.fools) or "–"
         rows.append(f"| `{entry.name}` | {title} | {entry.check} | {fools} |")

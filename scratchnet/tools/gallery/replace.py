@@ -1,7 +1,8 @@
-"""How a bug is installed: each function returns a context manager that replaces a correct part by a wrong one.
+"""How a bug is installed: context managers that replace a correct function by a wrong one.
 
 `forward_of(Dense.implementations)` and the like take the table that contains the correct function. They return a function
-that takes the wrong one and returns the context manager; the decorator `bug` accepts them as `put`.
+that takes the wrong one and returns the context manager; the decorator `bug` accepts them as `put`. A layer's "page" is its
+own file.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Put = Callable[[Any], Patch]
 
 
 def pair(table: Any, forward: Any = None, backward: Any = None) -> Patch:
-    """Replace one or both functions of the pair in the table of a layer or an activation; the page's own is kept otherwise."""
+    """Replace one or both functions of the pair in the table of a layer or an activation; the others are the page's."""
     page_forward, page_backward = table["im2col"]
     both = (_joins_relu(forward) if forward else page_forward, _masks_relu(backward) if backward else page_backward)
     return patch.dict(table, {"im2col": both, "fused": both})

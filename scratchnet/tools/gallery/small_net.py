@@ -47,7 +47,7 @@ def optimizer(name: str) -> Optimizer:
 
 @dataclass(frozen=True)
 class SmallNet:
-    """A small network and its optimizer; every bug names one that runs the operation which it breaks.
+    """A small network and its optimizer; each bug has one that runs the operation that it breaks.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class SmallNet:
     def accuracy(self, *, show: bool = False, threads: bool = False) -> float:
         """Train for `STEPS` steps and return the accuracy on test images; NaN when the loss did not stay finite.
 
-        No layers are joined, so that a function that replaces one of an activation runs as well.
+        No ReLU is joined to another layer, so that a function that replaces one of an activation runs, too.
         """
         (x, y), (x_test, y_test) = images()
         model = self.build()

@@ -1,7 +1,7 @@
 """``scratchnet reproduce``: run the study's experiments again, and write one report of all.
 
 experiments.py   the experiments
-trial.py         one training, run or resumed
+trial.py         one training run, begun or resumed
 campaign.py      all of them, with progress
 results.py       the result of each, a small JSON file
 numbers.py       from histories to the numbers of a report
@@ -27,11 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the description and the options of the command."""
     parser.description = (
         "Run the study's experiments and the further ones that its questions need, and write one report: index.md, and "
-        "report.html, which needs no other file. A finished training is kept in histories/ and is not repeated; an interrupted "
+        "report.html, which needs no other file. A finished run is kept in histories/ and is not repeated; an interrupted "
         "one continues after its last epoch. The report covers everything that is finished."
     )
     option = parser.add_argument
-    option("--quick", action="store_true", help="run the same on few generated images, in two minutes, to see that it works")
+    option("--quick", action="store_true", help="run the same on few generated images, in two minutes, as a test that it works")
     option(
         "--only",
         nargs="+",
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="groups (study, pooling, rates, overfitting, preprocessing, order), single experiments, 'ledger', or 'report', "
         "which trains nothing (all)",
     )
-    option("--seeds", type=positive_int, metavar="N", help="use seeds 0 to N-1 where an answer depends on them (3; quick: 1)")
+    option("--seeds", type=positive_int, metavar="N", help="use seeds 0 to N-1 where a result depends on them (3; quick: 1)")
     about_out = "folder of histories, models, figures and the report (results, results/quick)"
     option("--out", type=path_text, metavar="DIR", help=about_out)
 

@@ -1,8 +1,8 @@
-"""Many trainings, one after another, with the total progress and the remaining time.
+"""Many training runs, one after another, with the total progress and the remaining time.
 
-All experiments are trained with the first seed before any is trained with the second. So a campaign that is stopped early has a
-result for each. The work of an epoch is counted in multiply-adds, from which the remaining time is estimated. A terminal shows
-one bar; without a terminal, each epoch prints a line.
+All experiments are trained with the first seed before any is trained with the second. So a campaign that is stopped early may
+already have a result for each. The work of an epoch is counted in multiply-adds, from which the remaining time is estimated. A
+terminal shows one bar; without a terminal, each epoch prints a line.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Progress(Callback):
         self.title = self.epoch = ""
 
     def start(self, title: str, work: float) -> None:
-        """Set the name of the next training, and the work of each of its epochs."""
+        """Set the name of the next run, and the work of each of its epochs."""
         self.title, self.work = title, work
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -86,7 +86,7 @@ def run(plan: Plan, selected: Mapping[str, Experiment], seeds: int, out: Path) -
     left = [e for e, seed in every if results.finished(out, e, seed) is None]
     if left:
         epochs = sum(e.epochs for e in left)
-        print(f"{len(left)} of {len(every)} trainings are left, {epochs} epochs; --out {out} keeps what is finished", flush=True)
+        print(f"{len(left)} of {len(every)} runs are left, {epochs} epochs; --out {out} keeps what is finished", flush=True)
     progress = Progress(sum(epoch_work(e) * e.epochs for e in left) + unknown_work(plan, selected, seeds, out))
     try:
         for experiment, seed in tasks(plan, selected, seeds, out):
@@ -98,7 +98,7 @@ def run(plan: Plan, selected: Mapping[str, Experiment], seeds: int, out: Path) -
 
 
 def tasks(plan: Plan, selected: Mapping[str, Experiment], seeds: int, out: Path) -> Iterator[tuple[Experiment, int]]:
-    """Yield each training in order. The winners of the sweep are known, and follow, after the first seed."""
+    """Yield each run in order. The winners of the sweep are known after the first seed, and follow then."""
     for seed in range(seeds):
         for name, experiment in selected.items():
             if seed == 0 or name not in plan.one_seed:
@@ -117,7 +117,7 @@ def sweeps(plan: Plan, selected: Mapping[str, Experiment]) -> bool:
 
 
 def unknown_work(plan: Plan, selected: Mapping[str, Experiment], seeds: int, out: Path) -> float:
-    """Return the winners' work while they are unknown: one training for each optimizer and each further seed."""
+    """Return the winners' work while they are unknown: one run for each optimizer and each further seed."""
     if not sweeps(plan, selected) or all(results.finished(out, e, 0) for e in plan.groups["rates"]):
         return 0.0
     longest = next(e for e in plan.groups["rates"] if e.name in plan.one_seed)

@@ -77,7 +77,7 @@ NET_1, NET_2 = Net(1, "max"), Net(2)
 
 @dataclass(frozen=True)
 class Experiment:
-    """One training, apart from its seed.
+    """One training run without its seed.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ class Experiment:
         return "-".join(filter(None, (self.net.name, self.data, self.optimizer, rate, other, order, self.note)))
 
     def settings(self) -> dict[str, Any]:
-        """Return all fields in a form that JSON can store: two trainings with equal settings and seeds are the same training."""
+        """Return all fields in a form that JSON can store: equal settings and seeds give the same run."""
         return asdict(self)
 
 
@@ -185,11 +185,11 @@ class Plan:
         return {name: e for name, e in known.items() if name in wanted}
 
 
-EXTRAS = ("ledger", "report")  # names for --only that are no experiments
+EXTRAS = ("ledger", "report")  # names for --only that are not experiments
 
 # The study's second convolution has stride 1 or 2, and its pooling keeps the size. All eight pairs of a stride and a pooling
-# separate the two causes. Pooling that halves the size, the usual kind, leads to as many parameters as net_2 in another way;
-# max is enough there, because the eight pairs compare the kinds.
+# separate the two causes. Pooling that halves the size, the usual kind, gives as many parameters as net_2 in another way;
+# there, max-pooling alone is trained, because the eight pairs compare the kinds.
 CELLS = [Net(stride, pool) for stride in (1, 2) for pool in ("none", "max", "average", "min")]
 HALVING = [Net(1, "max", 2)]
 

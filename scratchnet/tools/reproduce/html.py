@@ -1,7 +1,7 @@
 """The report as one HTML file that contains its pictures and loads nothing.
 
 It reads only the Markdown that reports use: headings, paragraphs, tables, lists of one level, fenced code, pictures on a
-line of their own, and within a line **bold**, *emphasis*, `code`, and [links](elsewhere), of which only the words are kept.
+line of their own, and within a line **bold**, *emphasis*, `code`, and [links](elsewhere), of which only the text is kept.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     receptive field   how many rows and columns of the image an output can depend on
     seconds           of a training step, each layer's forward and backward
 
-Times are measured from outside: the layers' methods are wrapped during the measurement, and their code has no part in it.
+For the times, the layers' methods are wrapped during the measurement; the layers' own code measures nothing.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def heaviest(rows: list[Row], key: str) -> tuple[Row, float]:
 
 
 def kept(model: Model, x: np.ndarray) -> dict[str, int]:
-    """Return how many bytes each layer keeps after a training forward of `x`; an array is counted at the first that keeps it."""
+    """Return how many bytes each layer keeps after training's forward of `x`; an array is counted at the first that keeps it."""
     model.forward(x, to=model.logits)
     seen = {_address(x)}  # the images belong to the caller
     found: dict[str, int] = {}
@@ -214,7 +214,7 @@ def timed(model: Model, step: Callable[[], Any], repeats: int) -> dict[str, floa
 
 
 def _timed(run: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
-    """Return a function that does what `run` does, and appends the seconds that it took."""
+    """Return a function that calls `run`, and appends the seconds that it took."""
 
     def timed_run(*args: Any, **kwargs: Any) -> Any:
         began = time.perf_counter()

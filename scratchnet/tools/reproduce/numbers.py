@@ -21,7 +21,7 @@ Known = Mapping[str, Sequence[Result]]  # finished results by experiment, one fo
 
 @dataclass(frozen=True)
 class Row:
-    """What the tables show of one training.
+    """What the tables show of one training run.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Row:
     first
         Validation accuracy of the first epoch.
     seconds
-        The median epoch's seconds times the number of epochs, so that an epoch in which the machine slept does not count.
+        The median of the epochs' seconds times their number, so that an epoch in which the machine slept has no effect.
     threads
         The number of threads it ran on.
     """
@@ -58,10 +58,10 @@ class Row:
 
 
 class Seeds(list[Row]):
-    """The rows of one experiment, one for each seed, and how a table shows them."""
+    """The rows of one experiment, one for each seed, with methods that write them for a table."""
 
     def values(self, key: str) -> list[float]:
-        """Return one value of each row, or [] if one seed did not reach it: the mean of the others would be too good."""
+        """Return one value of each row, or [] if it is None for a seed: the mean of the others would be too good."""
         taken = [getattr(row, key) for row in self]
         return [] if None in taken else [float(value) for value in taken]
 
@@ -83,7 +83,7 @@ class Seeds(list[Row]):
 
 
 def row(result: Result, epochs: int | None = None) -> Row | None:
-    """Summarize a training, or its first `epochs`; return None if it failed within the first epoch."""
+    """Summarize a run, or its first `epochs`; return None if it failed within the first epoch."""
     history = {key: values[:epochs] for key, values in result["history"].items()}
     accuracy, loss, train, seconds = (history.get(key, []) for key in ("val_accuracy", "val_loss", "accuracy", "seconds"))
     if not accuracy:
@@ -106,15 +106,15 @@ def row(result: Result, epochs: int | None = None) -> Row | None:
 
 
 def rows(results: Sequence[Result], epochs: int | None = None) -> Seeds:
-    """Summarize the training of each seed; those that failed within the first epoch are left out."""
+    """Summarize the run of each seed; those that failed within the first epoch are left out."""
     return Seeds(found for result in results if (found := row(result, epochs)) is not None)
 
 
 def compare(a: Sequence[float], b: Sequence[float]) -> int:
     """Return 1 if the values of `a` lie above those of `b`, -1 if below, and 0 if neither is clear.
 
-    Above means that every seed's value of `a` is larger than every seed's of `b`. If there were no difference, three seeds
-    of each would be so ordered, in one direction or the other, once in ten times. One seed decides nothing.
+    Above means that every seed's value of `a` is larger than every seed's of `b`. Without a real difference, three seeds of
+    each are ordered like this, in either direction, once in ten times. With one seed nothing is clear.
 
     >>> compare([3, 4, 5], [0, 1, 2]), compare([0, 1], [2, 3]), compare([0, 2], [1, 3]), compare([1], [0])
     (1, -1, 0, 0)
@@ -139,14 +139,14 @@ def winners(plan: Plan, known: Known) -> dict[str, str]:
 
 
 class Stop(NamedTuple):
-    """Where early stopping ends a training: the last epoch trained, and the epoch whose weights are restored, from 1."""
+    """Where early stopping ends a run: the last epoch trained, and the epoch whose weights are restored, from 1."""
 
     stopped: int
     restored: int
 
 
 def early_stop(val_loss: Sequence[float], patience: int) -> Stop:
-    """Return where early stopping would have ended a training that ran to its end.
+    """Return where early stopping would have ended a run that was trained to its end.
 
     Early stopping depends on the validation losses alone, so a finished history is enough: the callback is called with the
     epochs of the history. It restores the weights of the epoch with the lowest loss so far.
@@ -182,7 +182,7 @@ def plural(n: int, noun: str) -> str:
 
 
 def mean_spread(numbers: Sequence[float], digits: int = 4) -> str:
-    """Write the mean over seeds and, from two seeds on, their standard deviation (with n - 1).
+    """Write the mean over seeds and, for two or more seeds, their standard deviation (with n - 1).
 
     >>> mean_spread([0.99, 0.992]), mean_spread([0.5]), mean_spread([])
     ('0.9910 ± 0.0014', '0.5000', '–')

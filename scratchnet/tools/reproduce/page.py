@@ -73,7 +73,7 @@ class Page:
         return self.picture(name, alt, plotting.compare, drawn, ylabel=ylabel, title=title) if drawn else ""
 
     def missing(self, group: str) -> str:
-        """Return a note on the experiments of a group that are not trained yet, or "" if all are trained."""
+        """Return a note that names a group's experiments that are not trained yet, or "" if all are trained."""
         left = ", ".join(f"`{e.name}`" for e in self.plan.groups[group] if not self.of(e))
         quick = " --quick" * self.plan.quick
         return left and f"Not trained yet: {left}. `scratchnet reproduce{quick} --only {group}` trains them."

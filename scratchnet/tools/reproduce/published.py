@@ -12,7 +12,7 @@ from statistics import fmean
 
 @dataclass(frozen=True)
 class Published:
-    """The figures of one training; epochs count from 1, None means not reached, or not published."""
+    """The figures of one training run; epochs count from 1, None means not reached, or not published."""
 
     best: float | None = None
     best_epoch: int | None = None

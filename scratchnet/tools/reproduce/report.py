@@ -1,7 +1,7 @@
 """The report: index.md with its pictures, and report.html, which contains all of it in one file.
 
 Each call makes both again from the finished results, without any training or model. discussion.md is for a discussion of the
-numbers: it is created once, almost empty, for a person to write, and never changed again.
+numbers by a person: it is created once, with a placeholder, and never changed again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def write(plan: Plan, out: Path) -> Path:
     """
     known = collect(plan, out)
     if not known and ledger.read(out) is None:
-        raise FileNotFoundError(f"{out}: expected finished trainings, got none. Run: scratchnet reproduce --only study.")
+        raise FileNotFoundError(f"{out}: expected finished training runs, got none. Run: scratchnet reproduce --only study.")
     page = Page(plan, known, out)
     parts = ["# The study, reproduced", ABOUT]
     if plan.quick:
@@ -64,7 +64,7 @@ def write(plan: Plan, out: Path) -> Path:
 
 
 def made(page: Page) -> list[str]:
-    """Return the command, and how many trainings ran with which versions on which machine."""
+    """Return the command, and how many runs used which versions on which machine."""
     command = "scratchnet reproduce" + " --quick" * page.plan.quick
     command += "" if page.out.is_absolute() else f" --out {page.out.as_posix()}"
     results = [result for found in page.known.values() for result in found]

@@ -1,9 +1,9 @@
-"""The result of a finished training: one small JSON file. Every report is made from these files.
+"""The result of a finished training run: one small JSON file. Every report is made from these files.
 
     histories/<name>-seed<seed>.json
 
-It holds the settings and the seed, one value for each epoch (its seconds among them), the net's answers to the test images
-(never the images), the versions and the machine. The file is written, whole, when its training is finished, and an experiment
+It holds the settings and the seed, the values of each epoch (its seconds among them), the net's predictions for the test images
+(never the images), the versions and the machine. The complete file is written when its run is finished, and an experiment
 that has one is not trained again.
 """
 
@@ -28,7 +28,7 @@ from scratchnet.tools.reproduce.experiments import Experiment
 from scratchnet.tools.versions import versions as run_versions
 
 FORMAT = "scratchnet reproduce 1"
-SURE = 24  # the number of surest mistakes that a picture shows
+SURE = 24  # the number of most confident mistakes that a picture shows
 
 Result = dict[str, Any]
 
@@ -40,7 +40,7 @@ NUMBERS_COME_FROM = (
 
 
 def label(name: str, seed: int) -> str:
-    """Return the name of a training: its experiment and its seed.
+    """Return the name of a training run: its experiment and its seed.
 
     >>> label("net_2-mnist-adam", 0)
     'net_2-mnist-adam-seed0'
@@ -49,12 +49,12 @@ def label(name: str, seed: int) -> str:
 
 
 def path(out: Path, name: str, seed: int) -> Path:
-    """Return the path of a training's result."""
+    """Return the path of a run's result."""
     return out / "histories" / f"{label(name, seed)}.json"
 
 
 def write(file: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object whole, one line for each key, so that the file is short and a difference is readable."""
+    """Write a complete JSON object, one line for each key, so that the file is short and a diff is readable."""
     lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in content.items())
     write_text(file, f"{{\n{lines}\n}}\n")
 
@@ -72,12 +72,12 @@ def read(file: Path, form: str = FORMAT, keys: Sequence[str] = ("name", "seed", 
         if result["format"] == form and all(key in result for key in keys):
             return result
     except (ValueError, KeyError, TypeError):
-        pass  # the error below says what to do
+        pass  # the error is raised below
     raise ValueError(f"{file}: expected a file of the format '{form}', got another or a damaged one. Remove it and run again.")
 
 
 def finished(out: Path, experiment: Experiment, seed: int) -> Result | None:
-    """Return the result of a training, or None if there is none.
+    """Return the result of a run, or None if there is none.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def finished(out: Path, experiment: Experiment, seed: int) -> Result | None:
 
 
 def outcome(experiment: Experiment, seed: int, model: Model, history: dict[str, list[float]], **more: Any) -> Result:
-    """Return the result of a training; `more` is added to it."""
+    """Return the result of a run; `more` is added to it."""
     weights = hashlib.sha256()
     for value in model.get_weights():
         weights.update(value.tobytes())
@@ -117,14 +117,14 @@ def outcome(experiment: Experiment, seed: int, model: Model, history: dict[str, 
 
 
 def answers(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Return what a report needs of a net's answers: (N, K) probabilities, (N,) labels.
+    """Return what a report needs of a net's predictions: (N, K) probabilities, (N,) labels.
 
     Returns
     -------
     dict
         confusion: K rows of K counts, a row for each true class; wrong: the number of mistakes; confidence: the mean
-        probability of the answer, where it is right and where it is wrong; mistakes: the surest, each with the index of its
-        image, its label, the answer and both probabilities.
+        probability of right and of wrong predictions; mistakes: the most confident, each with the index of its image, its
+        label, the prediction ("said") and both probabilities.
 
     Examples
     --------
@@ -154,17 +154,17 @@ def answers(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     }
 
 
-def files_of(package: Path, room: str) -> list[Path]:
+def files_of(package: Path, name: str) -> list[Path]:
     """Return the module of this name, or the modules of the folder of this name."""
-    return sorted(package.glob(f"{room}.py")) or sorted((package / room).glob("*.py"))
+    return sorted(package.glob(f"{name}.py")) or sorted((package / name).glob("*.py"))
 
 
 def versions() -> dict[str, str]:
     """Return the versions of the code that computes the numbers; `source` is a hash of scratchnet's files among it."""
     source = hashlib.sha256()
     package = Path(scratchnet.__file__).parent
-    for room in NUMBERS_COME_FROM:
-        for file in files_of(package, room):
+    for name in NUMBERS_COME_FROM:
+        for file in files_of(package, name):
             source.update(file.read_bytes())
     return run_versions() | {"source": source.hexdigest()[:12]}
 
@@ -176,7 +176,7 @@ def machine() -> dict[str, Any]:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             name = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), name)
     except OSError:
-        pass  # other systems have no such list; the name from platform is good enough
+        pass  # other systems have no such file; the name from platform is used
     return {
         "processor": name,
         "processors": os.cpu_count(),

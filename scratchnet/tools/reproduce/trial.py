@@ -1,9 +1,9 @@
-"""One training: it is run, or resumed, and its result is written.
+"""One training run: it is begun, or resumed, and its result is written.
 
     runs/<name>-seed<seed>/     while it runs: the history and the model with its optimizer, after every epoch;
                                 when it is finished: the history (JSON, CSV), the figure, the model
 
-An interrupted training resumes after its last finished epoch, and ends with the same bits as without the interruption: see
+An interrupted run resumes after its last finished epoch, and ends with the same bits as without the interruption: see
 run_folder.py.
 """
 
@@ -30,7 +30,7 @@ LOSSES = {"one-hot": "categorical_crossentropy", "integers": "sparse_categorical
 
 
 class Images(NamedTuple):
-    """The data of a training: images as floats, labels as integers."""
+    """The data of a run: images as floats, labels as integers."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -65,7 +65,7 @@ class Recorder(run_folder.Recorder):
 
 
 def run(experiment: Experiment, seed: int, out: Path, callbacks: Sequence[Callback] = ()) -> results.Result:
-    """Return the result of a training; it is run, or resumed, unless the result exists.
+    """Return the result of a run, which is begun or resumed unless the result exists.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def run(experiment: Experiment, seed: int, out: Path, callbacks: Sequence[Callba
     Returns
     -------
     dict
-        See `results.outcome`. If the loss was no longer finite, it has "failure", and the epochs before that.
+        See `results.outcome`. If the loss was no longer finite, it has the key "failure", and the epochs before that.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def run(experiment: Experiment, seed: int, out: Path, callbacks: Sequence[Callba
         if recorder.epochs:
             plotting.history(recorder.history, title=results.label(experiment.name, seed), path=folder / "history.png")
         results.write(results.path(out, experiment.name, seed), result)
-        # A finished training is not resumed, so the optimizer's state is left out: a third of the size.
+        # A finished run is not resumed, so the optimizer's state is left out: the file has a third of the size.
         if recorder.epochs:
             recorder.write(recorder.history, finished=True, include_optimizer=False)
         else:
@@ -137,12 +137,12 @@ def fit(
 
 
 def run_directory(out: Path, experiment: Experiment, seed: int) -> Path:
-    """Return the folder of a training's model."""
+    """Return the folder of a run's model."""
     return out / "runs" / results.label(experiment.name, seed)
 
 
 def fresh(folder: Path, experiment: Experiment, seed: int, data: Images) -> Model:
-    """Return a new model, and remove the files of an earlier training."""
+    """Return a new model, and remove the files of an earlier run."""
     model = experiment.net.build(data.x_train.shape[1:], len(data.class_names), seed)
     rate = {} if experiment.learning_rate is None else {"learning_rate": experiment.learning_rate}
     model.compile(optimizers.KNOWN[experiment.optimizer](**rate), LOSSES[experiment.labels], metrics=["accuracy"])
@@ -152,7 +152,7 @@ def fresh(folder: Path, experiment: Experiment, seed: int, data: Images) -> Mode
 
 
 def resumed(folder: Path, experiment: Experiment, seed: int) -> tuple[Model, dict[str, Any]] | None:
-    """Return the model and the record of an interrupted training, or None if it cannot be resumed to the same bits."""
+    """Return the model and the record of an interrupted run, or None if it cannot be resumed with the same bits."""
     try:
         if json.loads((folder / run_folder.SETTINGS).read_text()) != identity(experiment, seed):
             return None  # other settings, or the code has changed
@@ -163,5 +163,5 @@ def resumed(folder: Path, experiment: Experiment, seed: int) -> tuple[Model, dic
 
 
 def identity(experiment: Experiment, seed: int) -> dict[str, Any]:
-    """Return everything that the bits of a training depend on."""
+    """Return everything that the bits of a run depend on."""
     return {"name": experiment.name, "seed": seed, "experiment": experiment.settings(), "versions": results.versions()}

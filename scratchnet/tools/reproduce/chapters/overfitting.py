@@ -81,14 +81,14 @@ def picture(page: Page, nets: list[Experiment]) -> str:
     stops: dict[str, dict[int, tuple[int, int]]] = {}
     for name, history in histories.items():
         found = {patience: early_stop(history["val_loss"], patience) for patience in PATIENCES}
-        # A patience that never runs out stops nothing.
+        # If the patience is never exceeded, nothing stops.
         stops[name] = {patience: stop for patience, stop in found.items() if stop.stopped < len(history["val_loss"])}
     alt = "Validation curves with the epochs where early stopping stops and those whose weights it restores"
     return page.picture("early-stopping", alt, plotting.early_stopping, histories, stops, title="early stopping, first seed")
 
 
 def confidence(result: Result) -> Cells:
-    """Return a row of the table: how sure a net is, where it is right and where it is wrong."""
+    """Return a row of the table: how confident a net is, where it is right and where it is wrong."""
     sure = {key: "–" if value is None else f"{value:.3f}" for key, value in result["answers"]["confidence"].items()}
     return {
         "experiment, last epoch, first seed": f"`{result['name']}`",

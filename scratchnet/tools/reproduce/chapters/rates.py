@@ -146,7 +146,7 @@ def share(at_default: float, at_best: float) -> str:
 
 @cache
 def steps() -> list[Cells]:
-    """Let each rule move one weight along a constant gradient, and return a row for each: how far it has moved."""
+    """Let each update rule move one weight with a constant gradient, and return a row for each: how far it has moved."""
     lines = []
     for optimizer, rate in (("adam", None), ("adagrad", None), ("adadelta", None), ("adadelta", PAPER)):
         rule = optimizers.KNOWN[optimizer](**({} if rate is None else {"learning_rate": rate}))
