@@ -71,7 +71,7 @@ from scratchnet.kernels.images import fetch, find_zeros, only_zeros
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import ALIGNMENT, empty, goes_past_cache, plain, scratch
 from scratchnet.kernels.relu import mask
-from scratchnet.kernels.structures import Gradients, Sizes
+from scratchnet.kernels.structures import Gradients, Sizes, Window
 from scratchnet.kernels.threads import groups_of, run
 from scratchnet.kernels.toom_cook import ALGORITHMS, choose, products_of, transposed
 from scratchnet.padding import Pads, window_output_shape
@@ -97,8 +97,7 @@ class Tiling(NamedTuple):
 
     algorithm: tuple[int, ...]
     sizes: Sizes
-    top: int                    # rows of padding above
-    left: int                   # columns of padding to the left
+    window: Window
     T: int
     L: int
     P: int
@@ -160,7 +159,7 @@ def _transform_inputs(x, tiling, q, tiles, v, patch):
     L, P, TH, TW = tiling.L, tiling.P, tiling.TH, tiling.TW
     for t in range(tiles):
         n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
-        h0, w0 = tile // TW * tiling.step - tiling.top, tile % TW * tiling.step - tiling.left
+        h0, w0 = tile // TW * tiling.step - tiling.window.top, tile % TW * tiling.step - tiling.window.left
         row, column = P * tiles * C, tiles * C
         if h0 >= 0 and w0 >= 0 and h0 + L <= H and w0 + L <= W:
             _x_to_v(tiling.algorithm, Grid(x, ((n * H + h0) * W + w0) * C, W * C, C), Grid(v, t * C, row, column), C)
@@ -170,13 +169,13 @@ def _transform_inputs(x, tiling, q, tiles, v, patch):
 
 
 @jit
-def _write_bias(out, n, oh, ow, tiling, zero, b, floor):
-    """Write max(floor, bias) to those outputs of the tile at (oh, ow) of image n whose windows hold only zeros."""
-    _, H, W, _, OH, OW, F = tiling.sizes
-    S = tiling.step // tiling.T
-    for i in range(oh, min(oh + tiling.T, OH)):
-        for j in range(ow, min(ow + tiling.T, OW)):
-            if only_zeros(zero, i * S - tiling.top, j * S - tiling.left, 3, 3, H, W):
+def _write_bias(out, tile, sizes, window, zero, b, floor):
+    """Write max(floor, bias) to those outputs of a tile, (n, oh, ow, T), whose windows hold only zeros."""
+    n, oh, ow, T = tile
+    _, H, W, _, OH, OW, F = sizes
+    for i in range(oh, min(oh + T, OH)):
+        for j in range(ow, min(ow + T, OW)):
+            if only_zeros(zero, i * window.SH - window.top, j * window.SW - window.left, window.KH, window.KW, H, W):
                 start = ((n * OH + i) * OW + j) * F
                 pixel = out[start : start + F]
                 for f in range(F):
@@ -230,7 +229,7 @@ def _forward(first, last, x, filters, b, out, tiling, store):
                     for k in range(min(T, OW - ow) * F):
                         out[start_out + i * OW * F + k] = patch[i * T * F + k]
             if any_zero[n]:
-                _write_bias(out, n, oh, ow, tiling, zero[n], b, floor)
+                _write_bias(out, (n, oh, ow, T), tiling.sizes, tiling.window, zero[n], b, floor)
 
 
 @jit
@@ -261,7 +260,7 @@ def _add_input_gradients(dv, tiling, q, tiles, dx, patch):
     L, P, TH, TW = tiling.L, tiling.P, tiling.TH, tiling.TW
     for t in range(tiles):
         n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
-        h0, w0 = tile // TW * tiling.step - tiling.top, tile % TW * tiling.step - tiling.left
+        h0, w0 = tile // TW * tiling.step - tiling.window.top, tile % TW * tiling.step - tiling.window.left
         row, column = P * tiles * C, tiles * C
         if h0 >= 0 and w0 >= 0 and h0 + L <= H and w0 + L <= W:
             _dv_to_dx(tiling.algorithm, Grid(dv, t * C, row, column), Grid(dx, ((n * H + h0) * W + w0) * C, W * C, C), C)
@@ -273,15 +272,15 @@ def _add_input_gradients(dv, tiling, q, tiles, dx, patch):
 
 
 @jit
-def _clear_unreached(dx, n, tiling, zero):
+def _clear_unreached(dx, n, sizes, window, zero):
     """Set the pixels of image n of dx to 0 that only zeros of dout reach."""
-    _, H, W, C, OH, OW, _ = tiling.sizes
-    S = tiling.step // tiling.T
+    _, H, W, C, OH, OW, _ = sizes
+    KH, KW, SH, SW, top, left = window
     for h in range(H):
         for w in range(W):
-            i, j = h + tiling.top, w + tiling.left
-            oh, ow = (i - 3 + S) // S, (j - 3 + S) // S                     # the first window that contains this pixel
-            if only_zeros(zero, oh, ow, i // S + 1 - oh, j // S + 1 - ow, OH, OW):
+            i, j = h + top, w + left
+            oh, ow = (i - KH + SH) // SH, (j - KW + SW) // SW              # the first window that contains this pixel
+            if only_zeros(zero, oh, ow, i // SH + 1 - oh, j // SW + 1 - ow, OH, OW):
                 start = ((n * H + h) * W + w) * C
                 pixel = dx[start : start + C]
                 for c in range(C):
@@ -343,7 +342,7 @@ def _backward(first, last, dout, x, filters, gradients, dbs, tiling):
                 _add_input_gradients(v, tiling, q, tiles, dx, patch)
                 while complete < fetched and (complete + 1) * tiles_of_image <= q + tiles:
                     if any_zero[complete]:
-                        _clear_unreached(dx, complete, tiling, zero[complete])
+                        _clear_unreached(dx, complete, tiling.sizes, tiling.window, zero[complete])
                     if relu_x:
                         start, end_of_image = complete * H * W * C, (complete + 1) * H * W * C
                         mask(dx[start:end_of_image], x[start:end_of_image])
@@ -395,7 +394,8 @@ def tiling_of(sizes: Sizes, stride: int, top: int, left: int) -> tuple[Tiling, n
     T, L, P, Q = len(a.At), len(a.Bt[0]), len(a.Bt), len(a.At[0])
     TH, TW = -(-sizes.OH // T), -(-sizes.OW // T)
     block = block_of(P * P * sizes.C + Q * Q * sizes.F, max(1, TH * TW))
-    return Tiling((0,) * index, sizes, top, left, T, L, P, Q, TH, TW, T * stride, block), products_of(index)
+    window = Window(3, 3, stride, stride, top, left)
+    return Tiling((0,) * index, sizes, window, T, L, P, Q, TH, TW, T * stride, block), products_of(index)
 
 
 def conv2d_forward(
