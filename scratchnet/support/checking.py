@@ -79,8 +79,8 @@ def check_images(x: np.ndarray, expected: tuple[int, ...], name: str = "x", what
     if x.ndim == 0 or x.shape[1:] != expected:
         raise ValueError(f"{wanted}, got shape {x.shape}.{shape_fix(name, x.shape, expected)}")
     if x.dtype.kind != "f":
-        fix = {"u": f"{name} = normalize_images({name})", "i": f"{name} = normalize_images({name})"}
-        raise ValueError(f"{wanted}, got {x.dtype}. Make them with {fix.get(x.dtype.kind, f'{name}.real.astype(float)')}")
+        fix = f"{name} = normalize_images({name})" if x.dtype.kind in "ui" else f"{name}.real.astype(float)"
+        raise ValueError(f"{wanted}, got {x.dtype}. Make them with {fix}")
     if not len(x):
         raise ValueError(f"{wanted}, got an empty array. Pass at least one image")
     return x
@@ -208,7 +208,7 @@ def check_validation(
 def check_epochs(initial_epoch: int, epochs: int) -> range:
     """Return the epochs to train, from `initial_epoch` on."""
     for value in (epochs, initial_epoch):
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not -(2**31) < value < 2**31:
+        if not is_integer(value) or not -(2**31) < value < 2**31:
             raise ValueError(f"epochs and initial_epoch: expected integers below 2147483648, got {shortened(value)}")
     if not 0 <= initial_epoch <= epochs:
         raise ValueError(
@@ -250,9 +250,14 @@ def check_number(name: str, value: Any, lowest: float = 0.0, below: float = np.i
     return number
 
 
+def is_integer(value: Any) -> bool:
+    """Return whether `value` is an integer of Python or of NumPy; True and False are not."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
 def check_count(name: str, value: Any, example: str) -> int:
     """Return an integer from 1 to 2**31 - 1; `example` is a call that the message proposes."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not 1 <= value < 2**31:
+    if not is_integer(value) or not 1 <= value < 2**31:
         raise ValueError(f"{name}: expected an integer from 1 to 2147483647, got {shortened(value)}. For example {example}")
     return int(value)
 
@@ -301,7 +306,7 @@ def check_seed(name: str, value: Any) -> int | None:
     """Return a seed: None, or an integer of at least 0."""
     if value is None:
         return None
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 0:
+    if not is_integer(value) or value < 0:
         raise ValueError(f"{name}: expected None or an integer of at least 0, got {shortened(value)}. For example seed=1")
     return int(value)
 
@@ -338,9 +343,9 @@ def check_update(params: Sequence[np.ndarray], grads: Sequence[np.ndarray], stat
             raise ValueError(
                 f"update: expected parameters as writeable arrays of float32 or float64, which are changed in place; got {got}"
             )
-        if refused_kind("g", g) or not isinstance(g, (np.ndarray, np.generic)) or g.dtype not in (np.float32, np.float64):
-            got = refused_kind("g", g) or f"got {getattr(g, 'dtype', type(g).__name__)}. Convert it: np.asarray(g, p.dtype)"
-            raise ValueError(f"update: expected the gradient of each parameter as an array of float32 or float64, {got}")
+        if not isinstance(g, (np.ndarray, np.generic)) or g.dtype not in (np.float32, np.float64):
+            got = f"{getattr(g, 'dtype', type(g).__name__)}. Convert it: np.asarray(g, p.dtype)"
+            raise ValueError(f"update: expected the gradient of each parameter as an array of float32 or float64, got {got}")
         if len({p.shape, g.shape, *(s.shape for s in state)}) > 1:
             shapes = f"{p.shape}, {g.shape}" + (f" and {state[0].shape}" if state else "")
             raise ValueError(f"update: expected a parameter, its gradient and its state of the same shape, got {shapes}. {other}")
