@@ -54,6 +54,8 @@ def refuse_conflict(name: str, users: dict[int, bool], me: int) -> None:
     """
     order = list(users.items())
     earlier = order[: order.index((me, users[me]))]
+    if not earlier:             # the usual case, in every call of train_on_batch
+        return
     names = {thread.ident: thread.name for thread in threading.enumerate()}     # a forked process has one thread
     for other, trains in earlier:
         if other in names and (trains or users[me]):
