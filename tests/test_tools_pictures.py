@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from scratchnet.tools.ink import background, contrast, find_ink, strokes
-from scratchnet.tools.pictures import coverage, middle, prepare, read_picture, resize, to_net
+from scratchnet.tools.pictures import coverage, middle, prepare, read_picture, resize
 from scratchnet.tools.predict import drawing_paths
 
 
@@ -26,7 +26,7 @@ def drawing(H=60, W=90, top=10, left=50, size=30):
 
 def centred_ink(grey, H, W):
     """The network's input (H, W) for a grey picture."""
-    return to_net(np.repeat(grey[:, :, None], 3, axis=2), (H, W, 1))[:, :, 0]
+    return prepare(np.repeat(grey[:, :, None], 3, axis=2), (H, W, 1)).x[:, :, 0]
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "1", "I;16"])
@@ -190,7 +190,7 @@ def test_the_middle_of_a_wide_picture_is_taken():
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (12, 10, 3)])
 def test_a_picture_becomes_an_input_of_the_network(shape, rng):
     picture = rng.random((41, 53, 3)) if shape[2] == 3 else np.repeat(drawing()[:, :, None], 3, axis=2)
-    x = to_net(picture, shape)
+    x = prepare(picture, shape).x
     assert x.shape == shape
     assert x.dtype == np.float32
     assert x.min() >= 0
@@ -198,19 +198,19 @@ def test_a_picture_becomes_an_input_of_the_network(shape, rng):
 
 
 def test_a_single_pixel_is_enlarged_for_a_colour_net():
-    np.testing.assert_allclose(to_net(np.full((1, 1, 3), 0.25), (6, 5, 3)), 0.25)
+    np.testing.assert_allclose(prepare(np.full((1, 1, 3), 0.25), (6, 5, 3)).x, 0.25)
 
 
 @pytest.mark.parametrize("shape", [(10,), (28, 28, 2)])
 def test_a_network_that_takes_no_pictures_is_refused(shape):
     with pytest.raises(ValueError, match=r"expected an input shape of a picture, \(H, W, 1\) or \(H, W, 3\)"):
-        to_net(np.zeros((4, 4, 3)), shape)
+        prepare(np.zeros((4, 4, 3)), shape)
 
 
 def test_grey_weights_colours_by_their_perceived_brightness():
     picture = np.zeros((9, 7, 3))
     picture[3] = (0, 1, 0)
-    assert to_net(picture, (9, 7, 1))[3, 3, 0] == pytest.approx(0.587)
+    assert prepare(picture, (9, 7, 1)).x[3, 3, 0] == pytest.approx(0.587)
 
 
 def test_a_drawing_never_overwrites_a_given_picture(tmp_path):
@@ -288,7 +288,7 @@ def test_unusual_kinds_of_pixels_show_the_same_drawing(tmp_path, mode):
         pytest.importorskip("PIL.PngImagePlugin")
         image, suffix = image.convert("RGBA").quantize(), "png"
     image.save(tmp_path / f"a.{suffix}")
-    x = to_net(read_picture(tmp_path / f"a.{suffix}"), (28, 28, 1))
+    x = prepare(read_picture(tmp_path / f"a.{suffix}"), (28, 28, 1)).x
     np.testing.assert_allclose(x[:, :, 0], centred_ink(drawing(), 28, 28), atol=0.1)
 
 

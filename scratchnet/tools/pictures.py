@@ -1,18 +1,11 @@
 """Convert a picture of your own to the input of a trained network, and say what was decided about it.
 
-Networks of grey images are trained on light ink on a black background. The ink is found in four steps:
+Networks of grey images are trained on light ink on a black background. The ink is found as ink.py describes, and prepared as
+MNIST's digits are (LeCun et al. 1998, section III.A): its bounding box is scaled to fit 20 × 20, and its centre of mass is moved
+to the centre of 28 × 28. A picture in which the ink is not clear is refused.
 
-1. The background is estimated at every pixel, so that grey paper, a blackboard and a shadow are all backgrounds: a
-   morphological closing removes whatever is dark and narrower than a third of the picture (the "black top-hat" of Serra 1982;
-   the opening does the same for what is light). The contrast is the difference between background and picture.
-2. Pixels of strong contrast that touch each other are one stroke. Specks, a frame around the picture, and strokes that reach
-   its edge are left out.
-3. Both "dark on light" and "light on dark" are tried. The one whose background is more even is right.
-4. The ink is prepared as MNIST's digits are (LeCun et al. 1998, section III.A): its bounding box is scaled to fit 20 × 20,
-   and its centre of mass is moved to the centre of 28 × 28.
-
-If the result of a step is not clear, the picture is refused. Networks of colour images are trained on whole scenes: the middle of
-the picture, cut to the proportions of the input, is averaged down.
+Networks of colour images are trained on whole scenes: the middle of the picture, cut to the proportions of the input, is averaged
+down.
 """
 
 from __future__ import annotations
@@ -96,11 +89,6 @@ def rgb(pixels: Array) -> Array:
     opaque = (colour @ LUMA)[alpha[:, :, 0] > 0.5]
     all_light = opaque.size > 0 and np.percentile(opaque, 5) > 0.5
     return colour * alpha + (0.0 if all_light else 1.0) * (1.0 - alpha)
-
-
-def to_net(picture: Array, input_shape: tuple[int, ...]) -> Array:
-    """Return `picture` as the input of a network: the array of :func:`prepare` alone."""
-    return prepare(picture, input_shape).x
 
 
 def prepare(picture: Array, input_shape: tuple[int, ...]) -> Prepared:
