@@ -61,12 +61,12 @@ def drawings_folder(out: str | None, model: Path) -> Path:
     Raises
     ------
     ValueError
-        If `out` is empty, a file, or looks like the name of a picture.
+        If `out` is a file, or looks like the name of a picture.
     """
     if out is None:
         return model.parent / "predictions"
     folder = Path(out)
-    if not out or (folder.exists() and not folder.is_dir()):
+    if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out: expected a folder, got the file {out}. Choose another name.")
     if not folder.is_dir() and folder.suffix.lower() in PICTURES:
         raise ValueError(f"--out: expected a folder, got {out}, the name of a picture. Name a folder for the drawings.")

@@ -37,22 +37,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Train a network and write its model, history, settings and figures into a run folder. "
         "The test images are the validation images, as in the study."
     )
-    noted, option = Noted, parser.add_argument
-    option("--net", action=noted, choices=NETWORKS, default="net_2", help="the network (%(default)s)")
-    option("--data", action=noted, type=path_text, default="glyphs", metavar="NAME|PATH", help=f"{DATA} (%(default)s)")
+    option = parser.add_argument
+    option("--net", action=Noted, choices=NETWORKS, default="net_2", help="the network (%(default)s)")
+    option("--data", action=Noted, type=path_text, default="glyphs", metavar="NAME|PATH", help=f"{DATA} (%(default)s)")
     # Without the option, settings.json does not mention it, as in runs of earlier versions.
     option("--transpose", action="store_true", default=argparse.SUPPRESS, help=TRANSPOSE)
-    option("--optimizer", action=noted, choices=optimizers.KNOWN, default="adam", help="the update rule (%(default)s)")
+    option("--optimizer", action=Noted, choices=optimizers.KNOWN, default="adam", help="the update rule (%(default)s)")
     option("--learning-rate", type=positive_number, metavar="RATE", help="the learning rate (the optimizer's default)")
     option(
         "--epochs",
-        action=noted,
+        action=Noted,
         type=positive_int,
         default=5,
         metavar="N",
         help="passes over the data (%(default)s; study: 16)",
     )
-    option("--batch-size", action=noted, type=positive_int, default=128, metavar="N", help="images in a step (%(default)s)")
+    option("--batch-size", action=Noted, type=positive_int, default=128, metavar="N", help="images in a step (%(default)s)")
     option(
         "--patience",
         type=positive_int,
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     option("--limit", type=positive_int, metavar="N", help="use only the first N training and N test images (all)")
     option(
-        "--seed", action=noted, type=natural, default=0, help="the seed of the weights and of the shuffling (%(default)s)"
+        "--seed", action=Noted, type=natural, default=0, help="the seed of the weights and of the shuffling (%(default)s)"
     )
     option("--out", type=path_text, metavar="DIR", help="the run folder (runs/<date>-<net>-<data>)")
     option("--force", action="store_true", help="accept a folder that is not empty, and replace the run in it")
@@ -287,7 +287,7 @@ def describe(args: argparse.Namespace, model: Model, data: Dataset) -> dict[str,
         "state": "running",
         "arguments": {key: value for key, value in vars(args).items() if key not in NOT_OPTIONS},
         # An absolute path, so that 'scratchnet evaluate' finds the data from any working folder.
-        "data": args.data if args.data in datasets.NAMES else str(Path(args.data).expanduser().absolute()),
+        "data": args.data if args.data in datasets.NAMES else str(Path(args.data).absolute()),
         "data_name": data.name,
         "class_names": list(data.class_names),
         "input_shape": list(model.input_shape[1:]),
