@@ -265,4 +265,3 @@ class Cache(caching.FunctionCache):
         except OSError as error:
             _unstored = f"{FOLDER}: {error.strerror or error}"
             say_once("unstored", f"compiled kernels cannot be stored ({_unstored}), so every process compiles them again")
-

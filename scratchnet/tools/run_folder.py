@@ -42,6 +42,7 @@ MODEL = "model.npz"
 HISTORY_JSON = "history.json"
 HISTORY_CSV = "history.csv"
 SETTINGS = "settings.json"
+RECORD = "record"  # the entry in the config of MODEL, and the prefix of its arrays
 FIGURES = ("history.png", "filters.png", "feature_maps.png", "confusion_matrix.png", "confident_mistakes.png")
 FILES = (MODEL, HISTORY_JSON, HISTORY_CSV, *FIGURES, SETTINGS)  # the order in which `start` removes them
 
@@ -222,9 +223,6 @@ class Recorder(Callback):
                     state[name] = np.asarray(value).item()
             states.append(state)
         return states, arrays
-
-
-RECORD = "record"
 
 
 def resumed(folder: Path) -> tuple[Model, dict[str, Any]] | None:
