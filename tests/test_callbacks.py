@@ -548,7 +548,7 @@ def test_logs_are_an_empty_dict_where_something_begins_and_never_none():
 
 
 def own_loop(callback, model, values=(1.0, 0.5, 0.7)):
-    """Call a callback as a training loop of one's own does: it is told the model, and nothing else."""
+    """Call a callback as your own training loop would: it receives the model and nothing else."""
     callback.set_model(model)
     callback.on_train_begin()
     for epoch, value in enumerate(values):

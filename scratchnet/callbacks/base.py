@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import ref
 
@@ -118,10 +118,14 @@ class History(Callback):
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
+        self._model: Callable[[], Any] = lambda: None
 
     @property
     def model(self) -> Any:
-        """The model; None after it was freed. The model keeps its history, which therefore only has a weak reference to it."""
+        """The model; None before training and after it was freed.
+
+        The model keeps its history, which therefore only has a weak reference to it.
+        """
         return self._model()
 
     @model.setter

@@ -47,9 +47,8 @@ class _Cifar10(ImageSet):
     def find(self) -> Found | None:
         named = data_dir()
         lacking = []
-        for form in FORMS if named else ():
-            path = named / self.name / form  # type: ignore[operator]
-            found, wanted = kind(path), "a file" if form.endswith(".gz") else "a folder"
+        for path in [named / self.name / form for form in FORMS] if named else []:
+            found, wanted = kind(path), "a file" if path.suffix == ".gz" else "a folder"
             entries = [path / batch for batch in _names(path)[0]] if found == wanted == "a folder" else []
             if found == wanted and all(map(is_file, entries)):
                 return Found(DATA_VARIABLE, (path,))

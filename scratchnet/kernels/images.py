@@ -1,6 +1,7 @@
 """Memory brought into the processor's cache before it is needed: read in order, or an image copied into a padded one.
 
-Legend: `x` are images, flat in `fetch` and (N, H, W·C) in `place`; `image` is a padded image, flat, with rows of `width` numbers,
+Legend: `x` are images, flat in `fetch` and `find_zeros`, and (N, H, W·C) in `place`; `zero` says of each pixel of an image whether
+all of its C channels are 0; `image` is a padded image, flat, with rows of `width` numbers,
 whose margin was filled before and is not written.
 """
 
