@@ -182,10 +182,26 @@ class Model:
         return MappingProxyType({f"{layer.name}/{key}": p for layer in self.layers for key, p in layer.params.items()})
 
     @property
-    def grads(self) -> dict[str, np.ndarray]:
-        """The gradient of each of `params`, from the last backward; a ValueError before the first."""
+    def named_weights(self) -> Mapping[str, np.ndarray]:
+        """All parameters and the state, by "layer/array", in the order of `get_weights`: the arrays themselves."""
+        return MappingProxyType({f"{layer.name}/{key}": p for layer in self.layers for key, p in layer.named_weights.items()})
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer is trained. Setting it sets it in all layers."""
+        return any(layer.trainable for layer in self.layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
         for layer in self.layers:
-            if layer.params and not layer.grads:
+            layer.trainable = value
+
+    @property
+    def grads(self) -> dict[str, np.ndarray | None]:
+        """The gradient of each of `params`, from the last backward, and None for a frozen one; a ValueError before the first."""
+        trained = [layer for layer in self.layers if layer.params and layer.trainable]
+        for layer in trained:
+            if not layer.grads:
                 raise ValueError(
                     f"grads: expected a backward pass first, got no gradients of {layer.name!r}. Call model.backward(dout) or"
                     " model.train_on_batch(x, y); in a layer of your own, store them in self.grads"
@@ -195,20 +211,22 @@ class Model:
                     f"{layer._title}: expected backward to store gradients of {sorted(layer.params)} in self.grads, got"
                     f" {sorted(layer.grads)}"
                 )
-        return {f"{layer.name}/{key}": layer.grads[key] for layer in self.layers for key in layer.params}
+        return {
+            f"{layer.name}/{key}": layer.grads[key] if layer in trained else None for layer in self.layers for key in layer.params
+        }
 
     def count_params(self) -> int:
-        """Return the total number of values in all parameters."""
+        """Return the total number of values in all parameters and in the state of layers."""
         return sum(layer.count_params() for layer in self.layers)
 
     def get_weights(self) -> list[np.ndarray]:
-        """Return copies of all parameters, in Keras's order and layouts."""
-        return [p.copy() for p in self.params.values()]
+        """Return copies of all parameters and of the state of layers, in Keras's order and layouts."""
+        return [p.copy() for p in self.named_weights.values()]
 
     @named_arguments
     def set_weights(self, weights: Sequence[np.ndarray]) -> None:
-        """Copy `weights` into the parameters, in the order of `get_weights`; a ValueError names what does not fit."""
-        set_weights(self.params, weights)
+        """Copy `weights` into the parameters and the state, in the order of `get_weights`; a ValueError names what does not fit."""
+        set_weights(self.named_weights, weights)
 
     @named_arguments
     def summary(self, *, print_fn: Callable[[str], Any] = print) -> None:
@@ -219,21 +237,24 @@ class Model:
         head, *lines = text_table(rows, "<<>", gap="   ")
         rule = "─" * max(map(len, [head, *lines]))
         count = self.count_params()
+        trained = sum(p.size for layer in self.layers if layer.trainable for p in layer.params.values())
         totals = [
             f"{what} params: {n:,} ({_bytes(n * self.dtype.itemsize)})"
-            for what, n in (("Total", count), ("Trainable", count), ("Non-trainable", 0))
+            for what, n in (("Total", count), ("Trainable", trained), ("Non-trainable", count - trained))
         ]
         print_fn("\n".join([f'Model: "{self.name}"', rule, head, rule, *lines, rule, *totals]))
 
     # -- forward and backward -----------------------------------------------------------------------------------------
 
     @quiet
-    def forward(self, x: np.ndarray, *, to: Node | None = None, keep: bool = True) -> np.ndarray:
+    def forward(self, x: np.ndarray, *, training: bool = False, to: Node | None = None, keep: bool = True) -> np.ndarray:
         """Run a batch (N, …) through the layers in order, and return the output (N, …), or that of the node `to`.
 
         Parameters
         ----------
         x : ndarray (N, …)
+        training : bool
+            Passed to the layers that behave differently in training.
         to : Node, optional
             The node to stop at, such as `model.logits`; the last by default.
         keep : bool
@@ -250,7 +271,8 @@ class Model:
         self.kept = {}
         for node in self.nodes[1 : self.nodes.index(to) + 1]:
             joined: Any = self.plan.forward.get(node, {})
-            out = node.layer.forward(*(outputs[parent] for parent in node.parents), **joined)
+            mode: Any = {"training": training, **joined} if node.layer.takes_training else joined
+            out = node.layer.forward(*(outputs[parent] for parent in node.parents), **mode)
             if out.shape != (len(x), *node.shape):
                 raise ValueError(
                     f"{node.layer._title}: expected an output of {(len(x), *node.shape)}, as compute_output_shape says, got"
@@ -271,6 +293,8 @@ class Model:
     def backward(self, dout: np.ndarray, need_dx: bool = True, *, start: Node | None = None) -> np.ndarray | None:
         """Run a gradient through the layers in reverse order, which stores the gradients of the parameters in `grads`.
 
+        Where nothing is trained, between the images and the first layer with trainable parameters, no gradient is computed.
+
         Parameters
         ----------
         dout : ndarray (N, …)
@@ -285,19 +309,28 @@ class Model:
         ValueError
             When forward was not called before.
         """
+        needed = set(self.nodes) if need_dx else self._need_gradients()
         gradients: dict[Node, Any] = {start or self.nodes[-1]: dout}
         for node in reversed(self.nodes[1:]):
-            if node not in gradients:
+            if node not in gradients or node not in needed:
                 continue
-            wanted = need_dx or any(parent is not self.nodes[0] for parent in node.parents)
+            wanted = any(parent in needed for parent in node.parents)
             joined = self.plan.backward.get(node, {})
             # Models may share a layer, which may have run for another one meanwhile.
             node.layer.cache, node.layer.batch = self.kept.get(node, (None, 0))
             dxs = node.layer.backward(gradients.pop(node), wanted, **joined)
             for parent, dx in zip(node.parents, dxs if isinstance(dxs, tuple) else (dxs,), strict=True):
-                if dx is not None:
+                if dx is not None and parent in needed:
                     gradients[parent] = add_gradients(gradients[parent], dx) if parent in gradients else dx
         return gradients.get(self.nodes[0]) if need_dx else None
+
+    def _need_gradients(self) -> set[Node]:
+        """Return the nodes whose output depends on a parameter that is trained."""
+        needed: set[Node] = set()
+        for node in self.nodes:
+            if (node.layer.params and node.layer.trainable) or any(parent in needed for parent in node.parents):
+                needed.add(node)
+        return needed
 
     @quiet
     def layer_outputs(self, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -313,7 +346,7 @@ class Model:
     @quiet
     def train_step(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
         """Train on one batch: images (N, …) and labels as rows (N, K). Return the loss and the logits from before the step."""
-        logits = self.forward(x, to=self.logits)                        # every layer in order
+        logits = self.forward(x, training=True, to=self.logits)         # every layer in order
         loss, dlogits = self.loss.value_and_gradient(logits, y)         # how wrong, and in which direction
         check_finite(self, x, loss)
         self.backward(dlogits, need_dx=False, start=self.logits)        # every layer in reverse order

@@ -182,14 +182,15 @@ class Optimizer:
     def update(
         self,
         params: Sequence[np.ndarray] | Mapping[Any, np.ndarray],
-        grads: Sequence[np.ndarray] | Mapping[Any, np.ndarray],
+        grads: Sequence[np.ndarray | None] | Mapping[Any, np.ndarray | None],
     ) -> None:
         """Change every parameter by one step, in place. Gradients are only read.
 
         Parameters
         ----------
         params, grads : sequences of ndarray, or dicts by the same names
-            Every call must have the same order, since the state is stored by position.
+            Every call must have the same order, since the state is stored by position. A parameter whose gradient is None is not
+            changed.
 
         Raises
         ------
@@ -209,7 +210,8 @@ class Optimizer:
         self.state = states
         self.iterations += 1
         for p, g, state in zip(ps, gs, self.state, strict=True):
-            self.step(p, g, state)
+            if g is not None:
+                self.step(p, g, state)
 
     def step(self, p: np.ndarray, g: np.ndarray, state: list[np.ndarray]) -> None:
         """Apply the rule to one parameter, which it changes in place; an optimizer of your own may override this."""

@@ -72,8 +72,16 @@ def conv2d_forward(
 
 
 def conv2d_backward(
-    dout: np.ndarray, x: np.ndarray, w: np.ndarray, strides: Pair, pads: Pads, need_dx: bool = True, *, relu_x: bool = False
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    dout: np.ndarray,
+    x: np.ndarray,
+    w: np.ndarray,
+    strides: Pair,
+    pads: Pads,
+    need_dx: bool = True,
+    *,
+    need_dw: bool = True,
+    relu_x: bool = False,
+) -> tuple[np.ndarray | None, ...]:
     """Add dout·w to dx and dout·x to dw for each product x·w of forward.
 
     Parameters
@@ -82,6 +90,8 @@ def conv2d_backward(
     x, w, strides, pads : as for `conv2d_forward`
     need_dx : bool
         Whether dx is returned; None otherwise.
+    need_dw : bool
+        Whether dw and db are returned; None otherwise.
     relu_x : bool
         Whether x is the output of a ReLU, whose backward is computed too.
 
@@ -98,7 +108,7 @@ def conv2d_backward(
         db[f] += dout[n, oh, ow, f]
     if relu_x:
         dx = relu_backward(dx, x)
-    return dx if need_dx else None, dw, db
+    return dx if need_dx else None, dw if need_dw else None, db if need_dw else None
 
 
 def max_pool2d_forward(x: np.ndarray, window: Pair, strides: Pair, pads: Pads) -> np.ndarray:
@@ -167,8 +177,8 @@ def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: b
 
 
 def dense_backward(
-    dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True, *, relu_x: bool = False
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True, *, need_dw: bool = True, relu_x: bool = False
+) -> tuple[np.ndarray | None, ...]:
     """Add dout·w to dx and dout·x to dw for each product x·w of forward: (N, U) -> (N, D), (D, U), (U,)."""
     dx, dw, db = np.zeros_like(x), np.zeros_like(w), np.zeros(w.shape[1], w.dtype)
     for n, u in np.ndindex(dout.shape):
@@ -178,7 +188,7 @@ def dense_backward(
         db[u] += dout[n, u]
     if relu_x:
         dx = relu_backward(dx, x)
-    return dx if need_dx else None, dw, db
+    return dx if need_dx else None, dw if need_dw else None, db if need_dw else None
 
 
 def flatten_forward(x: np.ndarray) -> np.ndarray:

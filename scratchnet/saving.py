@@ -133,8 +133,8 @@ def save_model(
     more_arrays: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> None:
     """Write a model to a file, as `Model.save` describes, with additional values and arrays, which `load_model` ignores."""
-    arrays = dict(model.params)
-    config = {"format": FORMAT, "model": model_config(model), **compile_config(model)}
+    arrays = dict(model.named_weights)
+    config = {"format": FORMAT, "model": model_config(model), "draws": drawing_states(model), **compile_config(model)}
     if check_flag("include_optimizer", include_optimizer) and model.optimizer is not None:
         config["iterations"] = model.optimizer.iterations
         for name, state in zip(model.params, model.optimizer.state, strict=False):
@@ -150,11 +150,17 @@ def model_config(model: Any) -> dict[str, Any]:
             "class": type(layer).__name__,
             "config": full_config(layer) | ({"activation": None} if _ends_before_activation(layer, model.nodes) else {}),
             "inputs": [names[parent] for parent in layer.node.parents],
+            **({} if layer.trainable else {"trainable": False}),
         }
         for layer in model.layers
     ]
     settings = {"name": model.name, "seed": model.seed, "dtype": str(model.dtype), "implementation": model.implementation}
     return {**settings, "layers": described}
+
+
+def drawing_states(model: Any) -> dict[str, Any]:
+    """Return the state of the generator of each layer that draws random numbers, by the layer's name."""
+    return {layer.name: layer.rng.bit_generator.state for layer in model.layers if layer.draws}
 
 
 def _ends_before_activation(layer: Layer, nodes: Sequence[Node]) -> bool:
@@ -191,7 +197,11 @@ def load_model(model_class: Any, path: str | os.PathLike[str], custom_objects: M
     try:
         check_format(config)
         model = _model_from_config(model_class, config["model"], {**vars(known_layers), **custom}, arrays)
-        model.set_weights([arrays[name] for name in model.params])
+        model.set_weights([arrays[name] for name in model.named_weights])
+        states = config.get("draws", {})
+        for layer in model.layers:
+            if layer.draws and states:
+                _restore_generator(layer.rng, states[layer.name])
         if "compile" in config:
             settings = config["compile"]
             optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom)(**settings["optimizer_config"])
@@ -213,10 +223,10 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
     arrays, config = load_arrays(path)
     try:
         check_format(config)
-        missing = [name for name in model.params if name not in arrays]
+        missing = [name for name in model.named_weights if name not in arrays]
         if missing:
             raise ValueError(f"expected {', '.join(missing)}, got only {', '.join(arrays) or 'no array'}. Rename the layers")
-        model.set_weights([arrays[name] for name in model.params])
+        model.set_weights([arrays[name] for name in model.named_weights])
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: {_words(error)}") from error
     warn_if_not_finite(path, model)
@@ -237,7 +247,7 @@ def check_format(config: Mapping[str, Any]) -> None:
 
 def warn_if_not_finite(path: str | os.PathLike[str], model: Any) -> None:
     """Warn of loaded weights that are NaN or infinite: the model's predictions would be, too."""
-    broken = [name for name, p in model.params.items() if not np.isfinite(p).all()]
+    broken = [name for name, p in model.named_weights.items() if not np.isfinite(p).all()]
     if broken:
         warnings.warn(
             f"{os.fspath(path)}: expected finite weights, got NaN or infinity in {', '.join(broken)}. Load a model that was saved"
@@ -279,7 +289,7 @@ def _restore_generator(rng: np.random.Generator, state: Any) -> None:
     """Set a generator to a saved state, and check that it accepted the whole state."""
     rng.bit_generator.state = state
     if rng.bit_generator.state != state:
-        raise ValueError(f"expected the state of a {type(rng.bit_generator).__name__} as shuffle_state, got {state!r}")
+        raise ValueError(f"expected the state of a {type(rng.bit_generator).__name__}, got {state!r}")
 
 
 def _find(name: str, known: Mapping[str, Any], custom: Mapping[str, type]) -> Any:
@@ -314,13 +324,14 @@ def _model_from_config(
                 f"expected layers with different names that read earlier layers, got {settings['name']!r}, which reads {inputs!r}"
             )
         layer = classes[kind](**settings)
+        layer.trainable = described.get("trainable", True)
         node = nodes[settings["name"]] = layer.node if isinstance(layer, InputLayer) else layer([nodes[name] for name in inputs])
         if _definer(layer, "make_params") is _definer(layer, "compute_param_shapes"):
             for key, shape in layer.compute_param_shapes(*(nodes[name].shape for name in inputs)).items():
                 _check_array(arrays, f"{settings['name']}/{key}", shape, dtype)
     settings = {key: config[key] for key in ("seed", "dtype", "implementation", "name")}
     model = model_class(next(iter(nodes.values())), node, **settings)
-    for name, p in model.params.items():
+    for name, p in model.named_weights.items():
         _check_array(arrays, name, p.shape, dtype)      # again, for layers without compute_param_shapes
     return model
 

@@ -111,7 +111,7 @@ def fit(
                 if validation:
                     values = mean_values(model, *validation, batch_size)
                     logs |= {f"val_{name}": value for name, value in values.items()}
-                if not all(np.isfinite(p).all() for p in model.params.values()):
+                if not all(np.isfinite(p).all() for p in model.named_weights.values()):
                     check_finite(model, batch_of(model, x, slice(batch_size)), np.nan)
                 good_weights = model.get_weights()
                 events.call("on_epoch_end", epoch, logs)

@@ -17,7 +17,7 @@ import numpy as np
 
 from scratchnet.gradcheck.comparison import BATCH_TOLERANCE, DEFINITION_TOLERANCE, FLOAT32_TOLERANCE, agree
 from scratchnet.gradcheck.report import Row
-from scratchnet.gradcheck.under_test import backward, fresh, run
+from scratchnet.gradcheck.under_test import backward, forward, fresh, in_mode, run, training_of
 from scratchnet.layers.base import Layer
 
 Arrays = Sequence[np.ndarray]
@@ -41,7 +41,7 @@ def inputs_unchanged(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 def cache_unchanged(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     """Catch a backward that writes into what forward kept for it, or into the output, which the next layer may have kept."""
     run(layer, xs, dout)
-    out = layer.forward(*xs)
+    out = forward(layer, xs)
     before = bits([*(layer.cache or ()), out])
     layer.backward(dout)
     return "" if bits([*(layer.cache or ()), out]) == before else "backward wrote into self.cache or into the output of forward"
@@ -49,7 +49,7 @@ def cache_unchanged(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 
 def gradient_shapes(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     """Catch a gradient that differs in shape or dtype from its array, and so is broadcast, or makes later results float64."""
-    layer.forward(*xs)
+    forward(layer, xs)
     gradients = list(backward(layer, dout, len(xs)).values())
     arrays = [*xs, *(layer.params[name] for name in layer.grads)]
     same = all(g.shape == a.shape and g.dtype == a.dtype for g, a in zip(gradients, arrays, strict=True))
@@ -73,7 +73,7 @@ def need_dx_false(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     except TypeError:
         return "fit calls backward(dout, need_dx): the signature must be backward(self, dout, need_dx=True)"
     expected = run(layer, xs, dout)
-    layer.forward(*xs)
+    forward(layer, xs)
     layer.grads = {}  # the gradients of the call before would be right
     layer.backward(dout, False)
     got = {f"d{name}": gradient.tobytes() for name, gradient in layer.grads.items()}
@@ -84,14 +84,14 @@ def need_dx_false(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 def no_stale_state(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     """Catch a layer whose results depend on the previous batch."""
     first = run(layer, xs, dout)
-    layer.forward(*(np.roll(x, 1, axis=0) * 0.5 + 0.25 for x in xs))
+    forward(layer, [np.roll(x, 1, axis=0) * 0.5 + 0.25 for x in xs])
     layer.backward(dout)
     return "" if bits(run(layer, xs, dout).values()) == bits(first.values()) else "results depend on the previous batch"
 
 
 def own_memory(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     """Catch a second call of forward or backward that overwrites what the first returned."""
-    out = layer.forward(*xs)
+    out = forward(layer, xs)
     gradients = list(backward(layer, dout, len(xs)).values())[: len(xs)]  # those of the parameters may be overwritten
     before = bits([out, *gradients])
     run(layer, [np.roll(x, 1, axis=0) * 0.5 + 0.25 for x in xs], 0.5 * dout)
@@ -104,14 +104,14 @@ def two_layers(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     for p in other.params.values():
         p *= 0.5
     expected = run(layer, xs, dout)
-    out = layer.forward(*xs)
+    out = forward(layer, xs)
     run(other, [np.roll(x, 1, axis=0) * 0.5 + 0.25 for x in xs], 0.5 * dout)
     got = {"out": out, **backward(layer, dout, len(xs))}
-    other.forward(*xs)
+    forward(other, xs)
     other.backward(0.5 * dout)
     got |= {f"d{name}": gradient for name, gradient in layer.grads.items()}
     same = all(bits([got[name]]) == bits([expected[name]]) for name in expected if name != "out")
-    again = bits([layer.forward(*xs)]) == bits([expected["out"]])
+    again = bits([forward(layer, xs)]) == bits([expected["out"]])
     return "" if same and again else "a second layer of the class changes the results of the first: they share a cache"
 
 
@@ -129,6 +129,9 @@ def batch_of_one(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 
     A layer that declares `couples_batch` may mix images, but its results must not depend on their order.
     """
+    if layer.draws and training_of(layer):                        # what is drawn for an image may depend on its place in the batch
+        run(layer, [x[:1] for x in xs], dout[:1])
+        return ""
     if layer.couples_batch:
         return _batch_in_another_order(layer, xs, dout)
     expected = run(layer, xs, dout)
@@ -162,9 +165,31 @@ def float32(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     single = fresh(layer, layer.input_shapes, "float32", 0)
     for p, exact in zip(single.params.values(), layer.params.values(), strict=True):
         p[...] = exact
+    vars(single).update({"start": vars(layer)["start"]} if "start" in vars(layer) else {})
     got = run(single, [x.astype("float32") for x in xs], dout.astype("float32"))
     same = all(got[name].dtype == np.float32 and agree(got[name], expected[name], FLOAT32_TOLERANCE) for name in expected)
     return "" if same else f"a float32 result differs from float64 by more than {FLOAT32_TOLERANCE:g}, or is not float32"
+
+
+def declared_state(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
+    """Catch what training changes in a layer without being declared, so that it is not saved, and any change in inference."""
+    if not layer.takes_training:
+        return ""
+
+    def attributes() -> dict[str, bytes]:
+        return {name: bits([value])[0] for name, value in vars(layer).items() if isinstance(value, (np.ndarray, np.generic, float))}
+
+    forward(layer, xs)
+    before, state = attributes(), bits(layer.state.values())
+    drawn = layer.rng.bit_generator.state if layer.draws else None
+    in_mode(layer, xs, training=False)
+    if bits(layer.state.values()) != state or (layer.draws and layer.rng.bit_generator.state != drawn):
+        return "forward with training=False changed self.state, or drew random numbers"
+    in_mode(layer, [0.5 * x + 0.25 for x in xs], training=True)
+    changed = [name for name, value in attributes().items() if value != before.get(name, value)]
+    if changed:
+        return f"training changed self.{changed[0]}, which is not saved. Return it from make_state, and change self.state"
+    return ""
 
 
 CONTRACT: tuple[tuple[str, Callable[[Layer, Arrays, np.ndarray], str]], ...] = (
@@ -174,6 +199,7 @@ CONTRACT: tuple[tuple[str, Callable[[Layer, Arrays, np.ndarray], str]], ...] = (
     ("bits", same_bits),
     ("need_dx=False", need_dx_false),
     ("stale state", no_stale_state),
+    ("declared state", declared_state),
     ("own memory", own_memory),
     ("two layers", two_layers),
     ("memory layout", memory_layout),

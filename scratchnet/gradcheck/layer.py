@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from scratchnet.gradcheck.comparison import compare_gradient
 from scratchnet.gradcheck.contract import contract_rows
 from scratchnet.gradcheck.definition import definition_rows
 from scratchnet.gradcheck.report import Report, Row
-from scratchnet.gradcheck.under_test import fresh, input_names, run
+from scratchnet.gradcheck.under_test import forward, fresh, input_names, run, start_from
 from scratchnet.kernels.threads import limit
 from scratchnet.layers.base import Layer, Shape
 from scratchnet.support.arithmetic import quiet
@@ -32,7 +33,7 @@ def gradient_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) -> l
     for name, array in [*zip(input_names(len(xs)), xs, strict=True), *layer.params.items()]:
         got = gradients[f"d{name}"]
         with limit(1):
-            rows.append(compare_gradient(name, got, lambda: layer.forward(*xs), array, dout, kinks=layer.branch_pattern))
+            rows.append(compare_gradient(name, got, lambda: forward(layer, xs), array, dout, kinks=layer.branch_pattern))
     return rows
 
 
@@ -41,7 +42,8 @@ def check_layer(layer: Layer, input_shape: Any, *, batch: int = 3, seed: int = 0
     """Check the gradients of a layer, its definition and its contract.
 
     The checks run on a copy, built in float64 with random weights and biases; the layer itself is not changed. An activation
-    that was given as `activation=` is left out: check it as a layer, `check_layer(ReLU(), ...)`.
+    that was given as `activation=` is left out: check it as a layer, `check_layer(ReLU(), ...)`. A layer whose forward has the
+    argument `training` is checked in both modes.
 
     Parameters
     ----------
@@ -86,11 +88,16 @@ def check_layer(layer: Layer, input_shape: Any, *, batch: int = 3, seed: int = 0
     xs = [rng.standard_normal((batch, *shape)) for shape in shapes]
     dout = rng.standard_normal((batch, *layer.output_shape))
     report = Report(f"{layer} on {', '.join(str((batch, *s)) for s in shapes)}")
-    for rows_of in (gradient_rows, definition_rows, contract_rows):
-        try:  # copies, so that no check depends on what another one changed
-            report.rows += rows_of(copy.deepcopy(layer), [x.copy() for x in xs], dout.copy())
-        except Exception as error:  # an exception in the layer is a result of the check
-            report.rows.append(Row("contract", "runs", False, note=f"{type(error).__name__}: {error}"))
+    for training in (True, False) if layer.takes_training else (False,):
+        start_from(layer, training)
+        rows: list[Row] = []
+        for rows_of in (gradient_rows, definition_rows, contract_rows):
+            try:  # copies, so that no check depends on what another one changed
+                rows += rows_of(copy.deepcopy(layer), [x.copy() for x in xs], dout.copy())
+            except Exception as error:  # an exception in the layer is a result of the check
+                rows.append(Row("contract", "runs", False, note=f"{type(error).__name__}: {error}"))
+        mode = "" if training or not layer.takes_training else " (inference)"
+        report.rows += [replace(row, name=row.name + mode) for row in rows]
     if any(row.check == "definition" for row in report.rows):
         report.rows = [row.passing_uncompared() for row in report.rows]  # the gradient is compared with that of the loops
     return report.raise_if_failed() if raise_on_failure else report

@@ -27,6 +27,7 @@ from scratchnet import losses
 from scratchnet.gradcheck.comparison import DIRECTION_TOLERANCE, compare
 from scratchnet.gradcheck.numeric import EPS, STEP, Numeric, deciding_difference, steady_differences
 from scratchnet.gradcheck.report import Report, Row
+from scratchnet.gradcheck.under_test import restore, start_from
 from scratchnet.plan import NOTHING_JOINED
 from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import plain_array
@@ -119,17 +120,25 @@ class Objective:
         self.dout = rng.standard_normal((len(x), *model.nodes[-1].shape))
         self.unfused = copy.copy(model)  # the same layers, but every ReLU is computed by its own layer
         self.unfused.plan = NOTHING_JOINED
+        for node in model.nodes:
+            start_from(node.layer, training=True)
         self.arrays = {"x": x, **model.params}
         self.rounding, self.centre = rounding(self.terms()), self.choices()
 
     def terms(self) -> np.ndarray:
         """Return the numbers whose sum is L, from a forward pass in which nothing is fused."""
-        out = self.unfused.forward(self.x, to=self.target)
+        out = self.forward(self.unfused)
         if self.y is None:
             return self.dout * out
         if type(self.loss) in losses.KNOWN.values():
             return losses.softmax_cross_entropy_losses(out, self.y) / len(out)
         return np.asarray(self.loss.value_and_gradient(out, self.y)[0])  # another loss may not be a sum over images
+
+    def forward(self, model: Any) -> np.ndarray:
+        """Run forward as in training; each time from the same state of the layers, and with the same random numbers."""
+        for node in model.nodes:
+            restore(node.layer)
+        return np.asarray(model.forward(self.x, training=True, to=self.target))
 
     def choices(self) -> list[np.ndarray]:
         """Return the choices of all layers in the last call of `terms`."""
@@ -137,7 +146,7 @@ class Objective:
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Return the gradient of L with respect to each of `arrays`, from the model's own forward and backward."""
-        out = self.model.forward(self.x, to=self.target)
+        out = self.forward(self.model)
         dout = self.dout if self.y is None else self.loss.value_and_gradient(out, self.y)[1]
         dx = self.model.backward(dout, start=self.target)
         return {"x": dx, **{name: g.copy() for name, g in self.model.grads.items()}}
@@ -213,6 +222,8 @@ def in_float64(model: Any, rng: np.random.Generator) -> Any:
         node.layer.dtype = twin.dtype
         node.layer.cache = None
         node.layer.params = {name: p.astype(np.float64) for name, p in node.layer.params.items()}
+        node.layer.state = {name: p.astype(np.float64) for name, p in node.layer.state.items()}
+        node.layer.trainable = True
         if "bias" in node.layer.params:
             node.layer.params["bias"] += 0.1 * rng.standard_normal(node.layer.params["bias"].shape)
     return twin

@@ -77,7 +77,7 @@ def _forward(first, last, x, w, b, out, window, store):
 @jit
 def _backward(first, last, dout, x, phases, gradients, window):
     KH, KW, SH, SW, top, left = window
-    dx, dws, need_dx, relu_x = gradients
+    dx, dws, need_dx, need_dw, relu_x = gradients
     G, width, F = dws.shape
     N, H, C = len(x), x.shape[1], (width - 1) // (KH * KW)
     W, OH, OW = x.shape[2] // C, dout.shape[1], dout.shape[2] // F
@@ -92,7 +92,7 @@ def _backward(first, last, dout, x, phases, gradients, window):
         dws[g] = 0
         for n in range(g * N // G, (g + 1) * N // G):
             place(x, n, image, (top * Wp + left) * C, Wp * C)
-            for oh in range(0, OH, strip):
+            for oh in range(0, OH if need_dw else 0, strip):
                 rows = min(strip, OH - oh)
                 some_dout = Right(dout, (n * OH + oh) * OW * F, ko=OW * F, ki=F)
                 for i in range(KH):
@@ -157,20 +157,21 @@ def direct_backward(
     pads: Pads,
     need_dx: bool = True,
     *,
+    need_dw: bool = True,
     relu_x: bool = False,
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray | None, ...]:
     """Return dx, dw, db by products of shifted images; see `conv2d_backward`."""
     (N, H, W, C), (KH, KW, _, F), (OH, OW), dtype = x.shape, w.shape, dout.shape[1:3], x.dtype
     dws = empty((groups_of(N, w.size), KH * KW * C + 1, F), dtype)
     dx = empty(x.shape if need_dx else (0,), dtype)
-    gradients = Gradients(dx.reshape(-1), dws, need_dx, relu_x)
+    gradients = Gradients(dx.reshape(-1), dws, need_dx, need_dw, relu_x)
     run(
         _backward, 2 * dout.size * w[..., 0].size, len(dws),
         plain(dout).reshape(N, OH, OW * F), plain(x).reshape(N, H, W * C), _kernel_phases(w, strides), gradients,
         window_of((KH, KW), strides, pads),
     )  # fmt: skip
     dw = dws.sum(axis=0)
-    return dx if need_dx else None, dw[:-1].reshape(w.shape), dw[-1].copy()
+    return dx if need_dx else None, dw[:-1].reshape(w.shape) if need_dw else None, dw[-1].copy() if need_dw else None
 
 
 def conv2d_forward(
@@ -203,8 +204,9 @@ def conv2d_backward(
     pads: Pads,
     need_dx: bool = True,
     *,
+    need_dw: bool = True,
     relu_x: bool = False,
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray | None, ...]:
     """Return dx, dw, db as `layers.conv2d.conv2d_backward` does.
 
     Parameters
@@ -213,6 +215,8 @@ def conv2d_backward(
     x, w, strides, pads : as for `conv2d_forward`
     need_dx : bool
         Whether dx is computed; None otherwise. No layer needs the gradient of the images.
+    need_dw : bool
+        Whether dw and db are computed; None otherwise. A layer that is not trained needs neither.
     relu_x : bool
         Whether x is the output of a ReLU; dx is then 0 where x is not positive, which is the backward of that ReLU.
 
@@ -223,4 +227,5 @@ def conv2d_backward(
     db : ndarray (F,)
     """
     suited = winograd.suits(w.shape, strides)
-    return (winograd.conv2d_backward if suited else direct_backward)(dout, x, w, strides, pads, need_dx, relu_x=relu_x)
+    backward = winograd.conv2d_backward if suited else direct_backward
+    return backward(dout, x, w, strides, pads, need_dx, need_dw=need_dw, relu_x=relu_x)

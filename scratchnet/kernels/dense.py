@@ -47,7 +47,7 @@ def _forward(first, last, x, w, partial):
 
 @jit
 def _backward(first, last, dout, dout_t, x, w, zeros, gradients):
-    dx, dw, need_dx, relu_x = gradients
+    dx, dw, need_dx, need_dw, relu_x = gradients
     N, D = x.shape
     U, no_floor = dout.shape[1], Store(x.dtype.type(-np.inf), False)
     pitch = N | 1           # between rows of dx_t: odd, since at a power of two its columns share few sets of the cache
@@ -60,14 +60,15 @@ def _backward(first, last, dout, dout_t, x, w, zeros, gradients):
             source, target = x[n, d : d + B], columns[n * BLOCK : n * BLOCK + B]
             for i in range(B):
                 target[i] = source[i]
-        multiply(
-            Left(columns, 0, m=1, ko=0, ki=BLOCK),
-            Right(dout, 0, ko=0, ki=U),
-            Rows(zeros, 0, m=0),
-            Rows(dw, d * U, m=U),
-            Block(M=B, N=U, KO=1, KI=N),
-            no_floor,
-        )
+        if need_dw:
+            multiply(
+                Left(columns, 0, m=1, ko=0, ki=BLOCK),
+                Right(dout, 0, ko=0, ki=U),
+                Rows(zeros, 0, m=0),
+                Rows(dw, d * U, m=U),
+                Block(M=B, N=U, KO=1, KI=N),
+                no_floor,
+            )
         if need_dx:
             dx_t[0] = fetch(w.reshape(-1), d * U, (d + B) * U)          # this number is not used
             multiply(
@@ -109,8 +110,8 @@ def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: b
 
 
 def dense_backward(
-    dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True, *, relu_x: bool = False
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True, *, need_dw: bool = True, relu_x: bool = False
+) -> tuple[np.ndarray | None, ...]:
     """Return dx, dw, db as `layers.dense.dense_backward` does.
 
     Parameters
@@ -119,6 +120,8 @@ def dense_backward(
     x, w : as for `dense_forward`
     need_dx : bool
         Whether dx is computed; None otherwise.
+    need_dw : bool
+        Whether dw and db are computed; None otherwise. A layer that is not trained needs neither.
     relu_x : bool
         Whether x is the output of a ReLU; dx is then 0 where x is not positive, which is the backward of that ReLU.
 
@@ -131,6 +134,6 @@ def dense_backward(
     D, U = w.shape
     dout, dout_t, x, w = plain(dout), plain(dout.T), plain(x), plain(w)
     dw, dx = empty((D, U), x.dtype), empty(x.shape if need_dx else (0, 0), x.dtype)
-    zeros, gradients = np.zeros(max(len(x), U), x.dtype), Gradients(dx, dw, need_dx, relu_x)
+    zeros, gradients = np.zeros(max(len(x), U), x.dtype), Gradients(dx, dw, need_dx, need_dw, relu_x)
     run(_backward, 2 * len(x) * w.size, -(-D // BLOCK), dout, dout_t, x, w, zeros, gradients)
-    return dx if need_dx else None, dw, dout.sum(axis=0)
+    return dx if need_dx else None, dw if need_dw else None, dout.sum(axis=0) if need_dw else None

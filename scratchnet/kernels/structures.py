@@ -42,11 +42,12 @@ class Sizes(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """The arrays dx and dw that a backward kernel writes, and what it must know to write dx."""
+    """The arrays dx and dw that a backward kernel writes, which of them are needed, and what it must know to write dx."""
 
     dx: Any                 # empty if it is not needed
     dw: Any                 # of all images, or a stack with the sum of each group of images
     need_dx: bool
+    need_dw: bool
     relu_x: bool            # x is the output of a ReLU: dx is 0 where x is not positive
 
 

@@ -293,7 +293,7 @@ def _backward(first, last, dout, x, filters, gradients, dbs, tiling):
     N, H, W, C, OH, OW, F = tiling.sizes
     T, L, P, Q = tiling.T, tiling.L, tiling.P, tiling.Q
     algorithm, no_floor = tiling.algorithm, Store(x.dtype.type(-np.inf), False)
-    dx, dws, need_dx, relu_x = gradients
+    dx, dws, need_dx, need_dw, relu_x = gradients
     G, R = len(dbs), len(ut)
     v = scratch(P * P * tiling.block * C, x)        # then dV, which overwrites what dU has read
     dm, du = scratch(Q * Q * tiling.block * F, x), scratch(R * R * C * F, x)
@@ -321,14 +321,15 @@ def _backward(first, last, dout, x, filters, gradients, dbs, tiling):
             for r in range(len(products)):
                 p, f, s, _, count = products[r]
                 v0, u0, m0 = p * tiles * C, f * C * F, s * tiles * F
-                multiply(
-                    Left(v, v0, m=1, ko=0, ki=C),
-                    Right(dm, m0, ko=0, ki=F),
-                    Rows(du, u0, m=F),
-                    Rows(du, u0, m=F),
-                    Block(M=C, N=F, KO=1, KI=count * tiles),
-                    no_floor,
-                )
+                if need_dw:
+                    multiply(
+                        Left(v, v0, m=1, ko=0, ki=C),
+                        Right(dm, m0, ko=0, ki=F),
+                        Rows(du, u0, m=F),
+                        Rows(du, u0, m=F),
+                        Block(M=C, N=F, KO=1, KI=count * tiles),
+                        no_floor,
+                    )
                 if need_dx:
                     multiply(
                         Left(dm, m0, m=F, ko=0, ki=1),
@@ -419,15 +420,16 @@ def conv2d_backward(
     pads: Pads,
     need_dx: bool = True,
     *,
+    need_dw: bool = True,
     relu_x: bool = False,
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray | None, ...]:
     """Return dx, dw, db as `kernels.conv2d.conv2d_backward` does, for the convolutions that `suits` accepts."""
     tiling, products = tiling_of(Sizes(*x.shape, *dout.shape[1:]), strides[0], pads[0][0], pads[1][0])
     filters = Filters(_kernel_to_u(tiling.algorithm, w.swapaxes(2, 3)), products)
     G, F, dtype = groups_of(len(x), w.size), w.shape[3], x.dtype
     dws, dbs = empty((G, *w.shape), dtype), np.zeros((G, F), dtype)
     dx = (empty if dout.size else np.zeros)(x.shape if need_dx else (0,), dtype)       # without tiles the kernel writes nothing
-    gradients = Gradients(dx.reshape(-1), dws, need_dx, relu_x)
+    gradients = Gradients(dx.reshape(-1), dws, need_dx, need_dw, relu_x)
     work, dout, x = 2 * dout.size * w[..., 0].size, plain(dout).reshape(-1), plain(x).reshape(-1)
     run(_backward, work, G, dout, x, filters, gradients, dbs, tiling)
-    return dx if need_dx else None, dws.sum(axis=0), dbs.sum(axis=0)
+    return dx if need_dx else None, dws.sum(axis=0) if need_dw else None, dbs.sum(axis=0) if need_dw else None

@@ -6,6 +6,9 @@ A layer is a pair of functions, and the arrays that forward keeps for backward:
     dx = layer.backward(dout)       dout is the gradient of the loss with respect to out, dx with respect to x;
                                     the gradients of the parameters go to `layer.grads`
 
+A layer that behaves differently in training, such as dropout, has a second argument: `forward(x, training=False)`. What it changes
+in training, without a gradient, are the arrays of `make_state`; what it draws, it draws from `self.rng`.
+
 dout is computed by the next layer, and backward is the chain rule,
 
     dx_i = Σ_j dout_j · ∂out_j/∂x_i
@@ -22,6 +25,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from math import prod
 from types import FunctionType
 from typing import Any
@@ -37,6 +41,7 @@ from scratchnet.support.checking import (
     check_choice,
     check_count,
     check_dtype,
+    check_flag,
     check_name,
     check_shape,
     plain_array,
@@ -118,6 +123,10 @@ class Layer:
     ----------
     params, grads : dict of str to ndarray
         Parameters, and after `backward` the gradient of each, of the same shape and dtype.
+    state : dict of str to ndarray
+        What forward changes in training and no gradient does, such as moving averages; saved with the parameters.
+    rng : numpy.random.Generator
+        Of a layer that `draws`: the source of its random numbers, which a model gives it.
     input_shape, output_shape : tuple of int
         Without the batch axis; known after `build`.
     cache : tuple
@@ -132,12 +141,19 @@ class Layer:
     couples_batch : bool
         Of the class: whether an image's output depends, in training, on the other images of the batch, but not on their order,
         as in batch normalization. The gradient checker then does not compare a batch with its images one by one.
+    draws : bool
+        Of the class: whether forward draws random numbers in training. An argument `seed` of the constructor, if it is not None,
+        is the seed of `rng`.
+    takes_training : bool
+        Of the class: whether forward has the argument `training`; found from its signature.
     """
 
     implementations: Mapping[str, Functions] = {}
     joins_relu = False
     selects = False
     couples_batch = False
+    draws = False
+    takes_training = False
     place: Callable[[], Node | None] | None = None      # a weak reference to the layer's node; see `Node`
     sources: tuple[Node, ...] | None = None             # the nodes that a connected layer reads
     tellings = OldName("implementations")
@@ -147,6 +163,8 @@ class Layer:
         super().__init_subclass__(**keywords)
         adopt_old_names(cls)
         name_arguments(cls)
+        if isinstance(forward := vars(cls).get("forward"), FunctionType):
+            cls.takes_training = "training" in signature(forward).parameters
         for name in ("forward", "backward"):
             if isinstance(method := vars(cls).get(name), FunctionType):
                 setattr(cls, name, quiet(method))
@@ -160,22 +178,20 @@ class Layer:
         self.activation: Layer | None = None
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, np.ndarray] = {}
+        self.state: dict[str, np.ndarray] = {}
+        self._trainable = True
         self.cache: tuple[Any, ...] | None = None
         self.built = False
         self.batch = 0
 
     @property
     def trainable(self) -> bool:
-        """True: every parameter of a model is trained."""
-        return True
+        """Whether training changes the layer: False freezes its parameters and its state. It may be changed at any time."""
+        return self._trainable
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        if not value:
-            raise ValueError(
-                f"{self._title}: expected trainable=True, got {value!r}: a layer cannot be frozen. To restore its weights after"
-                " training, keep get_weights() and call set_weights()"
-            )
+        self._trainable = check_flag(f"{self._title}: trainable", value)
 
     @property
     def node(self) -> Node | None:
@@ -299,10 +315,12 @@ class Layer:
         self.input_shapes = tuple(shapes)
         self.input_shape = shapes[0]
         self.output_shape = self.compute_output_shape(*shapes)
-        # A copy: two layers never share a parameter, whatever make_params returns.
-        made = {key: plain_array(f"{self._title}: make_params", key, value) for key, value in self.make_params(rng).items()}
-        self.params = {key: np.array(value, self.dtype, order="C") for key, value in made.items()}
+        self.params = self._own_arrays("make_params", self.make_params(rng))
+        self.state = self._own_arrays("make_state", self.make_state())
         self.param_shapes = {key: p.shape for key, p in self.params.items()}
+        if self.draws:
+            seed = getattr(self, "seed", None)
+            self.rng = np.random.default_rng(seed) if seed is not None else rng.spawn(1)[0]     # which draws nothing from rng
         self.grads = {}
         self.cache = None
         self.running = choose_implementation(self.implementation or implementation)
@@ -317,32 +335,46 @@ class Layer:
         self.built = True
         return self
 
+    def _own_arrays(self, method: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return copies in the layer's dtype: two layers never share an array, whatever a method of theirs returns."""
+        made = {key: plain_array(f"{self._title}: {method}", key, value) for key, value in arrays.items()}
+        return {key: np.array(value, self.dtype, order="C") for key, value in made.items()}
+
     def make_params(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return the parameters by name, in the order of `get_weights`; `self.input_shape` is known here."""
         return {}
 
+    def make_state(self) -> dict[str, np.ndarray]:
+        """Return the arrays of `state` by name, as they are before training; `self.input_shape` is known here."""
+        return {}
+
+    @property
+    def named_weights(self) -> dict[str, np.ndarray]:
+        """The parameters, then the state, by name: the arrays themselves."""
+        return {**self.params, **self.state}
+
     def count_params(self) -> int:
-        """Return the total number of values in all parameters."""
-        return sum(prod(p.shape) for p in self.params.values())
+        """Return the total number of values in all parameters and in the state."""
+        return sum(prod(p.shape) for p in self.named_weights.values())
 
     def get_weights(self) -> list[np.ndarray]:
-        """Return copies of the parameters, in order."""
-        return [p.copy() for p in self.params.values()]
+        """Return copies of the parameters, then of the state, in order."""
+        return [p.copy() for p in self.named_weights.values()]
 
     def set_weights(self, weights: Sequence[np.ndarray]) -> None:
-        """Copy `weights` into the parameters; they have the order and the shapes of `get_weights`.
+        """Copy `weights` into the parameters and the state; they have the order and the shapes of `get_weights`.
 
         Raises
         ------
         ValueError
             When their number or a shape differs. In this case nothing is copied.
         """
-        set_weights(self.params, weights)
+        set_weights(self.named_weights, weights)
 
     # -- forward and backward ----------------------------------------------------------------------------------------
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        """Return the output for a batch x. Every layer overrides this method."""
+        """Return the output for a batch x. Every layer overrides this method, some as forward(x, training=False)."""
         raise NotImplementedError(f"{type(self).__name__} needs a method forward(self, x)")
 
     def backward(self, dout: np.ndarray, need_dx: bool = True) -> Any:

@@ -78,19 +78,22 @@ def conv2d_backward(
     pads: Pads,
     need_dx: bool = True,
     *,
+    need_dw: bool = True,
     relu_x: bool = False,
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray | None, ...]:
     """Return the gradients dx, dw and db; the docstring of this module derives each line.
 
     dw is a sum over all windows, dcols over all filters, and db over all outputs of a filter. With
-    `relu_x`, x is the output of a ReLU, whose backward is computed too. Without `need_dx`, dx is None.
+    `relu_x`, x is the output of a ReLU, whose backward is computed too. Without `need_dx`, dx is None; without `need_dw`, dw and
+    db are.
     """
     F = w.shape[-1]
-    cols = im2col(x, w.shape[:2], strides, pads)                # as in forward
     dout = dout.reshape(-1, F)                                  # (N, OH, OW, F) -> (N·OH·OW, F)
-    db = dout.sum(axis=0)                                       # -> (F,)
-    dw = (cols.T @ dout).reshape(w.shape)                       # (KH·KW·C, N·OH·OW) @ (N·OH·OW, F) -> (KH, KW, C, F)
-    dx = None
+    dx = dw = db = None
+    if need_dw:
+        cols = im2col(x, w.shape[:2], strides, pads)            # as in forward
+        dw = (cols.T @ dout).reshape(w.shape)                   # (KH·KW·C, N·OH·OW) @ (N·OH·OW, F) -> (KH, KW, C, F)
+        db = dout.sum(axis=0)                                   # (N·OH·OW, F) -> (F,)
     if need_dx:
         dcols = dout @ w.reshape(-1, F).T                       # (N·OH·OW, F) @ (F, KH·KW·C) -> (N·OH·OW, KH·KW·C)
         dx = col2im(dcols, x.shape, w.shape[:2], strides, pads) # -> (N, H, W, C)
@@ -196,6 +199,8 @@ class Conv2D(WindowLayer):
         With `relu_x=True`, from plan.py, x is the output of a ReLU, whose backward is computed too.
         """
         (x,) = self.cached(dout)
+        if not self.trainable:
+            joined["need_dw"] = False
         dx, dw, db = self.backward_function(dout, x, self.params["kernel"], self.steps, self.pads, need_dx, **joined)
         self.grads = {"kernel": dw, "bias": db} if self.use_bias else {"kernel": dw}
         return dx

@@ -38,15 +38,16 @@ def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: b
 
 
 def dense_backward(
-    dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True, *, relu_x: bool = False
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    dout: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool = True, *, need_dw: bool = True, relu_x: bool = False
+) -> tuple[np.ndarray | None, ...]:
     """Return the gradients dx, dw and db; the docstring of this module derives each line.
 
-    With `relu_x`, x is the output of a ReLU, whose backward is computed too. Without `need_dx`, dx is None.
+    With `relu_x`, x is the output of a ReLU, whose backward is computed too. Without `need_dx`, dx is None; without `need_dw`, dw
+    and db are.
     """
     dx = dout @ w.T if need_dx else None            # (N, U) @ (U, D) -> (N, D)
-    dw = x.T @ dout                                 # (D, N) @ (N, U) -> (D, U)
-    db = dout.sum(axis=0)                           # (N, U) -> (U,)
+    dw = x.T @ dout if need_dw else None            # (D, N) @ (N, U) -> (D, U)
+    db = dout.sum(axis=0) if need_dw else None      # (N, U) -> (U,)
     if dx is not None and relu_x:
         dx = relu_backward(dx, x)
     return dx, dw, db
@@ -136,6 +137,8 @@ class Dense(Layer):
         With `relu_x=True`, from plan.py, x is the output of a ReLU, whose backward is computed too.
         """
         (x,) = self.cached(dout)
+        if not self.trainable:
+            joined["need_dw"] = False
         dx, dw, db = self.backward_function(dout, x, self.params["kernel"], need_dx, **joined)
         self.grads = {"kernel": dw, "bias": db} if self.use_bias else {"kernel": dw}
         return dx

@@ -326,7 +326,9 @@ def shortened(value: Any, longest: int = 80) -> str:
     return text if len(text) <= longest else f"{text[:longest]}..."
 
 
-def check_update(params: Sequence[np.ndarray], grads: Sequence[np.ndarray], states: Sequence[Sequence[np.ndarray]]) -> None:
+def check_update(
+    params: Sequence[np.ndarray], grads: Sequence[np.ndarray | None], states: Sequence[Sequence[np.ndarray]]
+) -> None:
     """Raise ValueError for parameters that cannot be changed in place, and for gradients or a state that do not match them."""
     other = "For another model make another optimizer, or call reset()"
     if len({len(params), len(grads), len(states)}) > 1:
@@ -335,6 +337,8 @@ def check_update(params: Sequence[np.ndarray], grads: Sequence[np.ndarray], stat
             f" and {len(states)} states. {other}"
         )
     for p, g, state in zip(params, grads, states, strict=True):
+        if g is None:
+            continue
         for name, a in (("p", p), ("g", g)):
             if refused := refused_kind(name, a):
                 raise ValueError(f"update: expected parameters and gradients as arrays of numbers, {refused}")

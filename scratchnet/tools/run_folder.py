@@ -212,12 +212,13 @@ class Recorder(Callback):
         """Return the state of each callback for JSON, in which weights are lists of names, and the weights by these names."""
         states: list[dict[str, Any]] = []
         arrays: dict[str, np.ndarray] = {}
+        weights = self.model.named_weights
         for number, callback in enumerate(self.callbacks):
             state = {name: getattr(callback, name) for name in callback.state_names}
             for name, value in state.items():
                 if isinstance(value, list):  # weights, which are stored once if they are the model's own
-                    own = all(a.tobytes() == p.tobytes() for a, p in zip(value, self.model.params.values(), strict=True))
-                    state[name] = [parameter if own else f"{RECORD}/{number}/{name}/{parameter}" for parameter in self.model.params]
+                    own = all(a.tobytes() == p.tobytes() for a, p in zip(value, weights.values(), strict=True))
+                    state[name] = [parameter if own else f"{RECORD}/{number}/{name}/{parameter}" for parameter in weights]
                     arrays |= {} if own else dict(zip(state[name], value, strict=True))
                 elif value is not None:
                     state[name] = np.asarray(value).item()

@@ -51,7 +51,7 @@ def conv_dx_kernel_not_flipped(dout, x, w, *window):
 def conv_dw_reversed(dout, x, w, *window):
     """Reverse the kernel's gradient."""
     dx, dw, db = page.conv2d_backward(dout, x, w, *window)
-    return dx, np.ascontiguousarray(dw[::-1, ::-1]), db
+    return dx, np.ascontiguousarray(np.asarray(dw)[::-1, ::-1]), db
 
 
 @conv_backward_bug("conv-dx-channels-not-swapped", run_checks=partial(check_conv, filters=2))
