@@ -1,8 +1,7 @@
 """Activation functions as one pass over memory: each number is read once, computed in registers (elementary.py), and written once.
 
 The formulas are those of layers/activations.py and layers/smooth_activations.py. NumPy computes them operation by operation, and
-each operation writes an array of intermediate results, which is read again by the next. Except for the leaky ReLU, the kernels are
-for float32.
+each operation writes an array of intermediate results, which is read again by the next.
 """
 
 from __future__ import annotations
@@ -12,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet.kernels.elementary import HALF, ONE, TWO, ZERO, F, exp, expm1, log1p, normal_tail, sigmoid, tanh
+from scratchnet.kernels.elementary import ONE, ZERO, F, exp, expm1, log1p, normal_tail, sigmoid, tanh
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain
 from scratchnet.kernels.threads import run
+
+Functions = tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]
 
 WORK = 8                            # the time of one number, relative to a number that is only moved
 DENSITY = F(1 / np.sqrt(2 * np.pi)) # of the standard normal distribution at 0
@@ -24,17 +25,20 @@ CUBIC, THREE_CUBIC = F(0.044715), F(3 * 0.044715)
 FAR = F(30)                         # beyond, the derivative of the tanh form of GELU is 0 or 1, to all digits
 
 
-def over(kernel: Any) -> Callable[..., np.ndarray]:
-    """Return the function that runs a kernel (first, last, *arrays, *settings, out) over arrays of equal shapes."""
+def _run(kernel: Any, arrays: tuple[np.ndarray, ...], settings: tuple[float, ...]) -> np.ndarray:
+    """Run kernel(first, last, *arrays, *settings, result) over all numbers, and return the result, of the arrays' shape."""
+    result = empty(arrays[-1].shape, arrays[-1].dtype)
+    flat = [plain(array).reshape(-1) for array in arrays]
+    run(kernel, WORK * result.size, result.size, *flat, *map(result.dtype.type, settings), result.reshape(-1))
+    return result
 
-    def function(*arrays: np.ndarray, settings: tuple[float, ...] = ()) -> np.ndarray:
-        shape, dtype = arrays[-1].shape, arrays[-1].dtype
-        out = empty(shape, dtype)
-        flat = [plain(array).reshape(-1) for array in arrays]
-        run(kernel, WORK * out.size, out.size, *flat, *map(dtype.type, settings), out.reshape(-1))
-        return out
 
-    return function
+def _pair(forward: Any, backward: Any) -> Functions:
+    """Return the functions (x, *settings) -> out and (dout, out or x, *settings) -> dx that run these kernels."""
+    return (
+        lambda x, *settings: _run(forward, (x,), settings),
+        lambda dout, kept, *settings: _run(backward, (dout, kept), settings),
+    )
 
 
 # Each loop runs over slices that begin at 0, which LLVM needs to see that the arrays are read and written in order.
@@ -161,12 +165,11 @@ def _leaky_relu_backward(first, last, dout, out, slope, limit, dx):
         dx[k] = dout[k] * (zero if out[k] >= limit else derivative)
 
 
-Pair = tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]
-SIGMOID: Pair = over(_sigmoid), over(_sigmoid_backward)
-TANH: Pair = over(_tanh), over(_tanh_backward)
-SOFTPLUS: Pair = over(_softplus), over(_softplus_backward)
-SILU: Pair = over(_silu), over(_silu_backward)
-GELU: Pair = over(_gelu), over(_gelu_backward)
-GELU_TANH: Pair = over(_gelu_tanh), over(_gelu_tanh_backward)
-ELU: Pair = over(_elu), over(_elu_backward)
-LEAKY_RELU: Pair = over(_leaky_relu), over(_leaky_relu_backward)
+SIGMOID = _pair(_sigmoid, _sigmoid_backward)
+TANH = _pair(_tanh, _tanh_backward)
+SOFTPLUS = _pair(_softplus, _softplus_backward)
+SILU = _pair(_silu, _silu_backward)
+GELU = _pair(_gelu, _gelu_backward)
+GELU_TANH = _pair(_gelu_tanh, _gelu_tanh_backward)
+ELU = _pair(_elu, _elu_backward)                        # of float32, as all above
+LEAKY_RELU = _pair(_leaky_relu, _leaky_relu_backward)   # of float32 and float64

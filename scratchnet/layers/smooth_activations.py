@@ -5,9 +5,9 @@ dx_j = Σ_i dout_i · ∂out_i/∂x_j, one term remains:
 
     dx_i = dout_i · f'(x_i)
 
-Where f' can be computed from out, backward uses out and not x: the layer after this one keeps the same array for its own backward,
-so that nothing more is stored, and f' then needs no second exponential. SiLU and GELU have a minimum, so two numbers x have the same
-out; they use x.
+Where f' can be computed from out, backward uses out and not x. The next layer keeps the same array for its own backward, so nothing
+more is stored, and most of these f' need no second exponential. SiLU and GELU have a minimum, so that two numbers x have the same
+out; their backward uses x.
 
 Sigmoid, σ(x), is 1 / (1 + e⁻ˣ). By the quotient rule σ'(x) = e⁻ˣ / (1 + e⁻ˣ)². One factor 1 / (1 + e⁻ˣ) is σ, and the remaining
 e⁻ˣ / (1 + e⁻ˣ) is 1 - σ:
@@ -38,8 +38,8 @@ The tanh form of GELU replaces Φ(x) by ½ (1 + tanh(v)) with v = √(2/π) (x +
 
     out = x σ(u)                                    dx = dout · (s + x s (1 - s) u')
 
-Written as above, eˣ would overflow at large x, and 1 - e⁻ˣ lose its digits near 0. The functions below use e^{-|x|}, which is at most
-1, and `expm1(x)` and `log1p(x)`, which are eˣ - 1 and ln(1 + x) to the last digit.
+Written as above, eˣ would overflow at large x, and eˣ - 1 would lose its digits near 0. The functions below use e^{-|x|}, which is
+at most 1, and NumPy's `expm1(x)` and `log1p(x)`, which are eˣ - 1 and ln(1 + x) to the last digit.
 
 Source: Rumelhart, Hinton & Williams (1986), equation 2, for the sigmoid; LeCun, Bottou, Orr & Müller, *Efficient backprop* (1998),
 section 4.4, for tanh; Dugas et al. (2001), equation 3, for softplus; Clevert, Unterthiner & Hochreiter (2016), equations 15 and 16,
@@ -53,9 +53,12 @@ import math
 
 import numpy as np
 
+from scratchnet.support.arithmetic import quiet
+
 # -- sigmoid, tanh, softplus ------------------------------------------------------------------------------------------
 
 
+@quiet
 def sigmoid_forward(x: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + e⁻ˣ), for any shape; for negative x computed as the equal eˣ / (1 + eˣ).
 
@@ -68,21 +71,25 @@ def sigmoid_forward(x: np.ndarray) -> np.ndarray:
     return np.where(x < 0, e, x.dtype.type(1)) / (1 + e)
 
 
+@quiet
 def sigmoid_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
     """Return dx = dout · out (1 - out)."""
     return dout * (out * (1 - out))
 
 
+@quiet
 def tanh_forward(x: np.ndarray) -> np.ndarray:
     """Return tanh(x), for any shape."""
     return np.tanh(x)
 
 
+@quiet
 def tanh_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
     """Return dx = dout · (1 - out²)."""
     return dout * (1 - out * out)
 
 
+@quiet
 def softplus_forward(x: np.ndarray) -> np.ndarray:
     """Return ln(1 + eˣ), for any shape; since 1 + eˣ = eˣ (1 + e⁻ˣ), it is x + ln(1 + e⁻ˣ) for positive x.
 
@@ -94,6 +101,7 @@ def softplus_forward(x: np.ndarray) -> np.ndarray:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+@quiet
 def softplus_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
     """Return dx = dout · (1 - e⁻ᵒᵘᵗ)."""
     return dout * -np.expm1(-out)
@@ -104,6 +112,7 @@ def softplus_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
+@quiet
 def elu_forward(x: np.ndarray, alpha: float = 1.0, scale: float = 1.0) -> np.ndarray:
     """Return scale · x where x is positive, and scale · α (eˣ - 1) elsewhere, for any shape.
 
@@ -115,6 +124,7 @@ def elu_forward(x: np.ndarray, alpha: float = 1.0, scale: float = 1.0) -> np.nda
     return scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
+@quiet
 def elu_backward(dout: np.ndarray, out: np.ndarray, alpha: float = 1.0, scale: float = 1.0) -> np.ndarray:
     """Return dx: dout times `scale` where out is positive, and times out + scale · α elsewhere, also at x = 0."""
     return dout * np.where(out > 0, dout.dtype.type(scale), out + scale * alpha)
@@ -123,19 +133,22 @@ def elu_backward(dout: np.ndarray, out: np.ndarray, alpha: float = 1.0, scale: f
 # -- SiLU and GELU ----------------------------------------------------------------------------------------------------
 
 
+@quiet
 def silu_forward(x: np.ndarray) -> np.ndarray:
     """Return x σ(x), for any shape."""
     return x * sigmoid_forward(x)
 
 
+@quiet
 def silu_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return dx = dout · (s + x s (1 - s)), where s = σ(x)."""
     s = sigmoid_forward(x)
     return dout * (s * (1 + x * (1 - s)))
 
 
+@quiet
 def normal_cdf(x: np.ndarray) -> np.ndarray:
-    """Return Φ(x) = ½ (1 + erf(x / √2)), as ½ erfc(-x / √2), in which no digits of a small Φ cancel. NumPy has neither erf nor erfc.
+    """Return Φ(x) = ½ (1 + erf(x / √2)) as ½ erfc(-x / √2), where no digits of a small Φ cancel. NumPy has neither erf nor erfc.
 
     Examples
     --------
@@ -146,11 +159,13 @@ def normal_cdf(x: np.ndarray) -> np.ndarray:
     return (erfc(-x / math.sqrt(2)) / 2).astype(x.dtype)
 
 
+@quiet
 def gelu_forward(x: np.ndarray) -> np.ndarray:
     """Return x Φ(x), for any shape."""
     return x * normal_cdf(x)
 
 
+@quiet
 def gelu_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return dx = dout · (Φ(x) + x φ(x))."""
     density = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
@@ -160,11 +175,13 @@ def gelu_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
 TANH_SCALE = 2 * math.sqrt(2 / math.pi)
 
 
+@quiet
 def gelu_tanh_forward(x: np.ndarray) -> np.ndarray:
     """Return x σ(u) with u = 2 √(2/π) (x + 0.044715 x³), for any shape."""
     return x * sigmoid_forward(TANH_SCALE * (x + 0.044715 * x * x * x))
 
 
+@quiet
 def gelu_tanh_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return dx = dout · (s + x s (1 - s) u'), where s = σ(u). Beyond ±30 it is 0 or dout, and x² could overflow."""
     x = np.clip(x, -30, 30)
