@@ -290,14 +290,8 @@ def silu_forward(x: np.ndarray) -> np.ndarray:
 
 
 def silu_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return dx = dout · (1 + e⁻ˣ + x e⁻ˣ) / (1 + e⁻ˣ)², by the quotient rule; multiplied by e²ˣ above and below for x < 0."""
-    return _each(
-        lambda d, x: d * (1 + (1 + x) * np.exp(-x)) / (1 + np.exp(-x)) ** 2
-        if x > 0
-        else d * np.exp(x) * (np.exp(x) + 1 + x) / (np.exp(x) + 1) ** 2,
-        dout,
-        x,
-    )
+    """Return dx = dout · (1 / (1 + e⁻ˣ) + x / ((1 + e⁻ˣ) (1 + eˣ)))."""
+    return _each(lambda d, x: d * (1 / (1 + np.exp(-x)) + x / ((1 + np.exp(-x)) * (1 + np.exp(x)))), dout, x)
 
 
 def gelu_forward(x: np.ndarray) -> np.ndarray:

@@ -116,17 +116,17 @@ def linear_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 # -- the layers -------------------------------------------------------------------------------------------------------
 
 
-def _vectorized(kernels: Functions, page: Functions) -> Functions:
-    """Return the pair of kernels for float32, and the functions of the page for float64, which has no vector kernels."""
+def _smooth(name: str, kernels: Functions) -> dict[str, Functions]:
+    """Return the implementations of a function of smooth_activations.py. Only float32 has kernels; float64 uses the page's functions."""
+
+    def pair(module: Any) -> Functions:
+        return getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
 
     def choose(kernel: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *arguments: (kernel if arguments[0].dtype == np.float32 else function)(*arguments)
 
-    return choose(kernels[0], page[0]), choose(kernels[1], page[1])
-
-
-def _smooth(loops: Functions, page: Functions, kernels: Functions) -> dict[str, Functions]:
-    return {"loops": loops, "im2col": page, "fused": _vectorized(kernels, page)}
+    forward, backward = map(choose, kernels, pair(smooth))
+    return {"loops": pair(reference), "im2col": pair(smooth), "fused": (forward, backward)}
 
 
 _LEAKY = {
@@ -134,7 +134,7 @@ _LEAKY = {
     "im2col": (leaky_relu_forward, leaky_relu_backward),
     "fused": fused.LEAKY_RELU,
 }
-_ELU = _smooth((reference.elu_forward, reference.elu_backward), (smooth.elu_forward, smooth.elu_backward), fused.ELU)
+_ELU = _smooth("elu", fused.ELU)
 
 ACTIVATIONS: dict[str, dict[str, Functions]] = {
     "relu": {
@@ -152,28 +152,12 @@ ACTIVATIONS: dict[str, dict[str, Functions]] = {
     "relu6": _LEAKY,
     "elu": _ELU,
     "selu": _ELU,
-    "sigmoid": _smooth(
-        (reference.sigmoid_forward, reference.sigmoid_backward), (smooth.sigmoid_forward, smooth.sigmoid_backward), fused.SIGMOID
-    ),
-    "tanh": _smooth(
-        (reference.tanh_forward, reference.tanh_backward), (smooth.tanh_forward, smooth.tanh_backward), fused.TANH
-    ),
-    "softplus": _smooth(
-        (reference.softplus_forward, reference.softplus_backward),
-        (smooth.softplus_forward, smooth.softplus_backward),
-        fused.SOFTPLUS,
-    ),
-    "silu": _smooth(
-        (reference.silu_forward, reference.silu_backward), (smooth.silu_forward, smooth.silu_backward), fused.SILU
-    ),
-    "gelu": _smooth(
-        (reference.gelu_forward, reference.gelu_backward), (smooth.gelu_forward, smooth.gelu_backward), fused.GELU
-    ),
-    "gelu_tanh": _smooth(
-        (reference.gelu_tanh_forward, reference.gelu_tanh_backward),
-        (smooth.gelu_tanh_forward, smooth.gelu_tanh_backward),
-        fused.GELU_TANH,
-    ),
+    "sigmoid": _smooth("sigmoid", fused.SIGMOID),
+    "tanh": _smooth("tanh", fused.TANH),
+    "softplus": _smooth("softplus", fused.SOFTPLUS),
+    "silu": _smooth("silu", fused.SILU),
+    "gelu": _smooth("gelu", fused.GELU),
+    "gelu_tanh": _smooth("gelu_tanh", fused.GELU_TANH),
 }
 ALIASES = {"swish": "silu"}
 

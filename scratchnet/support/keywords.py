@@ -89,7 +89,7 @@ INSTEAD = {
         "This variant of the rule does not exist: leave it out":
             "amsgrad use_ema ema_momentum ema_overwrite_frequency loss_scale_factor gradient_accumulation_steps centered",
         "The numbers of an activation belong to its layer: leave it out, and use ReLU(max_value=6), LeakyReLU(negative_slope=0.1)"
-        " or ELU(alpha=0.5)": "max_value negative_slope alpha",
+        " or ELU(alpha=0.5)": "max_value negative_slope",
         "A ReLU begins at 0: leave it out": "threshold",
         "The tanh form of GELU is an activation of its own, 'gelu_tanh': leave it out": "approximate",
         "Adam takes both as beta_1 and beta_2": "betas",
