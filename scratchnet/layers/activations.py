@@ -117,7 +117,7 @@ def linear_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def _smooth(name: str, kernels: Functions) -> dict[str, Functions]:
-    """Return the implementations of a function of smooth_activations.py. Only float32 has kernels; float64 uses the page's functions."""
+    """Return the implementations of a function of smooth_activations.py. Only float32 has kernels; float64 uses the page."""
 
     def pair(module: Any) -> Functions:
         return getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
