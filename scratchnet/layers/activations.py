@@ -179,7 +179,8 @@ class Activation(Layer):
     ----------
     activation : str or function
         "relu", "softmax", "linear", "leaky_relu" (slope 0.2), "relu6", "elu", "selu", "sigmoid", "tanh", "softplus", "silu" (or
-        "swish"), "gelu" or "gelu_tanh"; or the function of that name in `scratchnet.activations`.
+        "swish"), "gelu" (exact, as Keras's) or "gelu_tanh" (`gelu(x, approximate=True)` in Keras); or the function of that name in
+        `scratchnet.activations`.
     name : str, optional
 
     Raises
@@ -340,16 +341,17 @@ def _name_of(activation: Any) -> str:
         if activation is function or (isinstance(activation, str) and activation == name):
             return ALIASES.get(name, name)
     known = ", ".join(map(repr, ACTIVATIONS))
-    raise ValueError(
-        f"activation: expected {known}, a layer such as LeakyReLU(0.1), or None, got {shortened(activation)}."
-        " Write another function as a layer of your own, and call it after this one"
-    )
+    fix = "For another function write a layer of your own; a slope of your own has LeakyReLU(0.1)"
+    if isinstance(activation, Layer):
+        fix = "Use this layer itself in the model, after the other one"
+    raise ValueError(f"activation: expected {known} or None, got {shortened(activation)}. {fix}")
 
 
 def activation_layer(activation: Any) -> Activation | None:
     """Return the layer that `activation=` of another layer adds after it; None for None.
 
-    A layer that is given is copied: it may be the activation of several layers. So is the description of one in a saved model.
+    It may be a layer such as LeakyReLU(0.1). That is copied, since it may be the activation of several layers. A saved model holds
+    its class and its arguments.
     """
     if activation is None:
         return None
