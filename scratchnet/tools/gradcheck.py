@@ -16,14 +16,20 @@ from scratchnet.layers import (
     Activation,
     Add,
     AveragePooling2D,
+    Concatenate,
     Conv2D,
     Dense,
     Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
     Layer,
     MaxPooling2D,
     MinPooling2D,
     ReLU,
+    Rescaling,
+    Reshape,
     Softmax,
+    ZeroPadding2D,
 )
 from scratchnet.networks import net_1, net_2
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
@@ -45,6 +51,12 @@ LAYERS: list[tuple[type[Layer], tuple, dict, tuple]] = [
     (Softmax, (), {}, (5,)),
     (Activation, ("linear",), {}, (5,)),
     (Add, (), {}, ((3, 4, 2), (3, 4, 2))),
+    (Concatenate, (), {}, ((3, 4, 2), (3, 4, 3))),
+    (GlobalAveragePooling2D, (), {}, (3, 4, 2)),
+    (GlobalMaxPooling2D, (), {"keepdims": True}, (3, 4, 2)),
+    (Rescaling, (1 / 127.5, -1), {}, (3, 4, 2)),
+    (Reshape, ((2, -1),), {}, (3, 4, 2)),
+    (ZeroPadding2D, (((1, 0), (2, 1)),), {}, (3, 4, 2)),
 ]
 OPTIMIZERS = [
     SGD(),
