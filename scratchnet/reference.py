@@ -12,7 +12,7 @@ the kernel, the column of that cell is called v. Cells outside the image are pad
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -166,6 +166,62 @@ def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strid
     return dx
 
 
+def global_average_pool2d_forward(x: np.ndarray) -> np.ndarray:
+    """out[n, c] = 1/(H·W) Σ_h Σ_w x[n, h, w, c]: (N, H, W, C) -> (N, C)."""
+    N, H, W, C = x.shape
+    out = np.zeros((N, C), x.dtype)
+    for n, c in np.ndindex(N, C):
+        out[n, c] = sum(float(x[n, h, w, c]) for h in range(H) for w in range(W)) / (H * W)
+    return out
+
+
+def global_average_pool2d_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Add dout / (H·W) to the dx of each pixel of its channel: (N, C) -> (N, H, W, C)."""
+    dx = np.zeros_like(x)
+    for n, h, w, c in np.ndindex(x.shape):
+        dx[n, h, w, c] += dout[n, c] / (x.shape[1] * x.shape[2])
+    return dx
+
+
+def global_max_pool2d_forward(x: np.ndarray) -> np.ndarray:
+    """out[n, c] = max over h and w of x[n, h, w, c]: (N, H, W, C) -> (N, C)."""
+    N, H, W, C = x.shape
+    out = np.zeros((N, C), x.dtype)
+    for n, c in np.ndindex(N, C):
+        out[n, c] = np.max([x[n, h, w, c] for h in range(H) for w in range(W)])
+    return out
+
+
+def global_max_pool2d_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Add each dout to the dx of the first of its channel's largest pixels: (N, C) -> (N, H, W, C)."""
+    dx = np.zeros_like(x)
+    for n, c in np.ndindex(dout.shape):
+        pixels = [(h, w) for h in range(x.shape[1]) for w in range(x.shape[2])]
+        h, w = pixels[np.argmax([x[n, h, w, c] for h, w in pixels])]
+        dx[n, h, w, c] += dout[n, c]
+    return dx
+
+
+def zero_padding2d_forward(x: np.ndarray, pads: Pads) -> np.ndarray:
+    """out[n, h + top, w + left, c] = x[n, h, w, c], and 0 outside: (N, H, W, C) -> (N, top + H + bottom, left + W + right, C)."""
+    N, H, W, C = x.shape
+    (top, bottom), (left, right) = pads
+    out = np.zeros((N, top + H + bottom, left + W + right, C), x.dtype)
+    for n, h, w, c in np.ndindex(x.shape):
+        out[n, h + top, w + left, c] = x[n, h, w, c]
+    return out
+
+
+def zero_padding2d_backward(dout: np.ndarray, pads: Pads) -> np.ndarray:
+    """Return dx, with the dout of each pixel: (N, top + H + bottom, left + W + right, C) -> (N, H, W, C)."""
+    N, OH, OW, C = dout.shape
+    (top, bottom), (left, right) = pads
+    dx = np.zeros((N, OH - top - bottom, OW - left - right, C), dout.dtype)
+    for n, h, w, c in np.ndindex(dx.shape):
+        dx[n, h, w, c] = dout[n, h + top, w + left, c]
+    return dx
+
+
 def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: bool = False) -> np.ndarray:
     """out[n, u] = b[u] + Σ_d x[n, d] · w[d, u]: (N, D), (D, U), (U,) -> (N, U)."""
     out = np.zeros((len(x), w.shape[1]), x.dtype)
@@ -208,6 +264,54 @@ def flatten_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
         for d, index in enumerate(np.ndindex(x_shape[1:])):
             dx[n][index] = dout[n, d]
     return dx
+
+
+def reshape_forward(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return each sample's numbers, in row-major order, at the indices of `shape`, in row-major order: (N, …) -> (N, *shape)."""
+    return flatten_backward(flatten_forward(x), (len(x), *shape))
+
+
+def reshape_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
+    """Return dx, with each number of dout at the index of x that it was read from: (N, *shape) -> x_shape."""
+    return flatten_backward(flatten_forward(dout), x_shape)
+
+
+def concatenate_forward(xs: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """out[…, start + k, …] = x[…, k, …] for each input x, where `start` is the sum of the sizes of those before it."""
+    shape = list(xs[0].shape)
+    shape[axis] = sum(x.shape[axis] for x in xs)
+    out, start = np.zeros(shape, xs[0].dtype), 0
+    for x in xs:
+        for k in range(x.shape[axis]):
+            np.moveaxis(out, axis, 0)[start + k] = np.moveaxis(x, axis, 0)[k]
+        start += x.shape[axis]
+    return out
+
+
+def concatenate_backward(dout: np.ndarray, sizes: Sequence[int], axis: int) -> tuple[np.ndarray, ...]:
+    """dx[…, k, …] = dout[…, start + k, …] for each input x, which has one of `sizes` along the axis."""
+    dxs, start = [], 0
+    for size in sizes:
+        dx = np.zeros((*dout.shape[:axis], size, *dout.shape[axis + 1 :]), dout.dtype)
+        for k in range(size):
+            np.moveaxis(dx, axis, 0)[k] = np.moveaxis(dout, axis, 0)[start + k]
+        dxs.append(dx)
+        start += size
+    return tuple(dxs)
+
+
+def rescaling_forward(x: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """out[n, …, c] = x[n, …, c] · scale[c] + offset[c]; one number holds for all channels: (N, …, C) -> (N, …, C)."""
+    out = np.zeros_like(x)
+    scale, offset = np.broadcast_to(scale, x.shape[-1]), np.broadcast_to(offset, x.shape[-1])
+    for index in np.ndindex(x.shape):
+        out[index] = x[index] * scale[index[-1]] + offset[index[-1]]
+    return out
+
+
+def rescaling_backward(dout: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """dx[n, …, c] = dout[n, …, c] · scale[c]: (N, …, C) -> (N, …, C)."""
+    return rescaling_forward(dout, scale, np.zeros((), dout.dtype))
 
 
 def relu_forward(x: np.ndarray) -> np.ndarray:

@@ -402,6 +402,17 @@ class Layer:
                 )
         self.batch = len(x)
 
+    def check_inputs(self, xs: Sequence[np.ndarray]) -> None:
+        """Raise ValueError for the inputs of a layer of several, if they are not those that it was built for."""
+        self.check_input(xs[0])
+        if len(xs) != len(self.input_shapes):
+            raise ValueError(f"{self._title}: expected {len(self.input_shapes)} inputs, got {len(xs)}. Call build for all shapes")
+        for x, shape in zip(xs, self.input_shapes, strict=True):
+            self._check_batch("x", x, shape)
+        if len({len(x) for x in xs}) > 1:
+            sizes = ", ".join(str(len(x)) for x in xs)
+            raise ValueError(f"{self._title}: expected the same number of samples in each input, got {sizes}. Use one batch")
+
     def check_gradient(self, dout: np.ndarray) -> None:
         """Raise ValueError for a dout that does not belong to the last output."""
         self._check_batch("dout", dout, self.output_shape)
