@@ -9,7 +9,8 @@ overlap. With dout[n, c] = ∂L/∂out[n, c], and since a pixel of channel c is 
     average  ∂out[n, c]/∂x[n, h, w, c] = 1/(H·W)                          dx[n, h, w, c] = dout[n, c] / (H·W)
     max      ∂out[n, c]/∂x[n, h, w, c] = 1 at the maximum, 0 elsewhere    dx[n, h, w, c] = dout[n, c] at the maximum, 0 elsewhere
 
-Among equal maxima the first in row-major order receives the gradient, as in max-pooling.
+Among equal maxima the first in row-major order receives the gradient, as in max-pooling, and as in PyTorch's
+`adaptive_max_pool2d`. (`reduce_max` of TensorFlow, and so Keras there, divides it equally among them.)
 
 A sum of many float32 numbers loses digits with each addition. So the mean is computed in float64, and rounded once.
 

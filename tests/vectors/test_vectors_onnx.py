@@ -5,7 +5,21 @@ import pytest
 from onnx_cases import LISTED, RUN, cases, needs_onnx, nhwc, window_of
 from shared import CLOSE, each_dtype, each_implementation
 
-from scratchnet import AveragePooling2D, Conv2D, Dense, Flatten, MaxPooling2D, ReLU, Softmax, losses, reference
+from scratchnet import (
+    AveragePooling2D,
+    Concatenate,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    MaxPooling2D,
+    ReLU,
+    Reshape,
+    Softmax,
+    losses,
+    reference,
+)
 from scratchnet.layers.activations import ACTIVATIONS
 
 pytestmark = needs_onnx
@@ -190,6 +204,41 @@ def test_flatten_gives_the_published_rows_exactly(name, dtype, implementation):
     case = cases()[name]
     forward, _ = Flatten.implementations[implementation]
     np.testing.assert_array_equal(forward(case.inputs[0].astype(dtype)), case.outputs[0], strict=dtype == "float32")
+
+
+# -- layers that only move numbers, and global pooling ------------------------------------------------------------------
+
+
+@each_implementation
+@each_dtype
+@pytest.mark.parametrize("name", [*RUN["GlobalAveragePool"], *RUN["GlobalMaxPool"]])
+def test_global_pooling_gives_the_published_numbers(name, dtype, implementation):
+    case = cases()[name]
+    x, out = (nhwc(array) for array in (case.inputs[0].astype(dtype), case.outputs[0]))
+    kind = {"GlobalAveragePool": GlobalAveragePooling2D, "GlobalMaxPool": GlobalMaxPooling2D}[case.op]
+    layer = kind(keepdims=True, implementation=implementation).build(x.shape[1:], dtype=dtype)
+    np.testing.assert_allclose(layer.forward(x), out, **(CLOSE if case.op == "GlobalAveragePool" else {"rtol": 0}))
+
+
+@each_implementation
+@each_dtype
+@pytest.mark.parametrize("name", RUN["Concat"])
+def test_concatenate_gives_the_published_numbers_exactly(name, dtype, implementation):
+    case = cases()[name]
+    xs = [array.astype(dtype) for array in case.inputs]
+    layer = Concatenate(case.attributes["axis"], implementation=implementation).build([x.shape[1:] for x in xs], dtype=dtype)
+    np.testing.assert_array_equal(layer.forward(*xs), case.outputs[0], strict=dtype == "float32")
+
+
+@each_implementation
+@each_dtype
+@pytest.mark.parametrize("name", RUN["Reshape"])
+def test_reshape_gives_the_published_numbers_exactly(name, dtype, implementation):
+    case = cases()[name]
+    x, (batch, *target) = case.inputs[0].astype(dtype), case.inputs[1].tolist()
+    assert batch == len(x)
+    layer = Reshape(target, implementation=implementation).build(x.shape[1:], dtype=dtype)
+    np.testing.assert_array_equal(layer.forward(x), case.outputs[0], strict=dtype == "float32")
 
 
 # -- loss -------------------------------------------------------------------------------------------------------------
