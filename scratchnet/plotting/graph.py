@@ -4,7 +4,7 @@
 1981):
 
 1. The rank of a box is the longest way to it from the input; ranks lie one below the other.
-2. An arrow that passes a rank has a place in it, as narrow as a line, and so never runs through a box.
+2. What passes a rank has a place in it, as narrow as a line, and so never runs through a box. The arrows of one output share it.
 3. Each rank is sorted by the mean place of the neighbours, downwards and upwards in turn, until fewer arrows do not cross.
 4. Each box moves below the mean place of those that it reads, as far as the order and the distances in its rank permit. The
    ranks above were moved in the same way towards those below, so that neither side decides alone.
@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,6 +34,7 @@ APART = 0.3             # from box to box within a rank
 GAP = 0.36              # from rank to rank, if no arrow has to move sideways
 HEAD = 0.14             # the length of an arrow that is straight, before its end
 MARGIN = 0.15
+LONGEST = 60            # characters in a row of text
 MOST_PIXELS = 60_000    # in each direction; Agg draws no more than 65,536
 SWEEPS = 24
 
@@ -81,18 +83,19 @@ def layout(parents: Sequence[Sequence[int]], widths: Sequence[float], heights: S
     for box, rank in enumerate(ranks):
         rows[rank].append(box)
     places, levels = list(widths), list(ranks)          # a place in a rank is that of a box, or of an arrow that passes
-    edges, ways = [], []
+    passing: dict[tuple[int, int], int] = {}            # (the box that an arrow leaves, a rank that it passes) -> its place there
+    ways = []
     for box, read in enumerate(parents):
         for parent in read:
-            way = [parent]
-            for rank in range(ranks[parent] + 1, ranks[box]):
-                rows[rank].append(len(places))
-                way.append(len(places))
-                places.append(0.0)
-                levels.append(rank)
-            way.append(box)
-            ways.append(way)
-            edges += list(pairwise(way))
+            passed = [(parent, rank) for rank in range(ranks[parent] + 1, ranks[box])]
+            for key in passed:
+                if key not in passing:
+                    passing[key] = len(places)
+                    rows[key[1]].append(len(places))
+                    places.append(0.0)
+                    levels.append(key[1])
+            ways.append([parent, *(passing[key] for key in passed), box])
+    edges = list(dict.fromkeys(edge for way in ways for edge in pairwise(way)))
     rows = _sorted(rows, edges)
     x = _spread(rows, edges, np.array(places), len(parents))
     tops, bottoms = [0.0], []
@@ -198,8 +201,9 @@ def _entries(ways: Sequence[Sequence[int]], x: np.ndarray, widths: Sequence[floa
         half = widths[box] / 2 - PAD
         wanted = [float(np.clip(x[ways[k][-2]], x[box] - half, x[box] + half)) for k in entering]
         step = min(2 * PAD, 2 * half / max(1, len(entering) - 1))
+        steps = step * np.arange(len(entering))
         places = spaced(wanted, [1.0] * len(entering), [step] * (len(entering) - 1))
-        places += max(0.0, x[box] - half - places[0]) - max(0.0, places[-1] - x[box] - half)
+        places = np.clip(places, x[box] - half + steps, x[box] + half - steps[::-1])
         for k, place in zip(entering, places, strict=True):
             ends[k] = float(place)
     return ends
@@ -316,20 +320,23 @@ def _boxes(model: Any, shown: dict[str, bool]) -> list[_Box]:
         if layer.activation is not None and shown["activations"]:
             rows.append(str(layer.activation.get_config().get("activation", type(layer.activation).__name__)))
         if shown["shapes"]:
-            read = " ".join(str((None, *parent.shape)) for parent in node.parents)
-            rows += [f"input: {read}"] if read else []
+            read = Counter((None, *parent.shape) for parent in node.parents)
+            rows += [f"input: {f'{count} × ' if count > 1 else ''}{shape}" for shape, count in read.items()]
             rows.append(f"output: {(None, *node.shape)}")
         rows += [f"dtype: {model.dtype}"] if shown["dtype"] else []
         rows += [f"trainable: {layer.trainable}"] if shown["trainable"] and layer.params else []
+        rows = [row if len(row) <= LONGEST else f"{row[:LONGEST]}…" for row in (" ".join(row.split()) for row in rows)]
         boxes.append(_Box(rows, bool(layer.params), [index[parent] for parent in node.parents]))
     return boxes
 
 
 def _text_width(text: str) -> float:
     """Return the width of a row of text in inches."""
-    from matplotlib.textpath import TextPath
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
 
-    return float(TextPath((0, 0), text, size=SIZE, usetex=False).get_extents().x1) / 72
+    width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=SIZE), False)
+    return float(width) / 72
 
 
 def _draw_box(axes: Axes, box: _Box, left: float, top: float, width: float, height: float) -> None:
@@ -340,7 +347,7 @@ def _draw_box(axes: Axes, box: _Box, left: float, top: float, width: float, heig
     axes.add_patch(FancyBboxPatch((left, top), width, height, boxstyle=style, facecolor=face, edgecolor=edge, linewidth=1.0))
     for k, row in enumerate(box.rows):
         x, y, color = left + width / 2, top + PAD / 2 + (k + 0.5) * ROW, "#444444" if k else "black"
-        axes.text(x, y, row, fontsize=SIZE, ha="center", va="center_baseline", color=color)
+        axes.text(x, y, row, fontsize=SIZE, ha="center", va="center_baseline", color=color, parse_math=False)
 
 
 def _draw_arrow(axes: Axes, pieces: Sequence[tuple[float, float, float]], across: bool) -> None:
