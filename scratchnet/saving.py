@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib import format
 
 from scratchnet import layers as known_layers
-from scratchnet import losses, optimizers
+from scratchnet import losses, optimizers, schedules
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node
 from scratchnet.support.checking import check_dtype, check_flag, shortened
@@ -174,13 +174,19 @@ def compile_config(model: Any) -> dict[str, Any]:
         return {}
     settings = {
         "optimizer": type(model.optimizer).__name__.lower(),
-        "optimizer_config": full_config(model.optimizer),
+        "optimizer_config": optimizer_config(model.optimizer),
         "loss": model.loss.name if type(model.loss) in losses.KNOWN.values() else type(model.loss).__name__.lower(),
         "loss_config": full_config(model.loss),
         "metrics": list(model.metrics),
         "fuse": model.fuse,
     }
     return {"compile": settings, "shuffle_state": model.shuffle_rng.bit_generator.state}
+
+
+def optimizer_config(optimizer: Any) -> dict[str, Any]:
+    """Return the arguments of an optimizer as values for JSON; a schedule becomes its class and its arguments."""
+    config = full_config(optimizer)
+    return config | {name: schedules.serialize(value) for name, value in config.items() if callable(value)}
 
 
 # -- a file to a model ------------------------------------------------------------------------------------------------
@@ -204,7 +210,10 @@ def load_model(model_class: Any, path: str | os.PathLike[str], custom_objects: M
                 _restore_generator(layer.rng, states[layer.name])
         if "compile" in config:
             settings = config["compile"]
-            optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom)(**settings["optimizer_config"])
+            arguments = settings["optimizer_config"]
+            if isinstance(arguments.get("learning_rate"), dict):
+                arguments |= {"learning_rate": schedules.deserialize(arguments["learning_rate"], custom)}
+            optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom)(**arguments)
             loss = _find(settings["loss"], losses.KNOWN, custom)(**settings["loss_config"])
             model.compile(optimizer, loss, metrics=settings["metrics"], fuse=settings["fuse"])
             if "iterations" in config:

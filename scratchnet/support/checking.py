@@ -250,6 +250,14 @@ def check_number(name: str, value: Any, lowest: float = 0.0, below: float = np.i
     return number
 
 
+def check_positive(name: str, value: Any, fix: str = "") -> float:
+    """Return a finite number above 0; `fix` is a sentence for the message."""
+    number = check_number(name, value)
+    if not number:
+        raise ValueError(f"{name}: expected a finite number above 0, got {shortened(value)}{fix and f'. {fix}'}")
+    return number
+
+
 def is_integer(value: Any) -> bool:
     """Return whether `value` is an integer of Python or of NumPy; True and False are not."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
@@ -343,7 +351,9 @@ def check_update(
             if refused := refused_kind(name, a):
                 raise ValueError(f"update: expected parameters and gradients as arrays of numbers, {refused}")
         if not isinstance(p, np.ndarray) or p.dtype not in (np.float32, np.float64) or not p.flags.writeable:
-            got = getattr(p, "dtype", type(p).__name__)
+            got = f"{getattr(p, 'dtype', type(p).__name__)}. Convert them: np.asarray(p, 'float32')"
+            if isinstance(p, np.ndarray) and not p.flags.writeable:
+                got = f"a read-only array of {p.dtype}. Pass a copy, which can be changed: p = p.copy()"
             raise ValueError(
                 f"update: expected parameters as writeable arrays of float32 or float64, which are changed in place; got {got}"
             )
