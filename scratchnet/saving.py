@@ -174,19 +174,13 @@ def compile_config(model: Any) -> dict[str, Any]:
         return {}
     settings = {
         "optimizer": type(model.optimizer).__name__.lower(),
-        "optimizer_config": optimizer_config(model.optimizer),
+        "optimizer_config": schedules.optimizer_config(model.optimizer),
         "loss": model.loss.name if type(model.loss) in losses.KNOWN.values() else type(model.loss).__name__.lower(),
         "loss_config": full_config(model.loss),
         "metrics": list(model.metrics),
         "fuse": model.fuse,
     }
     return {"compile": settings, "shuffle_state": model.shuffle_rng.bit_generator.state}
-
-
-def optimizer_config(optimizer: Any) -> dict[str, Any]:
-    """Return the arguments of an optimizer as values for JSON; a schedule becomes its class and its arguments."""
-    config = full_config(optimizer)
-    return config | {name: schedules.serialize(value) for name, value in config.items() if callable(value)}
 
 
 # -- a file to a model ------------------------------------------------------------------------------------------------

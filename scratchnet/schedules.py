@@ -376,3 +376,9 @@ def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, Any] | N
             f" custom_objects={{{name!r}: {name}}}"
         )
     return kinds[name].from_config(config["config"])
+
+
+def optimizer_config(optimizer: Any) -> dict[str, Any]:
+    """Return the arguments of an optimizer as values for JSON; a schedule becomes its class and its arguments."""
+    config = full_config(optimizer)
+    return config | {name: serialize(value) for name, value in config.items() if callable(value)}

@@ -22,7 +22,8 @@ from scratchnet.callbacks import (
 )
 from scratchnet.optimizers import SGD
 
-METHODS = [name for name in dir(Callback) if name.startswith("on_")]
+# What fit calls; on_batch_begin and on_batch_end are called by on_train_batch_begin and on_train_batch_end.
+METHODS = [name for name in dir(Callback) if name.startswith("on_") and not name.startswith("on_batch_")]
 
 
 PARAMS = {"epochs": 3, "steps": 1, "batch_size": 1, "samples": 1, "verbose": 0, "metrics": ["loss", "val_loss"]}

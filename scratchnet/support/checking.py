@@ -238,15 +238,15 @@ def check_verbose(verbose: int | str) -> int:
 
 
 def check_number(name: str, value: Any, lowest: float = 0.0, below: float = np.inf) -> float:
-    """Return a finite number of at least `lowest`, and below `below`."""
+    """Return a finite number of at least `lowest` (any for -inf), and below `below`."""
     try:
         number = np.nan if isinstance(value, (str, bytes, bool, np.bool_)) or not np.isscalar(value) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):      # complex numbers, dates; integers too large for a float
         number = np.nan
-    if not lowest <= number < below:
-        kind = "a finite number of" if below == np.inf else "a number of"
-        upper = "" if below == np.inf else f" and below {below:g}"
-        raise ValueError(f"{name}: expected {kind} at least {lowest:g}{upper}, got {shortened(value)}")
+    if not lowest <= number < below or np.isinf(number):
+        kind = "a finite number" if below == np.inf else "a number"
+        limits = [f"at least {lowest:g}"] * (lowest > -np.inf) + [f"below {below:g}"] * (below < np.inf)
+        raise ValueError(f"{name}: expected {kind}{' of ' if limits else ''}{' and '.join(limits)}, got {shortened(value)}")
     return number
 
 
@@ -261,6 +261,27 @@ def check_positive(name: str, value: Any, fix: str = "") -> float:
 def is_integer(value: Any) -> bool:
     """Return whether `value` is an integer of Python or of NumPy; True and False are not."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def check_integer(name: str, value: Any) -> int:
+    """Return an integer of at least 0; True and False count as 1 and 0."""
+    if not isinstance(value, (int, np.integer, np.bool_)) or not 0 <= value < 2**31:
+        raise ValueError(f"{name}: expected an integer of at least 0, got {shortened(value)}. For example {name}=1")
+    return int(value)
+
+
+def check_text(name: str, value: Any, example: str) -> str:
+    """Return a text; `example` is what the message proposes."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name}: expected a text, got {shortened(value)}. For example {example}")
+    return value
+
+
+def check_function(name: str, value: Any, example: str) -> Any:
+    """Return a function; `example` is what the message proposes."""
+    if not callable(value):
+        raise ValueError(f"{name}: expected a function, got {shortened(value)}. For example {example}")
+    return value
 
 
 def check_count(name: str, value: Any, example: str) -> int:
