@@ -134,14 +134,6 @@ def test_a_backward_that_leaves_no_gradient_of_a_parameter_is_named_in_fit(grads
         model_of(Forgetful(5)).fit(X, Y, verbose=0)
 
 
-def test_a_layer_cannot_be_frozen_and_says_so():
-    layer = Dense(3)
-    layer.trainable = True
-    with pytest.raises(ValueError, match="cannot be frozen"):
-        layer.trainable = False
-    assert layer.trainable
-
-
 def test_two_layers_of_the_empty_name_are_two_layers_of_one_name():
     with pytest.raises(ValueError, match="a different one for each layer"):
         model_of(Dense(5, name=""), Dense(4, name=""))
