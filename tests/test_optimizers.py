@@ -670,7 +670,7 @@ def test_without_gradients_a_parameter_shrinks_by_the_product_of_all_rates(make,
 @each_rule
 @each_implementation
 def test_no_moment_sees_the_weight_decay_and_the_step_is_added_to_what_it_left(rule, implementation):
-    make, make_rule, options = RULES[rule]
+    make, _, options = RULES[rule]
     (start,), gradients = random_walk(8, [(5,)], 6, "float64")
     decayed, plain = (make(**options, implementation=implementation, **more) for more in ({"weight_decay": 0.125}, {}))
     p, q = start.copy(), start.copy()
@@ -685,7 +685,7 @@ def test_no_moment_sees_the_weight_decay_and_the_step_is_added_to_what_it_left(r
 def test_adamw_is_adam_with_a_weight_decay():
     (start,), gradients = random_walk(9, [(7,)], 5, "float32")
     ends = []
-    for optimizer in (AdamW(0.01, 0.125), Adam(0.01, weight_decay=0.125), AdamW(learning_rate=0.01, weight_decay=0.125, epsilon=1e-7)):
+    for optimizer in (AdamW(0.01, 0.125), Adam(0.01, weight_decay=0.125), AdamW(learning_rate=0.01, weight_decay=0.125)):
         p = start.copy()
         for grads in gradients:
             optimizer.update([p], grads)
@@ -753,7 +753,7 @@ def test_a_norm_whose_square_overflows_in_float32_is_computed():
 
 
 def test_only_one_limit_can_be_given_and_it_is_above_zero():
-    with pytest.raises(ValueError, match=r"Adam: expected one of clipnorm, clipvalue and global_clipnorm, got clipnorm=1 and clipvalue=2"):
+    with pytest.raises(ValueError, match=r"Adam: expected one of clipnorm, .*, got clipnorm=1 and clipvalue=2\. Keep one"):
         Adam(clipnorm=1, clipvalue=2)
     for name in CLIPPED:
         for value in (0, -1, math.nan, math.inf, "1"):

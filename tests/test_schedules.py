@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scratchnet.optimizers.schedules import (
+
+from scratchnet import Dense, Input, Sequential, load_model, optimizers
+from scratchnet.callbacks import ModelCheckpoint
+from scratchnet.gradcheck import check_optimizer
+from scratchnet.optimizers import SGD, Adam, schedules
+from scratchnet.schedules import (
     CosineDecay,
     CosineDecayRestarts,
     ExponentialDecay,
@@ -18,11 +23,6 @@ from scratchnet.optimizers.schedules import (
     PiecewiseConstantDecay,
     PolynomialDecay,
 )
-
-from scratchnet import Dense, Input, Sequential, load_model, optimizers
-from scratchnet.callbacks import ModelCheckpoint
-from scratchnet.gradcheck import check_optimizer
-from scratchnet.optimizers import SGD, Adam, schedules
 
 EXAMPLES = [
     ExponentialDecay(0.1, 3, 0.5),
