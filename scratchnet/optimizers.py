@@ -128,7 +128,7 @@ def nadam_factors(t: int, beta_1: float, beta_2: float) -> tuple[float, float, f
     Examples
     --------
     >>> [round(factor, 6) for factor in nadam_factors(1, 0.9, 0.999)]
-    [0.617052, 0.913669, 1000.0]
+    [0.627878, 1.0, 1000.0]
     """
     last = min(t, 1000)                 # 0.96¹⁰⁰⁰ / 2 is less than the rounding of 1: from there on μ = β₁
     product = beta_1**t * prod(1 - 0.5 * 0.96**i for i in range(1, last + 1))
@@ -608,7 +608,7 @@ class Nadam(Optimizer):
     >>> p = np.array([1.0])
     >>> Nadam(learning_rate=0.1).update([p], [np.array([0.2])])
     >>> p.round(4)
-    array([0.9025])
+    array([0.8937])
     """
 
     implementations = {"numpy": nadam_update, "fused": fused.nadam_update}
