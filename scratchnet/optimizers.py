@@ -300,11 +300,6 @@ class Optimizer:
             self._learning_rate = check_number("learning_rate", value)
 
     @property
-    def schedule(self) -> Callable[..., Any] | None:
-        """The schedule or the function that sets the learning rate of every step; None if it is a number."""
-        return self._schedule
-
-    @property
     def implementation(self) -> str:
         """The name of the implementation that runs."""
         return self._implementation
@@ -367,7 +362,7 @@ class Optimizer:
         self.iterations += 1
         self._rate_of_step = rate
         try:
-            for p, g, state in zip(ps, self.clip(gs), self.state, strict=True):
+            for p, g, state in zip(ps, self._clip(gs), self.state, strict=True):
                 if g is not None:
                     if self.weight_decay:
                         DECAY[self._form(p)](p, rate, self.weight_decay)
@@ -375,7 +370,7 @@ class Optimizer:
         finally:
             self._rate_of_step = None
 
-    def clip(self, grads: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
+    def _clip(self, grads: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
         """Return the gradients, limited as `clipnorm`, `clipvalue` or `global_clipnorm` says; those given are only read."""
         there = [g for g in grads if g is not None]
         if self.clipnorm is not None:
@@ -418,7 +413,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or schedule
     momentum : float
         In [0, 1): the fraction of the velocity that is kept from step to step.
     nesterov : bool
@@ -448,7 +443,7 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or schedule
     initial_accumulator_value : float
         0 or more.
     epsilon : float
@@ -484,7 +479,7 @@ class Adadelta(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or schedule
     rho : float
         In [0, 1): the fraction of both averages that is kept from step to step.
     epsilon : float
@@ -514,7 +509,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or schedule
     beta_1, beta_2 : float
         In [0, 1): the fractions of the averages m and v that are kept from step to step.
     epsilon : float

@@ -58,7 +58,7 @@ class Monitor(Callback):
 
 def refuse_schedule(callback: Callback) -> None:
     """Raise a TypeError if the optimizer has a schedule: the learning rate cannot be set by a callback too."""
-    schedule = getattr(callback.model.optimizer, "schedule", None)
+    schedule = getattr(callback.model.optimizer, "_schedule", None)
     if schedule is not None:
         raise TypeError(
             f"{type(callback).__name__}: expected an optimizer whose learning rate is a number, got the schedule"
