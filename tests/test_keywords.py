@@ -128,6 +128,7 @@ def test_the_remedy_is_that_of_the_word(who, word, remedy):
         (lambda: compiled().fit(X), "fit: expected y, got x"),
         (lambda: compiled().fit(), "fit: expected x and y, got no argument"),
         (lambda: Conv2D(2, 3, 2, "same", "relu"), r"Conv2D: expected at most 4 positional arguments \(filters, .*\), got 5"),
+        (lambda: Adam(0.1, 0.9, 0.99, 1e-7, False, 0.01), r"Adam: .* 5 positional .*Name the others, such as weight_decay=\.\.\."),
         (lambda: Flatten(2), "Flatten: expected at most 0 positional arguments, got 1"),
         (lambda: Dense(2, units=3), "Dense: expected units once"),
         (lambda: compiled().compile("adam", "categorical_crossentropy", ["accuracy"]), r"compile: .*got 3\. Name .* metrics="),

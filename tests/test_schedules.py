@@ -240,8 +240,17 @@ def test_a_class_in_place_of_a_schedule_is_refused():
 # -- saved and loaded -------------------------------------------------------------------------------------------------
 
 
+KINDS = {
+    "sgd": SGD,
+    "adamw": optimizers.AdamW,
+    "amsgrad": lambda schedule: Adam(schedule, amsgrad=True, weight_decay=0.125, clipvalue=0.01),
+    "nadam": lambda schedule: optimizers.Nadam(schedule, global_clipnorm=0.25),
+    "rmsprop": lambda schedule: optimizers.RMSprop(schedule, momentum=0.5, centered=True, clipnorm=0.25),
+}
+
+
 @each_example
-@pytest.mark.parametrize("kind", [SGD, optimizers.AdamW])
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_training_resumes_in_the_middle_of_a_schedule_with_the_same_bits(tmp_path, kind, schedule):
     x, y = data()
     straight = model_with(kind(schedule))

@@ -169,7 +169,7 @@ def _mistake(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mappin
     by_position = [p.name for p in _parameters(form) if p.kind is not p.KEYWORD_ONLY][bound:]
     given = len(args) - bound
     if given > len(by_position):
-        rest = [name for name in own if name not in by_position]
+        rest = [name for name in known if name not in by_position]
         more = f", such as {rest[0]}=..." if rest else ""
         listed = f" ({', '.join(by_position)})" if by_position else ""
         return (
