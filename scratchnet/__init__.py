@@ -19,6 +19,7 @@ from scratchnet import (
 )
 from scratchnet._version import __version__
 from scratchnet.layers import (
+    ELU,
     Activation,
     Add,
     AveragePooling2D,
@@ -27,6 +28,7 @@ from scratchnet.layers import (
     Flatten,
     Input,
     Layer,
+    LeakyReLU,
     MaxPooling2D,
     MinPooling2D,
     ReLU,
@@ -36,6 +38,7 @@ from scratchnet.model import Model, Sequential, load_model
 from scratchnet.networks import net_1, net_2
 
 __all__ = [
+    "ELU",
     "Activation",
     "Add",
     "AveragePooling2D",
@@ -44,6 +47,7 @@ __all__ = [
     "Flatten",
     "Input",
     "Layer",
+    "LeakyReLU",
     "MaxPooling2D",
     "MinPooling2D",
     "Model",

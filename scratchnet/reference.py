@@ -11,6 +11,7 @@ the kernel, the column of that cell is called v. Cells outside the image are pad
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -223,6 +224,101 @@ def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
     for index in np.ndindex(dout.shape):
         dx[index] = dout[index] if out[index] > 0 else 0.0
     return dx
+
+
+def _each(function: Callable[..., float], *arrays: np.ndarray) -> np.ndarray:
+    """Return function(a[i], b[i], …) for every index i of arrays a, b, … of one shape; each number is computed in float64."""
+    out = np.zeros_like(arrays[0])
+    for index in np.ndindex(out.shape):
+        out[index] = function(*(np.float64(a[index]) for a in arrays))
+    return out
+
+
+def leaky_relu_forward(x: np.ndarray, negative_slope: float, max_value: float) -> np.ndarray:
+    """Return x where x > 0, else negative_slope · x, and at most max_value."""
+    return _each(lambda x: max_value if x > max_value else x if x > 0 else negative_slope * x, x)
+
+
+def leaky_relu_backward(dout: np.ndarray, out: np.ndarray, negative_slope: float, max_value: float) -> np.ndarray:
+    """Return dx: dout where 0 < out < max_value, 0 where out = max_value, and negative_slope · dout elsewhere."""
+    return _each(lambda d, out: 0.0 if out >= max_value else d if out > 0 else negative_slope * d, dout, out)
+
+
+def sigmoid_forward(x: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + e⁻ˣ)."""
+    return _each(lambda x: 1 / (1 + np.exp(-x)), x)
+
+
+def sigmoid_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Return dx = dout · out (1 - out)."""
+    return _each(lambda d, out: d * out * (1 - out), dout, out)
+
+
+def tanh_forward(x: np.ndarray) -> np.ndarray:
+    """Return (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)."""
+    return _each(math.tanh, x)
+
+
+def tanh_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Return dx = dout · (1 - out²)."""
+    return _each(lambda d, out: d * (1 - out**2), dout, out)
+
+
+def softplus_forward(x: np.ndarray) -> np.ndarray:
+    """Return ln(e⁰ + eˣ)."""
+    return _each(lambda x: np.logaddexp(0, x), x)
+
+
+def softplus_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Return dx = dout · (1 - e⁻ᵒᵘᵗ)."""
+    return _each(lambda d, out: d * -math.expm1(-out), dout, out)
+
+
+def elu_forward(x: np.ndarray, alpha: float, scale: float) -> np.ndarray:
+    """Return scale · x where x > 0, else scale · alpha · (eˣ - 1)."""
+    return _each(lambda x: scale * (x if x > 0 else alpha * math.expm1(x)), x)
+
+
+def elu_backward(dout: np.ndarray, out: np.ndarray, alpha: float, scale: float) -> np.ndarray:
+    """Return dx: scale · dout where out > 0, else (out + scale · alpha) · dout."""
+    return _each(lambda d, out: d * (scale if out > 0 else out + scale * alpha), dout, out)
+
+
+def silu_forward(x: np.ndarray) -> np.ndarray:
+    """Return x / (1 + e⁻ˣ)."""
+    return _each(lambda x: x / (1 + np.exp(-x)), x)
+
+
+def silu_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return dx = dout · (1 / (1 + e⁻ˣ) + x / ((1 + e⁻ˣ) (1 + eˣ)))."""
+    return _each(lambda d, x: d * (1 / (1 + np.exp(-x)) + x / ((1 + np.exp(-x)) * (1 + np.exp(x)))), dout, x)
+
+
+def gelu_forward(x: np.ndarray) -> np.ndarray:
+    """Return x · ½ (1 + erf(x / √2))."""
+    return _each(lambda x: x / 2 * (1 + math.erf(x / math.sqrt(2))), x)
+
+
+def gelu_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return dx = dout · (½ (1 + erf(x / √2)) + x · e^{-x²/2} / √(2π))."""
+    return _each(
+        lambda d, x: d * ((1 + math.erf(x / math.sqrt(2))) / 2 + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)), dout, x
+    )
+
+
+def gelu_tanh_forward(x: np.ndarray) -> np.ndarray:
+    """Return x · ½ (1 + tanh(√(2/π) (x + 0.044715 x³)))."""
+    return _each(lambda x: x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))), x)
+
+
+def gelu_tanh_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return dx = dout · (½ (1 + tanh v) + x · ½ (1 - tanh² v) · v'), v = √(2/π) (x + 0.044715 x³)."""
+
+    def one(d: float, x: float) -> float:
+        t, slope = math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)), math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
+        return d * ((1 + t) / 2 + x * (1 - t**2) / 2 * slope)
+
+    return _each(one, dout, x)
 
 
 def softmax_forward(x: np.ndarray) -> np.ndarray:

@@ -1,9 +1,12 @@
 """Numbers that are too large or too small: no warning and no error of NumPy's own, whatever the caller has set."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from scratchnet import (
+    Activation,
     Add,
     AveragePooling2D,
     Conv2D,
@@ -22,6 +25,7 @@ from scratchnet import (
 )
 from scratchnet.callbacks import Callback
 from scratchnet.datasets import glyphs, shapes
+from scratchnet.layers.activations import ACTIVATIONS
 from scratchnet.layers.base import IMPLEMENTATIONS
 from scratchnet.metrics import confident_mistakes, confusion_matrix
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
@@ -106,6 +110,7 @@ LAYERS = {
     "Flatten": Flatten,
     "Softmax": Softmax,
     "ReLU": ReLU,
+    **{name: partial(Activation, name) for name in ACTIVATIONS},
 }
 
 

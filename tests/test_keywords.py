@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from scratchnet import (
+    ELU,
     Activation,
     Add,
     AveragePooling2D,
@@ -14,6 +15,7 @@ from scratchnet import (
     Dense,
     Flatten,
     Input,
+    LeakyReLU,
     MaxPooling2D,
     Model,
     ReLU,
@@ -51,7 +53,9 @@ CALLS = {
     "AveragePooling2D": (lambda **k: AveragePooling2D(2, **k), f"{EVERY_LAYER} data_format"),
     "Flatten": (Flatten, f"{EVERY_LAYER} data_format"),
     "Activation": (lambda **k: Activation("relu", **k), EVERY_LAYER),
-    "ReLU": (ReLU, f"{EVERY_LAYER} max_value negative_slope threshold"),
+    "ReLU": (ReLU, f"{EVERY_LAYER} threshold"),
+    "LeakyReLU": (LeakyReLU, f"{EVERY_LAYER} alpha max_value"),
+    "ELU": (ELU, f"{EVERY_LAYER} negative_slope"),
     "Softmax": (Softmax, f"{EVERY_LAYER} axis"),
     "Add": (Add, EVERY_LAYER),
     "Input": (lambda **k: Input((3,), **k), "batch_size dtype sparse batch_shape tensor ragged type_spec optional"),

@@ -1,6 +1,6 @@
 """The layers, one idea per file: first the derivation, then the functions forward and backward, then the class with the state."""
 
-from scratchnet.layers.activations import Activation, ReLU, Softmax
+from scratchnet.layers.activations import ELU, Activation, LeakyReLU, ReLU, Softmax
 from scratchnet.layers.add import Add
 from scratchnet.layers.base import Layer
 from scratchnet.layers.conv2d import Conv2D
@@ -10,6 +10,7 @@ from scratchnet.layers.input import Input, InputLayer
 from scratchnet.layers.pooling import AveragePooling2D, MaxPooling2D, MinPooling2D
 
 __all__ = [
+    "ELU",
     "Activation",
     "Add",
     "AveragePooling2D",
@@ -19,6 +20,7 @@ __all__ = [
     "Input",
     "InputLayer",
     "Layer",
+    "LeakyReLU",
     "MaxPooling2D",
     "MinPooling2D",
     "ReLU",

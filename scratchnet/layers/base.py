@@ -296,7 +296,7 @@ class Layer:
             For a shape that the layer cannot take, another dtype, or an `activation=` argument, which works only in a model.
         """
         if self.activation is not None and self.node is None:
-            name = self.activation.get_config()["activation"]
+            name = _as_json("activation", self.activation)
             raise ValueError(
                 f"{self._title}: expected no activation outside a model, got {name!r}. Build {type(self).__name__} without"
                 " it, and call an Activation layer after it"
@@ -456,9 +456,13 @@ class Layer:
 
 
 def _as_json(name: str, value: Any) -> Any:
-    """Return the name of an activation or of an initializer, and any other argument as it is."""
+    """Return the name of an activation or of an initializer, and any other argument as it is.
+
+    An activation with arguments of its own, such as LeakyReLU(0.1), has no name: its class and its arguments are returned.
+    """
     if name == "activation" and isinstance(value, Layer):
-        return value.get_config()["activation"]
+        config = {**value.get_config(), "name": None}
+        return config.get("activation") or {"class_name": type(value).__name__, "config": config}
     return initializers.config_name(value) if name.endswith("_initializer") else value
 
 

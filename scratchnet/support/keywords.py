@@ -41,6 +41,7 @@ OTHER_NAMES = {
     "init": "kernel_initializer",
     "activation_fn": "activation",
     "act": "activation",
+    "alpha": "negative_slope",
     "input": "inputs",
     "output": "outputs",
     "num_classes": "number_classes",
@@ -87,7 +88,10 @@ INSTEAD = {
             "weight_decay clipnorm clipvalue global_clipnorm",
         "This variant of the rule does not exist: leave it out":
             "amsgrad use_ema ema_momentum ema_overwrite_frequency loss_scale_factor gradient_accumulation_steps centered",
-        "ReLU is max(0, x) only: leave it out": "max_value negative_slope threshold alpha",
+        "The numbers of an activation belong to its layer: leave it out, and use ReLU(max_value=6), LeakyReLU(negative_slope=0.1)"
+        " or ELU(alpha=0.5)": "max_value negative_slope",
+        "A ReLU begins at 0: leave it out": "threshold",
+        "The tanh form of GELU is an activation of its own, 'gelu_tanh': leave it out": "approximate",
         "Adam takes both as beta_1 and beta_2": "betas",
         "Every parameter is trained: leave it out": "trainable",
         "The dtype is that of the model: leave it out, and write Model(..., dtype='float64')": "dtype",

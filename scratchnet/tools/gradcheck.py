@@ -25,6 +25,7 @@ from scratchnet.layers import (
     ReLU,
     Softmax,
 )
+from scratchnet.layers.activations import ACTIVATIONS
 from scratchnet.networks import net_1, net_2
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
 
@@ -43,7 +44,7 @@ LAYERS: list[tuple[type[Layer], tuple, dict, tuple]] = [
     (Flatten, (), {}, (2, 3, 2)),
     (ReLU, (), {}, (3, 4, 2)),
     (Softmax, (), {}, (5,)),
-    (Activation, ("linear",), {}, (5,)),
+    *((Activation, (name,), {}, (5, 2)) for name in ACTIVATIONS if name not in ("relu", "softmax")),
     (Add, (), {}, ((3, 4, 2), (3, 4, 2))),
 ]
 OPTIMIZERS = [

@@ -30,7 +30,7 @@ needs_onnx = pytest.mark.skipif(
 # Modules of the package, without underscores; the loss's was renamed.
 GENERATORS = (
     "conv", "maxpool", "averagepool", "gemm", "softmax", "softmaxcrossentropy", "softmaxcrossentropyloss", "relu", "flatten",
-    "adam", "adagrad",
+    "adam", "adagrad", "elu", "gelu", "leakyrelu", "selu", "sigmoid", "softplus", "swish", "tanh",
 )  # fmt: skip
 
 # What is run. A window's case says which padding= of a layer it is; None: only the functions reach it, with pads of its own.
@@ -81,6 +81,14 @@ RUN = {
         "sce_mean_3d_log_prob", "sce_NCd1d2d3d4d5_none_no_weight", "sce_NCd1d2d3d4d5_none_no_weight_log_prob",
     ),
     "Relu": ("relu",),
+    "LeakyRelu": ("leakyrelu_example", "leakyrelu", "leakyrelu_default"),
+    "Elu": ("elu_example", "elu", "elu_default"),
+    "Selu": ("selu_example", "selu", "selu_default"),
+    "Sigmoid": ("sigmoid_example", "sigmoid"),
+    "Tanh": ("tanh_example", "tanh"),
+    "Softplus": ("softplus_example", "softplus"),
+    "Swish": ("swish",),
+    "Gelu": ("gelu_default_1", "gelu_default_2", "gelu_tanh_1", "gelu_tanh_2"),
     "Flatten": ("flatten_axis1", "flatten_default_axis", "flatten_negative_axis3"),
     "Adam": (),
     "Adagrad": (),
@@ -141,7 +149,7 @@ LISTED = {
             "sce_NCd1d2d3_none_no_weight_negative_ii": IGNORED,
         }.items()
     },
-    "Relu": {},
+    **{op: {} for op in ("Relu", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Swish", "Gelu")},
     "Flatten": {
         "flatten_axis0": BATCH_AXIS,
         "flatten_axis2": BATCH_AXIS,

@@ -6,6 +6,7 @@ from onnx_cases import LISTED, RUN, cases, needs_onnx, nhwc, window_of
 from shared import CLOSE, each_dtype, each_implementation
 
 from scratchnet import AveragePooling2D, Conv2D, Dense, Flatten, MaxPooling2D, ReLU, Softmax, losses, reference
+from scratchnet.layers.activations import ACTIVATIONS
 
 pytestmark = needs_onnx
 POOLS = {"MaxPool": MaxPooling2D, "AveragePool": AveragePooling2D}
@@ -143,6 +144,31 @@ def test_relu_gives_the_published_numbers_exactly(dtype, implementation):
     case = cases()["relu"]
     forward, _ = ReLU().implementations[implementation]
     np.testing.assert_array_equal(forward(case.inputs[0].astype(dtype)), case.outputs[0], strict=dtype == "float32")
+
+
+SELU = (1.67326319217681884765625, 1.05070102214813232421875)       # ONNX's defaults, which are float32 numbers
+ACTIVATION_OF = {
+    "LeakyRelu": lambda alpha=0.01: ("leaky_relu", (alpha, np.inf)),
+    "Elu": lambda alpha=1.0: ("elu", (alpha, 1.0)),
+    "Selu": lambda alpha=SELU[0], gamma=SELU[1]: ("selu", (alpha, gamma)),
+    "Sigmoid": lambda: ("sigmoid", ()),
+    "Tanh": lambda: ("tanh", ()),
+    "Softplus": lambda: ("softplus", ()),
+    "Swish": lambda alpha: ("silu", ()) if alpha == 1 else None,
+    "Gelu": lambda approximate="none": ("gelu_tanh" if approximate == "tanh" else "gelu", ()),
+}
+
+
+@each_implementation
+@each_dtype
+@pytest.mark.parametrize("name", [name for op in ACTIVATION_OF for name in RUN[op]])
+def test_an_activation_gives_the_published_numbers(name, dtype, implementation):
+    case = cases()[name]
+    function, settings = ACTIVATION_OF[case.op](**case.attributes)
+    forward, _ = ACTIVATIONS[function][implementation]
+    out = forward(case.inputs[0].astype(dtype), *settings)
+    assert out.dtype == dtype
+    np.testing.assert_allclose(out, case.outputs[0], **CLOSE)
 
 
 @each_implementation
