@@ -373,7 +373,7 @@ class Model:
         Parameters
         ----------
         optimizer : str or Optimizer
-            "sgd", "adagrad", "adadelta", "adam", or an object with its own settings.
+            "sgd", "rmsprop", "adam", "adamw", "nadam", "adagrad", "adadelta", or an object with its own settings.
         loss : str or Loss
             "categorical_crossentropy" for one-hot labels, "sparse_categorical_crossentropy" for integers, or an object.
         metrics : list of str, optional

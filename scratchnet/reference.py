@@ -457,49 +457,122 @@ def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
 # -- update rules, one number at a time, written from the formulas of the papers ---------------------------------------
 
 
-def sgd(p: float, gradients: list[float], *, learning_rate: float, momentum: float, nesterov: bool) -> float:
+# `learning_rate` is a number, or a list with one for each gradient.
+
+Rates = float | list[float]
+
+
+def _rates(learning_rate: Rates, gradients: list[float]) -> list[float]:
+    return learning_rate if isinstance(learning_rate, list) else [learning_rate] * len(gradients)
+
+
+def sgd(p: float, gradients: list[float], *, learning_rate: Rates, momentum: float, nesterov: bool) -> float:
     """Sutskever et al. (2013): v ← μv - εg, p ← p + v; Nesterov's in the form that evaluates g at p: p ← p + μv - εg."""
     v = 0.0
-    for g in gradients:
-        v = momentum * v - learning_rate * g
-        p = p + momentum * v - learning_rate * g if nesterov else p + v
+    for rate, g in zip(_rates(learning_rate, gradients), gradients, strict=True):
+        v = momentum * v - rate * g
+        p = p + momentum * v - rate * g if nesterov else p + v
     return p
 
 
 def adagrad(
-    p: float, gradients: list[float], *, learning_rate: float, initial_accumulator_value: float, epsilon: float
+    p: float, gradients: list[float], *, learning_rate: Rates, initial_accumulator_value: float, epsilon: float
 ) -> float:
     """Duchi et al. (2011): p ← p - η g_t / √(G₀ + Σ_{s ≤ t} g_s² + ε)."""
     for t, g in enumerate(gradients):
         history = sum(earlier**2 for earlier in gradients[: t + 1])
-        p = p - learning_rate * g / float(np.sqrt(initial_accumulator_value + history + epsilon))
+        p = p - _rates(learning_rate, gradients)[t] * g / float(np.sqrt(initial_accumulator_value + history + epsilon))
     return p
 
 
-def adadelta(p: float, gradients: list[float], *, learning_rate: float, rho: float, epsilon: float) -> float:
+def adadelta(p: float, gradients: list[float], *, learning_rate: Rates, rho: float, epsilon: float) -> float:
     """Zeiler (2012), algorithm 1: Δ_t = -(RMS[Δ]_{t-1} / RMS[g]_t) g_t, RMS[·] = √(E[·²] + ε); p ← p + η Δ_t."""
     steps: list[float] = []
 
     def decayed(values: list[float]) -> float:
-        return sum((1 - rho) * rho ** (len(values) - 1 - s) * value**2 for s, value in enumerate(values))
+        return _decayed([value**2 for value in values], rho)
 
     for t, g in enumerate(gradients):
         rms_step, rms_gradient = np.sqrt(decayed(steps) + epsilon), np.sqrt(decayed(gradients[: t + 1]) + epsilon)
         steps.append(float(-rms_step / rms_gradient * g))
-        p = p + learning_rate * steps[-1]
+        p = p + _rates(learning_rate, gradients)[t] * steps[-1]
     return p
+
+
+def _decayed(values: list[float], share: float) -> float:
+    """(1 - ρ) Σ_s ρ^(t - s) values[s], where t is the last: the average that starts at 0."""
+    return sum((1 - share) * share ** (len(values) - 1 - s) * value for s, value in enumerate(values))
 
 
 def adam(
-    p: float, gradients: list[float], *, learning_rate: float, beta_1: float, beta_2: float, epsilon: float
-) -> float:
-    """Kingma & Ba (2015): p ← p - α m̂ / (√v̂ + ε), where their ε is ε̂ / √(1 - β₂ᵗ), and ε̂ is `epsilon`."""
+    p: float, gradients: list[float], *,
+    learning_rate: Rates, beta_1: float, beta_2: float, epsilon: float, amsgrad: bool = False,
+) -> float:  # fmt: skip
+    """Kingma & Ba (2015): p ← p - α m̂ / (√v̂ + ε), where their ε is ε̂ / √(1 - β₂ᵗ), and ε̂ is `epsilon`.
+
+    AMSGrad (Reddi et al., 2018) has the largest v so far in place of v, and, as in Keras, the same corrections.
+    """
+    squares = [_decayed([g**2 for g in gradients[:t]], beta_2) for t in range(1, len(gradients) + 1)]
     for t in range(1, len(gradients) + 1):
-        seen = gradients[:t]
-        m_hat = sum((1 - beta_1) * beta_1 ** (t - 1 - s) * g for s, g in enumerate(seen)) / (1 - beta_1**t)
-        v_hat = sum((1 - beta_2) * beta_2 ** (t - 1 - s) * g**2 for s, g in enumerate(seen)) / (1 - beta_2**t)
-        p = p - learning_rate * m_hat / float(np.sqrt(v_hat) + epsilon / np.sqrt(1 - beta_2**t))
+        m_hat = _decayed(gradients[:t], beta_1) / (1 - beta_1**t)
+        v_hat = (max(squares[:t]) if amsgrad else squares[t - 1]) / (1 - beta_2**t)
+        p = p - _rates(learning_rate, gradients)[t - 1] * m_hat / float(np.sqrt(v_hat) + epsilon / np.sqrt(1 - beta_2**t))
     return p
 
 
-UPDATE_RULES: dict[str, Callable[..., float]] = {"SGD": sgd, "Adagrad": adagrad, "Adadelta": adadelta, "Adam": adam}
+def nadam(
+    p: float, gradients: list[float], *, learning_rate: Rates, beta_1: float, beta_2: float, epsilon: float
+) -> float:
+    """Dozat (2016), algorithm 2, with Keras's momentum μ_t = β₁ (1 - 0.96ᵗ / 2): p ← p - α m̄ / (√v̂ + ε).
+
+    m̄ = (1 - μ_t) g_t / (1 - μ_1⋯μ_t) + μ_(t+1) m_t / (1 - μ_1⋯μ_(t+1)), v̂ = v_t / (1 - β₂ᵗ).
+    """
+    momenta = [beta_1 * (1 - 0.96**t / 2) for t in range(1, len(gradients) + 2)]
+    for t in range(1, len(gradients) + 1):
+        of_g = (1 - momenta[t - 1]) / (1 - float(np.prod(momenta[:t])))
+        of_m = momenta[t] / (1 - float(np.prod(momenta[: t + 1])))
+        mean = of_g * gradients[t - 1] + of_m * _decayed(gradients[:t], beta_1)
+        v_hat = _decayed([g**2 for g in gradients[:t]], beta_2) / (1 - beta_2**t)
+        p = p - _rates(learning_rate, gradients)[t - 1] * mean / float(np.sqrt(v_hat) + epsilon)
+    return p
+
+
+def rmsprop(
+    p: float, gradients: list[float], *,
+    learning_rate: Rates, rho: float, momentum: float, epsilon: float, centered: bool,
+) -> float:  # fmt: skip
+    """Graves (2013), equations 38 to 41: Δ_t = μ Δ_(t-1) - α g_t / √(n_t - ḡ_t² + ε), where ḡ is 0 unless `centered`."""
+    deltas: list[float] = []
+    for t in range(1, len(gradients) + 1):
+        mean = _decayed(gradients[:t], rho) if centered else 0.0
+        spread = _decayed([g**2 for g in gradients[:t]], rho) - mean**2
+        deltas.append(-_rates(learning_rate, gradients)[t - 1] * gradients[t - 1] / float(np.sqrt(spread + epsilon)))
+        p = p + sum(momentum ** (t - 1 - s) * delta for s, delta in enumerate(deltas))
+    return p
+
+
+def clipped(
+    gradients: list[np.ndarray],
+    *,
+    clipnorm: float | None = None,
+    clipvalue: float | None = None,
+    global_clipnorm: float | None = None,
+) -> list[np.ndarray]:
+    """Pascanu et al. (2013), algorithm 1: ĝ = g · limit / ‖g‖ if ‖g‖ > limit, of one gradient or of all; or each |g| ≤ limit."""
+
+    def shrunk(g: np.ndarray, squares: float, limit: float) -> np.ndarray:
+        return g * min(1.0, limit / float(np.sqrt(squares))) if squares else g
+
+    squares = [sum(float(number) ** 2 for number in g.flat) for g in gradients]
+    if clipnorm is not None:
+        return [shrunk(g, own, clipnorm) for g, own in zip(gradients, squares, strict=True)]
+    if global_clipnorm is not None:
+        return [shrunk(g, sum(squares), global_clipnorm) for g in gradients]
+    if clipvalue is not None:
+        return [np.array([max(-clipvalue, min(clipvalue, number)) for number in g.flat]).reshape(g.shape) for g in gradients]
+    return gradients
+
+
+UPDATE_RULES: dict[str, Callable[..., float]] = {
+    "SGD": sgd, "Adagrad": adagrad, "Adadelta": adadelta, "Adam": adam, "AdamW": adam, "Nadam": nadam, "RMSprop": rmsprop,
+}  # fmt: skip

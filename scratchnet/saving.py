@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib import format
 
 from scratchnet import layers as known_layers
-from scratchnet import losses, optimizers
+from scratchnet import losses, optimizers, schedules
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node
 from scratchnet.support.checking import check_dtype, check_flag, shortened
@@ -174,7 +174,7 @@ def compile_config(model: Any) -> dict[str, Any]:
         return {}
     settings = {
         "optimizer": type(model.optimizer).__name__.lower(),
-        "optimizer_config": full_config(model.optimizer),
+        "optimizer_config": schedules.optimizer_config(model.optimizer),
         "loss": model.loss.name if type(model.loss) in losses.KNOWN.values() else type(model.loss).__name__.lower(),
         "loss_config": full_config(model.loss),
         "metrics": list(model.metrics),
@@ -204,7 +204,10 @@ def load_model(model_class: Any, path: str | os.PathLike[str], custom_objects: M
                 _restore_generator(layer.rng, states[layer.name])
         if "compile" in config:
             settings = config["compile"]
-            optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom)(**settings["optimizer_config"])
+            arguments = settings["optimizer_config"]
+            if isinstance(arguments.get("learning_rate"), dict):
+                arguments |= {"learning_rate": schedules.deserialize(arguments["learning_rate"], custom)}
+            optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom)(**arguments)
             loss = _find(settings["loss"], losses.KNOWN, custom)(**settings["loss_config"])
             model.compile(optimizer, loss, metrics=settings["metrics"], fuse=settings["fuse"])
             if "iterations" in config:

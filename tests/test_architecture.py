@@ -19,7 +19,7 @@ IDS = [str(path.relative_to(PACKAGE)) for path in SOURCES]
 # A module imports its own level ("floor") and those below it.
 FLOORS = [
     {"kernels", "support", "reference", "padding", "initializers", "metrics", "_version"},
-    {"layers", "losses", "optimizers", "callbacks"},
+    {"layers", "losses", "optimizers", "schedules", "callbacks"},
     {"plan", "saving", "training", "model"},
     {"networks", "datasets", "preprocessing", "plotting", "gradcheck"},
     {"scratchnet"},  # the public names, for those who use the library as a reader would
@@ -28,7 +28,7 @@ FLOORS = [
     {"__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-CORE = ["networks", "layers", "losses", "optimizers", "initializers", "padding", "model", "training", "reference"]
+CORE = ["networks", "layers", "losses", "optimizers", "schedules", "initializers", "padding", "model", "training", "reference"]
 AROUND = ["datasets", "preprocessing", "plotting", "tools", "cli"]
 
 

@@ -75,17 +75,17 @@ INSTEAD = {
         "The number of input channels or features is known from the layer before: leave it out": "in_channels in_features",
         "Input takes the shape of one sample, without the batch axis: leave it out; fit(batch_size=...) chooses the batch":
             "batch_shape batch_size",
-        "A learning rate does not fall by itself: leave it out, and use the callback ReduceLROnPlateau, or set"
-        " optimizer.learning_rate between epochs": "decay schedule",
+        "A learning rate falls by a schedule: leave it out, and write learning_rate=schedules.InverseTimeDecay(rate, decay_steps=1,"
+        " decay_rate=decay), where from scratchnet.optimizers import schedules, or use the callback ReduceLROnPlateau": "decay",
         "A learning rate belongs to an optimizer: leave it out, and write compile(optimizer=Adam(learning_rate=...))":
             "lr learning_rate",
         "A window covers neighbouring pixels: leave it out, which is a dilation of 1": "dilation_rate dilation atrous_rate",
         "Every filter sees all channels: leave it out, which is groups=1": "groups",
         "Regularizers do not exist: leave it out. The callback EarlyStopping(restore_best_weights=True) works against overfitting":
-            "kernel_regularizer bias_regularizer activity_regularizer W_regularizer b_regularizer weight_decay",
+            "kernel_regularizer bias_regularizer activity_regularizer W_regularizer b_regularizer",
         "Constraints do not exist: leave it out": "kernel_constraint bias_constraint W_constraint b_constraint",
-        "Gradients are not clipped: leave it out, and lower the learning rate, or derive an optimizer of your own":
-            "clipnorm clipvalue global_clipnorm",
+        "It belongs to an optimizer: leave it out, and write it there, as in compile(optimizer=Adam(weight_decay=0.004))":
+            "weight_decay clipnorm clipvalue global_clipnorm",
         "This variant of the rule does not exist: leave it out":
             "amsgrad use_ema ema_momentum ema_overwrite_frequency loss_scale_factor gradient_accumulation_steps centered",
         "The numbers of an activation belong to its layer: leave it out, and use ReLU(max_value=6), LeakyReLU(negative_slope=0.1)"
@@ -173,7 +173,7 @@ def _mistake(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mappin
     by_position = [p.name for p in _parameters(form) if p.kind is not p.KEYWORD_ONLY][bound:]
     given = len(args) - bound
     if given > len(by_position):
-        rest = [name for name in own if name not in by_position]
+        rest = [name for name in known if name not in by_position]
         more = f", such as {rest[0]}=..." if rest else ""
         listed = f" ({', '.join(by_position)})" if by_position else ""
         return (
