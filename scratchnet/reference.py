@@ -12,6 +12,7 @@ the kernel, the column of that cell is called v. Cells outside the image are pad
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -289,6 +290,32 @@ def dropout_forward(x: np.ndarray, rate: float, key: int, noise_shape: tuple[int
 def dropout_backward(dout: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None) -> np.ndarray:
     """Return dx: dout / (1 - rate) where forward kept x, else 0."""
     return dropout_forward(dout, rate, key, noise_shape)
+
+
+def resample_forward(x: np.ndarray, rows: Any, cols: Any, fill_value: float) -> np.ndarray:
+    """Return for each pixel of the output the sum of the four pixels that it is read from, each with its two weights.
+
+    `rows` and `cols` have an `index` and a `weight`, (N, OH, 2) and (N, OW, 2). Row H and column W hold `fill_value`.
+    """
+    N, H, W, C = x.shape
+    out = np.zeros((N, rows.index.shape[1], cols.index.shape[1], C), x.dtype)
+    for n, p, q, c in np.ndindex(out.shape):
+        for s, t in np.ndindex(2, 2):
+            h, w = rows.index[n, p, s], cols.index[n, q, t]
+            out[n, p, q, c] += rows.weight[n, p, s] * cols.weight[n, q, t] * (x[n, h, w, c] if h < H and w < W else fill_value)
+    return out
+
+
+def resample_backward(dout: np.ndarray, x_shape: tuple[int, ...], rows: Any, cols: Any) -> np.ndarray:
+    """Add dout, with the same two weights, to dx at each of the four pixels that an output was read from."""
+    _, H, W, _ = x_shape
+    dx = np.zeros(x_shape, dout.dtype)
+    for n, p, q, c in np.ndindex(dout.shape):
+        for s, t in np.ndindex(2, 2):
+            h, w = rows.index[n, p, s], cols.index[n, q, t]
+            if h < H and w < W:
+                dx[n, h, w, c] += rows.weight[n, p, s] * cols.weight[n, q, t] * dout[n, p, q, c]
+    return dx
 
 
 # -- update rules, one number at a time, written from the formulas of the papers ---------------------------------------
