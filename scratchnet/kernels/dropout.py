@@ -38,7 +38,7 @@ def dropout_forward(x: np.ndarray, rate: float, key: int, noise_shape: tuple[int
         np.multiply(x, scale, out=out)
         np.copyto(out, 0, where=uniform(key, noise_shape) < rate)
         return out
-    least = np.uint32(ceil(rate * 2**32))
+    least = np.uint64(ceil(rate * 2**32))                   # up to 2**32: at a rate next to 1 nothing is kept
     tasks = -(-x.size // TILE)
     run(_masked, COST * x.size, tasks, plain(x).reshape(-1), *halves(key), least, scale, out.reshape(-1))
     return out
