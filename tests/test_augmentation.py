@@ -104,7 +104,8 @@ def test_the_bits_are_the_same_for_1_2_and_3_threads(kind):
 
 @EACH
 @pytest.mark.parametrize(
-    ("mode", "allowed"), [("horizontal", [(0, 0), (0, 1)]), ("vertical", [(0, 0), (1, 0)]), (None, [(0, 0), (0, 1), (1, 0), (1, 1)])]
+    ("mode", "allowed"),
+    [("horizontal", [(0, 0), (0, 1)]), ("vertical", [(0, 0), (1, 0)]), (None, [(0, 0), (0, 1), (1, 0), (1, 1)])],
 )
 def test_each_image_is_flipped_as_numpy_flips_it(mode, allowed, implementation):
     x = images((60, 3, 4, 2))
@@ -176,7 +177,8 @@ def test_literals_of_keras():
 
 
 @pytest.mark.parametrize(
-    ("factor", "lowest", "highest"), [(0.5, -5, 5), (-0.5, -5, 5), ((0.2, 0.4), 2, 4), ((0.4, -0.3), -3, 4), ((1, 1), 10, 10), (0, 0, 0)]
+    ("factor", "lowest", "highest"),
+    [(0.5, -5, 5), (-0.5, -5, 5), ((0.2, 0.4), 2, 4), ((0.4, -0.3), -3, 4), ((1, 1), 10, 10), (0, 0, 0)],
 )
 def test_movements_are_uniform_between_the_two_factors(factor, lowest, highest):
     layer = RandomTranslation(factor, 0).build((10, 10, 1))
@@ -270,9 +272,9 @@ def test_a_layer_is_made_again_from_its_settings(kind):
 
 @pytest.mark.parametrize("factor", [1.1, -1.5, (0.1, 2), (0.1,), (0.1, 0.2, 0.3), "0.1", None, np.nan, (0, np.inf), True])
 def test_a_factor_out_of_range_is_refused(factor):
-    with pytest.raises(ValueError, match=r"^height_factor: expected a number from -1 to 1, or two of them, got .* by up to a tenth$"):
+    with pytest.raises(ValueError, match=r"^height_factor: expected a number from -1 to 1, or two of them, .* by up to a tenth$"):
         RandomTranslation(factor, 0.1)
-    with pytest.raises(ValueError, match="^width_factor: expected a number from -1 to 1"):
+    with pytest.raises(ValueError, match=r"^width_factor: expected a number from -1 to 1"):
         RandomTranslation(0.1, factor)
 
 
@@ -286,7 +288,7 @@ def test_a_factor_out_of_range_is_refused(factor):
         (lambda: RandomFlip(seed=-1), "seed: expected None or an integer of at least 0"),
         (lambda: RandomCrop(0, 4), "height: expected an integer from 1"),
         (lambda: RandomCrop(4, 3.0), "width: expected an integer from 1"),
-        (lambda: RandomCrop(8, 3).build((5, 7, 1)), r"expected images of at least \(8, 3\) pixels, got \(5, 7\).*RandomCrop\(5, 3\)"),
+        (lambda: RandomCrop(8, 3).build((5, 7, 1)), r"at least \(8, 3\) pixels, got \(5, 7\).*RandomCrop\(5, 3\)"),
         (lambda: RandomFlip().build((28, 28)), r"expected images of shape \(H, W, C\), got \(28, 28\)"),
         (lambda: RandomCrop(3, 3).build((28,)), r"expected images of shape \(H, W, C\), got \(28,\)"),
     ],
@@ -296,8 +298,9 @@ def test_bad_arguments_are_refused(make, reason):
         make()
 
 
-def test_the_derivation_has_the_matrices_of_its_examples():
-    half = taps(np.arange(3)[None] - 0.5, 3, "reflect")
-    np.testing.assert_array_equal(augmentation._matrices(half, 3, np.dtype("float64"))[0, :, :3], [[1, 0, 0], [0.5, 0.5, 0], [0, 0.5, 0.5]])
-    flip = taps(2.0 - np.arange(3)[None], 3, "nearest")
-    np.testing.assert_array_equal(augmentation._matrices(flip, 3, np.dtype("float64"))[0, :, :3], np.eye(3)[::-1])
+@pytest.mark.parametrize(
+    ("place", "expected"), [(np.arange(3) - 0.5, [[1, 0, 0], [0.5, 0.5, 0], [0, 0.5, 0.5]]), (2.0 - np.arange(3), np.eye(3)[::-1])]
+)
+def test_the_derivation_has_the_matrices_of_its_examples(place, expected):
+    A = augmentation._matrices(taps(place[None], 3, "reflect"), 3, np.dtype("float64"))
+    np.testing.assert_array_equal(A[0, :, :3], expected)

@@ -142,7 +142,7 @@ def test_a_mask_of_one_image_masks_all():
 def test_a_rate_out_of_range_is_refused(rate):
     with pytest.raises(ValueError, match=r"^Dropout: expected a rate of at least 0 and below 1, got .*such as Dropout\(0.5\)$"):
         Dropout(rate)
-    with pytest.raises(ValueError, match="^SpatialDropout2D: expected a rate"):
+    with pytest.raises(ValueError, match=r"^SpatialDropout2D: expected a rate"):
         SpatialDropout2D(rate)
 
 

@@ -1,4 +1,4 @@
-"""Images whose pixels are read from other places of the same image, as in a flip, a crop or a translation; and the transposed map."""
+"""Images whose pixels are read from other places of the same image, as in a flip or a translation; and the transposed map."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ the input, and column q at column b + t·q:
     crop          rows: a = the first row, s = 1
     translation   rows: a = -d, s = 1                 d rows down, a fraction too
 
-and in the same way for columns, with numbers of their own. A place y between two rows is read as their weighted mean. With i = ⌊y⌋ and
-f = y - i,
+and in the same way for columns, with numbers of their own. A place y between two rows is read as their weighted mean. With
+i = ⌊y⌋ and f = y - i,
 
     row y  =  (1 - f) · row i  +  f · row (i + 1)
 
@@ -34,8 +34,8 @@ The matrices do not depend on x, so ∂out[p, q]/∂x[h, w] = A[p, h] · B[q, w]
 
     dx[h, w] = Σ_p Σ_q A[p, h] · dout[p, q] · B[q, w]                       dx = Aᵀ dout B                       (2)
 
-A pixel that is read several times, as near an edge that reflects, has several numbers in its column of A, and receives the sum of the
-gradients. The gradient of the additional row and column is dropped, since v is a constant.
+A pixel that is read several times, as near an edge that reflects, has several numbers in its column of A, and receives the sum
+of the gradients. The gradient of the additional row and column is dropped, since v is a constant.
 
 All numbers of an image are drawn from the key of the batch and the image's index in it (kernels/draws.py).
 
@@ -159,10 +159,8 @@ class _Augmentation(Layer):
             return x.copy()
         else:
             start, step = np.tile(self.rest(), (N, 1)), np.ones((N, 2))
-        rows, cols = (
-            taps(start[:, k, None] + step[:, k, None] * np.arange(self.output_shape[k]), self.input_shape[k], self.fill_mode, x.dtype)
-            for k in range(2)
-        )
+        at = [start[:, k, None] + step[:, k, None] * np.arange(self.output_shape[k]) for k in range(2)]     # (N, OH), (N, OW)
+        rows, cols = (taps(at[k], self.input_shape[k], self.fill_mode, x.dtype) for k in range(2))
         self.cache = (rows, cols)
         return self.forward_function(x, rows, cols, self.fill_value)
 

@@ -1,7 +1,7 @@
 """Dropout: in training, each number is replaced by 0 with probability `rate`, and the others are scaled up.
 
-A network with dropout cannot rely on any one number of a layer, so that its numbers become useful each for itself. With r the rate,
-and independent u_i, uniform in [0, 1),
+A network with dropout cannot rely on any single number of a layer, so each of them becomes useful without the others. With r
+the rate, and independent u_i, uniform in [0, 1),
 
     m_i = 1 where u_i ≥ r, else 0               out_i = x_i · m_i / (1 - r)                                      (1)
 
@@ -13,9 +13,11 @@ and the next layer receives the same numbers on average in training as in infere
 
     inference   out_i = x_i
 
-(This is "inverted" dropout. The paper scales at inference instead: out_i = x_i · m_i in training, and (1 - r) · x_i in inference.
-The expectations agree in both, but the paper's form changes the network that is used.) The mask is drawn once for a batch and does not
-depend on x. So each output is x_i times a constant, and the sum of the chain rule has one term:
+(This is "inverted" dropout. The paper scales at inference instead: out_i = x_i · m_i in training, and (1 - r) · x_i in
+inference. The expectations agree in both, but the paper's form changes the network that is used.)
+
+The mask is drawn once for a batch and does not depend on x. So each output is x_i times a constant, and the sum of the chain
+rule has one term:
 
     ∂out_i/∂x_j = δ_ij · m_i / (1 - r)          dx_i = dout_i · m_i / (1 - r)                                    (2)
 
@@ -25,12 +27,12 @@ The mask is not kept for backward. Its numbers depend only on the key of the bat
 functions compute it from the key. For (128, 12544) numbers, the key is 8 bytes, while a mask of bools would be 1.6 MB; computing
 it twice costs about 1 ns per number.
 
-`noise_shape` draws fewer numbers than x has, and each of them masks several: with (N, 1, 1, C), whole channels of an image are
-dropped. Neighbouring pixels of a channel are so similar that dropping single ones hides little from the next convolution.
+With `noise_shape`, fewer numbers are drawn than x has, and each of them masks several: with (N, 1, 1, C), whole channels of an
+image are dropped. Neighbouring pixels of a channel are so similar that dropping single ones hides little from the next layer.
 
-Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, *Dropout: a simple way to prevent neural networks from overfitting*
-(2014), sections 4 and 10 (the inverted form); Tompson et al., *Efficient object localization using convolutional networks*
-(2015), section 3.2, for channels.
+Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov, *Dropout: a simple way to prevent neural networks from
+overfitting* (2014), sections 4 and 10 (the inverted form); Tompson et al., *Efficient object localization using convolutional
+networks* (2015), section 3.2, for channels.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from scratchnet.plotting.curves import history
 from scratchnet.plotting.insides import feature_maps, filters
 from scratchnet.plotting.sheet import image_sheet
 from scratchnet.plotting.speed import growth, ladder, sides
+from scratchnet.plotting.variations import variations
 
 __all__ = [
     "compare",
@@ -30,4 +31,5 @@ __all__ = [
     "over_rates",
     "prediction",
     "sides",
+    "variations",
 ]

@@ -30,7 +30,7 @@ needs_onnx = pytest.mark.skipif(
 # Modules of the package, without underscores; the loss's was renamed.
 GENERATORS = (
     "conv", "maxpool", "averagepool", "gemm", "softmax", "softmaxcrossentropy", "softmaxcrossentropyloss", "relu", "flatten",
-    "adam", "adagrad",
+    "adam", "adagrad", "dropout",
 )  # fmt: skip
 
 # What is run. A window's case says which padding= of a layer it is; None: only the functions reach it, with pads of its own.
@@ -81,6 +81,11 @@ RUN = {
         "sce_mean_3d_log_prob", "sce_NCd1d2d3d4d5_none_no_weight", "sce_NCd1d2d3d4d5_none_no_weight_log_prob",
     ),
     "Relu": ("relu",),
+    "Dropout": (
+        "dropout_default", "dropout_default_ratio", "dropout_default_mask", "dropout_default_mask_ratio", "dropout_default_old",
+        "dropout_random_old", "training_dropout_default", "training_dropout_default_mask", "training_dropout",
+        "training_dropout_mask", "training_dropout_zero_ratio", "training_dropout_zero_ratio_mask",
+    ),
     "Flatten": ("flatten_axis1", "flatten_default_axis", "flatten_negative_axis3"),
     "Adam": (),
     "Adagrad": (),
@@ -142,6 +147,7 @@ LISTED = {
         }.items()
     },
     "Relu": {},
+    "Dropout": {},
     "Flatten": {
         "flatten_axis0": BATCH_AXIS,
         "flatten_axis2": BATCH_AXIS,
