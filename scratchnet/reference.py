@@ -288,7 +288,7 @@ def dropout_forward(x: np.ndarray, rate: float, key: int, noise_shape: tuple[int
 
 
 def dropout_backward(dout: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None) -> np.ndarray:
-    """Return dx: dout / (1 - rate) where forward kept x, else 0."""
+    """Return dx: dout / (1 - rate) where forward kept x, else 0; the mask is that of forward."""
     return dropout_forward(dout, rate, key, noise_shape)
 
 

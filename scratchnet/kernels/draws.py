@@ -104,10 +104,10 @@ def uniform(key: int, shape: tuple[int, ...], first: int = 0) -> np.ndarray:
     --------
     >>> numbers = uniform(7, (2, 3))
     >>> numbers.round(3)
-    array([[0.148, 0.473, 0.669],
-           [0.325, 0.146, 0.919]])
+    array([[0.955, 0.75 , 0.114],
+           [0.086, 0.407, 0.795]])
     >>> uniform(7, (3,), first=3).round(3)
-    array([0.325, 0.146, 0.919])
+    array([0.086, 0.407, 0.795])
     """
     out = empty(shape, np.float64)
     tasks = -(-out.size // TILE)

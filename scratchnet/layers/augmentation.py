@@ -193,6 +193,9 @@ class RandomFlip(_Augmentation):
     >>> layer = RandomFlip("horizontal", seed=1).build((1, 3, 1))
     >>> x = np.array([1, 2, 3, 1, 2, 3, 1, 2, 3], "float32").reshape(3, 1, 3, 1)
     >>> layer.forward(x, training=True)[:, 0, :, 0]
+    array([[1., 2., 3.],
+           [3., 2., 1.],
+           [3., 2., 1.]], dtype=float32)
     """
 
     def __init__(
@@ -275,8 +278,8 @@ class RandomTranslation(_Augmentation):
 class RandomCrop(_Augmentation):
     """Cut a window out of each image: at a random place in training, and in the centre in inference.
 
-    Each image has a window of its own. (Keras 3 cuts the same window out of all images of a batch, and resizes images that are
-    smaller than it, or as high or as wide, which are refused or cropped as all others here.)
+    Each image has its own window, and the window must fit into the image. (Keras 3.15 cuts the same window out of all images of a
+    batch, resizes images that are smaller, and returns them uncropped in inference.)
 
     Parameters
     ----------

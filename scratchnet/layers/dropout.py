@@ -115,13 +115,13 @@ class Dropout(Layer):
     Examples
     --------
     >>> x = np.arange(1, 7, dtype="float32").reshape(2, 3)
-    >>> layer = Dropout(0.5, seed=1).build((3,))
+    >>> layer = Dropout(0.5, seed=6).build((3,))
     >>> layer.forward(x, training=True)
-    array([[2., 0., 6.],
-           [0., 0., 0.]], dtype=float32)
+    array([[ 2.,  0.,  6.],
+           [ 0., 10.,  0.]], dtype=float32)
     >>> layer.backward(np.ones((2, 3), "float32"))
     array([[2., 0., 2.],
-           [0., 0., 0.]], dtype=float32)
+           [0., 2., 0.]], dtype=float32)
     >>> layer.forward(x)
     array([[1., 2., 3.],
            [4., 5., 6.]], dtype=float32)
@@ -196,10 +196,10 @@ class SpatialDropout2D(Dropout):
 
     Examples
     --------
-    >>> layer = SpatialDropout2D(0.5, seed=1).build((2, 2, 3))
-    >>> layer.forward(np.ones((1, 2, 2, 3), "float32"), training=True)[0, :, :, 0]
-    array([[2., 2.],
-           [2., 2.]], dtype=float32)
+    >>> layer = SpatialDropout2D(0.5, seed=1).build((2, 1, 3))
+    >>> layer.forward(np.ones((1, 2, 1, 3), "float32"), training=True)[0, :, 0]
+    array([[0., 2., 0.],
+           [0., 2., 0.]], dtype=float32)
     """
 
     def __init__(self, rate: float, *, seed: int | None = None, implementation: str | None = None, name: str | None = None):
