@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -452,6 +453,69 @@ def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
         log_sum = np.log(sum(np.exp(z - highest) for z in logits[n]))
         total += y[n, k] * (log_sum - (logits[n, k] - highest))
     return float(total / len(logits))
+
+
+# -- random numbers, and what is drawn in training ---------------------------------------------------------------------
+
+
+def philox(block: int, key: int, rounds: int = 10) -> list[int]:
+    """Return the four words of 32 bits that Philox 4x32 makes of the number of a block, below 2**128, and a key, below 2**64."""
+    word = 2**32
+    c = [block // word**i % word for i in range(4)]
+    k = [key % word, key // word]
+    for _ in range(rounds):
+        p, q = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [q // word ^ c[1] ^ k[0], q % word, p // word ^ c[3] ^ k[1], p % word]
+        k = [(k[0] + 0x9E3779B9) % word, (k[1] + 0xBB67AE85) % word]
+    return c
+
+
+def uniform(key: int, index: int) -> float:
+    """Return the number of this key and index, in [0, 1): word index mod 4 of block index div 4, divided by 2³²."""
+    return philox(index // 4, key)[index % 4] / 2**32
+
+
+def dropout_forward(x: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return x / (1 - rate) where u ≥ rate, else 0; u has the index, in `noise_shape`, of the number that masks x there."""
+    noise_shape = x.shape if noise_shape is None else noise_shape
+    out = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        i = 0
+        for place, length in zip(index, noise_shape, strict=True):
+            i = i * length + (place if length > 1 else 0)
+        out[index] = x[index] * x.dtype.type(1 / (1 - rate)) if uniform(key, i) >= rate else 0.0
+    return out
+
+
+def dropout_backward(dout: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return dx: dout / (1 - rate) where forward kept x, else 0; the mask is that of forward."""
+    return dropout_forward(dout, rate, key, noise_shape)
+
+
+def resample_forward(x: np.ndarray, rows: Any, cols: Any, fill_value: float) -> np.ndarray:
+    """Return for each pixel of the output the sum of the four pixels that it is read from, each with its two weights.
+
+    `rows` and `cols` have an `index` and a `weight`, (N, OH, 2) and (N, OW, 2). Row H and column W hold `fill_value`.
+    """
+    N, H, W, C = x.shape
+    out = np.zeros((N, rows.index.shape[1], cols.index.shape[1], C), x.dtype)
+    for n, p, q, c in np.ndindex(out.shape):
+        for s, t in np.ndindex(2, 2):
+            h, w = rows.index[n, p, s], cols.index[n, q, t]
+            out[n, p, q, c] += rows.weight[n, p, s] * cols.weight[n, q, t] * (x[n, h, w, c] if h < H and w < W else fill_value)
+    return out
+
+
+def resample_backward(dout: np.ndarray, x_shape: tuple[int, ...], rows: Any, cols: Any) -> np.ndarray:
+    """Add dout, with the same two weights, to dx at each of the four pixels that an output was read from."""
+    _, H, W, _ = x_shape
+    dx = np.zeros(x_shape, dout.dtype)
+    for n, p, q, c in np.ndindex(dout.shape):
+        for s, t in np.ndindex(2, 2):
+            h, w = rows.index[n, p, s], cols.index[n, q, t]
+            if h < H and w < W:
+                dx[n, h, w, c] += rows.weight[n, p, s] * cols.weight[n, q, t] * dout[n, p, q, c]
+    return dx
 
 
 # -- update rules, one number at a time, written from the formulas of the papers ---------------------------------------

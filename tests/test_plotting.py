@@ -626,3 +626,22 @@ def test_plot_model_refuses_wrong_arguments_before_it_draws(settings, message, t
     with pytest.raises(ValueError, match=message):
         plotting.plot_model(**{"model": branches(), "to_file": tmp_path / "model.png", **settings})
     assert not list(tmp_path.iterdir())
+
+
+def test_variations_are_drawn_next_to_their_image_row_by_row(rng):
+    image, varied = rng.random((6, 5, 3)), rng.random((7, 4, 5, 3))
+    figure = plotting.variations(image, varied, columns=3)
+    drawn(figure)
+    left, right = figure.axes
+    np.testing.assert_allclose(left.images[0].get_array(), as_picture(image))
+    picture = np.asarray(right.images[0].get_array())
+    assert picture.shape == (3 * 4 + 2, 3 * 5 + 2, 3)
+    for n, each in enumerate(varied):
+        top, start = n // 3 * 5, n % 3 * 6
+        np.testing.assert_allclose(picture[top : top + 4, start : start + 5], as_picture(each))
+    assert right.get_title() == "7 variations"
+
+
+def test_no_variation_is_refused():
+    with pytest.raises(ValueError, match="variations: expected at least one variation"):
+        plotting.variations(np.zeros((4, 4)), np.zeros((0, 4, 4)))

@@ -2,10 +2,12 @@
 
 from scratchnet.layers.activations import ELU, Activation, LeakyReLU, ReLU, Softmax
 from scratchnet.layers.add import Add
+from scratchnet.layers.augmentation import RandomCrop, RandomFlip, RandomTranslation
 from scratchnet.layers.base import Layer
 from scratchnet.layers.concatenate import Concatenate
 from scratchnet.layers.conv2d import Conv2D
 from scratchnet.layers.dense import Dense
+from scratchnet.layers.dropout import Dropout, SpatialDropout2D
 from scratchnet.layers.flatten import Flatten
 from scratchnet.layers.global_pooling import GlobalAveragePooling2D, GlobalMaxPooling2D
 from scratchnet.layers.input import Input, InputLayer
@@ -22,6 +24,7 @@ __all__ = [
     "Concatenate",
     "Conv2D",
     "Dense",
+    "Dropout",
     "Flatten",
     "GlobalAveragePooling2D",
     "GlobalMaxPooling2D",
@@ -31,9 +34,13 @@ __all__ = [
     "LeakyReLU",
     "MaxPooling2D",
     "MinPooling2D",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomTranslation",
     "ReLU",
     "Rescaling",
     "Reshape",
     "Softmax",
+    "SpatialDropout2D",
     "ZeroPadding2D",
 ]

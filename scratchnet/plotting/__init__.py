@@ -16,6 +16,7 @@ from scratchnet.plotting.graph import plot_model
 from scratchnet.plotting.insides import feature_maps, filters
 from scratchnet.plotting.sheet import image_sheet
 from scratchnet.plotting.speed import growth, ladder, sides
+from scratchnet.plotting.variations import variations
 
 __all__ = [
     "compare",
@@ -32,4 +33,5 @@ __all__ = [
     "plot_model",
     "prediction",
     "sides",
+    "variations",
 ]

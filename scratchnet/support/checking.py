@@ -245,7 +245,8 @@ def check_number(name: str, value: Any, lowest: float = 0.0, below: float = np.i
         number = np.nan
     if not lowest <= number < below or np.isinf(number):
         kind = "a finite number" if below == np.inf else "a number"
-        limits = [f"at least {lowest:g}"] * (lowest > -np.inf) + [f"below {below:g}"] * (below < np.inf)
+        limits = [f"at least {lowest:g}"] if lowest > -np.inf else []
+        limits += [f"below {below:g}"] if below < np.inf else []
         raise ValueError(f"{name}: expected {kind}{' of ' if limits else ''}{' and '.join(limits)}, got {shortened(value)}")
     return number
 

@@ -31,7 +31,7 @@ needs_onnx = pytest.mark.skipif(
 GENERATORS = (
     "conv", "maxpool", "averagepool", "gemm", "softmax", "softmaxcrossentropy", "softmaxcrossentropyloss", "relu", "flatten",
     "adam", "adagrad", "elu", "gelu", "leakyrelu", "selu", "sigmoid", "softplus", "swish", "tanh",
-    "globalaveragepool", "globalmaxpool", "concat", "reshape",
+    "globalaveragepool", "globalmaxpool", "concat", "reshape", "dropout",
 )  # fmt: skip
 
 # What is run. A window's case says which padding= of a layer it is; None: only the functions reach it, with pads of its own.
@@ -90,6 +90,11 @@ RUN = {
     "Softplus": ("softplus_example", "softplus"),
     "Swish": ("swish",),
     "Gelu": ("gelu_default_1", "gelu_default_2", "gelu_tanh_1", "gelu_tanh_2"),
+    "Dropout": (
+        "dropout_default", "dropout_default_ratio", "dropout_default_mask", "dropout_default_mask_ratio", "dropout_default_old",
+        "dropout_random_old", "training_dropout_default", "training_dropout_default_mask", "training_dropout",
+        "training_dropout_mask", "training_dropout_zero_ratio", "training_dropout_zero_ratio_mask",
+    ),
     "Flatten": ("flatten_axis1", "flatten_default_axis", "flatten_negative_axis3"),
     "GlobalAveragePool": ("globalaveragepool", "globalaveragepool_precomputed"),
     "GlobalMaxPool": ("globalmaxpool", "globalmaxpool_precomputed"),
@@ -160,7 +165,7 @@ LISTED = {
             "sce_NCd1d2d3_none_no_weight_negative_ii": IGNORED,
         }.items()
     },
-    **{op: {} for op in ("Relu", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Swish", "Gelu")},
+    **{op: {} for op in ("Relu", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Swish", "Gelu", "Dropout")},
     "Flatten": {
         "flatten_axis0": BATCH_AXIS,
         "flatten_axis2": BATCH_AXIS,

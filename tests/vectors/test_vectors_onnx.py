@@ -10,6 +10,7 @@ from scratchnet import (
     Concatenate,
     Conv2D,
     Dense,
+    Dropout,
     Flatten,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
@@ -21,6 +22,7 @@ from scratchnet import (
     reference,
 )
 from scratchnet.layers.activations import ACTIVATIONS
+from scratchnet.layers.dropout import masked
 
 pytestmark = needs_onnx
 POOLS = {"MaxPool": MaxPooling2D, "AveragePool": AveragePooling2D}
@@ -281,3 +283,24 @@ def test_the_mean_loss_is_the_published_one(implementation, name, dtype):
 def test_log_softmax_gives_the_published_log_probabilities(name, dtype):
     case = cases()[name]
     np.testing.assert_allclose(losses.log_softmax(rows(case.inputs[0].astype(dtype))), rows(case.outputs[1]), **CLOSE)
+
+
+# -- dropout ----------------------------------------------------------------------------------------------------------
+
+
+@each_dtype
+@pytest.mark.parametrize("name", RUN["Dropout"])
+def test_dropout_with_the_published_mask_gives_the_published_numbers(name, dtype):
+    case = cases()[name]
+    x, *more = case.inputs
+    x, rate = x.astype(dtype), float(more[0]) if more else 0.5
+    layer = Dropout(rate).build(x.shape[1:], dtype=dtype)
+    if not name.startswith("training"):
+        np.testing.assert_array_equal(layer.forward(x), case.outputs[0], strict=dtype == "float32")
+        return
+    # Without its mask as an output, that is read from the numbers: none of the inputs is 0.
+    keep = case.outputs[1] if len(case.outputs) > 1 else case.outputs[0] != 0
+    assert (x != 0).all()
+    out = masked(x, keep, rate)
+    np.testing.assert_allclose(out, case.outputs[0], **CLOSE)
+    np.testing.assert_array_equal(out == 0, case.outputs[0] == 0)
