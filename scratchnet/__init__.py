@@ -11,11 +11,13 @@ from scratchnet import (
     initializers,
     layers,
     losses,
+    metrics,
     networks,
     optimizers,
     plotting,
     preprocessing,
     reference,
+    regularizers,
 )
 from scratchnet._version import __version__
 from scratchnet.layers import (
@@ -58,6 +60,7 @@ __all__ = [
     "layers",
     "load_model",
     "losses",
+    "metrics",
     "net_1",
     "net_2",
     "networks",
@@ -65,4 +68,5 @@ __all__ = [
     "plotting",
     "preprocessing",
     "reference",
+    "regularizers",
 ]

@@ -63,6 +63,8 @@ def config_of(thing: Any, as_json: Callable[[str, Any], Any] = lambda name, valu
 def _is_json(value: Any) -> bool:
     if isinstance(value, (tuple, list)):
         return all(map(_is_json, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
     return value is None or isinstance(value, (bool, int, float, str))
 
 
