@@ -11,11 +11,13 @@ from scratchnet import (
     initializers,
     layers,
     losses,
+    metrics,
     networks,
     optimizers,
     plotting,
     preprocessing,
     reference,
+    regularizers,
 )
 from scratchnet._version import __version__
 from scratchnet.layers import (
@@ -84,6 +86,7 @@ __all__ = [
     "layers",
     "load_model",
     "losses",
+    "metrics",
     "net_1",
     "net_2",
     "networks",
@@ -91,4 +94,5 @@ __all__ = [
     "plotting",
     "preprocessing",
     "reference",
+    "regularizers",
 ]

@@ -20,10 +20,12 @@ from weakref import ref
 import numpy as np
 from numpy.typing import DTypeLike
 
-from scratchnet import losses, optimizers, saving, training
+from scratchnet import losses, optimizers, regularizers, saving, training
 from scratchnet.callbacks import History
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node, choose_implementation, set_weights
+from scratchnet.metrics import Metric
+from scratchnet.metrics import by_name as named_metrics
 from scratchnet.plan import NOTHING_JOINED, is_activation, join_relus
 from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import (
@@ -32,7 +34,6 @@ from scratchnet.support.checking import (
     check_finite,
     check_flag,
     check_images,
-    check_metrics,
     check_name,
     check_seed,
     shortened,
@@ -129,7 +130,8 @@ class Model:
         self.kept: dict[Node, tuple[Any, int]] = {}         # what each layer kept in the last forward, and its batch
         self.optimizer: Any = None
         self.loss: Any = None
-        self.metrics: tuple[str, ...] = ()
+        self.metrics: dict[str, Metric] = {}
+        self.weighted_metrics: dict[str, Metric] = {}
         self.history: History | None = None
         self.stop_training = False
 
@@ -344,20 +346,33 @@ class Model:
     # -- training -----------------------------------------------------------------------------------------------------
 
     @quiet
-    def train_step(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-        """Train on one batch: images (N, …) and labels as rows (N, K). Return the loss and the logits from before the step."""
+    def train_step(self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+        """Train on one batch: images (N, …), labels as rows (N, K), and weights (N,) if there are any.
+
+        Return the loss and the logits from before the step.
+        """
         logits = self.forward(x, training=True, to=self.logits)         # every layer in order
-        loss, dlogits = self.loss.value_and_gradient(logits, y)         # how wrong, and in which direction
+        loss, dlogits = self.loss_and_gradient(logits, y, sample_weight)            # how wrong, and in which direction
         check_finite(self, x, loss)
         self.backward(dlogits, need_dx=False, start=self.logits)        # every layer in reverse order
+        regularizers.add_gradients(node.layer for node in self.nodes)
         self.optimizer.update([*self.params.values()], [*self.grads.values()])      # every parameter moves
         return loss, logits
 
     @quiet
-    def test_step(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+    def test_step(self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> tuple[float, np.ndarray]:
         """Return the loss and the logits of one batch, without training."""
         logits = self.forward(x, to=self.logits, keep=False)
-        return self.loss.value_and_gradient(logits, y)[0], logits
+        return self.loss_and_gradient(logits, y, sample_weight)[0], logits
+
+    def loss_and_gradient(
+        self, logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Return the loss of one batch, with the penalties of all regularizers, and its gradient with respect to the logits."""
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        loss, dlogits = self.loss.value_and_gradient(logits, y, **weights)
+        penalty = regularizers.penalty(node.layer for node in self.nodes)
+        return (loss + penalty if penalty else loss), dlogits
 
     @named_arguments
     def compile(
@@ -365,7 +380,8 @@ class Model:
         optimizer: Any = "adam",
         loss: Any = "categorical_crossentropy",
         *,
-        metrics: Sequence[str] | None = None,
+        metrics: Sequence[Any] | None = None,
+        weighted_metrics: Sequence[Any] | None = None,
         fuse: bool = True,
     ) -> None:
         """Choose optimizer, loss and metrics.
@@ -374,10 +390,12 @@ class Model:
         ----------
         optimizer : str or Optimizer
             "sgd", "rmsprop", "adam", "adamw", "nadam", "adagrad", "adadelta", or an object with its own settings.
-        loss : str or Loss
+        loss : str, Loss or function
             "categorical_crossentropy" for one-hot labels, "sparse_categorical_crossentropy" for integers, or an object.
-        metrics : list of str, optional
-            ["accuracy"], or None for the loss alone.
+        metrics : list of str or Metric, optional
+            Such as ["accuracy"]; see `scratchnet.metrics`. The values have the names that are written here, such as "acc".
+        weighted_metrics : list of str or Metric, optional
+            Metrics that the weights of samples and of classes weight too; the others are means over all samples.
         fuse : bool
             Whether convolution and dense layers also compute the ReLUs next to them; see plan.py.
 
@@ -387,10 +405,12 @@ class Model:
             For unknown names, when the loss does not suit the model's last layer, and for the optimizer of another model.
         """
         optimizer, loss = optimizers.get(optimizer), losses.get(loss)
-        metrics = check_metrics(metrics)
+        plain = named_metrics(metrics, loss.labels)
+        weighted = named_metrics(weighted_metrics, loss.labels, taken=plain, prefix="weighted_")
         check_compile(self, optimizer, loss)
         optimizer.owner = ref(self)
-        self.optimizer, self.loss, self.metrics, self.fuse = optimizer, loss, metrics, check_flag("fuse", fuse)
+        self.optimizer, self.loss, self.fuse = optimizer, loss, check_flag("fuse", fuse)
+        self.metrics, self.weighted_metrics = plain, weighted
         self.plan = join_relus(self.nodes) if fuse else NOTHING_JOINED
 
     fit, evaluate, predict = training.fit, training.evaluate, training.predict

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib import format
 
 from scratchnet import layers as known_layers
-from scratchnet import losses, optimizers, schedules
+from scratchnet import losses, metrics, optimizers, regularizers, schedules
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node
 from scratchnet.support.checking import check_dtype, check_flag, shortened
@@ -177,7 +177,8 @@ def compile_config(model: Any) -> dict[str, Any]:
         "optimizer_config": schedules.optimizer_config(model.optimizer),
         "loss": model.loss.name if type(model.loss) in losses.KNOWN.values() else type(model.loss).__name__.lower(),
         "loss_config": full_config(model.loss),
-        "metrics": list(model.metrics),
+        "metrics": [metrics.config(metric) for metric in model.metrics.values()],
+        "weighted_metrics": [metrics.config(metric) for metric in model.weighted_metrics.values()],
         "fuse": model.fuse,
     }
     return {"compile": settings, "shuffle_state": model.shuffle_rng.bit_generator.state}
@@ -209,7 +210,11 @@ def load_model(model_class: Any, path: str | os.PathLike[str], custom_objects: M
                 arguments |= {"learning_rate": schedules.deserialize(arguments["learning_rate"], custom)}
             optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom)(**arguments)
             loss = _find(settings["loss"], losses.KNOWN, custom)(**settings["loss_config"])
-            model.compile(optimizer, loss, metrics=settings["metrics"], fuse=settings["fuse"])
+            measured = {
+                key: [metrics.get(metric, loss.labels, custom) for metric in settings.get(key, [])]
+                for key in ("metrics", "weighted_metrics")
+            }
+            model.compile(optimizer, loss, fuse=settings["fuse"], **measured)
             if "iterations" in config:
                 _restore_state(model, config["iterations"], arrays)
             _restore_generator(model.shuffle_rng, config["shuffle_state"])
@@ -326,7 +331,8 @@ def _model_from_config(
             raise ValueError(
                 f"expected layers with different names that read earlier layers, got {settings['name']!r}, which reads {inputs!r}"
             )
-        layer = classes[kind](**settings)
+        made = {key: regularizers.get(value, classes) for key, value in settings.items() if key.endswith("_regularizer")}
+        layer = classes[kind](**{**settings, **made})
         layer.trainable = described.get("trainable", True)
         node = nodes[settings["name"]] = layer.node if isinstance(layer, InputLayer) else layer([nodes[name] for name in inputs])
         if _definer(layer, "make_params") is _definer(layer, "compute_param_shapes"):

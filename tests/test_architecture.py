@@ -18,7 +18,7 @@ IDS = [str(path.relative_to(PACKAGE)) for path in SOURCES]
 
 # A module imports its own level ("floor") and those below it.
 FLOORS = [
-    {"kernels", "support", "reference", "padding", "initializers", "metrics", "_version"},
+    {"kernels", "support", "reference", "padding", "initializers", "metrics", "regularizers", "_version"},
     {"layers", "losses", "optimizers", "schedules", "callbacks"},
     {"plan", "saving", "training", "model"},
     {"networks", "datasets", "preprocessing", "plotting", "gradcheck"},

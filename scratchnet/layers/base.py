@@ -34,7 +34,7 @@ from weakref import ref
 import numpy as np
 from numpy.typing import DTypeLike
 
-from scratchnet import initializers
+from scratchnet import initializers, regularizers
 from scratchnet.kernels.probe import why_not
 from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import (
@@ -123,6 +123,8 @@ class Layer:
     ----------
     params, grads : dict of str to ndarray
         Parameters, and after `backward` the gradient of each, of the same shape and dtype.
+    regularizers : dict of str to Regularizer
+        The penalties of parameters, by the parameter's name; see `scratchnet.regularizers`.
     state : dict of str to ndarray
         What forward changes in training and no gradient does, such as moving averages; saved with the parameters.
     rng : numpy.random.Generator
@@ -178,6 +180,7 @@ class Layer:
         self.activation: Layer | None = None
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, np.ndarray] = {}
+        self.regularizers: dict[str, regularizers.Regularizer | None] = {}
         self.state: dict[str, np.ndarray] = {}
         self._trainable = True
         self.cache: tuple[Any, ...] | None = None
@@ -467,13 +470,15 @@ class Layer:
 
 
 def _as_json(name: str, value: Any) -> Any:
-    """Return the name of an activation or of an initializer, and any other argument as it is.
+    """Return an activation, an initializer or a regularizer as a value for JSON, and any other argument as it is.
 
     An activation with arguments of its own, such as LeakyReLU(0.1), has no name: its class and its arguments are returned.
     """
     if name == "activation" and isinstance(value, Layer):
         config = {**value.get_config(), "name": None}
         return config.get("activation") or {"class_name": type(value).__name__, "config": config}
+    if name.endswith("_regularizer"):
+        return regularizers.config(value)
     return initializers.config_name(value) if name.endswith("_initializer") else value
 
 

@@ -42,7 +42,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet import initializers, reference
+from scratchnet import initializers, reference, regularizers
 from scratchnet.initializers import initialize
 from scratchnet.kernels import conv2d as fused
 from scratchnet.kernels.im2col import col2im, im2col
@@ -121,6 +121,8 @@ class Conv2D(WindowLayer):
     use_bias : bool
     kernel_initializer, bias_initializer : str or callable
         See `scratchnet.initializers`.
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        A penalty for large weights, which is added to the loss; see `scratchnet.regularizers`.
     implementation, name
         As for every `Layer`.
 
@@ -159,6 +161,8 @@ class Conv2D(WindowLayer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
         implementation: str | None = None,
         name: str | None = None,
     ):
@@ -169,6 +173,9 @@ class Conv2D(WindowLayer):
         self.use_bias = check_flag("use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.regularizers = {"kernel": self.kernel_regularizer, "bias": self.bias_regularizer}
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
         """Return (OH, OW, F) for (H, W, C)."""

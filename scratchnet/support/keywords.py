@@ -39,6 +39,8 @@ OTHER_NAMES = {
     "kernel_shape": "kernel_size",
     "bias": "use_bias",
     "init": "kernel_initializer",
+    "W_regularizer": "kernel_regularizer",
+    "b_regularizer": "bias_regularizer",
     "activation_fn": "activation",
     "act": "activation",
     "alpha": "negative_slope",
@@ -66,8 +68,8 @@ OTHER_NAMES = {
 INSTEAD = {
     word: remedy
     for remedy, words in {
-        "Weights of classes or of samples do not exist: leave it out, and repeat the samples that should count more:"
-        " rows = np.repeat(np.arange(len(x)), counts); x[rows], y[rows]": "class_weight sample_weight sample_weight_mode",
+        "Weights belong to fit, evaluate, train_on_batch and test_on_batch: leave it out, and write"
+        " fit(x, y, sample_weight=...), or validation_data=(x, y, sample_weight)": "class_weight sample_weight sample_weight_mode",
         "The axes of images are (N, H, W, C): leave it out. x.transpose(0, 2, 3, 1) converts images whose channels come first":
             "data_format dim_ordering",
         "The first layer does not name its input: leave it out, and begin with Input(shape=...), as in"
@@ -81,8 +83,8 @@ INSTEAD = {
             "lr learning_rate",
         "A window covers neighbouring pixels: leave it out, which is a dilation of 1": "dilation_rate dilation atrous_rate",
         "Every filter sees all channels: leave it out, which is groups=1": "groups",
-        "Regularizers do not exist: leave it out. The callback EarlyStopping(restore_best_weights=True) works against overfitting":
-            "kernel_regularizer bias_regularizer activity_regularizer W_regularizer b_regularizer",
+        "Only parameters have regularizers: leave it out, and write kernel_regularizer=... of Conv2D or Dense":
+            "kernel_regularizer bias_regularizer activity_regularizer",
         "Constraints do not exist: leave it out": "kernel_constraint bias_constraint W_constraint b_constraint",
         "It belongs to an optimizer: leave it out, and write it there, as in compile(optimizer=Adam(weight_decay=0.004))":
             "weight_decay clipnorm clipvalue global_clipnorm",
@@ -96,15 +98,11 @@ INSTEAD = {
         "Every parameter is trained: leave it out": "trainable",
         "The dtype is that of the model: leave it out, and write Model(..., dtype='float64')": "dtype",
         "Call set_weights of the layer after the model is made": "weights",
-        "A model has one input, one output and one loss: leave it out": "loss_weights weighted_metrics target_tensors",
+        "A model has one input, one output and one loss: leave it out": "loss_weights target_tensors",
         "There is no graph to compile, and nothing to trace: leave it out":
             "run_eagerly jit_compile steps_per_execution auto_scale_loss sparse tensor ragged type_spec autocast",
-        "Each epoch uses all data: leave it out, or pass fewer images, such as x[:1000]":
-            "steps_per_epoch validation_steps steps",
-        "Validation runs after every epoch, in batches of batch_size: leave it out": "validation_freq validation_batch_size",
         "Data are arrays in memory: leave it out": "workers use_multiprocessing max_queue_size generator",
         "Callbacks are called by fit only: leave it out": "callbacks",
-        "Smooth the labels instead: y * (1 - s) + s / K, where s is the amount of smoothing": "label_smoothing",
         "A loss is the mean over the batch, and classes are on the last axis: leave it out": "reduction axis ignore_class",
         "This object has no name here: leave it out": "name",
         "A file is always one .npz, which replaces an older one: leave it out": "overwrite save_format zipped save_traces",
