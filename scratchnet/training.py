@@ -219,6 +219,7 @@ def predict(model: Any, x: np.ndarray, batch_size: int | None = None, verbose: i
         For images that do not suit the model.
     """
     batch_size = check_batch_size(batch_size)
+    model.build_for_data(x)
     x = check_images(x, model.nodes[0].shape)
     out = np.empty((len(x), *model.nodes[-1].shape), model.dtype)
     for rows in batches(len(x), batch_size, "predict", show=check_verbose(verbose) == 1):
