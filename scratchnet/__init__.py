@@ -1,5 +1,7 @@
 """scratchnet: a convolutional network written from scratch. Read it, prove it, run it."""
 
+import sys
+
 from scratchnet.support import interrupts
 
 interrupts.begin_process()      # before the other imports, which take a second
@@ -9,15 +11,19 @@ from scratchnet import (
     datasets,
     gradcheck,
     initializers,
+    keras_names,
     layers,
     losses,
+    metrics,
     networks,
     optimizers,
     plotting,
     preprocessing,
     reference,
+    saving,
 )
 from scratchnet._version import __version__
+from scratchnet.keras_names import activations, backend, models, utils
 from scratchnet.layers import (
     ELU,
     Activation,
@@ -55,6 +61,8 @@ __all__ = [
     "Sequential",
     "Softmax",
     "__version__",
+    "activations",
+    "backend",
     "callbacks",
     "datasets",
     "gradcheck",
@@ -62,6 +70,8 @@ __all__ = [
     "layers",
     "load_model",
     "losses",
+    "metrics",
+    "models",
     "net_1",
     "net_2",
     "networks",
@@ -69,4 +79,32 @@ __all__ = [
     "plotting",
     "preprocessing",
     "reference",
+    "saving",
+    "utils",
 ]
+
+nn = activations        # TensorFlow's name
+
+keras_names.install(
+    {
+        "": sys.modules[__name__],
+        **{
+            room: globals()[room]
+            for room in (
+                "activations",
+                "backend",
+                "callbacks",
+                "datasets",
+                "initializers",
+                "layers",
+                "losses",
+                "metrics",
+                "models",
+                "optimizers",
+                "preprocessing",
+                "saving",
+                "utils",
+            )
+        },
+    }
+)

@@ -351,7 +351,9 @@ class Model:
                     f" {sorted(layer.grads)}"
                 )
         return {
-            f"{path}/{key}": layer.grads[key] if layer in trained else None for path, layer in layers.items() for key in layer.params
+            f"{path}/{key}": layer.grads[key] if layer in trained else None
+            for path, layer in layers.items()
+            for key in layer.params
         }
 
     def count_params(self) -> int:
@@ -620,7 +622,7 @@ def _free_name(base: str, taken: list[str]) -> str:
 
 def summary_rows(model: Model, expand_nested: bool, show_trainable: bool, indent: str = "") -> list[tuple[str, ...]]:
     """Return the rows of `Model.summary`: the head, then one for each layer."""
-    rows = [("Layer (type)", "Output Shape", "Param #", "Trainable")] if not indent else []
+    rows: list[tuple[str, ...]] = [("Layer (type)", "Output Shape", "Param #", "Trainable")] if not indent else []
     for layer in model.layers:
         known = layer.built
         shape = layer.output_shape if isinstance(layer, Model) else (None, *layer.output_shape) if known else ()
@@ -733,7 +735,7 @@ class Sequential(Model):
         return model
 
     @property
-    def nodes(self) -> list[Node]:      # type: ignore[override]
+    def nodes(self) -> list[Node]:
         """The nodes in topological order."""
         if not self._ends:
             raise ValueError(
@@ -911,4 +913,4 @@ def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type] 
         When the file is not a saved model, is damaged, or has a layer, an optimizer or a loss of an unknown class.
     """
     refuse_other_formats(path, "model.npz")
-    return saving.load_model({"Model": Model, "Sequential": Sequential}, path, custom_objects)
+    return saving.read_model({"Model": Model, "Sequential": Sequential}, path, custom_objects)

@@ -11,7 +11,7 @@ import json
 import os
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
@@ -31,7 +31,7 @@ from scratchnet.support.files import as_path, write_whole
 FORMAT = "scratchnet model 1"
 LONGEST = 500                   # characters of another library's message that an error repeats
 
-__all__ = ["full_config", "load_arrays", "load_model", "model_config", "save_arrays", "save_model"]
+__all__ = ["full_config", "load_arrays", "model_config", "read_model", "save_arrays", "save_model"]
 
 # -- arrays and settings ----------------------------------------------------------------------------------------------
 
@@ -202,7 +202,7 @@ def compile_config(model: Any) -> dict[str, Any]:
 # -- a file to a model ------------------------------------------------------------------------------------------------
 
 
-def load_model(
+def read_model(
     model_classes: Mapping[str, Any], path: str | os.PathLike[str], custom_objects: Mapping[str, type] | None = None
 ) -> Any:
     """Return a model created from a file, as `scratchnet.load_model` describes. `model_classes` are "Model" and "Sequential"."""
@@ -323,7 +323,11 @@ def _find(name: str, known: Mapping[str, Any], custom: Mapping[str, type]) -> An
 
 
 def _model_from_config(
-    models: Mapping[str, Any], config: Mapping[str, Any], classes: Mapping[str, Any], arrays: Mapping[str, np.ndarray], within: str = ""
+    models: Mapping[str, Any],
+    config: Mapping[str, Any],
+    classes: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    within: str = "",
 ) -> Any:
     """Return the model of a config. Its parameters are compared with the arrays of the file before they are allocated.
 
@@ -335,7 +339,7 @@ def _model_from_config(
     dtype = check_dtype("dtype", config["dtype"])
     for described in config["layers"]:
         kind, settings, inputs = described["class"], described["config"], described["inputs"]
-        inner = kind in models and isinstance(settings.get("layers"), list)
+        inner = isinstance(kind, str) and kind in models and "layers" in settings
         known = isinstance(kind, str) and isinstance(classes.get(kind), type) and issubclass(classes[kind], Layer)
         if not inner and (not known or classes[kind] is Layer):
             raise ValueError(

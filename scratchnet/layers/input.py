@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from numpy.typing import DTypeLike
 
@@ -33,9 +34,9 @@ class InputLayer(Layer):
 def Input(  # noqa: N802 - the name that Keras users know
     shape: Sequence[int] | None = None,
     batch_size: int | None = None,
-    dtype: DTypeLike = None,
+    dtype: DTypeLike | None = None,
     *,
-    batch_shape: Sequence[int | None] | None = None,
+    batch_shape: Sequence[Any] | None = None,
     name: str | None = None,
 ) -> Node:
     """Return the first node of a graph, for samples of this shape, without the batch axis.
@@ -72,5 +73,5 @@ def Input(  # noqa: N802 - the name that Keras users know
     if dtype is not None:
         check_dtype("Input", dtype)
     if shape is None and isinstance(batch_shape, (tuple, list)):
-        shape = batch_shape[1:]     # type: ignore[assignment]  # an axis of unknown length is refused below
+        shape = batch_shape[1:]         # an axis of unknown length is refused below
     return InputLayer(shape, name=name).node  # type: ignore[return-value]  # an input layer is connected from the start

@@ -203,7 +203,9 @@ def _left_out(
     return declared, rest
 
 
-def declare(layer: Any, trainable: bool = True, input_shape: Any = None, batch_input_shape: Any = None, input_dim: Any = None) -> None:
+def declare(
+    layer: Any, trainable: bool = True, input_shape: Any = None, batch_input_shape: Any = None, input_dim: Any = None
+) -> None:
     """Store in a layer what every layer of Keras can be given: whether it is trained, and the shape of its input.
 
     Raises
