@@ -13,7 +13,7 @@ from typing import Any
 from scratchnet.callbacks.base import Callback, Logs
 from scratchnet.callbacks.watching import Monitor
 from scratchnet.support.config import full_config
-from scratchnet.support.files import as_path, write_text
+from scratchnet.support.files import as_path, refuse_other_formats, write_text
 from scratchnet.support.interrupts import uninterrupted
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -80,6 +80,7 @@ class ModelCheckpoint(Monitor):
         initial_value_threshold: float | None = None,
     ):
         super().__init__(monitor, mode)
+        refuse_other_formats(filepath, "model.npz")
         self.filepath = os.fspath(filepath)
         self.verbose, self.save_best_only, self.save_weights_only = verbose, save_best_only, save_weights_only
         self.initial_value_threshold = self.best = initial_value_threshold

@@ -109,7 +109,7 @@ def _attribute(thing: Any, name: str) -> Any:
             raise AttributeError(f"{kind}: expected a built layer for {name}, got one that is not. Put it into a model first")
     known = [word for word in {*dir(thing), *table} if not word.startswith("_")]
     near = get_close_matches(name, known, n=1)
-    remedy = INSTEAD.get(name) or (f"The nearest is {near[0]}" if near else "dir(...) of it lists what it has")
+    remedy = INSTEAD.get(name) or (f"The nearest is {near[0]}" if near else "dir() of the object lists its attributes")
     raise AttributeError(f"{kind}: expected an attribute that exists here, got {name}. {remedy}")
 
 
