@@ -94,7 +94,7 @@ def test_layers_leave_the_input_out_and_those_of_a_functional_model_keep_it():
     model = at_once()
     assert [type(layer).__name__ for layer in model.layers] == ["Conv2D", "MaxPooling2D", "Flatten", "Dense"]
     graph = Model(model.inputs, model.outputs)
-    assert [type(layer).__name__ for layer in graph.layers][0] == "InputLayer"
+    assert type(graph.layers[0]).__name__ == "InputLayer"
 
 
 def test_a_layer_that_is_removed_leaves_the_others_as_they_are_and_can_be_used_again():
