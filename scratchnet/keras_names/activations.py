@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from scratchnet.layers.activations import FUNCTIONS
 
-from scratchnet.layers import activations as page
-
-FUNCTIONS: dict[str, Any] = dict(getattr(page, "FUNCTIONS", {}))
 globals().update(FUNCTIONS)
 
-__all__ = [*FUNCTIONS]
+__all__ = [*FUNCTIONS]      # noqa: PLE0604 - the names are those of the table
