@@ -79,8 +79,8 @@ class ModelCheckpoint(Monitor):
         *,
         initial_value_threshold: float | None = None,
     ):
-        super().__init__(monitor, mode)
         refuse_other_formats(filepath, "model.npz")
+        super().__init__(monitor, mode)
         self.filepath = os.fspath(filepath)
         self.verbose, self.save_best_only, self.save_weights_only = verbose, save_best_only, save_weights_only
         self.initial_value_threshold = self.best = initial_value_threshold
