@@ -315,6 +315,7 @@ def predict(
     ValueError
         For images that do not suit the model.
     """
+    model.build_for_data(x)
     x = check_images(x, model.nodes[0].shape)
     batch_size, number = check_steps("steps", steps, batch_size, len(x))
     x = x[: number * batch_size]

@@ -22,6 +22,7 @@ FLOORS = [
     {"layers", "losses", "optimizers", "schedules", "callbacks"},
     {"plan", "saving", "training", "model"},
     {"networks", "datasets", "preprocessing", "plotting", "gradcheck"},
+    {"keras_names"},
     {"scratchnet"},  # the public names, for those who use the library as a reader would
     {"tools"},
     {"cli"},

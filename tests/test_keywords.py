@@ -41,7 +41,7 @@ def compiled():
     return model
 
 
-EVERY_LAYER = "dtype trainable input_shape input_dim batch_input_shape weights activity_regularizer autocast"
+EVERY_LAYER = "dtype weights activity_regularizer autocast"
 OF_WEIGHTS = "kernel_regularizer bias_regularizer kernel_constraint bias_constraint lora_rank quantization_config"
 OPTIMIZER = """lr decay use_ema ema_momentum ema_overwrite_frequency
 loss_scale_factor gradient_accumulation_steps name jit_compile"""
@@ -58,7 +58,7 @@ CALLS = {
     "ELU": (ELU, f"{EVERY_LAYER} negative_slope"),
     "Softmax": (Softmax, f"{EVERY_LAYER} axis"),
     "Add": (Add, EVERY_LAYER),
-    "Input": (lambda **k: Input((3,), **k), "batch_size dtype sparse batch_shape tensor ragged type_spec optional"),
+    "Input": (lambda **k: Input((3,), **k), "sparse tensor ragged type_spec optional"),
     "Model": (lambda **k: Model(None, None, **k), "input output trainable"),
     "Sequential": (lambda **k: Sequential([Input((3,)), Dense(2)], **k), "trainable inputs"),
     "compile": (lambda **k: compiled().compile(**k), "loss_weights weighted_metrics run_eagerly steps_per_execution jit_compile"
@@ -73,7 +73,7 @@ CALLS = {
     "save": (lambda **k: compiled().save("m.npz", **k), "overwrite save_format zipped"),
     "load_model": (lambda **k: load_model("m.npz", **k), "compile safe_mode options"),
     "load_weights": (lambda **k: compiled().load_weights("m.npz", **k), "by_name skip_mismatch"),
-    "summary": (lambda **k: compiled().summary(**k), "line_length positions expand_nested show_trainable layer_range"),
+    "summary": (lambda **k: compiled().summary(**k), "positions layer_range"),
     "SGD": (SGD, OPTIMIZER),
     "Adam": (Adam, f"{OPTIMIZER} centered betas eps"),
     "Adagrad": (Adagrad, OPTIMIZER),
@@ -110,7 +110,7 @@ def test_a_word_that_does_not_exist_is_refused_with_the_remedy(who, word):
         ("Conv2D", "dilation_rate", "dilation of 1"),
         ("Conv2D", "groups", "groups=1"),
         ("fit", "sample_weight", "repeat the samples"),
-        ("Dense", "input_shape", r"begin with Input\(shape=\.\.\.\)"),
+        ("Sequential", "input_shape", r"begin with Input\(shape=\.\.\.\)"),
         ("net_1", "input_shape", r"sample_shape=0\.5"),
         ("Dense", "kernel_regularizer", "EarlyStopping"),
         ("fit", "epoch", r"nearest is epochs=0\.5"),
@@ -233,10 +233,8 @@ def test_a_word_stands_in_one_table_and_a_renamed_one_leads_to_an_argument_that_
         ([Input((3,)), "relu"], r"got the text 'relu'.*Activation\('relu'\)"),
         ([Input((3,)), None], "got a NoneType"),
         ([Input((3,)), [Dense(2)]], "got a list"),
-        ([Dense(2), Dense(3)], r"begins with Input\(shape=\.\.\.\).*got Dense, Dense"),
         (Dense(2), "got a Dense"),
         ((layer for layer in [Input((3,)), Dense(2)]), "got a generator"),
-        (None, "got a NoneType"),
     ],
 )
 def test_a_list_with_something_else_than_layers_is_refused_by_what_it_holds(layers, words):
@@ -244,6 +242,5 @@ def test_a_list_with_something_else_than_layers_is_refused_by_what_it_holds(laye
         Sequential(layers)
 
 
-def test_a_model_in_a_list_of_layers_is_refused():
-    with pytest.raises(TypeError, match="got a model"):
-        Sequential([Input((3,)), compiled()])
+def test_a_model_in_a_list_of_layers_is_a_layer():
+    assert Sequential([Input((3,)), compiled()]).count_params() == compiled().count_params()

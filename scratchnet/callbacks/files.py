@@ -17,7 +17,7 @@ from scratchnet.callbacks.watching import Monitor
 from scratchnet.schedules import optimizer_config
 from scratchnet.support.checking import check_flag, check_integer, check_number, shortened
 from scratchnet.support.config import full_config
-from scratchnet.support.files import as_path, write_text
+from scratchnet.support.files import as_path, refuse_other_formats, write_text
 from scratchnet.support.interrupts import uninterrupted
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -90,6 +90,7 @@ class ModelCheckpoint(Monitor):
         *,
         initial_value_threshold: float | None = None,
     ):
+        refuse_other_formats(filepath, "model.npz")
         super().__init__(monitor, mode)
         self.filepath = check_path("filepath", filepath, "model.npz")
         self.verbose, self.save_best_only = check_integer("verbose", verbose), check_flag("save_best_only", save_best_only)

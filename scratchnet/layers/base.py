@@ -65,6 +65,8 @@ class Node:
     without a cycle of references, a model is freed as soon as it is no longer used, and not only by the garbage collector.
     """
 
+    within: tuple[Any, ...] = ()        # of a node of a nested model: the models that it is a part of, the outermost first
+
     def __init__(self, layer: Layer, parents: Sequence[Node], shape: Shape):
         self.layer, self.parents, self.shape = layer, tuple(parents), shape
         layer.place = ref(self)
@@ -106,6 +108,17 @@ def pair(name: str, value: int | Sequence[int]) -> Pair:
         raise ValueError(f"{name}: expected one or two integers of at least 1, got {shortened(value)}. For example {name}=(2, 2)")
     down, across = (check_count(name, number, f"{name}=(2, 2)") for number in both)
     return down, across
+
+
+class InnerNode(Node):
+    """A place of a layer in a model that is a layer of another model. The layer's own place is in the inner model."""
+
+    def __init__(self, layer: Layer, parents: Sequence[Node], shape: Shape, within: Sequence[Any]):
+        self.layer, self.parents, self.shape, self.within = layer, tuple(parents), shape, tuple(within)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Leave the layer's own place as it is."""
+        vars(self).update(state)
 
 
 class Layer:
@@ -158,6 +171,7 @@ class Layer:
     takes_training = False
     place: Callable[[], Node | None] | None = None      # a weak reference to the layer's node; see `Node`
     sources: tuple[Node, ...] | None = None             # the nodes that a connected layer reads
+    declared_shape: Shape | None = None                 # the argument input_shape, for the first layer of a Sequential model
     tellings = OldName("implementations")
     kinks = OldName("branch_pattern")
 
@@ -262,6 +276,12 @@ class Layer:
         after = self.activation(node)
         self.activation.sources = None                      # a reference back to this layer would be a cycle
         return after
+
+    def disconnect(self) -> None:
+        """Take the layer out of its graph, so that it can be connected again."""
+        self.place = self.sources = None
+        if self.activation is not None:
+            self.activation.disconnect()
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
         """Return the shape of the output for inputs of these shapes, all without the batch axis."""

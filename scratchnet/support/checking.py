@@ -129,6 +129,7 @@ def check_data(model: Any, x: np.ndarray, y: np.ndarray, what: str = "", name: s
         raise ValueError(
             "expected a compiled model. Call model.compile(optimizer='adam', loss='categorical_crossentropy', metrics=['accuracy'])"
         )
+    model.build_for_data(x)
     x, y = check_images(x, model.nodes[0].shape, name, what), plain_array(what or "labels", "y", y)
     labels = len(y) if y.ndim else 0
     if len(x) != labels:
