@@ -3,6 +3,7 @@
 from scratchnet.layers.activations import ELU, Activation, LeakyReLU, ReLU, Softmax
 from scratchnet.layers.add import Add
 from scratchnet.layers.base import Layer
+from scratchnet.layers.batch_normalization import BatchNormalization
 from scratchnet.layers.conv2d import Conv2D
 from scratchnet.layers.dense import Dense
 from scratchnet.layers.flatten import Flatten
@@ -14,6 +15,7 @@ __all__ = [
     "Activation",
     "Add",
     "AveragePooling2D",
+    "BatchNormalization",
     "Conv2D",
     "Dense",
     "Flatten",
