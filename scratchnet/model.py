@@ -24,7 +24,7 @@ from scratchnet import losses, optimizers, saving, training
 from scratchnet.callbacks import History
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node, choose_implementation, set_weights
-from scratchnet.plan import NOTHING_JOINED, is_activation, join_relus
+from scratchnet.plan import NOTHING_JOINED, is_activation, plan_of
 from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import (
     check_compile,
@@ -266,11 +266,13 @@ class Model:
             For images of another shape or dtype, and for a layer whose output does not have its `compute_output_shape`.
         """
         to = to or self.nodes[-1]
+        plan = self.plan if to in (self.logits, self.nodes[-1]) else NOTHING_JOINED     # another could compute what follows it too
+        keywords = plan.forward if keep or training else plan.inference
         outputs = {self.nodes[0]: check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)}
         unread = dict(self.readers)
         self.kept = {}
         for node in self.nodes[1 : self.nodes.index(to) + 1]:
-            joined: Any = self.plan.forward.get(node, {})
+            joined: Any = keywords.get(node, {})
             mode: Any = {"training": training, **joined} if node.layer.takes_training else joined
             out = node.layer.forward(*(outputs[parent] for parent in node.parents), **mode)
             if out.shape != (len(x), *node.shape):
@@ -379,7 +381,8 @@ class Model:
         metrics : list of str, optional
             ["accuracy"], or None for the loss alone.
         fuse : bool
-            Whether convolution and dense layers also compute the ReLUs next to them; see plan.py.
+            Whether layers also compute the ReLUs next to them, and in `evaluate` and `predict` the batch normalization after them;
+            see plan.py.
 
         Raises
         ------
@@ -391,7 +394,7 @@ class Model:
         check_compile(self, optimizer, loss)
         optimizer.owner = ref(self)
         self.optimizer, self.loss, self.metrics, self.fuse = optimizer, loss, metrics, check_flag("fuse", fuse)
-        self.plan = join_relus(self.nodes) if fuse else NOTHING_JOINED
+        self.plan = plan_of(self.nodes) if fuse else NOTHING_JOINED
 
     fit, evaluate, predict = training.fit, training.evaluate, training.predict
     train_on_batch, test_on_batch = training.train_on_batch, training.test_on_batch
