@@ -72,7 +72,8 @@ INSTEAD = {
             "data_format dim_ordering",
         "The first layer does not name its input: leave it out, and begin with Input(shape=...), as in"
         " Sequential([Input(shape=(28, 28, 1)), Flatten(), ...])": "input_shape input_dim batch_input_shape",
-        "The number of input channels or features is known from the layer before: leave it out": "in_channels in_features",
+        "The number of input channels or features is known from the layer before: leave it out":
+            "in_channels in_features num_features",
         "Input takes the shape of one sample, without the batch axis: leave it out; fit(batch_size=...) chooses the batch":
             "batch_shape batch_size",
         "A learning rate does not fall by itself: leave it out, and use the callback ReduceLROnPlateau, or set"
@@ -82,8 +83,10 @@ INSTEAD = {
         "A window covers neighbouring pixels: leave it out, which is a dilation of 1": "dilation_rate dilation atrous_rate",
         "Every filter sees all channels: leave it out, which is groups=1": "groups",
         "Regularizers do not exist: leave it out. The callback EarlyStopping(restore_best_weights=True) works against overfitting":
-            "kernel_regularizer bias_regularizer activity_regularizer W_regularizer b_regularizer weight_decay",
-        "Constraints do not exist: leave it out": "kernel_constraint bias_constraint W_constraint b_constraint",
+            "kernel_regularizer bias_regularizer activity_regularizer W_regularizer b_regularizer weight_decay"
+            " beta_regularizer gamma_regularizer",
+        "Constraints do not exist: leave it out":
+            "kernel_constraint bias_constraint W_constraint b_constraint beta_constraint gamma_constraint",
         "Gradients are not clipped: leave it out, and lower the learning rate, or derive an optimizer of your own":
             "clipnorm clipvalue global_clipnorm",
         "This variant of the rule does not exist: leave it out":
@@ -93,6 +96,9 @@ INSTEAD = {
         "A ReLU begins at 0: leave it out": "threshold",
         "The tanh form of GELU is an activation of its own, 'gelu_tanh': leave it out": "approximate",
         "Adam takes both as beta_1 and beta_2": "betas",
+        "Batch normalization is that of one batch on one machine: leave it out":
+            "synchronized renorm renorm_clipping renorm_momentum virtual_batch_size track_running_stats",
+        "Both gamma and beta are chosen: center=False leaves out beta, scale=False gamma": "affine",
         "Every parameter is trained: leave it out": "trainable",
         "The dtype is that of the model: leave it out, and write Model(..., dtype='float64')": "dtype",
         "Call set_weights of the layer after the model is made": "weights",

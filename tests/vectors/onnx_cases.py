@@ -30,7 +30,7 @@ needs_onnx = pytest.mark.skipif(
 # Modules of the package, without underscores; the loss's was renamed.
 GENERATORS = (
     "conv", "maxpool", "averagepool", "gemm", "softmax", "softmaxcrossentropy", "softmaxcrossentropyloss", "relu", "flatten",
-    "adam", "adagrad", "elu", "gelu", "leakyrelu", "selu", "sigmoid", "softplus", "swish", "tanh",
+    "adam", "adagrad", "batchnormalization", "elu", "gelu", "leakyrelu", "selu", "sigmoid", "softplus", "swish", "tanh",
 )  # fmt: skip
 
 # What is run. A window's case says which padding= of a layer it is; None: only the functions reach it, with pads of its own.
@@ -92,6 +92,9 @@ RUN = {
     "Flatten": ("flatten_axis1", "flatten_default_axis", "flatten_negative_axis3"),
     "Adam": (),
     "Adagrad": (),
+    "BatchNormalization": (
+        "batchnorm_example", "batchnorm_epsilon", "batchnorm_example_training_mode", "batchnorm_epsilon_training_mode",
+    ),
 }  # fmt: skip
 
 ONE_AXIS = "its windows have one axis, ours two"
@@ -160,6 +163,7 @@ LISTED = {
     },
     "Adam": {"adam": ADAM_AT_0, "adam_multiple": ADAM_AT_0},
     "Adagrad": {"adagrad": EPSILON_OUTSIDE, "adagrad_multiple": EPSILON_OUTSIDE},
+    "BatchNormalization": {},
 }
 
 
