@@ -207,10 +207,8 @@ def load_model(model_class: Any, path: str | os.PathLike[str], custom_objects: M
             settings = config["compile"]
             optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom)(**settings["optimizer_config"])
             loss = _find(settings["loss"], losses.KNOWN, custom)(**settings["loss_config"])
-            measured = {
-                key: [metrics.get(metric, loss.labels, custom) for metric in settings.get(key, [])]
-                for key in ("metrics", "weighted_metrics")
-            }
+            listed = {key: settings.get(key, []) for key in ("metrics", "weighted_metrics")}
+            measured = {key: metrics.listed(given, loss.labels, custom) for key, given in listed.items()}
             model.compile(optimizer, loss, fuse=settings["fuse"], **measured)
             if "iterations" in config:
                 _restore_state(model, config["iterations"], arrays)

@@ -1,6 +1,7 @@
 """Saved models: the contents of the file, the loaded model, and errors while writing or reading."""
 
 import contextlib
+import inspect
 import json
 import pickle
 import subprocess
@@ -25,6 +26,7 @@ from scratchnet import (
     ReLU,
     Sequential,
     Softmax,
+    layers,
     load_model,
     net_2,
 )
@@ -438,8 +440,14 @@ def test_a_model_that_an_earlier_version_saved_loads_predicts_the_same_and_train
 
 @pytest.mark.compiled       # without the compiler the model would say that im2col runs
 def test_the_graph_is_described_as_it_was_by_an_earlier_version():
+    """Arguments that did not exist at that time may be added; they have their default values."""
     _, config = load_arrays(FORMAT_1)
-    assert load_model(FORMAT_1).get_config() == config["model"]
+    now, earlier = load_model(FORMAT_1).get_config(), config["model"]
+    for layer, before in zip(now["layers"], earlier["layers"], strict=True):
+        arguments = inspect.signature(getattr(layers, layer["class"])).parameters
+        new = [name for name in layer["config"] if name not in before["config"]]
+        assert {name: layer["config"].pop(name) for name in new} == {name: arguments[name].default for name in new}
+    assert now == earlier
 
 
 # -- what a file may not hold -----------------------------------------------------------------------------------------
