@@ -1,5 +1,7 @@
 """scratchnet: a convolutional network written from scratch. Read it, prove it, run it."""
 
+import sys
+
 from scratchnet.support import interrupts
 
 interrupts.begin_process()      # before the other imports, which take a second
@@ -9,6 +11,7 @@ from scratchnet import (
     datasets,
     gradcheck,
     initializers,
+    keras_names,
     layers,
     losses,
     metrics,
@@ -18,41 +21,71 @@ from scratchnet import (
     preprocessing,
     reference,
     regularizers,
+    saving,
 )
 from scratchnet._version import __version__
+from scratchnet.keras_names import activations, backend, models, utils
 from scratchnet.layers import (
+    ELU,
     Activation,
     Add,
     AveragePooling2D,
+    Concatenate,
     Conv2D,
     Dense,
+    Dropout,
     Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
     Input,
     Layer,
+    LeakyReLU,
     MaxPooling2D,
     MinPooling2D,
+    RandomCrop,
+    RandomFlip,
+    RandomTranslation,
     ReLU,
+    Rescaling,
+    Reshape,
     Softmax,
+    SpatialDropout2D,
+    ZeroPadding2D,
 )
 from scratchnet.model import Model, Sequential, load_model
 from scratchnet.networks import net_1, net_2
 
 __all__ = [
+    "ELU",
     "Activation",
     "Add",
     "AveragePooling2D",
+    "Concatenate",
     "Conv2D",
     "Dense",
+    "Dropout",
     "Flatten",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling2D",
     "Input",
     "Layer",
+    "LeakyReLU",
     "MaxPooling2D",
     "MinPooling2D",
     "Model",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomTranslation",
     "ReLU",
+    "Rescaling",
+    "Reshape",
     "Sequential",
     "Softmax",
+    "SpatialDropout2D",
+    "ZeroPadding2D",
     "__version__",
+    "activations",
+    "backend",
     "callbacks",
     "datasets",
     "gradcheck",
@@ -61,6 +94,7 @@ __all__ = [
     "load_model",
     "losses",
     "metrics",
+    "models",
     "net_1",
     "net_2",
     "networks",
@@ -69,4 +103,32 @@ __all__ = [
     "preprocessing",
     "reference",
     "regularizers",
+    "saving",
+    "utils",
 ]
+
+nn = activations        # TensorFlow's name
+
+keras_names.install(
+    {
+        "": sys.modules[__name__],
+        **{
+            room: globals()[room]
+            for room in (
+                "activations",
+                "backend",
+                "callbacks",
+                "datasets",
+                "initializers",
+                "layers",
+                "losses",
+                "metrics",
+                "models",
+                "optimizers",
+                "preprocessing",
+                "saving",
+                "utils",
+            )
+        },
+    }
+)

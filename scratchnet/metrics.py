@@ -288,7 +288,8 @@ def get(metric: Any, labels: str | None = None, classes: Mapping[str, Any] = Map
     if not isinstance(made, Metric):
         known = ", ".join(repr(kind.default_name) for kind in CLASSES)
         raise ValueError(
-            f"metrics: expected 'accuracy', {known} or a Metric object, got {shortened(metric)}. The loss is in every history; for other statistics use predict, or metrics.confusion_matrix"
+            f"metrics: expected 'accuracy', {known} or a Metric object, got {shortened(metric)}. The loss is in every history; for"
+            " other statistics use predict, or metrics.confusion_matrix"
         )
     if labels is not None and made.labels != labels:
         raise ValueError(

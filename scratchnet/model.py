@@ -7,6 +7,10 @@
 
 The nodes are put into topological order: each comes after those that it reads. Forward follows this order, backward the
 reverse. `train_step` is one step of training in six lines; the loop over steps is in training.py.
+
+A model can be a layer of another model: `y = model(x)`. The nodes of the outer model then hold the layers of the inner one, as if
+they had been connected one by one, and each such node knows which models it is `within`. Only the list of layers, the names of
+arrays and the saved description show the inner model.
 """
 
 from __future__ import annotations
@@ -22,23 +26,29 @@ from numpy.typing import DTypeLike
 
 from scratchnet import losses, optimizers, regularizers, saving, training
 from scratchnet.callbacks import History
-from scratchnet.layers import InputLayer, Layer
-from scratchnet.layers.base import Node, choose_implementation, set_weights
+from scratchnet.layers import Input, InputLayer, Layer
+from scratchnet.layers.base import InnerNode, Node, Shape, choose_implementation, set_weights
 from scratchnet.metrics import Metric
 from scratchnet.metrics import by_name as named_metrics
 from scratchnet.plan import NOTHING_JOINED, is_activation, join_relus
 from scratchnet.support.arithmetic import quiet
+from scratchnet.support.arrays import Tensor
 from scratchnet.support.checking import (
     check_compile,
+    check_count,
     check_dtype,
     check_finite,
     check_flag,
     check_images,
     check_name,
     check_seed,
+    check_shape,
     shortened,
 )
+from scratchnet.support.exclusive import exclusive
+from scratchnet.support.files import refuse_other_formats
 from scratchnet.support.keywords import named_arguments
+from scratchnet.support.seeds import seed_sequence
 from scratchnet.support.tables import text_table
 
 
@@ -63,12 +73,14 @@ class Model:
 
     Several threads may call `evaluate` and `predict` at once. While one trains the model, calls from others raise RuntimeError.
 
+    `model(x)` returns the outputs for a batch of images; with the result of a layer, it connects the model as a layer of another.
+
     Parameters
     ----------
     inputs : Node
-        The result of `Input`.
+        The result of `Input`, or a list of one.
     outputs : Node
-        The result of the last layer.
+        The result of the last layer, or a list of one.
     seed : int, optional
         Seed of the initial weights and of shuffling. With None they are different each time.
     dtype : {"float32", "float64"}
@@ -95,78 +107,203 @@ class Model:
     array([[0.33, 0.33, 0.33]], dtype=float32)
     """
 
+    kind = "Model"
+
     @named_arguments
     def __init__(
         self,
-        inputs: Node,
-        outputs: Node,
+        inputs: Any,
+        outputs: Any,
         *,
         seed: int | None = None,
         dtype: DTypeLike = "float32",
         implementation: str = "fused",
         name: str | None = None,
     ):
-        self.nodes = _checked_nodes(inputs, outputs)
-        self.name = check_name(name) or "model"
-        self.dtype, self.implementation = check_dtype("Model", dtype), choose_implementation(implementation)
-        self.seed = check_seed("Model", seed)
-        weights_seed, shuffle_seed = np.random.SeedSequence(seed).spawn(2)
-        self.shuffle_rng = np.random.default_rng(shuffle_seed)
-        self._name_layers()
-        rng = np.random.default_rng(weights_seed)
+        nodes = _checked_nodes(inputs, outputs)
+        self._set_up(seed, dtype, implementation, name)
+        self._set_graph(nodes)
+        self._make_weights()
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "call" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__}: expected a graph of layers, got a class with a method call(). Write a function that returns"
+                " Model(inputs, outputs), with inputs = Input(shape=...) and each layer called on the result of the one before"
+            )
+
+    def _set_up(self, seed: int | None, dtype: DTypeLike, implementation: str, name: str | None) -> None:
+        """Set what a model has before its graph is known."""
+        self.given_name, self.name = check_name(name), name or type(self).kind.lower()
+        self.dtype, self.implementation = check_dtype(type(self).kind, dtype), choose_implementation(implementation)
+        self.seed = check_seed(type(self).kind, seed)
+        weights_seed, shuffle_seed = seed_sequence(seed).spawn(2)
+        self.weights_rng, self.shuffle_rng = np.random.default_rng(weights_seed), np.random.default_rng(shuffle_seed)
+        self.optimizer: Any = None
+        self.loss: Any = None
+        self.metrics: dict[str, Metric] = {}
+        self.weighted_metrics: dict[str, Metric] = {}
+        self.plan, self.fuse = NOTHING_JOINED, True
+        self.history: History | None = None
+        self.stop_training = False
+
+    def _set_graph(self, nodes: list[Node]) -> None:
+        """Store the nodes, in topological order, and name the layers."""
+        self.nodes = nodes
+        if len({node.layer for node in nodes}) < len(nodes):
+            twice = next(node for n, node in enumerate(nodes) if node.layer in [other.layer for other in nodes[:n]])
+            part = twice.within[0] if twice.within else twice.layer
+            raise ValueError(
+                f"{part._title}: expected to be in a model once, got two places. Create a second one for the other place"
+            )
+        self._name_parts()
+        # The node whose output the loss receives: the one before a final softmax, which the cross-entropy includes.
+        self.logits = nodes[-1].parents[0] if is_activation(nodes[-1], "softmax") else nodes[-1]
+        self.readers = {node: sum(other.parents.count(node) for other in nodes) for node in nodes}
+        self.plan = NOTHING_JOINED
+        self.kept: dict[Node, tuple[Any, int]] = {}         # what each layer kept in the last forward, and its batch
+
+    def _make_weights(self) -> None:
+        """Draw the weights of the layers that have none yet, in order."""
         for node in self.nodes:
             if not node.layer.built:
                 shapes = [parent.shape for parent in node.parents] or [node.shape]
-                node.layer.build_for(shapes, rng, self.dtype, self.implementation)
+                node.layer.build_for(shapes, self.weights_rng, self.dtype, self.implementation)
+                for model in node.within:
+                    model.dtype = self.dtype
             elif node.layer.dtype != self.dtype:
                 raise ValueError(
                     f"{node.layer._title}: expected {self.dtype} weights, got {node.layer.dtype} weights of another model."
                     f" Make this model with dtype='{node.layer.dtype}'"
                 )
-        # The node whose output the loss receives: the one before a final softmax, which the cross-entropy includes.
-        self.logits = self.nodes[-1].parents[0] if is_activation(self.nodes[-1], "softmax") else self.nodes[-1]
-        self.readers = {node: sum(other.parents.count(node) for other in self.nodes) for node in self.nodes}
-        self.plan, self.fuse = NOTHING_JOINED, True
-        self.kept: dict[Node, tuple[Any, int]] = {}         # what each layer kept in the last forward, and its batch
-        self.optimizer: Any = None
-        self.loss: Any = None
-        self.metrics: dict[str, Metric] = {}
-        self.weighted_metrics: dict[str, Metric] = {}
-        self.history: History | None = None
-        self.stop_training = False
 
-    def _name_layers(self) -> None:
-        taken = [layer.name for layer in self.layers if layer.name is not None]
+    def _name_parts(self) -> None:
+        """Name the layers that have no name yet; a name that a user gave is kept."""
+        parts = self._parts
+        taken = [part.name for part in parts if (part.given_name if isinstance(part, Model) else part.name) is not None]
         if len(set(taken)) < len(taken):
-            repeated = ", ".join(sorted({name for name in taken if taken.count(name) > 1}))
+            repeated = ", ".join(sorted({str(name) for name in taken if taken.count(name) > 1}))
             raise ValueError(f"name: expected a different one for each layer, got {repeated} more than once. Rename one of them")
-        for layer in self.layers:
-            base, count, name = layer.default_name(), 0, layer.default_name()
-            while layer.name is None:
-                if name not in taken:
-                    layer.name = name
-                    taken.append(name)
-                count += 1
-                name = f"{base}_{count}"
-            if layer.activation is not None and layer.activation.name is None:
-                layer.activation.name = layer.name
+        for part in parts:
+            if isinstance(part, Model):
+                if part.given_name is None:
+                    part.name = _free_name(part.kind.lower(), taken)
+                continue
+            if part.name is None:
+                part.name = _free_name(part.default_name(), taken)
+            if part.activation is not None and part.activation.name is None:
+                part.activation.name = part.name
+
+    @property
+    def _title(self) -> str:
+        """How error messages name the model."""
+        return f"{type(self).__name__} {self.name!r}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    def __call__(self, inputs: Any, training: bool = False) -> Any:
+        """Return the outputs (N, …) for a batch (N, …), or connect the model as a layer: `y = model(x)` with a Node x.
+
+        Parameters
+        ----------
+        inputs : ndarray or Node
+        training : bool
+            Whether layers such as dropout behave as in training.
+
+        Returns
+        -------
+        Tensor or Node
+            A NumPy array that also has the method `numpy()`, or the last node.
+        """
+        if isinstance(inputs, (list, tuple)) and len(inputs) == 1 and isinstance(inputs[0], Node):
+            (inputs,) = inputs
+        return self._connect(inputs) if isinstance(inputs, Node) else self._infer(inputs, training=check_flag("training", training))
+
+    @exclusive(trains=False)
+    def _infer(self, x: np.ndarray, training: bool) -> Tensor:
+        self.build_for_data(x)
+        return Tensor.of(self.forward(x, training=training, keep=False))
+
+    def _connect(self, x: Node) -> Node:
+        """Return the last of new nodes that hold this model's layers and begin at `x`."""
+        first = self.nodes[0]
+        if x.shape != first.shape:
+            raise ValueError(
+                f"{self._title}: expected an input of shape {first.shape}, got {x.shape}. Connect it to a layer whose output has"
+                " that shape"
+            )
+        places: dict[Node, Node] = {first: x}
+        for node in self.nodes[1:]:
+            places[node] = InnerNode(node.layer, [places[parent] for parent in node.parents], node.shape, (self, *node.within))
+        return places[self.nodes[-1]]
+
+    # -- building -----------------------------------------------------------------------------------------------------
+
+    @property
+    def built(self) -> bool:
+        """Whether all layers have their weights."""
+        return all(node.layer.built for node in self.nodes)
+
+    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
+        """Make the weights of a Sequential model whose input is not known yet; any other model has them already.
+
+        Parameters
+        ----------
+        input_shape : tuple
+            With the batch axis, as in (None, 28, 28, 1).
+        """
+        shape = self.nodes[0].shape
+        if isinstance(input_shape, (tuple, list)) and tuple(input_shape[1:]) != shape:
+            raise ValueError(
+                f"{self._title}: expected to be built for {(None, *shape)}, its shape already, got {shortened(input_shape)}. Make"
+                " another model for other images"
+            )
+        self._make_weights()
+
+    def build_for_data(self, x: Any) -> None:
+        """Build a model that is not built yet for a batch `x`."""
+        if not self.built:
+            self.build((None, *self.nodes[0].shape))
 
     # -- layers and parameters ----------------------------------------------------------------------------------------
 
     @property
-    def layers(self) -> list[Layer]:
-        """All layers in order, the input first; a layer made by `activation=` of another is not listed."""
+    def _parts(self) -> list[Any]:
+        """The layers, the input first, and the models that are layers of this one."""
+        return [*dict.fromkeys(node.within[0] if node.within else node.layer for node in self._listed())]
+
+    def _listed(self) -> list[Node]:
+        """Return the nodes in order, without those of a layer made by `activation=` of another."""
         by_argument = {node.layer.activation for node in self.nodes}
-        return [node.layer for node in self.nodes if node.layer not in by_argument]
+        return [node for node in self.nodes if node.layer not in by_argument]
+
+    @property
+    def layers(self) -> list[Any]:
+        """All layers in order, the input first; a model that is a layer is one entry.
+
+        A layer made by `activation=` of another is not listed. A `Sequential` model leaves its input out, as in Keras.
+        """
+        return self._parts
+
+    @property
+    def every_layer(self) -> dict[str, Layer]:
+        """All layers in order, also those in models that are layers, by their paths, such as "conv2d" or "sequential/conv2d"."""
+        return {_path(node): node.layer for node in self._listed()}
 
     @named_arguments
-    def get_layer(self, name: str) -> Layer:
-        """Return a layer by its name; a ValueError lists the names."""
-        for layer in self.layers:
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
+        """Return a layer by its name or by its index in `layers`; a ValueError lists the names."""
+        layers = self.layers
+        if name is None and isinstance(index, (int, np.integer)) and -len(layers) <= index < len(layers):
+            return layers[index]
+        for layer in layers:
             if isinstance(name, str) and layer.name == name:
                 return layer
-        known = ", ".join(repr(layer.name) for layer in self.layers)
-        raise ValueError(f"get_layer: expected one of {known}, got {shortened(name)}")
+        known = ", ".join(repr(layer.name) for layer in layers)
+        got = shortened(name) if index is None or name is not None else f"index={shortened(index)} of {len(layers)} layers"
+        raise ValueError(f"get_layer: expected one of {known}, got {got}")
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -181,27 +318,29 @@ class Model:
     @property
     def params(self) -> Mapping[str, np.ndarray]:
         """All parameters, by "layer/parameter", in order: the arrays themselves, which may be written into."""
-        return MappingProxyType({f"{layer.name}/{key}": p for layer in self.layers for key, p in layer.params.items()})
+        return MappingProxyType({f"{path}/{key}": p for path, layer in self.every_layer.items() for key, p in layer.params.items()})
 
     @property
     def named_weights(self) -> Mapping[str, np.ndarray]:
         """All parameters and the state, by "layer/array", in the order of `get_weights`: the arrays themselves."""
-        return MappingProxyType({f"{layer.name}/{key}": p for layer in self.layers for key, p in layer.named_weights.items()})
+        parts = self.every_layer.items()
+        return MappingProxyType({f"{path}/{key}": p for path, layer in parts for key, p in layer.named_weights.items()})
 
     @property
     def trainable(self) -> bool:
         """Whether any layer is trained. Setting it sets it in all layers."""
-        return any(layer.trainable for layer in self.layers)
+        return any(layer.trainable for layer in self.every_layer.values())
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        for layer in self.layers:
+        for layer in self.every_layer.values():
             layer.trainable = value
 
     @property
     def grads(self) -> dict[str, np.ndarray | None]:
         """The gradient of each of `params`, from the last backward, and None for a frozen one; a ValueError before the first."""
-        trained = [layer for layer in self.layers if layer.params and layer.trainable]
+        layers = self.every_layer
+        trained = [layer for layer in layers.values() if layer.params and layer.trainable]
         for layer in trained:
             if not layer.grads:
                 raise ValueError(
@@ -214,12 +353,14 @@ class Model:
                     f" {sorted(layer.grads)}"
                 )
         return {
-            f"{layer.name}/{key}": layer.grads[key] if layer in trained else None for layer in self.layers for key in layer.params
+            f"{path}/{key}": layer.grads[key] if layer in trained else None
+            for path, layer in layers.items()
+            for key in layer.params
         }
 
     def count_params(self) -> int:
         """Return the total number of values in all parameters and in the state of layers."""
-        return sum(layer.count_params() for layer in self.layers)
+        return sum(layer.count_params() for layer in self.every_layer.values())
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of all parameters and of the state of layers, in Keras's order and layouts."""
@@ -231,20 +372,42 @@ class Model:
         set_weights(self.named_weights, weights)
 
     @named_arguments
-    def summary(self, *, print_fn: Callable[[str], Any] = print) -> None:
-        """Print one row per layer (name, class, output shape, number of parameters) and the totals."""
-        rows = [("Layer (type)", "Output Shape", "Param #")]
-        for layer in self.layers:
-            rows.append((f"{layer.name} ({type(layer).__name__})", str((None, *layer.output_shape)), f"{layer.count_params():,}"))
-        head, *lines = text_table(rows, "<<>", gap="   ")
-        rule = "─" * max(map(len, [head, *lines]))
-        count = self.count_params()
-        trained = sum(p.size for layer in self.layers if layer.trainable for p in layer.params.values())
+    def summary(
+        self,
+        line_length: int | None = None,
+        *,
+        print_fn: Callable[[str], Any] = print,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+    ) -> None:
+        """Print one row per layer (name, class, output shape, number of parameters) and the totals.
+
+        Parameters
+        ----------
+        line_length : int, optional
+            The least width of the table.
+        print_fn : callable
+            Receives the text.
+        expand_nested : bool
+            Whether the layers of a model that is a layer have rows of their own.
+        show_trainable : bool
+            Whether a column says which layers are trained.
+        """
+        width = check_count("summary: line_length", line_length, "line_length=100") if line_length is not None else 0
+        head, *lines = text_table(summary_rows(self, expand_nested, show_trainable), "<<><" if show_trainable else "<<>", gap="   ")
+        rule = "─" * max(width, *map(len, [head, *lines]))
+        layers = self.every_layer.values() if self._known() else ()
+        count = sum(layer.count_params() for layer in layers)
+        trained = sum(p.size for layer in layers if layer.trainable for p in layer.params.values())
         totals = [
             f"{what} params: {n:,} ({_bytes(n * self.dtype.itemsize)})"
             for what, n in (("Total", count), ("Trainable", trained), ("Non-trainable", count - trained))
         ]
         print_fn("\n".join([f'Model: "{self.name}"', rule, head, rule, *lines, rule, *totals]))
+
+    def _known(self) -> bool:
+        """Return whether the graph is known; that of a Sequential model without an input is not."""
+        return True
 
     # -- forward and backward -----------------------------------------------------------------------------------------
 
@@ -337,11 +500,12 @@ class Model:
     @quiet
     def layer_outputs(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Return the output (N, …) of every layer for a batch (N, …), after its `activation=` if it has one, by layer name."""
+        self.build_for_data(x)
         outputs = {self.nodes[0]: check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)}
         for node in self.nodes[1:]:
             outputs[node] = node.layer.forward(*(outputs[parent] for parent in node.parents))
             node.layer.cache = None
-        return {str(node.layer.name): out for node, out in outputs.items()}
+        return {_path(node): out for node, out in outputs.items()}
 
     # -- training -----------------------------------------------------------------------------------------------------
 
@@ -389,7 +553,7 @@ class Model:
         Parameters
         ----------
         optimizer : str or Optimizer
-            "sgd", "adagrad", "adadelta", "adam", or an object with its own settings.
+            "sgd", "rmsprop", "adam", "adamw", "nadam", "adagrad", "adadelta", or an object with its own settings.
         loss : str, Loss or function
             "categorical_crossentropy" for one-hot labels, "sparse_categorical_crossentropy" for integers, or an object.
         metrics : list of str or Metric, optional
@@ -407,11 +571,13 @@ class Model:
         optimizer, loss = optimizers.get(optimizer), losses.get(loss)
         plain = named_metrics(metrics, loss.labels)
         weighted = named_metrics(weighted_metrics, loss.labels, taken=plain, prefix="weighted_")
-        check_compile(self, optimizer, loss)
+        fuse = check_flag("fuse", fuse)
+        if self._known():
+            check_compile(self, optimizer, loss)
+            self.plan = join_relus(self.nodes) if fuse else NOTHING_JOINED
         optimizer.owner = ref(self)
-        self.optimizer, self.loss, self.fuse = optimizer, loss, check_flag("fuse", fuse)
+        self.optimizer, self.loss, self.fuse = optimizer, loss, fuse
         self.metrics, self.weighted_metrics = plain, weighted
-        self.plan = join_relus(self.nodes) if fuse else NOTHING_JOINED
 
     fit, evaluate, predict = training.fit, training.evaluate, training.predict
     train_on_batch, test_on_batch = training.train_on_batch, training.test_on_batch
@@ -438,11 +604,19 @@ class Model:
         ValueError
             When a layer's `get_config` lacks an argument of its class.
         """
+        refuse_other_formats(path, "model.npz")
         saving.save_model(self, path, include_optimizer)
+
+    @named_arguments
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights alone into one `.npz`, for `load_weights` of a model with the same layers."""
+        refuse_other_formats(path, "weights.npz")
+        saving.save_weights(self, path)
 
     @named_arguments
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Copy the weights of a saved model with the same parameters into this one; a ValueError names what does not fit."""
+        refuse_other_formats(path, "weights.npz")
         saving.load_weights(self, path)
 
 
@@ -451,8 +625,43 @@ def add_gradients(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a + b
 
 
+def _path(node: Node) -> str:
+    """Return the name of a node's layer, after the names of the models that it is within."""
+    return "/".join([*(model.name for model in node.within), str(node.layer.name)])
+
+
+def _free_name(base: str, taken: list[str]) -> str:
+    """Return `base`, or `base_1`, `base_2`, ..., whichever is not taken, and add it to those that are."""
+    name, count = base, 0
+    while name in taken:
+        count += 1
+        name = f"{base}_{count}"
+    taken.append(name)
+    return name
+
+
+def summary_rows(model: Model, expand_nested: bool, show_trainable: bool, indent: str = "") -> list[tuple[str, ...]]:
+    """Return the rows of `Model.summary`: the head, then one for each layer."""
+    rows: list[tuple[str, ...]] = [("Layer (type)", "Output Shape", "Param #", "Trainable")] if not indent else []
+    for layer in model.layers:
+        known = layer.built
+        shape = layer.output_shape if isinstance(layer, Model) else (None, *layer.output_shape) if known else ()
+        rows.append(
+            (
+                f"{indent}{layer.name} ({type(layer).__name__})",
+                str(shape) if known else "?",
+                f"{layer.count_params():,}" if known else "0 (unbuilt)",
+                ("Y" if layer.trainable else "N") if known and layer.count_params() else "-",
+            )
+        )
+        if expand_nested and isinstance(layer, Model) and known:
+            rows += summary_rows(layer, True, True, f"{indent}    ")
+    return rows if show_trainable else [row[:3] for row in rows]
+
+
 def _checked_nodes(inputs: Any, outputs: Any) -> list[Node]:
     """Return the nodes of the graph in order, or raise an error when it does not lead from `inputs` to `outputs`."""
+    inputs, outputs = (v[0] if isinstance(v, (list, tuple)) and len(v) == 1 else v for v in (inputs, outputs))
     for what, node in (("inputs", inputs), ("outputs", outputs)):
         if not isinstance(node, Node):
             got = "a list; a model has one of each" if isinstance(node, (list, tuple)) else type(node).__name__
@@ -480,55 +689,214 @@ def _bytes(count: float) -> str:
 class Sequential(Model):
     """A model that is a plain stack of layers.
 
+    Its input is known if the list begins with an Input, if the first layer has `input_shape=`, or if it is a model. Otherwise the
+    weights are made by `build`, or for the first images that `fit`, `evaluate` or `predict` receive.
+
     Parameters
     ----------
-    layers : list
-        An `Input(shape)` first, then the layers in order.
+    layers : list, optional
+        The layers in order, with an `Input(shape)` before them or without. A layer may be a model.
     seed, dtype, implementation, name
         As for `Model`.
 
     Raises
     ------
+    TypeError
+        When something in the list is not a layer.
     ValueError
-        When the list does not begin with an Input.
+        When a layer cannot take the output of the one before it.
 
     Examples
     --------
     >>> from scratchnet import Dense, Input
     >>> Sequential([Input(shape=(3,)), Dense(2)], seed=1).output_shape
     (None, 2)
+    >>> model = Sequential()
+    >>> model.add(Dense(2))
+    >>> model.build((None, 3))
+    >>> model.count_params()
+    8
     """
+
+    kind = "Sequential"
 
     @named_arguments
     def __init__(
         self,
-        layers: Sequence[Any] = (),
+        layers: Sequence[Any] | None = None,
         *,
         seed: int | None = None,
         dtype: DTypeLike = "float32",
         implementation: str = "fused",
         name: str | None = None,
     ):
-        if not isinstance(layers, (list, tuple)) or len(layers) < 2 or not isinstance(layers[0], Node):
-            raise ValueError(
-                "Sequential: expected a list that begins with Input(shape=...), then at least one layer, got"
-                f" {_listed(layers)}. For example Sequential([Input(shape=(28, 28, 1)), Flatten(), Dense(10)])"
+        if layers is not None and not isinstance(layers, (list, tuple)):
+            raise TypeError(
+                f"Sequential: expected a list of layers, got a {type(layers).__name__}. For example"
+                " Sequential([Input(shape=(28, 28, 1)), Flatten(), Dense(10)])"
             )
-        node = layers[0]
-        for layer in layers[1:]:
-            if not isinstance(layer, Layer) or isinstance(layer, InputLayer):
-                raise TypeError(f"Sequential: expected layers after the first Input, got {_not_a_layer(layer)}")
-            node = layer(node)
-        name = check_name(name) or "sequential"
-        super().__init__(layers[0], node, seed=seed, dtype=dtype, implementation=implementation, name=name)
+        self._set_up(seed, dtype, implementation, name)
+        self._stack: list[Any] = []             # the layers, without the input
+        self._ends: list[Node] = []             # the input, and the last node of each layer, once the input is known
+        try:
+            for layer in layers or ():
+                self._push(layer)
+        except (TypeError, ValueError):
+            self._disconnect()
+            raise
+        self._rebuild()
+
+    @classmethod
+    def of(cls, stack: Sequence[Any], ends: Sequence[Node], **settings: Any) -> Sequential:
+        """Return a model of layers that are connected already; `ends` are the input and the node of each layer."""
+        model = cls(**settings)
+        model._stack, model._ends = [*stack], [*ends]
+        model._rebuild()
+        return model
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes in topological order."""
+        if not self._ends:
+            raise ValueError(
+                f"{self._title}: expected a model that knows the shape of its input, got one that does not yet. Begin with"
+                " Input(shape=(28, 28, 1)), or call model.build((None, 28, 28, 1))"
+            )
+        return self._nodes
+
+    @nodes.setter
+    def nodes(self, nodes: list[Node]) -> None:
+        self._nodes = nodes
+
+    def _known(self) -> bool:
+        return bool(self._ends)
+
+    @property
+    def _parts(self) -> list[Any]:
+        return [*(end.layer for end in self._ends[:1]), *self._stack]
+
+    @property
+    def layers(self) -> list[Any]:
+        """All layers in order, without the input."""
+        return [*self._stack]
+
+    @named_arguments
+    def add(self, layer: Any) -> None:
+        """Put a layer, a model, or first of all an Input, at the end."""
+        self._push(layer)
+        self._rebuild()
+
+    def pop(self) -> Any:
+        """Remove the last layer and return it, or None if there is none."""
+        if not self._stack:
+            return None
+        layer = self._stack.pop()
+        if self._ends:
+            self._ends.pop()
+        if isinstance(layer, Layer):
+            layer.disconnect()
+        self._rebuild()
+        return layer
+
+    def _push(self, layer: Any) -> None:
+        """Connect a layer, if the input is known, and put it at the end."""
+        first = not self._stack and not self._ends
+        layer = layer.node if isinstance(layer, InputLayer) else layer
+        if first and isinstance(layer, Node) and isinstance(layer.layer, InputLayer):
+            self._ends.append(layer)
+            return
+        if not isinstance(layer, (Layer, Model)):
+            raise TypeError(f"Sequential: expected layers after the first Input, got {_not_a_layer(layer)}")
+        if layer in self._stack:
+            raise ValueError(f"{layer._title}: expected to be in a model once, got two places. Create a second one")
+        if first and (shape := _own_input_shape(layer)) is not None:
+            self._ends.append(Input(shape=shape))
+        if self._ends:
+            self._ends.append(layer(self._ends[-1]))
+        self._stack.append(layer)
+
+    def _rebuild(self, make_weights: bool = True) -> None:
+        """Renew the graph after a change of the stack, and make the weights of new layers."""
+        if not self._ends:
+            self._name_parts()
+            return
+        was_compiled = self.optimizer
+        if hasattr(self, "_nodes"):
+            self.optimizer = None           # its state belongs to other parameters
+        self._set_graph(ordered(self._ends[-1]))
+        if make_weights:
+            self._make_weights()
+        if self.optimizer is not None:
+            measured = [*self.metrics.values()], [*self.weighted_metrics.values()]
+            self.compile(was_compiled, self.loss, metrics=measured[0], weighted_metrics=measured[1], fuse=self.fuse)
+
+    def _disconnect(self) -> None:
+        """Make a model whose input is not known again, after an attempt that failed."""
+        self._ends = []
+        vars(self).pop("_nodes", None)
+        for layer in self._stack:
+            if isinstance(layer, Layer):
+                layer.disconnect()
+                layer.built = False
+
+    def _open(self, shape: Shape, make_weights: bool) -> None:
+        """Make the graph of a model whose input was not known, for samples of this shape."""
+        if not self._stack:
+            raise ValueError(f"{self._title}: expected at least one layer, got none. model.add(Dense(10)) adds one")
+        self._ends = [Input(shape=shape)]
+        try:
+            for layer in self._stack:
+                self._ends.append(layer(self._ends[-1]))
+            self._rebuild(make_weights)
+        except (TypeError, ValueError):
+            self._disconnect()
+            raise
+
+    @property
+    def built(self) -> bool:
+        """Whether all layers have their weights."""
+        return self._known() and super().built
+
+    def build(self, input_shape: Sequence[int | None] | None = None) -> None:
+        """Make the weights of a model whose input is not known yet.
+
+        Parameters
+        ----------
+        input_shape : tuple
+            With the batch axis, as in (None, 28, 28, 1).
+
+        Raises
+        ------
+        ValueError
+            For another shape than the one that the model has, and for one that its layers cannot take.
+        """
+        if self._known():
+            super().build(input_shape)
+            return
+        if not isinstance(input_shape, (tuple, list)) or len(input_shape) < 2:
+            raise ValueError(
+                f"{self._title}: expected input_shape with the batch axis, got {shortened(input_shape)}. For example"
+                " model.build((None, 28, 28, 1))"
+            )
+        self._open(check_shape("build: input_shape", input_shape[1:]), make_weights=True)
+
+    def build_for_data(self, x: Any) -> None:
+        """Build a model that is not built yet for a batch `x`."""
+        if not self._known() and np.ndim(x) > 1:
+            self.build((None, *np.shape(x)[1:]))
+        super().build_for_data(x)
+
+    def _connect(self, x: Node) -> Node:
+        if not self._known():
+            self._open(x.shape, make_weights=False)        # the outer model makes them, from its seed
+        return super()._connect(x)
 
 
-def _listed(layers: Any) -> str:
-    """Return the contents of a list of layers as text, for a message."""
-    if not isinstance(layers, (list, tuple)):
-        return f"a {type(layers).__name__}"
-    names = [f"the Input {layer.shape}" if isinstance(layer, Node) else type(layer).__name__ for layer in layers]
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "an empty list"
+def _own_input_shape(part: Any) -> Shape | None:
+    """Return the shape of the input that a first layer or model knows by itself, or None."""
+    if isinstance(part, Model):
+        return part.nodes[0].shape if part._known() else None
+    return part.declared_shape
 
 
 def _not_a_layer(thing: Any) -> str:
@@ -537,8 +905,6 @@ def _not_a_layer(thing: Any) -> str:
         return "a second Input. A model has one; layers of several inputs are connected with Model(inputs, outputs)"
     if isinstance(thing, type) and issubclass(thing, Layer):
         return f"the class {thing.__name__}. A class needs parentheses: {thing.__name__}(...)"
-    if isinstance(thing, Model):
-        return "a model. Put its layers into the list one by one"
     if isinstance(thing, str):
         return f"the text {shortened(thing)}. A layer is an object, such as Activation('relu')"
     if callable(thing):
@@ -567,4 +933,5 @@ def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type] 
     ValueError
         When the file is not a saved model, is damaged, or has a layer, an optimizer or a loss of an unknown class.
     """
-    return saving.load_model(Model, path, custom_objects)
+    refuse_other_formats(path, "model.npz")
+    return saving.read_model({"Model": Model, "Sequential": Sequential}, path, custom_objects)

@@ -11,7 +11,9 @@ the kernel, the column of that cell is called v. Cells outside the image are pad
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -165,6 +167,62 @@ def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strid
     return dx
 
 
+def global_average_pool2d_forward(x: np.ndarray) -> np.ndarray:
+    """out[n, c] = 1/(H·W) Σ_h Σ_w x[n, h, w, c]: (N, H, W, C) -> (N, C)."""
+    N, H, W, C = x.shape
+    out = np.zeros((N, C), x.dtype)
+    for n, c in np.ndindex(N, C):
+        out[n, c] = sum(float(x[n, h, w, c]) for h in range(H) for w in range(W)) / (H * W)
+    return out
+
+
+def global_average_pool2d_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Add dout / (H·W) to the dx of each pixel of its channel: (N, C) -> (N, H, W, C)."""
+    dx = np.zeros_like(x)
+    for n, h, w, c in np.ndindex(x.shape):
+        dx[n, h, w, c] += dout[n, c] / (x.shape[1] * x.shape[2])
+    return dx
+
+
+def global_max_pool2d_forward(x: np.ndarray) -> np.ndarray:
+    """out[n, c] = max over h and w of x[n, h, w, c]: (N, H, W, C) -> (N, C)."""
+    N, H, W, C = x.shape
+    out = np.zeros((N, C), x.dtype)
+    for n, c in np.ndindex(N, C):
+        out[n, c] = np.max([x[n, h, w, c] for h in range(H) for w in range(W)])
+    return out
+
+
+def global_max_pool2d_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Add each dout to the dx of the first of its channel's largest pixels: (N, C) -> (N, H, W, C)."""
+    dx = np.zeros_like(x)
+    for n, c in np.ndindex(dout.shape):
+        pixels = [(h, w) for h in range(x.shape[1]) for w in range(x.shape[2])]
+        h, w = pixels[np.argmax([x[n, h, w, c] for h, w in pixels])]
+        dx[n, h, w, c] += dout[n, c]
+    return dx
+
+
+def zero_padding2d_forward(x: np.ndarray, pads: Pads) -> np.ndarray:
+    """out[n, h + top, w + left, c] = x[n, h, w, c], and 0 outside: (N, H, W, C) -> (N, top + H + bottom, left + W + right, C)."""
+    N, H, W, C = x.shape
+    (top, bottom), (left, right) = pads
+    out = np.zeros((N, top + H + bottom, left + W + right, C), x.dtype)
+    for n, h, w, c in np.ndindex(x.shape):
+        out[n, h + top, w + left, c] = x[n, h, w, c]
+    return out
+
+
+def zero_padding2d_backward(dout: np.ndarray, pads: Pads) -> np.ndarray:
+    """Return dx, with the dout of each pixel: (N, top + H + bottom, left + W + right, C) -> (N, H, W, C)."""
+    N, OH, OW, C = dout.shape
+    (top, bottom), (left, right) = pads
+    dx = np.zeros((N, OH - top - bottom, OW - left - right, C), dout.dtype)
+    for n, h, w, c in np.ndindex(dx.shape):
+        dx[n, h, w, c] = dout[n, h + top, w + left, c]
+    return dx
+
+
 def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: bool = False) -> np.ndarray:
     """out[n, u] = b[u] + Σ_d x[n, d] · w[d, u]: (N, D), (D, U), (U,) -> (N, U)."""
     out = np.zeros((len(x), w.shape[1]), x.dtype)
@@ -209,6 +267,54 @@ def flatten_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
     return dx
 
 
+def reshape_forward(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return each sample's numbers, in row-major order, at the indices of `shape`, in row-major order: (N, …) -> (N, *shape)."""
+    return flatten_backward(flatten_forward(x), (len(x), *shape))
+
+
+def reshape_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
+    """Return dx, with each number of dout at the index of x that it was read from: (N, *shape) -> x_shape."""
+    return flatten_backward(flatten_forward(dout), x_shape)
+
+
+def concatenate_forward(xs: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """out[…, start + k, …] = x[…, k, …] for each input x, where `start` is the sum of the sizes of those before it."""
+    shape = list(xs[0].shape)
+    shape[axis] = sum(x.shape[axis] for x in xs)
+    out, start = np.zeros(shape, xs[0].dtype), 0
+    for x in xs:
+        for k in range(x.shape[axis]):
+            np.moveaxis(out, axis, 0)[start + k] = np.moveaxis(x, axis, 0)[k]
+        start += x.shape[axis]
+    return out
+
+
+def concatenate_backward(dout: np.ndarray, sizes: Sequence[int], axis: int) -> tuple[np.ndarray, ...]:
+    """dx[…, k, …] = dout[…, start + k, …] for each input x, which has one of `sizes` along the axis."""
+    dxs, start = [], 0
+    for size in sizes:
+        dx = np.zeros((*dout.shape[:axis], size, *dout.shape[axis + 1 :]), dout.dtype)
+        for k in range(size):
+            np.moveaxis(dx, axis, 0)[k] = np.moveaxis(dout, axis, 0)[start + k]
+        dxs.append(dx)
+        start += size
+    return tuple(dxs)
+
+
+def rescaling_forward(x: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """out[n, …, c] = x[n, …, c] · scale[c] + offset[c]; one number holds for all channels: (N, …, C) -> (N, …, C)."""
+    out = np.zeros_like(x)
+    scale, offset = np.broadcast_to(scale, x.shape[-1]), np.broadcast_to(offset, x.shape[-1])
+    for index in np.ndindex(x.shape):
+        out[index] = x[index] * scale[index[-1]] + offset[index[-1]]
+    return out
+
+
+def rescaling_backward(dout: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """dx[n, …, c] = dout[n, …, c] · scale[c]: (N, …, C) -> (N, …, C)."""
+    return rescaling_forward(dout, scale, np.zeros((), dout.dtype))
+
+
 def relu_forward(x: np.ndarray) -> np.ndarray:
     """Return x where x > 0, else 0, elementwise; a NaN stays NaN."""
     out = np.zeros_like(x)
@@ -223,6 +329,101 @@ def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
     for index in np.ndindex(dout.shape):
         dx[index] = dout[index] if out[index] > 0 else 0.0
     return dx
+
+
+def _each(function: Callable[..., float], *arrays: np.ndarray) -> np.ndarray:
+    """Return function(a[i], b[i], …) for every index i of arrays a, b, … of one shape; each number is computed in float64."""
+    out = np.zeros_like(arrays[0])
+    for index in np.ndindex(out.shape):
+        out[index] = function(*(np.float64(a[index]) for a in arrays))
+    return out
+
+
+def leaky_relu_forward(x: np.ndarray, negative_slope: float, max_value: float) -> np.ndarray:
+    """Return x where x > 0, else negative_slope · x, and at most max_value."""
+    return _each(lambda x: max_value if x > max_value else x if x > 0 else negative_slope * x, x)
+
+
+def leaky_relu_backward(dout: np.ndarray, out: np.ndarray, negative_slope: float, max_value: float) -> np.ndarray:
+    """Return dx: dout where 0 < out < max_value, 0 where out = max_value, and negative_slope · dout elsewhere."""
+    return _each(lambda d, out: 0.0 if out >= max_value else d if out > 0 else negative_slope * d, dout, out)
+
+
+def sigmoid_forward(x: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + e⁻ˣ)."""
+    return _each(lambda x: 1 / (1 + np.exp(-x)), x)
+
+
+def sigmoid_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Return dx = dout · out (1 - out)."""
+    return _each(lambda d, out: d * out * (1 - out), dout, out)
+
+
+def tanh_forward(x: np.ndarray) -> np.ndarray:
+    """Return (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)."""
+    return _each(math.tanh, x)
+
+
+def tanh_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Return dx = dout · (1 - out²)."""
+    return _each(lambda d, out: d * (1 - out**2), dout, out)
+
+
+def softplus_forward(x: np.ndarray) -> np.ndarray:
+    """Return ln(e⁰ + eˣ)."""
+    return _each(lambda x: np.logaddexp(0, x), x)
+
+
+def softplus_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Return dx = dout · (1 - e⁻ᵒᵘᵗ)."""
+    return _each(lambda d, out: d * -math.expm1(-out), dout, out)
+
+
+def elu_forward(x: np.ndarray, alpha: float, scale: float) -> np.ndarray:
+    """Return scale · x where x > 0, else scale · alpha · (eˣ - 1)."""
+    return _each(lambda x: scale * (x if x > 0 else alpha * math.expm1(x)), x)
+
+
+def elu_backward(dout: np.ndarray, out: np.ndarray, alpha: float, scale: float) -> np.ndarray:
+    """Return dx: scale · dout where out > 0, else (out + scale · alpha) · dout."""
+    return _each(lambda d, out: d * (scale if out > 0 else out + scale * alpha), dout, out)
+
+
+def silu_forward(x: np.ndarray) -> np.ndarray:
+    """Return x / (1 + e⁻ˣ)."""
+    return _each(lambda x: x / (1 + np.exp(-x)), x)
+
+
+def silu_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return dx = dout · (1 / (1 + e⁻ˣ) + x / ((1 + e⁻ˣ) (1 + eˣ)))."""
+    return _each(lambda d, x: d * (1 / (1 + np.exp(-x)) + x / ((1 + np.exp(-x)) * (1 + np.exp(x)))), dout, x)
+
+
+def gelu_forward(x: np.ndarray) -> np.ndarray:
+    """Return x · ½ (1 + erf(x / √2))."""
+    return _each(lambda x: x / 2 * (1 + math.erf(x / math.sqrt(2))), x)
+
+
+def gelu_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return dx = dout · (½ (1 + erf(x / √2)) + x · e^{-x²/2} / √(2π))."""
+    return _each(
+        lambda d, x: d * ((1 + math.erf(x / math.sqrt(2))) / 2 + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)), dout, x
+    )
+
+
+def gelu_tanh_forward(x: np.ndarray) -> np.ndarray:
+    """Return x · ½ (1 + tanh(√(2/π) (x + 0.044715 x³)))."""
+    return _each(lambda x: x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))), x)
+
+
+def gelu_tanh_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return dx = dout · (½ (1 + tanh v) + x · ½ (1 - tanh² v) · v'), v = √(2/π) (x + 0.044715 x³)."""
+
+    def one(d: float, x: float) -> float:
+        t, slope = math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)), math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
+        return d * ((1 + t) / 2 + x * (1 - t**2) / 2 * slope)
+
+    return _each(one, dout, x)
 
 
 def softmax_forward(x: np.ndarray) -> np.ndarray:
@@ -258,52 +459,188 @@ def softmax_cross_entropy(
     return float(total / len(logits))
 
 
+# -- random numbers, and what is drawn in training ---------------------------------------------------------------------
+
+
+def philox(block: int, key: int, rounds: int = 10) -> list[int]:
+    """Return the four words of 32 bits that Philox 4x32 makes of the number of a block, below 2**128, and a key, below 2**64."""
+    word = 2**32
+    c = [block // word**i % word for i in range(4)]
+    k = [key % word, key // word]
+    for _ in range(rounds):
+        p, q = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [q // word ^ c[1] ^ k[0], q % word, p // word ^ c[3] ^ k[1], p % word]
+        k = [(k[0] + 0x9E3779B9) % word, (k[1] + 0xBB67AE85) % word]
+    return c
+
+
+def uniform(key: int, index: int) -> float:
+    """Return the number of this key and index, in [0, 1): word index mod 4 of block index div 4, divided by 2³²."""
+    return philox(index // 4, key)[index % 4] / 2**32
+
+
+def dropout_forward(x: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return x / (1 - rate) where u ≥ rate, else 0; u has the index, in `noise_shape`, of the number that masks x there."""
+    noise_shape = x.shape if noise_shape is None else noise_shape
+    out = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        i = 0
+        for place, length in zip(index, noise_shape, strict=True):
+            i = i * length + (place if length > 1 else 0)
+        out[index] = x[index] * x.dtype.type(1 / (1 - rate)) if uniform(key, i) >= rate else 0.0
+    return out
+
+
+def dropout_backward(dout: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return dx: dout / (1 - rate) where forward kept x, else 0; the mask is that of forward."""
+    return dropout_forward(dout, rate, key, noise_shape)
+
+
+def resample_forward(x: np.ndarray, rows: Any, cols: Any, fill_value: float) -> np.ndarray:
+    """Return for each pixel of the output the sum of the four pixels that it is read from, each with its two weights.
+
+    `rows` and `cols` have an `index` and a `weight`, (N, OH, 2) and (N, OW, 2). Row H and column W hold `fill_value`.
+    """
+    N, H, W, C = x.shape
+    out = np.zeros((N, rows.index.shape[1], cols.index.shape[1], C), x.dtype)
+    for n, p, q, c in np.ndindex(out.shape):
+        for s, t in np.ndindex(2, 2):
+            h, w = rows.index[n, p, s], cols.index[n, q, t]
+            out[n, p, q, c] += rows.weight[n, p, s] * cols.weight[n, q, t] * (x[n, h, w, c] if h < H and w < W else fill_value)
+    return out
+
+
+def resample_backward(dout: np.ndarray, x_shape: tuple[int, ...], rows: Any, cols: Any) -> np.ndarray:
+    """Add dout, with the same two weights, to dx at each of the four pixels that an output was read from."""
+    _, H, W, _ = x_shape
+    dx = np.zeros(x_shape, dout.dtype)
+    for n, p, q, c in np.ndindex(dout.shape):
+        for s, t in np.ndindex(2, 2):
+            h, w = rows.index[n, p, s], cols.index[n, q, t]
+            if h < H and w < W:
+                dx[n, h, w, c] += rows.weight[n, p, s] * cols.weight[n, q, t] * dout[n, p, q, c]
+    return dx
+
+
 # -- update rules, one number at a time, written from the formulas of the papers ---------------------------------------
 
 
-def sgd(p: float, gradients: list[float], *, learning_rate: float, momentum: float, nesterov: bool) -> float:
+# `learning_rate` is a number, or a list with one for each gradient.
+
+Rates = float | list[float]
+
+
+def _rates(learning_rate: Rates, gradients: list[float]) -> list[float]:
+    return learning_rate if isinstance(learning_rate, list) else [learning_rate] * len(gradients)
+
+
+def sgd(p: float, gradients: list[float], *, learning_rate: Rates, momentum: float, nesterov: bool) -> float:
     """Sutskever et al. (2013): v ← μv - εg, p ← p + v; Nesterov's in the form that evaluates g at p: p ← p + μv - εg."""
     v = 0.0
-    for g in gradients:
-        v = momentum * v - learning_rate * g
-        p = p + momentum * v - learning_rate * g if nesterov else p + v
+    for rate, g in zip(_rates(learning_rate, gradients), gradients, strict=True):
+        v = momentum * v - rate * g
+        p = p + momentum * v - rate * g if nesterov else p + v
     return p
 
 
 def adagrad(
-    p: float, gradients: list[float], *, learning_rate: float, initial_accumulator_value: float, epsilon: float
+    p: float, gradients: list[float], *, learning_rate: Rates, initial_accumulator_value: float, epsilon: float
 ) -> float:
     """Duchi et al. (2011): p ← p - η g_t / √(G₀ + Σ_{s ≤ t} g_s² + ε)."""
     for t, g in enumerate(gradients):
         history = sum(earlier**2 for earlier in gradients[: t + 1])
-        p = p - learning_rate * g / float(np.sqrt(initial_accumulator_value + history + epsilon))
+        p = p - _rates(learning_rate, gradients)[t] * g / float(np.sqrt(initial_accumulator_value + history + epsilon))
     return p
 
 
-def adadelta(p: float, gradients: list[float], *, learning_rate: float, rho: float, epsilon: float) -> float:
+def adadelta(p: float, gradients: list[float], *, learning_rate: Rates, rho: float, epsilon: float) -> float:
     """Zeiler (2012), algorithm 1: Δ_t = -(RMS[Δ]_{t-1} / RMS[g]_t) g_t, RMS[·] = √(E[·²] + ε); p ← p + η Δ_t."""
     steps: list[float] = []
 
     def decayed(values: list[float]) -> float:
-        return sum((1 - rho) * rho ** (len(values) - 1 - s) * value**2 for s, value in enumerate(values))
+        return _decayed([value**2 for value in values], rho)
 
     for t, g in enumerate(gradients):
         rms_step, rms_gradient = np.sqrt(decayed(steps) + epsilon), np.sqrt(decayed(gradients[: t + 1]) + epsilon)
         steps.append(float(-rms_step / rms_gradient * g))
-        p = p + learning_rate * steps[-1]
+        p = p + _rates(learning_rate, gradients)[t] * steps[-1]
     return p
+
+
+def _decayed(values: list[float], share: float) -> float:
+    """(1 - ρ) Σ_s ρ^(t - s) values[s], where t is the last: the average that starts at 0."""
+    return sum((1 - share) * share ** (len(values) - 1 - s) * value for s, value in enumerate(values))
 
 
 def adam(
-    p: float, gradients: list[float], *, learning_rate: float, beta_1: float, beta_2: float, epsilon: float
-) -> float:
-    """Kingma & Ba (2015): p ← p - α m̂ / (√v̂ + ε), where their ε is ε̂ / √(1 - β₂ᵗ), and ε̂ is `epsilon`."""
+    p: float, gradients: list[float], *,
+    learning_rate: Rates, beta_1: float, beta_2: float, epsilon: float, amsgrad: bool = False,
+) -> float:  # fmt: skip
+    """Kingma & Ba (2015): p ← p - α m̂ / (√v̂ + ε), where their ε is ε̂ / √(1 - β₂ᵗ), and ε̂ is `epsilon`.
+
+    AMSGrad (Reddi et al., 2018) has the largest v so far in place of v, and, as in Keras, the same corrections.
+    """
+    squares = [_decayed([g**2 for g in gradients[:t]], beta_2) for t in range(1, len(gradients) + 1)]
     for t in range(1, len(gradients) + 1):
-        seen = gradients[:t]
-        m_hat = sum((1 - beta_1) * beta_1 ** (t - 1 - s) * g for s, g in enumerate(seen)) / (1 - beta_1**t)
-        v_hat = sum((1 - beta_2) * beta_2 ** (t - 1 - s) * g**2 for s, g in enumerate(seen)) / (1 - beta_2**t)
-        p = p - learning_rate * m_hat / float(np.sqrt(v_hat) + epsilon / np.sqrt(1 - beta_2**t))
+        m_hat = _decayed(gradients[:t], beta_1) / (1 - beta_1**t)
+        v_hat = (max(squares[:t]) if amsgrad else squares[t - 1]) / (1 - beta_2**t)
+        p = p - _rates(learning_rate, gradients)[t - 1] * m_hat / float(np.sqrt(v_hat) + epsilon / np.sqrt(1 - beta_2**t))
     return p
 
 
-UPDATE_RULES: dict[str, Callable[..., float]] = {"SGD": sgd, "Adagrad": adagrad, "Adadelta": adadelta, "Adam": adam}
+def nadam(
+    p: float, gradients: list[float], *, learning_rate: Rates, beta_1: float, beta_2: float, epsilon: float
+) -> float:
+    """Dozat (2016), algorithm 2, with Keras's momentum μ_t = β₁ (1 - 0.96ᵗ / 2): p ← p - α m̄ / (√v̂ + ε).
+
+    m̄ = (1 - μ_t) g_t / (1 - μ_1⋯μ_t) + μ_(t+1) m_t / (1 - μ_1⋯μ_(t+1)), v̂ = v_t / (1 - β₂ᵗ).
+    """
+    momenta = [beta_1 * (1 - 0.96**t / 2) for t in range(1, len(gradients) + 2)]
+    for t in range(1, len(gradients) + 1):
+        of_g = (1 - momenta[t - 1]) / (1 - float(np.prod(momenta[:t])))
+        of_m = momenta[t] / (1 - float(np.prod(momenta[: t + 1])))
+        mean = of_g * gradients[t - 1] + of_m * _decayed(gradients[:t], beta_1)
+        v_hat = _decayed([g**2 for g in gradients[:t]], beta_2) / (1 - beta_2**t)
+        p = p - _rates(learning_rate, gradients)[t - 1] * mean / float(np.sqrt(v_hat) + epsilon)
+    return p
+
+
+def rmsprop(
+    p: float, gradients: list[float], *,
+    learning_rate: Rates, rho: float, momentum: float, epsilon: float, centered: bool,
+) -> float:  # fmt: skip
+    """Graves (2013), equations 38 to 41: Δ_t = μ Δ_(t-1) - α g_t / √(n_t - ḡ_t² + ε), where ḡ is 0 unless `centered`."""
+    deltas: list[float] = []
+    for t in range(1, len(gradients) + 1):
+        mean = _decayed(gradients[:t], rho) if centered else 0.0
+        spread = _decayed([g**2 for g in gradients[:t]], rho) - mean**2
+        deltas.append(-_rates(learning_rate, gradients)[t - 1] * gradients[t - 1] / float(np.sqrt(spread + epsilon)))
+        p = p + sum(momentum ** (t - 1 - s) * delta for s, delta in enumerate(deltas))
+    return p
+
+
+def clipped(
+    gradients: list[np.ndarray],
+    *,
+    clipnorm: float | None = None,
+    clipvalue: float | None = None,
+    global_clipnorm: float | None = None,
+) -> list[np.ndarray]:
+    """Pascanu et al. (2013), algorithm 1: ĝ = g · limit / ‖g‖ if ‖g‖ > limit, of one gradient or of all; or each |g| ≤ limit."""
+
+    def shrunk(g: np.ndarray, squares: float, limit: float) -> np.ndarray:
+        return g * min(1.0, limit / float(np.sqrt(squares))) if squares else g
+
+    squares = [sum(float(number) ** 2 for number in g.flat) for g in gradients]
+    if clipnorm is not None:
+        return [shrunk(g, own, clipnorm) for g, own in zip(gradients, squares, strict=True)]
+    if global_clipnorm is not None:
+        return [shrunk(g, sum(squares), global_clipnorm) for g in gradients]
+    if clipvalue is not None:
+        return [np.array([max(-clipvalue, min(clipvalue, number)) for number in g.flat]).reshape(g.shape) for g in gradients]
+    return gradients
+
+
+UPDATE_RULES: dict[str, Callable[..., float]] = {
+    "SGD": sgd, "Adagrad": adagrad, "Adadelta": adadelta, "Adam": adam, "AdamW": adam, "Nadam": nadam, "RMSprop": rmsprop,
+}  # fmt: skip

@@ -11,7 +11,7 @@ import json
 import os
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib import format
 
 from scratchnet import layers as known_layers
-from scratchnet import losses, metrics, optimizers, regularizers
+from scratchnet import losses, metrics, optimizers, regularizers, schedules
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node
 from scratchnet.support.checking import check_dtype, check_flag, shortened
@@ -31,7 +31,7 @@ from scratchnet.support.files import as_path, write_whole
 FORMAT = "scratchnet model 1"
 LONGEST = 500                   # characters of another library's message that an error repeats
 
-__all__ = ["full_config", "load_arrays", "load_model", "model_config", "save_arrays", "save_model"]
+__all__ = ["full_config", "load_arrays", "model_config", "read_model", "save_arrays", "save_model"]
 
 # -- arrays and settings ----------------------------------------------------------------------------------------------
 
@@ -142,30 +142,46 @@ def save_model(
     save_arrays(path, {**arrays, **more_arrays}, {**config, **more_config})
 
 
+def save_weights(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write the weights of a model alone, as `Model.save_weights` describes."""
+    save_arrays(path, model.named_weights, {"format": FORMAT})
+
+
 def model_config(model: Any) -> dict[str, Any]:
-    """Return the graph: each layer's class, arguments and the names of the layers that it reads."""
-    names = {node: layer.name for layer in model.layers for node in model.nodes if node.layer in (layer, layer.activation)}
-    described = [
-        {
-            "class": type(layer).__name__,
-            "config": full_config(layer) | ({"activation": None} if _ends_before_activation(layer, model.nodes) else {}),
-            "inputs": [names[parent] for parent in layer.node.parents],
-            **({} if layer.trainable else {"trainable": False}),
-        }
-        for layer in model.layers
-    ]
+    """Return the graph: each layer's class, arguments and the names of the layers that it reads.
+
+    In place of a layer there may be a model: its class is "Model" or "Sequential", and its arguments are its own description.
+    """
+    owner = {node.layer.activation: node.layer for node in model.nodes if node.layer.activation is not None}
+    parts: dict[Any, list[Node]] = {}           # each layer or model, and its nodes
+    for node in model.nodes:
+        parts.setdefault(node.within[0] if node.within else owner.get(node.layer, node.layer), []).append(node)
+    names = {node: part.name for part, nodes in parts.items() for node in nodes}
+    described = []
+    for part, nodes in parts.items():
+        inputs = [names[parent] for parent in nodes[0].parents] if not nodes[0].within else [
+            next(names[parent] for node in nodes for parent in node.parents if parent not in nodes)
+        ]
+        if not isinstance(part, Layer):
+            described.append({"class": part.kind, "config": model_config(part), "inputs": inputs})
+            continue
+        ends_before = part.activation is not None and part.activation not in {node.layer for node in nodes}
+        described.append(
+            {
+                "class": type(part).__name__,
+                "config": full_config(part) | ({"activation": None} if ends_before else {}),
+                "inputs": inputs,
+                **({} if part.trainable else {"trainable": False}),
+            }
+        )
+    kind = {} if model.kind == "Model" else {"class": model.kind}
     settings = {"name": model.name, "seed": model.seed, "dtype": str(model.dtype), "implementation": model.implementation}
-    return {**settings, "layers": described}
+    return {**kind, **settings, "layers": described}
 
 
 def drawing_states(model: Any) -> dict[str, Any]:
-    """Return the state of the generator of each layer that draws random numbers, by the layer's name."""
-    return {layer.name: layer.rng.bit_generator.state for layer in model.layers if layer.draws}
-
-
-def _ends_before_activation(layer: Layer, nodes: Sequence[Node]) -> bool:
-    """Return whether the model, as a part of a larger graph, ends between a layer and its `activation=`."""
-    return layer.activation is not None and layer.activation.node not in nodes
+    """Return the state of the generator of each layer that draws random numbers, by the layer's path."""
+    return {path: layer.rng.bit_generator.state for path, layer in model.every_layer.items() if layer.draws}
 
 
 def compile_config(model: Any) -> dict[str, Any]:
@@ -174,7 +190,7 @@ def compile_config(model: Any) -> dict[str, Any]:
         return {}
     settings = {
         "optimizer": type(model.optimizer).__name__.lower(),
-        "optimizer_config": full_config(model.optimizer),
+        "optimizer_config": schedules.optimizer_config(model.optimizer),
         "loss": model.loss.name if type(model.loss) in losses.KNOWN.values() else type(model.loss).__name__.lower(),
         "loss_config": full_config(model.loss),
         "metrics": [metrics.config(metric) for metric in model.metrics.values()],
@@ -187,8 +203,10 @@ def compile_config(model: Any) -> dict[str, Any]:
 # -- a file to a model ------------------------------------------------------------------------------------------------
 
 
-def load_model(model_class: Any, path: str | os.PathLike[str], custom_objects: Mapping[str, type] | None = None) -> Any:
-    """Return a `model_class` created from a file, as `scratchnet.load_model` describes."""
+def read_model(
+    model_classes: Mapping[str, Any], path: str | os.PathLike[str], custom_objects: Mapping[str, type] | None = None
+) -> Any:
+    """Return a model created from a file, as `scratchnet.load_model` describes. `model_classes` are "Model" and "Sequential"."""
     custom = custom_objects if custom_objects is not None else {}
     if not isinstance(custom, Mapping) or not all(isinstance(kind, type) for kind in custom.values()):
         raise TypeError(
@@ -197,15 +215,18 @@ def load_model(model_class: Any, path: str | os.PathLike[str], custom_objects: M
     arrays, config = load_arrays(path)
     try:
         check_format(config)
-        model = _model_from_config(model_class, config["model"], {**vars(known_layers), **custom}, arrays)
+        model = _model_from_config(model_classes, config["model"], {**vars(known_layers), **custom}, arrays)
         model.set_weights([arrays[name] for name in model.named_weights])
         states = config.get("draws", {})
-        for layer in model.layers:
+        for name, layer in model.every_layer.items():
             if layer.draws and states:
-                _restore_generator(layer.rng, states[layer.name])
+                _restore_generator(layer.rng, states[name])
         if "compile" in config:
             settings = config["compile"]
-            optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom)(**settings["optimizer_config"])
+            arguments = settings["optimizer_config"]
+            if isinstance(arguments.get("learning_rate"), dict):
+                arguments |= {"learning_rate": schedules.deserialize(arguments["learning_rate"], custom)}
+            optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom)(**arguments)
             loss = _find(settings["loss"], losses.KNOWN, custom)(**settings["loss_config"])
             listed = {key: settings.get(key, []) for key in ("metrics", "weighted_metrics")}
             measured = {key: metrics.listed(given, loss.labels, custom) for key, given in listed.items()}
@@ -308,16 +329,25 @@ def _find(name: str, known: Mapping[str, Any], custom: Mapping[str, type]) -> An
 
 
 def _model_from_config(
-    model_class: Any, config: Mapping[str, Any], classes: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    models: Mapping[str, Any],
+    config: Mapping[str, Any],
+    classes: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    within: str = "",
 ) -> Any:
-    """Return the model of a config. Its parameters are compared with the arrays of the file before they are allocated."""
+    """Return the model of a config. Its parameters are compared with the arrays of the file before they are allocated.
+
+    The arrays of a model that is a layer have names that begin with its path, `within`.
+    """
     nodes: dict[str, Any] = {}
+    parts: list[Any] = []
     node: Any = None
     dtype = check_dtype("dtype", config["dtype"])
     for described in config["layers"]:
         kind, settings, inputs = described["class"], described["config"], described["inputs"]
+        inner = isinstance(kind, str) and kind in models and "layers" in settings
         known = isinstance(kind, str) and isinstance(classes.get(kind), type) and issubclass(classes[kind], Layer)
-        if not known or classes[kind] is Layer:
+        if not inner and (not known or classes[kind] is Layer):
             raise ValueError(
                 f"expected a known layer class, got {kind!r}. Pass it: load_model(path, custom_objects={{{kind!r}: {kind}}})"
             )
@@ -327,16 +357,26 @@ def _model_from_config(
                 f"expected layers with different names that read earlier layers, got {settings['name']!r}, which reads {inputs!r}"
             )
         made = {key: regularizers.get(value, classes) for key, value in settings.items() if key.endswith("_regularizer")}
-        layer = classes[kind](**{**settings, **made})
-        layer.trainable = described.get("trainable", True)
+        path = f"{within}{settings['name']}"
+        if inner:
+            layer = _model_from_config(models, settings, classes, arrays, f"{path}/")
+        else:
+            layer = classes[kind](**{**settings, **made})
+        parts.append(layer)
         node = nodes[settings["name"]] = layer.node if isinstance(layer, InputLayer) else layer([nodes[name] for name in inputs])
+        if inner:
+            continue
+        layer.trainable = described.get("trainable", True)
         if _definer(layer, "make_params") is _definer(layer, "compute_param_shapes"):
             for key, shape in layer.compute_param_shapes(*(nodes[name].shape for name in inputs)).items():
-                _check_array(arrays, f"{settings['name']}/{key}", shape, dtype)
+                _check_array(arrays, f"{path}/{key}", shape, dtype)
     settings = {key: config[key] for key in ("seed", "dtype", "implementation", "name")}
-    model = model_class(next(iter(nodes.values())), node, **settings)
+    if config.get("class") == "Sequential":
+        model = models["Sequential"].of(parts[1:], [*nodes.values()], **settings)
+    else:
+        model = models["Model"](next(iter(nodes.values())), node, **settings)
     for name, p in model.named_weights.items():
-        _check_array(arrays, name, p.shape, dtype)      # again, for layers without compute_param_shapes
+        _check_array(arrays, within + name, p.shape, dtype)     # again, for layers without compute_param_shapes
     return model
 
 

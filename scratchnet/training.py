@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from scratchnet.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar
+from scratchnet.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, TerminateOnNaN
 from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import (
     check_batch_size,
@@ -107,7 +107,8 @@ def fit(
         For data or settings that do not suit the model; it is raised before training starts.
     FloatingPointError
         When a loss is not finite. The message names the first layer whose output is not; the model then has the
-        weights of the last epoch with finite values, and its optimizer is reset.
+        weights of the last epoch with finite values, and its optimizer is reset. With the callback `TerminateOnNaN` training
+        ends in the same way without an error.
     RuntimeError
         When another thread is using the model.
     """
@@ -152,10 +153,15 @@ def fit(
                 events.call("on_epoch_end", epoch, logs)
                 if model.stop_training:
                     break
-        except FloatingPointError:
+        except FloatingPointError as error:
             model.set_weights(good_weights)
             model.optimizer.reset()
-            raise
+            quiet_end = next((callback for callback in given if isinstance(callback, TerminateOnNaN)), None)
+            if quiet_end is None:
+                raise
+            quiet_end.end(error)
+            logs = dict.fromkeys(names, np.nan)
+            events.call("on_epoch_end", epoch, logs)
     events.call("on_train_end", logs)
     return history
 
@@ -309,6 +315,7 @@ def predict(
     ValueError
         For images that do not suit the model.
     """
+    model.build_for_data(x)
     x = check_images(x, model.nodes[0].shape)
     batch_size, number = check_steps("steps", steps, batch_size, len(x))
     x = x[: number * batch_size]

@@ -19,16 +19,17 @@ IDS = [str(path.relative_to(PACKAGE)) for path in SOURCES]
 # A module imports its own level ("floor") and those below it.
 FLOORS = [
     {"kernels", "support", "reference", "padding", "initializers", "metrics", "regularizers", "_version"},
-    {"layers", "losses", "optimizers", "callbacks"},
+    {"layers", "losses", "optimizers", "schedules", "callbacks"},
     {"plan", "saving", "training", "model"},
     {"networks", "datasets", "preprocessing", "plotting", "gradcheck"},
+    {"keras_names"},
     {"scratchnet"},  # the public names, for those who use the library as a reader would
     {"tools"},
     {"cli"},
     {"__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-CORE = ["networks", "layers", "losses", "optimizers", "initializers", "padding", "model", "training", "reference"]
+CORE = ["networks", "layers", "losses", "optimizers", "schedules", "initializers", "padding", "model", "training", "reference"]
 AROUND = ["datasets", "preprocessing", "plotting", "tools", "cli"]
 
 

@@ -1,27 +1,36 @@
 """Numbers that are too large or too small: no warning and no error of NumPy's own, whatever the caller has set."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from scratchnet import (
+    Activation,
     Add,
     AveragePooling2D,
     Conv2D,
     Dense,
     Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
     Input,
     Layer,
     MaxPooling2D,
     MinPooling2D,
     ReLU,
+    Rescaling,
+    Reshape,
     Sequential,
     Softmax,
+    ZeroPadding2D,
     gradcheck,
     losses,
     preprocessing,
 )
 from scratchnet.callbacks import Callback
 from scratchnet.datasets import glyphs, shapes
+from scratchnet.layers.activations import ACTIVATIONS
 from scratchnet.layers.base import IMPLEMENTATIONS
 from scratchnet.metrics import confident_mistakes, confusion_matrix
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
@@ -104,8 +113,14 @@ LAYERS = {
     "MinPooling2D": lambda: MinPooling2D(2, padding="same"),
     "AveragePooling2D": lambda: AveragePooling2D(2, padding="same"),
     "Flatten": Flatten,
+    "GlobalAveragePooling2D": GlobalAveragePooling2D,
+    "GlobalMaxPooling2D": GlobalMaxPooling2D,
+    "Rescaling": lambda: Rescaling(1e30, -1e38),
+    "Reshape": lambda: Reshape((8, -1)),
+    "ZeroPadding2D": ZeroPadding2D,
     "Softmax": Softmax,
     "ReLU": ReLU,
+    **{name: partial(Activation, name) for name in ACTIVATIONS},
 }
 
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchnet import (
+    ELU,
     Activation,
     Add,
     AveragePooling2D,
@@ -22,6 +23,7 @@ from scratchnet import (
     Dense,
     Flatten,
     Input,
+    LeakyReLU,
     MaxPooling2D,
     MinPooling2D,
     Model,
@@ -226,7 +228,7 @@ LAYERS = {
     "Flatten": lambda: Flatten().build((6, 5, 3)),
     "ReLU": lambda: ReLU().build((6, 5, 3)),
     "Softmax": lambda: Softmax().build((6, 5, 3)),
-    "linear": lambda: Activation("linear").build((6, 5, 3)),
+    **{name: lambda name=name: Activation(name).build((6, 5, 3)) for name in ("linear", "leaky_relu", "elu", "tanh", "gelu")},
     "Dense": lambda: Dense(2).build((90,)),
 }
 
@@ -410,6 +412,9 @@ CONSTRUCTORS = {
     **{f"{kind.__name__} {name}": lambda v, kind=kind, name=name: kind(**{name: v})(Input((6, 5, 3))) for name in (
         "pool_size", "strides", "padding", "implementation", "name") for kind in (MaxPooling2D, MinPooling2D, AveragePooling2D)},
     "Activation": Activation,
+    "LeakyReLU": LeakyReLU,
+    "ELU": ELU,
+    **{f"ReLU {name}": lambda v, name=name: ReLU(**{name: v}) for name in ("max_value", "negative_slope", "name")},
     "Input": Input,
     "Input name": lambda v: Input((3,), name=v),
     "Flatten name": lambda v: Flatten(name=v),

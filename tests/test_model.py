@@ -446,20 +446,22 @@ def test_sequential_is_a_model_of_one_chain_of_layers():
 
 
 @pytest.mark.parametrize("layers", [[], [Dense(2)], [Input(shape=(3,))]], ids=["empty", "no input", "only an input"])
-def test_sequential_without_an_input_and_a_layer_is_refused(layers):
+def test_sequential_without_an_input_and_a_layer_is_refused_when_it_computes(layers):
     with pytest.raises(ValueError, match=r"Input|layer"):
-        Sequential(layers)
+        Sequential(layers).compile() or Sequential(layers).count_params()
 
 
-def test_an_empty_sequential_is_refused_with_the_fix():
-    with pytest.raises(ValueError, match=r"a list that begins with Input"):
-        Sequential()
+def test_an_empty_sequential_is_refused_with_the_fix_when_it_is_used():
+    with pytest.raises(ValueError, match=r"Begin with Input"):
+        Sequential().count_params()
+    with pytest.raises(ValueError, match=r"at least one layer.*model\.add"):
+        Sequential().predict(np.zeros((2, 3), "float32"))
 
 
 def test_the_error_for_lists_of_inputs_or_outputs_says_that_a_model_has_one_of_each():
     x = Input(shape=(3,))
     y = Dense(2)(x)
-    for inputs, outputs, which in (([x], y, "inputs"), (x, [y], "outputs")):
+    for inputs, outputs, which in (([x, x], y, "inputs"), (x, [y, y], "outputs"), ([], y, "inputs")):
         with pytest.raises(TypeError, match=rf"{which}: .*list; a model has one of each"):
             Model(inputs, outputs)
 

@@ -99,7 +99,7 @@ class TimesWithoutName(Times):
 
 def test_a_layer_with_an_argument_comes_back_and_one_that_could_not_is_refused_when_it_is_saved(tmp_path):
     model_of(Times(3)).save(tmp_path / "model.npz")
-    assert load_model(tmp_path / "model.npz", custom_objects={"Times": Times}).layers[1].factor == 3
+    assert load_model(tmp_path / "model.npz", custom_objects={"Times": Times}).layers[0].factor == 3
     with pytest.raises(ValueError, match=r"TimesWithoutName.* returns name, which its constructor does not take.*name=None"):
         model_of(TimesWithoutName(3)).save(tmp_path / "other.npz")
     assert not (tmp_path / "other.npz").exists()

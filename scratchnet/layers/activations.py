@@ -6,6 +6,12 @@ exist, we use 0, as Keras does:
 
     out = max(0, x)                     dx = dout where out > 0, else 0
 
+A unit whose ReLU is 0 for all images receives no gradient, and does not change any more. A leaky ReLU has a small slope a in place
+of 0, so its derivative is 1 or a. ReLU6 stops at m = 6, where its derivative is 0. Both are cases of
+
+    out = x where x > 0, else a x       dx = dout where 0 < out < m, 0 where out = m, and a dout elsewhere
+    (at most m)
+
 Softmax converts K numbers, the logits, to probabilities. Adding the same number to all logits does not change p, so the largest
 logit is subtracted first, and no exponential overflows:
 
@@ -16,22 +22,29 @@ Every p_j depends on every x_k. With S = Σ_i exp(x_i), and δ_jk = 1 where j = 
     ∂p_j/∂x_k = (δ_jk exp(x_j) S - exp(x_j) exp(x_k)) / S²  =  p_j (δ_jk - p_k)
     dx_k = Σ_j dout_j p_j (δ_jk - p_k)                      =  p_k (dout_k - Σ_j dout_j p_j)
 
-Source: Nair & Hinton, *Rectified linear units improve restricted Boltzmann machines* (2010); Bishop, *Pattern
-recognition and machine learning* (2006), equations 4.104 and 4.106.
+The functions that contain exponentials are in smooth_activations.py.
+
+Source: Nair & Hinton, *Rectified linear units improve restricted Boltzmann machines* (2010); Maas, Hannun & Ng, *Rectifier
+nonlinearities improve neural network acoustic models* (2013), section 2, for the leaky ReLU; Krizhevsky, *Convolutional deep belief
+networks on CIFAR-10* (2010), section 2.2, for the limit of 6; Bishop, *Pattern recognition and machine learning* (2006), equations
+4.104 and 4.106.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from scratchnet import reference
-from scratchnet.kernels import relu as fused
-from scratchnet.layers.base import Functions, Layer
+from scratchnet.kernels import activations as fused
+from scratchnet.kernels.relu import relu_backward as fused_relu_backward
+from scratchnet.layers import smooth_activations as smooth
+from scratchnet.layers.base import Functions, Layer, Node
 from scratchnet.support.arithmetic import quiet
-from scratchnet.support.checking import number_array, shortened
+from scratchnet.support.checking import check_number, number_array, shortened
+from scratchnet.support.keywords import named_arguments
 
 # -- ReLU -------------------------------------------------------------------------------------------------------------
 
@@ -47,6 +60,22 @@ def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
     `out` can be used in place of x, since it is positive exactly where x is.
     """
     return np.where(out > 0, dout, dout.dtype.type(0))
+
+
+@quiet
+def leaky_relu_forward(x: np.ndarray, negative_slope: float = 0.2, max_value: float = np.inf) -> np.ndarray:
+    """Return x where it is positive and negative_slope · x elsewhere, and at most `max_value`, for any shape."""
+    return np.minimum(np.where(x > 0, x, negative_slope * x), max_value)
+
+
+@quiet
+def leaky_relu_backward(dout: np.ndarray, out: np.ndarray, negative_slope: float = 0.2, max_value: float = np.inf) -> np.ndarray:
+    """Return dx: dout where 0 < out < max_value, 0 where out = max_value, and negative_slope · dout elsewhere, also at x = 0.
+
+    `out` can be used in place of x, since the slope is not negative: the two have the same sign.
+    """
+    dx = np.where(out > 0, dout, negative_slope * dout)
+    return np.where(out >= max_value, dout.dtype.type(0), dx)
 
 
 # -- softmax ----------------------------------------------------------------------------------------------------------
@@ -86,11 +115,32 @@ def linear_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 # -- the layers -------------------------------------------------------------------------------------------------------
 
+
+def _smooth(name: str, kernels: Functions) -> dict[str, Functions]:
+    """Return the implementations of a function of smooth_activations.py. Only float32 has kernels; float64 uses the page."""
+
+    def pair(module: Any) -> Functions:
+        return getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
+
+    def choose(kernel: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *arguments: (kernel if arguments[0].dtype == np.float32 else function)(*arguments)
+
+    forward, backward = map(choose, kernels, pair(smooth))
+    return {"loops": pair(reference), "im2col": pair(smooth), "fused": (forward, backward)}
+
+
+_LEAKY = {
+    "loops": (reference.leaky_relu_forward, reference.leaky_relu_backward),
+    "im2col": (leaky_relu_forward, leaky_relu_backward),
+    "fused": fused.LEAKY_RELU,
+}
+_ELU = _smooth("elu", fused.ELU)
+
 ACTIVATIONS: dict[str, dict[str, Functions]] = {
     "relu": {
         "loops": (reference.relu_forward, reference.relu_backward),
         "im2col": (relu_forward, relu_backward),
-        "fused": (relu_forward, fused.relu_backward),
+        "fused": (relu_forward, fused_relu_backward),
     },
     "softmax": {
         "loops": (reference.softmax_forward, reference.softmax_backward),
@@ -98,7 +148,28 @@ ACTIVATIONS: dict[str, dict[str, Functions]] = {
         "fused": (softmax_forward, softmax_backward),
     },
     "linear": dict.fromkeys(("loops", "im2col", "fused"), (linear_forward, linear_backward)),
+    "leaky_relu": _LEAKY,
+    "relu6": _LEAKY,
+    "elu": _ELU,
+    "selu": _ELU,
+    "sigmoid": _smooth("sigmoid", fused.SIGMOID),
+    "tanh": _smooth("tanh", fused.TANH),
+    "softplus": _smooth("softplus", fused.SOFTPLUS),
+    "silu": _smooth("silu", fused.SILU),
+    "gelu": _smooth("gelu", fused.GELU),
+    "gelu_tanh": _smooth("gelu_tanh", fused.GELU_TANH),
 }
+ALIASES = {"swish": "silu"}
+
+# The arguments of both functions after the arrays.
+SETTINGS: dict[str, tuple[float, ...]] = {
+    "leaky_relu": (0.2, np.inf),
+    "relu6": (0.0, 6.0),
+    "elu": (1.0, 1.0),
+    "selu": (smooth.SELU_ALPHA, smooth.SELU_SCALE),
+}
+BACKWARD_FROM_X = ("silu", "gelu", "gelu_tanh")         # the others compute dx from out
+WITH_A_KINK = ("relu", "leaky_relu", "relu6", "elu", "selu")
 
 
 class Activation(Layer):
@@ -106,7 +177,10 @@ class Activation(Layer):
 
     Parameters
     ----------
-    activation : {"relu", "softmax", "linear"}
+    activation : str or function
+        "relu", "softmax", "linear", "leaky_relu" (slope 0.2), "relu6", "elu", "selu", "sigmoid", "tanh", "softplus", "silu" (or
+        "swish"), "gelu" (exact, as Keras's) or "gelu_tanh" (`gelu(x, approximate=True)` in Keras); or the function of that name in
+        `scratchnet.activations`.
     name : str, optional
 
     Raises
@@ -123,54 +197,109 @@ class Activation(Layer):
     array([[0., 0., 7.]], dtype=float32)
     """
 
-    def __init__(self, activation: str, *, name: str | None = None):
+    def __init__(self, activation: str | Callable[..., Any], *, name: str | None = None):
         super().__init__(name=name)
-        if not isinstance(activation, str) or activation not in ACTIVATIONS:
-            known = ", ".join(map(repr, ACTIVATIONS))
-            raise ValueError(f"activation: expected {known} or None, got {shortened(activation)}")
-        self.function = activation
-        self.implementations = ACTIVATIONS[activation]
+        self._choose(_name_of(activation))
+
+    def _choose(self, function: str, settings: tuple[float, ...] | None = None) -> None:
+        self.function, self.implementations = function, ACTIVATIONS[function]
+        self.settings = SETTINGS.get(function, ()) if settings is None else settings
 
     def forward(self, x: np.ndarray, *, joined: bool = False) -> np.ndarray:
         """Return the output, of the shape of x. With `joined`, from plan.py, the layer before has applied the function already."""
         self.check_input(x)
-        out = x if joined else self.forward_function(x)
-        self.cache = (out,)
+        out = x if joined else self.forward_function(x, *self.settings)
+        self.cache = (x if self.function in BACKWARD_FROM_X else out,)
         return out
 
     def backward(self, dout: np.ndarray, need_dx: bool = True, *, joined: bool = False) -> np.ndarray:
         """Return dx, of the shape of dout. With `joined`, from plan.py, the layer after has computed it already."""
-        (out,) = self.cached(dout)
-        return dout if joined else self.backward_function(dout, out)
+        (out_or_x,) = self.cached(dout)
+        return dout if joined else self.backward_function(dout, out_or_x, *self.settings)
 
     def branch_pattern(self) -> Sequence[np.ndarray]:
-        """Return where the last output of a ReLU is positive; for softmax and linear, which have no kinks, nothing."""
-        return [self.cache[0] > 0] if self.function == "relu" and self.cache is not None else []
+        """Return where the last output is on the right of the kink at 0 and, in a ReLU with a limit, of that at the limit."""
+        if self.function not in WITH_A_KINK or self.cache is None:
+            return []
+        (out,) = self.cache
+        return [out > 0, *([out >= self.settings[1]] if self.implementations is _LEAKY else [])]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that re-create this layer."""
-        return {**super().get_config(), "activation": self.function}
+        config = super().get_config()
+        return {**config, "activation": self.function} if "activation" in config else config
 
 
 class ReLU(Activation):
-    """A layer that computes max(0, x).
+    """A layer that computes max(0, x), or with other arguments a ReLU with a limit or with a slope at negative x.
 
     Parameters
     ----------
+    max_value : float, optional
+        The largest output; None for no limit.
+    negative_slope : float
+        The factor of negative x, at least 0.
     name : str, optional
+
+    Examples
+    --------
+    >>> ReLU(max_value=6, negative_slope=0.5).build((4,)).forward(np.array([[-2, 0, 3, 7]], "float32"))
+    array([[-1.,  0.,  3.,  6.]], dtype=float32)
     """
 
-    def __init__(self, *, name: str | None = None):
+    def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, *, name: str | None = None):
         super().__init__("relu", name=name)
+        self.max_value = None if max_value is None else check_number("max_value", max_value)
+        self.negative_slope = check_number("negative_slope", negative_slope)
+        if (self.max_value, self.negative_slope) != (None, 0):
+            self._choose("leaky_relu", (self.negative_slope, np.inf if self.max_value is None else self.max_value))
 
     @classmethod
     def default_name(cls) -> str:
         """Return Keras's name for the class."""
         return "re_lu"
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that re-create this layer."""
-        return Layer.get_config(self)
+
+class LeakyReLU(Activation):
+    """A layer that computes x where x is positive, and negative_slope · x elsewhere.
+
+    Parameters
+    ----------
+    negative_slope : float
+        At least 0. The default is 0.3, as in Keras, whose *function* "leaky_relu" has a slope of 0.2.
+    name : str, optional
+
+    Examples
+    --------
+    >>> LeakyReLU(0.25).build((3,)).forward(np.array([[-2, 0, 3]], "float32"))
+    array([[-0.5,  0. ,  3. ]], dtype=float32)
+    """
+
+    def __init__(self, negative_slope: float = 0.3, *, name: str | None = None):
+        super().__init__("leaky_relu", name=name)
+        self.negative_slope = check_number("negative_slope", negative_slope)
+        self._choose("leaky_relu", (self.negative_slope, np.inf))
+
+
+class ELU(Activation):
+    """A layer that computes x where x is positive, and alpha · (eˣ - 1) elsewhere.
+
+    Parameters
+    ----------
+    alpha : float
+        At least 0; the output approaches -alpha at negative x.
+    name : str, optional
+
+    Examples
+    --------
+    >>> ELU(alpha=0.5).build((3,)).forward(np.array([[-100, 0, 3]], "float32"))
+    array([[-0.5,  0. ,  3. ]], dtype=float32)
+    """
+
+    def __init__(self, alpha: float = 1.0, *, name: str | None = None):
+        super().__init__("elu", name=name)
+        self.alpha = check_number("alpha", alpha)
+        self._choose("elu", (self.alpha, 1.0))
 
 
 class Softmax(Activation):
@@ -184,11 +313,51 @@ class Softmax(Activation):
     def __init__(self, *, name: str | None = None):
         super().__init__("softmax", name=name)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that re-create this layer."""
-        return Layer.get_config(self)
+
+# -- activations as an argument ---------------------------------------------------------------------------------------
 
 
-def activation_layer(activation: str | None) -> Activation | None:
-    """Return the layer that `activation=` of another layer adds after it; None for None."""
-    return None if activation is None else Activation(activation)
+def _function(name: str) -> Callable[..., Any]:
+    """Return the activation function of this name for arrays, and for the results of layers in a graph."""
+
+    @quiet
+    def function(x: Any) -> Any:
+        if isinstance(x, Node):
+            return Activation(name)(x)
+        forward, _ = ACTIVATIONS[name]["im2col"]
+        return forward(number_array(name, "x", x), *SETTINGS.get(name, ()))
+
+    function.__name__ = name
+    return named_arguments(function)
+
+
+FUNCTIONS = {name: _function(name) for name in ACTIVATIONS}
+FUNCTIONS |= {alias: FUNCTIONS[name] for alias, name in ALIASES.items()}
+
+
+def _name_of(activation: Any) -> str:
+    """Return the name of an activation that is given by its name or by its function."""
+    for name, function in FUNCTIONS.items():
+        if activation is function or (isinstance(activation, str) and activation == name):
+            return ALIASES.get(name, name)
+    known = ", ".join(map(repr, ACTIVATIONS))
+    fix = "For another function write a layer of your own; a slope of your own has LeakyReLU(0.1)"
+    if isinstance(activation, Layer):
+        fix = "Use this layer itself in the model, after the other one"
+    raise ValueError(f"activation: expected {known} or None, got {shortened(activation)}. {fix}")
+
+
+def activation_layer(activation: Any) -> Activation | None:
+    """Return the layer that `activation=` of another layer adds after it; None for None.
+
+    It may be a layer such as LeakyReLU(0.1). That is copied, since it may be the activation of several layers. A saved model holds
+    its class and its arguments.
+    """
+    if activation is None:
+        return None
+    kinds = {kind.__name__: kind for kind in (Activation, ReLU, LeakyReLU, ELU, Softmax)}
+    if type(activation) in kinds.values():
+        return type(activation)(**{**activation.get_config(), "name": None})
+    if isinstance(activation, dict) and set(activation) == {"class_name", "config"} and str(activation["class_name"]) in kinds:
+        return kinds[activation["class_name"]](**activation["config"])
+    return Activation(activation)

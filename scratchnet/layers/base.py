@@ -65,6 +65,8 @@ class Node:
     without a cycle of references, a model is freed as soon as it is no longer used, and not only by the garbage collector.
     """
 
+    within: tuple[Any, ...] = ()        # of a node of a nested model: the models that it is a part of, the outermost first
+
     def __init__(self, layer: Layer, parents: Sequence[Node], shape: Shape):
         self.layer, self.parents, self.shape = layer, tuple(parents), shape
         layer.place = ref(self)
@@ -106,6 +108,17 @@ def pair(name: str, value: int | Sequence[int]) -> Pair:
         raise ValueError(f"{name}: expected one or two integers of at least 1, got {shortened(value)}. For example {name}=(2, 2)")
     down, across = (check_count(name, number, f"{name}=(2, 2)") for number in both)
     return down, across
+
+
+class InnerNode(Node):
+    """A place of a layer in a model that is a layer of another model. The layer's own place is in the inner model."""
+
+    def __init__(self, layer: Layer, parents: Sequence[Node], shape: Shape, within: Sequence[Any]):
+        self.layer, self.parents, self.shape, self.within = layer, tuple(parents), shape, tuple(within)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Leave the layer's own place as it is."""
+        vars(self).update(state)
 
 
 class Layer:
@@ -158,6 +171,7 @@ class Layer:
     takes_training = False
     place: Callable[[], Node | None] | None = None      # a weak reference to the layer's node; see `Node`
     sources: tuple[Node, ...] | None = None             # the nodes that a connected layer reads
+    declared_shape: Shape | None = None                 # the argument input_shape, for the first layer of a Sequential model
     tellings = OldName("implementations")
     kinks = OldName("branch_pattern")
 
@@ -263,6 +277,12 @@ class Layer:
         self.activation.sources = None                      # a reference back to this layer would be a cycle
         return after
 
+    def disconnect(self) -> None:
+        """Take the layer out of its graph, so that it can be connected again."""
+        self.place = self.sources = None
+        if self.activation is not None:
+            self.activation.disconnect()
+
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
         """Return the shape of the output for inputs of these shapes, all without the batch axis."""
         return input_shapes[0]
@@ -299,7 +319,7 @@ class Layer:
             For a shape that the layer cannot take, another dtype, or an `activation=` argument, which works only in a model.
         """
         if self.activation is not None and self.node is None:
-            name = self.activation.get_config()["activation"]
+            name = _as_json("activation", self.activation)
             raise ValueError(
                 f"{self._title}: expected no activation outside a model, got {name!r}. Build {type(self).__name__} without"
                 " it, and call an Activation layer after it"
@@ -405,6 +425,17 @@ class Layer:
                 )
         self.batch = len(x)
 
+    def check_inputs(self, xs: Sequence[np.ndarray]) -> None:
+        """Raise ValueError for the inputs of a layer of several, if they are not those that it was built for."""
+        self.check_input(xs[0])
+        if len(xs) != len(self.input_shapes):
+            raise ValueError(f"{self._title}: expected {len(self.input_shapes)} inputs, got {len(xs)}. Call build for all shapes")
+        for x, shape in zip(xs, self.input_shapes, strict=True):
+            self._check_batch("x", x, shape)
+        if len({len(x) for x in xs}) > 1:
+            sizes = ", ".join(str(len(x)) for x in xs)
+            raise ValueError(f"{self._title}: expected the same number of samples in each input, got {sizes}. Use one batch")
+
     def check_gradient(self, dout: np.ndarray) -> None:
         """Raise ValueError for a dout that does not belong to the last output."""
         self._check_batch("dout", dout, self.output_shape)
@@ -459,9 +490,13 @@ class Layer:
 
 
 def _as_json(name: str, value: Any) -> Any:
-    """Return an activation, an initializer or a regularizer as a value for JSON, and any other argument as it is."""
+    """Return an activation, an initializer or a regularizer as a value for JSON, and any other argument as it is.
+
+    An activation with arguments of its own, such as LeakyReLU(0.1), has no name: its class and its arguments are returned.
+    """
     if name == "activation" and isinstance(value, Layer):
-        return value.get_config()["activation"]
+        config = {**value.get_config(), "name": None}
+        return config.get("activation") or {"class_name": type(value).__name__, "config": config}
     if name.endswith("_regularizer"):
         return regularizers.config(value)
     return initializers.config_name(value) if name.endswith("_initializer") else value

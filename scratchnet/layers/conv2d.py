@@ -116,8 +116,8 @@ class Conv2D(WindowLayer):
     padding : {"valid", "same"}
         "valid" stays inside the image; "same" pads with 0 so that the output has ceil(H / SH) rows and
         ceil(W / SW) columns.
-    activation : {"relu", "softmax", "linear"}, optional
-        Adds an `Activation` layer after this one in the graph.
+    activation : str, function or layer, optional
+        Added after this layer in the graph: a name or a function as for `Activation`, or a layer such as LeakyReLU(0.1).
     use_bias : bool
     kernel_initializer, bias_initializer : str or callable
         See `scratchnet.initializers`.
@@ -157,7 +157,7 @@ class Conv2D(WindowLayer):
         strides: int | Sequence[int] = (1, 1),
         padding: str = "valid",
         *,
-        activation: str | None = None,
+        activation: Any = None,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",

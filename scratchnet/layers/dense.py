@@ -60,8 +60,8 @@ class Dense(Layer):
     ----------
     units : int
         Number U of outputs.
-    activation : {"relu", "softmax", "linear"}, optional
-        Adds an `Activation` layer after this one in the graph.
+    activation : str, function or layer, optional
+        Added after this layer in the graph: a name or a function as for `Activation`, or a layer such as LeakyReLU(0.1).
     use_bias : bool
     kernel_initializer, bias_initializer : str or callable
         See `scratchnet.initializers`.
@@ -95,7 +95,7 @@ class Dense(Layer):
     def __init__(
         self,
         units: int,
-        activation: str | None = None,
+        activation: Any = None,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",

@@ -27,6 +27,7 @@ class WindowLayer(Layer):
 
     def __init__(self, window: Pair, strides: Pair, padding: str, *, implementation: str | None, name: str | None):
         super().__init__(name=name, implementation=implementation)
+        padding = padding.lower() if isinstance(padding, str) else padding
         check_window(window, padding)
         self.window, self.strides, self.padding = window, strides, padding
 

@@ -129,6 +129,7 @@ def check_data(model: Any, x: np.ndarray, y: np.ndarray, what: str = "", name: s
         raise ValueError(
             "expected a compiled model. Call model.compile(optimizer='adam', loss='categorical_crossentropy', metrics=['accuracy'])"
         )
+    model.build_for_data(x)
     x, y = check_images(x, model.nodes[0].shape, name, what), plain_array(what or "labels", "y", y)
     labels = len(y) if y.ndim else 0
     if len(x) != labels:
@@ -325,15 +326,24 @@ def check_verbose(verbose: int | str) -> int:
 
 
 def check_number(name: str, value: Any, lowest: float = 0.0, below: float = np.inf) -> float:
-    """Return a finite number of at least `lowest`, and below `below`."""
+    """Return a finite number of at least `lowest` (any for -inf), and below `below`."""
     try:
         number = np.nan if isinstance(value, (str, bytes, bool, np.bool_)) or not np.isscalar(value) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):      # complex numbers, dates; integers too large for a float
         number = np.nan
-    if not lowest <= number < below:
-        kind = "a finite number of" if below == np.inf else "a number of"
-        upper = "" if below == np.inf else f" and below {below:g}"
-        raise ValueError(f"{name}: expected {kind} at least {lowest:g}{upper}, got {shortened(value)}")
+    if not lowest <= number < below or np.isinf(number):
+        kind = "a finite number" if below == np.inf else "a number"
+        limits = [f"at least {lowest:g}"] if lowest > -np.inf else []
+        limits += [f"below {below:g}"] if below < np.inf else []
+        raise ValueError(f"{name}: expected {kind}{' of ' if limits else ''}{' and '.join(limits)}, got {shortened(value)}")
+    return number
+
+
+def check_positive(name: str, value: Any, fix: str = "") -> float:
+    """Return a finite number above 0; `fix` is a sentence for the message."""
+    number = check_number(name, value)
+    if not number:
+        raise ValueError(f"{name}: expected a finite number above 0, got {shortened(value)}{fix and f'. {fix}'}")
     return number
 
 
@@ -351,6 +361,27 @@ def check_fraction(name: str, value: Any) -> float:
 def is_integer(value: Any) -> bool:
     """Return whether `value` is an integer of Python or of NumPy; True and False are not."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def check_integer(name: str, value: Any) -> int:
+    """Return an integer of at least 0; True and False count as 1 and 0."""
+    if not isinstance(value, (int, np.integer, np.bool_)) or not 0 <= value < 2**31:
+        raise ValueError(f"{name}: expected an integer of at least 0, got {shortened(value)}. For example {name}=1")
+    return int(value)
+
+
+def check_text(name: str, value: Any, example: str) -> str:
+    """Return a text; `example` is what the message proposes."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name}: expected a text, got {shortened(value)}. For example {example}")
+    return value
+
+
+def check_function(name: str, value: Any, example: str) -> Any:
+    """Return a function; `example` is what the message proposes."""
+    if not callable(value):
+        raise ValueError(f"{name}: expected a function, got {shortened(value)}. For example {example}")
+    return value
 
 
 def check_count(name: str, value: Any, example: str) -> int:
@@ -441,7 +472,9 @@ def check_update(
             if refused := refused_kind(name, a):
                 raise ValueError(f"update: expected parameters and gradients as arrays of numbers, {refused}")
         if not isinstance(p, np.ndarray) or p.dtype not in (np.float32, np.float64) or not p.flags.writeable:
-            got = getattr(p, "dtype", type(p).__name__)
+            got = f"{getattr(p, 'dtype', type(p).__name__)}. Convert them: np.asarray(p, 'float32')"
+            if isinstance(p, np.ndarray) and not p.flags.writeable:
+                got = f"a read-only array of {p.dtype}. Pass a copy, which can be changed: p = p.copy()"
             raise ValueError(
                 f"update: expected parameters as writeable arrays of float32 or float64, which are changed in place; got {got}"
             )

@@ -68,6 +68,22 @@ def make_folders(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
 
 
+def refuse_other_formats(path: Any, example: str) -> None:
+    """Raise ValueError for the name of a file in a format of Keras, which is neither read nor written.
+
+    Examples
+    --------
+    >>> refuse_other_formats("model.npz", "model.npz")
+    >>> refuse_other_formats("best.weights.h5", "best.npz")
+    Traceback (most recent call last):
+    ...
+    ValueError: path: expected the name of an .npz file, got 'best.weights.h5', a format of Keras. For example 'best.npz'
+    """
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
+    if isinstance(text, str) and text.lower().endswith((".h5", ".hdf5", ".keras")):
+        raise ValueError(f"path: expected the name of an .npz file, got {text!r:.80}, a format of Keras. For example {example!r}")
+
+
 def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any]) -> Path:
     """Write a file that replaces `path` in one step. If anything fails, `path` stays as it was.
 

@@ -2,8 +2,11 @@
 
 Functions are decorated with `named_arguments`; the base classes of layers, losses, optimizers and callbacks decorate the
 constructors. The signature stays what it was, for `help`, editors and `inspect.signature`: the arguments are compared with it only
-after Python has refused them. Arguments of Keras or PyTorch that do not exist here are in the two tables below; for
+after Python has refused them. Arguments of Keras or PyTorch that do not exist here are in the tables below; for
 any other word the error names the nearest argument. A word that becomes an argument is removed from the table.
+
+An argument of Keras whose value is what happens here in any case, such as data_format="channels_last", is accepted (`NEUTRAL`).
+Every layer also takes `trainable`, and the shape of its input, which a `Sequential` model uses for its first layer (`declare`).
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Any, TypeVar, cast
 
-from scratchnet.support.checking import shortened
+from scratchnet.support.checking import check_shape, shortened
 from scratchnet.support.config import arguments_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -43,6 +46,7 @@ OTHER_NAMES = {
     "b_regularizer": "bias_regularizer",
     "activation_fn": "activation",
     "act": "activation",
+    "alpha": "negative_slope",
     "input": "inputs",
     "output": "outputs",
     "num_classes": "number_classes",
@@ -72,26 +76,29 @@ INSTEAD = {
         "The axes of images are (N, H, W, C): leave it out. x.transpose(0, 2, 3, 1) converts images whose channels come first":
             "data_format dim_ordering",
         "The first layer does not name its input: leave it out, and begin with Input(shape=...), as in"
-        " Sequential([Input(shape=(28, 28, 1)), Flatten(), ...])": "input_shape input_dim batch_input_shape",
+        " Sequential([Input(shape=(28, 28, 1)), Flatten(), ...])": "input_shape input_dim batch_input_shape input_length",
         "The number of input channels or features is known from the layer before: leave it out": "in_channels in_features",
-        "Input takes the shape of one sample, without the batch axis: leave it out; fit(batch_size=...) chooses the batch":
+        "The shape of one sample, without the batch axis, is enough: leave it out; fit(batch_size=...) chooses the batch":
             "batch_shape batch_size",
-        "A learning rate does not fall by itself: leave it out, and use the callback ReduceLROnPlateau, or set"
-        " optimizer.learning_rate between epochs": "decay schedule",
+        "A learning rate falls by a schedule: leave it out, and write learning_rate=schedules.InverseTimeDecay(rate, decay_steps=1,"
+        " decay_rate=decay), where from scratchnet.optimizers import schedules, or use the callback ReduceLROnPlateau": "decay",
         "A learning rate belongs to an optimizer: leave it out, and write compile(optimizer=Adam(learning_rate=...))":
             "lr learning_rate",
         "A window covers neighbouring pixels: leave it out, which is a dilation of 1": "dilation_rate dilation atrous_rate",
         "Every filter sees all channels: leave it out, which is groups=1": "groups",
         "Only parameters have regularizers: leave it out, and write kernel_regularizer=... of Conv2D or Dense":
-            "kernel_regularizer bias_regularizer activity_regularizer weight_decay",
+            "kernel_regularizer bias_regularizer activity_regularizer",
         "Constraints do not exist: leave it out": "kernel_constraint bias_constraint W_constraint b_constraint",
-        "Gradients are not clipped: leave it out, and lower the learning rate, or derive an optimizer of your own":
-            "clipnorm clipvalue global_clipnorm",
+        "It belongs to an optimizer: leave it out, and write it there, as in compile(optimizer=Adam(weight_decay=0.004))":
+            "weight_decay clipnorm clipvalue global_clipnorm",
         "This variant of the rule does not exist: leave it out":
             "amsgrad use_ema ema_momentum ema_overwrite_frequency loss_scale_factor gradient_accumulation_steps centered",
-        "ReLU is max(0, x) only: leave it out": "max_value negative_slope threshold alpha",
+        "The numbers of an activation belong to its layer: leave it out, and use ReLU(max_value=6), LeakyReLU(negative_slope=0.1)"
+        " or ELU(alpha=0.5)": "max_value negative_slope",
+        "A ReLU begins at 0: leave it out": "threshold",
+        "The tanh form of GELU is an activation of its own, 'gelu_tanh': leave it out": "approximate",
         "Adam takes both as beta_1 and beta_2": "betas",
-        "Every parameter is trained: leave it out": "trainable",
+        "Freeze the model after it is made: model.trainable = False": "trainable",
         "The dtype is that of the model: leave it out, and write Model(..., dtype='float64')": "dtype",
         "Call set_weights of the layer after the model is made": "weights",
         "A model has one input, one output and one loss: leave it out": "loss_weights target_tensors",
@@ -103,12 +110,39 @@ INSTEAD = {
         "This object has no name here: leave it out": "name",
         "A file is always one .npz, which replaces an older one: leave it out": "overwrite save_format zipped save_traces",
         "A file is loaded as it was saved: leave it out": "compile safe_mode options by_name skip_mismatch",
-        "The table has one form: leave it out":
-            "line_length positions expand_nested show_trainable layer_range",
+        "The table has one form, with all layers: leave it out": "positions layer_range",
         "The model is saved at the end of epochs: leave it out": "save_freq period",
     }.items()
     for word in words.split()
 }
+
+# Arguments that are accepted, and left out, with one of these values: they ask for what happens in any case.
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    word: values
+    for words, values in {
+        "data_format": (None, "channels_last"),
+        "dilation_rate": (1, (1, 1), [1, 1]),
+        "groups": (1,),
+        "kernel_constraint bias_constraint gamma_constraint beta_constraint activity_regularizer kernel_regularizer"
+        " bias_regularizer gamma_regularizer beta_regularizer class_weight sample_weight loss_weights weighted_metrics"
+        " validation_batch_size validation_steps steps steps_per_epoch callbacks clipnorm clipvalue global_clipnorm weight_decay"
+        " loss_scale_factor gradient_accumulation_steps decay custom_objects positions layer_range lora_rank quantization_config"
+        " autocast sparse ragged tensor save_format options": (None,),
+        "amsgrad use_ema run_eagerly jit_compile centered use_multiprocessing optional by_name skip_mismatch synchronized renorm":
+            (None, False, "auto"),
+        "auto_scale_loss overwrite safe_mode compile": (True,),
+        "workers steps_per_execution validation_freq": (1,),
+        "axis": (-1,),
+        "max_queue_size": (10,),
+        "max_value": (None,),
+        "negative_slope threshold": (0, 0.0),
+        "reduction": ("sum_over_batch_size", "auto"),
+    }.items()
+    for word in words.split()
+}
+
+# Of every layer: the shape of its input, in the forms that Keras knows. `batch_` ones begin with the size of the batch.
+SHAPES = ("input_shape", "batch_input_shape", "input_dim")
 
 
 def named_arguments(function: Function) -> Function:
@@ -134,7 +168,13 @@ def named_arguments(function: Function) -> Function:
             mistake = _mistake(function, args, kwargs)
             if mistake is None:         # the arguments suit the signature: the error comes from inside
                 raise
-        raise TypeError(mistake)
+        declared, rest = _left_out(function, args, kwargs)
+        if rest.keys() == kwargs.keys():
+            raise TypeError(mistake)
+        result = checked(*args, **rest)
+        if declared:
+            declare(args[0], **declared)
+        return result
 
     return cast(Function, checked)
 
@@ -143,6 +183,42 @@ def name_arguments(kind: type) -> None:
     """Decorate the constructor that a class defines, if it defines one, with `named_arguments`."""
     if "__init__" in vars(kind):
         setattr(kind, "__init__", named_arguments(vars(kind)["__init__"]))  # noqa: B010 - mypy permits no assignment
+
+
+def _left_out(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arguments that `declare` stores in a layer, and those that are left after them and the neutral ones."""
+    form = signature(function)
+    layer = function.__name__ == "__init__" and bool(args) and hasattr(args[0], "declared_shape")
+    names = ("trainable", *SHAPES) if layer else ()
+    declared = {word: kwargs[word] for word in names if word in kwargs and word not in form.parameters}
+    rest = {"shape": declared.pop("input_shape")} if "input_shape" in declared and "shape" in form.parameters else {}
+    for word, value in kwargs.items():
+        neutral = word not in form.parameters and any(type(value) is type(v) and value == v for v in NEUTRAL.get(word, ()))
+        if word not in declared and not neutral:
+            rest[word] = value
+    return declared, rest
+
+
+def declare(
+    layer: Any, trainable: bool = True, input_shape: Any = None, batch_input_shape: Any = None, input_dim: Any = None
+) -> None:
+    """Store in a layer what every layer of Keras can be given: whether it is trained, and the shape of its input.
+
+    Raises
+    ------
+    ValueError
+        For a shape that is not one of positive integers.
+    """
+    layer.trainable = trainable
+    shape = batch_input_shape[1:] if isinstance(batch_input_shape, (tuple, list)) else batch_input_shape
+    if input_dim is not None:
+        shape = (input_dim,)
+    if input_shape is not None:
+        shape = input_shape
+    if shape is not None:
+        layer.declared_shape = check_shape(f"{type(layer).__name__}: input_shape", shape)
 
 
 def _mistake(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
@@ -167,7 +243,7 @@ def _mistake(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mappin
     by_position = [p.name for p in _parameters(form) if p.kind is not p.KEYWORD_ONLY][bound:]
     given = len(args) - bound
     if given > len(by_position):
-        rest = [name for name in own if name not in by_position]
+        rest = [name for name in known if name not in by_position]
         more = f", such as {rest[0]}=..." if rest else ""
         listed = f" ({', '.join(by_position)})" if by_position else ""
         return (

@@ -16,15 +16,22 @@ from scratchnet.layers import (
     Activation,
     Add,
     AveragePooling2D,
+    Concatenate,
     Conv2D,
     Dense,
     Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
     Layer,
     MaxPooling2D,
     MinPooling2D,
     ReLU,
+    Rescaling,
+    Reshape,
     Softmax,
+    ZeroPadding2D,
 )
+from scratchnet.layers.activations import ACTIVATIONS
 from scratchnet.networks import net_1, net_2
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
 
@@ -43,8 +50,14 @@ LAYERS: list[tuple[type[Layer], tuple, dict, tuple]] = [
     (Flatten, (), {}, (2, 3, 2)),
     (ReLU, (), {}, (3, 4, 2)),
     (Softmax, (), {}, (5,)),
-    (Activation, ("linear",), {}, (5,)),
+    *((Activation, (name,), {}, (5, 2)) for name in ACTIVATIONS if name not in ("relu", "softmax")),
     (Add, (), {}, ((3, 4, 2), (3, 4, 2))),
+    (Concatenate, (), {}, ((3, 4, 2), (3, 4, 3))),
+    (GlobalAveragePooling2D, (), {}, (3, 4, 2)),
+    (GlobalMaxPooling2D, (), {"keepdims": True}, (3, 4, 2)),
+    (Rescaling, (1 / 127.5, -1), {}, (3, 4, 2)),
+    (Reshape, ((2, -1),), {}, (3, 4, 2)),
+    (ZeroPadding2D, (((1, 0), (2, 1)),), {}, (3, 4, 2)),
 ]
 OPTIMIZERS = [
     SGD(),

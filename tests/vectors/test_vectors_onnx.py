@@ -5,7 +5,24 @@ import pytest
 from onnx_cases import LISTED, RUN, cases, needs_onnx, nhwc, window_of
 from shared import CLOSE, each_dtype, each_implementation
 
-from scratchnet import AveragePooling2D, Conv2D, Dense, Flatten, MaxPooling2D, ReLU, Softmax, losses, reference
+from scratchnet import (
+    AveragePooling2D,
+    Concatenate,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    MaxPooling2D,
+    ReLU,
+    Reshape,
+    Softmax,
+    losses,
+    reference,
+)
+from scratchnet.layers.activations import ACTIVATIONS
+from scratchnet.layers.dropout import masked
 
 pytestmark = needs_onnx
 POOLS = {"MaxPool": MaxPooling2D, "AveragePool": AveragePooling2D}
@@ -145,6 +162,31 @@ def test_relu_gives_the_published_numbers_exactly(dtype, implementation):
     np.testing.assert_array_equal(forward(case.inputs[0].astype(dtype)), case.outputs[0], strict=dtype == "float32")
 
 
+SELU = (1.67326319217681884765625, 1.05070102214813232421875)       # ONNX's defaults, which are float32 numbers
+ACTIVATION_OF = {
+    "LeakyRelu": lambda alpha=0.01: ("leaky_relu", (alpha, np.inf)),
+    "Elu": lambda alpha=1.0: ("elu", (alpha, 1.0)),
+    "Selu": lambda alpha=SELU[0], gamma=SELU[1]: ("selu", (alpha, gamma)),
+    "Sigmoid": lambda: ("sigmoid", ()),
+    "Tanh": lambda: ("tanh", ()),
+    "Softplus": lambda: ("softplus", ()),
+    "Swish": lambda alpha: ("silu", ()) if alpha == 1 else None,
+    "Gelu": lambda approximate="none": ("gelu_tanh" if approximate == "tanh" else "gelu", ()),
+}
+
+
+@each_implementation
+@each_dtype
+@pytest.mark.parametrize("name", [name for op in ACTIVATION_OF for name in RUN[op]])
+def test_an_activation_gives_the_published_numbers(name, dtype, implementation):
+    case = cases()[name]
+    function, settings = ACTIVATION_OF[case.op](**case.attributes)
+    forward, _ = ACTIVATIONS[function][implementation]
+    out = forward(case.inputs[0].astype(dtype), *settings)
+    assert out.dtype == dtype
+    np.testing.assert_allclose(out, case.outputs[0], **CLOSE)
+
+
 @each_implementation
 @each_dtype
 @pytest.mark.parametrize("name", RUN["Softmax"])
@@ -164,6 +206,41 @@ def test_flatten_gives_the_published_rows_exactly(name, dtype, implementation):
     case = cases()[name]
     forward, _ = Flatten.implementations[implementation]
     np.testing.assert_array_equal(forward(case.inputs[0].astype(dtype)), case.outputs[0], strict=dtype == "float32")
+
+
+# -- layers that only move numbers, and global pooling ------------------------------------------------------------------
+
+
+@each_implementation
+@each_dtype
+@pytest.mark.parametrize("name", [*RUN["GlobalAveragePool"], *RUN["GlobalMaxPool"]])
+def test_global_pooling_gives_the_published_numbers(name, dtype, implementation):
+    case = cases()[name]
+    x, out = (nhwc(array) for array in (case.inputs[0].astype(dtype), case.outputs[0]))
+    kind = {"GlobalAveragePool": GlobalAveragePooling2D, "GlobalMaxPool": GlobalMaxPooling2D}[case.op]
+    layer = kind(keepdims=True, implementation=implementation).build(x.shape[1:], dtype=dtype)
+    np.testing.assert_allclose(layer.forward(x), out, **(CLOSE if case.op == "GlobalAveragePool" else {"rtol": 0}))
+
+
+@each_implementation
+@each_dtype
+@pytest.mark.parametrize("name", RUN["Concat"])
+def test_concatenate_gives_the_published_numbers_exactly(name, dtype, implementation):
+    case = cases()[name]
+    xs = [array.astype(dtype) for array in case.inputs]
+    layer = Concatenate(case.attributes["axis"], implementation=implementation).build([x.shape[1:] for x in xs], dtype=dtype)
+    np.testing.assert_array_equal(layer.forward(*xs), case.outputs[0], strict=dtype == "float32")
+
+
+@each_implementation
+@each_dtype
+@pytest.mark.parametrize("name", RUN["Reshape"])
+def test_reshape_gives_the_published_numbers_exactly(name, dtype, implementation):
+    case = cases()[name]
+    x, (batch, *target) = case.inputs[0].astype(dtype), case.inputs[1].tolist()
+    assert batch == len(x)
+    layer = Reshape(target, implementation=implementation).build(x.shape[1:], dtype=dtype)
+    np.testing.assert_array_equal(layer.forward(x), case.outputs[0], strict=dtype == "float32")
 
 
 # -- loss -------------------------------------------------------------------------------------------------------------
@@ -206,3 +283,24 @@ def test_the_mean_loss_is_the_published_one(implementation, name, dtype):
 def test_log_softmax_gives_the_published_log_probabilities(name, dtype):
     case = cases()[name]
     np.testing.assert_allclose(losses.log_softmax(rows(case.inputs[0].astype(dtype))), rows(case.outputs[1]), **CLOSE)
+
+
+# -- dropout ----------------------------------------------------------------------------------------------------------
+
+
+@each_dtype
+@pytest.mark.parametrize("name", RUN["Dropout"])
+def test_dropout_with_the_published_mask_gives_the_published_numbers(name, dtype):
+    case = cases()[name]
+    x, *more = case.inputs
+    x, rate = x.astype(dtype), float(more[0]) if more else 0.5
+    layer = Dropout(rate).build(x.shape[1:], dtype=dtype)
+    if not name.startswith("training"):
+        np.testing.assert_array_equal(layer.forward(x), case.outputs[0], strict=dtype == "float32")
+        return
+    # Without its mask as an output, that is read from the numbers: none of the inputs is 0.
+    keep = case.outputs[1] if len(case.outputs) > 1 else case.outputs[0] != 0
+    assert (x != 0).all()
+    out = masked(x, keep, rate)
+    np.testing.assert_allclose(out, case.outputs[0], **CLOSE)
+    np.testing.assert_array_equal(out == 0, case.outputs[0] == 0)
