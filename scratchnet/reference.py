@@ -448,7 +448,7 @@ def softmax_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 def softmax_cross_entropy(
     logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None, label_smoothing: float = 0.0
 ) -> float:
-    """Return -1/N Σ_n w[n] Σ_k y'[n, k] · log p[n, k], where p is the softmax and y' = y (1 - s) + s / K: (N, K), (N, K) -> a number."""
+    """Return -1/N Σ_n w[n] Σ_k y'[n, k] · log p[n, k], where p is the softmax and y' = y (1 - s) + s / K, a number."""
     total = 0.0
     for n, k in np.ndindex(logits.shape):
         highest = logits[n].max()

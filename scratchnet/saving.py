@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib import format
 
 from scratchnet import layers as known_layers
-from scratchnet import losses, metrics, optimizers, regularizers, schedules
+from scratchnet import losses, metrics, optimizers, schedules
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node
 from scratchnet.support.checking import check_dtype, check_flag, shortened
@@ -356,8 +356,7 @@ def _model_from_config(
             raise ValueError(
                 f"expected layers with different names that read earlier layers, got {settings['name']!r}, which reads {inputs!r}"
             )
-        made = {key: regularizers.get(value, classes) for key, value in settings.items() if key.endswith("_regularizer")}
-        path = f"{within}{settings['name']}"
+        layer = classes[kind](**settings)
         if inner:
             layer = _model_from_config(models, settings, classes, arrays, f"{path}/")
         else:

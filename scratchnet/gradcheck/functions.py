@@ -117,7 +117,7 @@ def check_function(
 def softmax_cross_entropy_definition(
     logits: np.ndarray, y: np.ndarray, label_smoothing: float = 0.0
 ) -> tuple[float, np.ndarray]:
-    """Return the loss of the plain loops, and its gradient (p - y') / N from the softmax of the plain loops; y' are smoothed labels."""
+    """Return the loss of the plain loops, and its gradient (p - y) / N, with smoothed y, from the softmax of the plain loops."""
     smoothed = y * (1 - label_smoothing) + label_smoothing / y.shape[1]
     loss = reference.softmax_cross_entropy(logits, y, label_smoothing=label_smoothing)
     return loss, (reference.softmax_forward(logits) - smoothed) / len(logits)
@@ -178,7 +178,8 @@ def check_loss(
         return report.raise_if_failed() if raise_on_failure else report
     report.rows += _loss_gradient(value_and_gradient, logits, {"dlogits": hot, "dlogits, soft labels": soft})
     if "sample_weight" in signature(value_and_gradient).parameters:
-        weighted = partial(value_and_gradient, sample_weight=rng.uniform(0, 3, shape[0]))
+        loss_of_weights: Any = value_and_gradient
+        weighted: LossFunction = partial(loss_of_weights, sample_weight=rng.uniform(0, 3, shape[0]))
         report.rows += _loss_gradient(weighted, logits, {"dlogits, weights": hot})
     if definition is not None:
         far = rng.choice([-1e4, 1e4], shape) + rng.standard_normal(shape)
