@@ -495,4 +495,7 @@ def get(loss: Any) -> Loss:
     try:
         return named[loss]()
     except (KeyError, TypeError):
-        raise ValueError(f"loss: expected {', '.join(map(repr, KNOWN))} or a Loss object, got {shortened(loss)}") from None
+        raise ValueError(
+            f"loss: expected {', '.join(map(repr, KNOWN))} or a Loss object, got {shortened(loss)}. The first is for one-hot"
+            " labels, the second for integers (two classes are two outputs); for another loss derive a class from losses.Loss"
+        ) from None

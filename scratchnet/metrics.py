@@ -315,17 +315,19 @@ def config(metric: Metric) -> str | dict[str, Any]:
     return {"class_name": type(metric).__name__, "config": arguments}
 
 
+def listed(metrics: Any, labels: str | None = None, classes: Mapping[str, Any] = MappingProxyType({})) -> list[Metric]:
+    """Return a list of metrics from a list, one metric or None; each is passed to `get`."""
+    given = metrics if isinstance(metrics, (list, tuple)) else [] if metrics is None else [metrics]
+    return [get(metric, labels, classes) for metric in given]
+
+
 def by_name(metrics: Any, labels: str | None = None, taken: Iterable[str] = (), prefix: str = "") -> dict[str, Metric]:
     """Return metrics by the names that they have in histories, from the argument of `compile`.
 
     A second one of a name is named as in Keras: "accuracy_1", or with the prefix "weighted_" if it is one of `weighted_metrics`.
     """
-    if metrics is None:
-        metrics = []
-    if not isinstance(metrics, (list, tuple)):
-        metrics = [metrics]
     named: dict[str, Metric] = {}
-    for metric in (get(metric, labels) for metric in metrics):
+    for metric in listed(metrics, labels):
         name, count = metric.name, 0
         if name in taken:
             name = prefix + name

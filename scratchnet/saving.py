@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib import format
 
 from scratchnet import layers as known_layers
-from scratchnet import losses, metrics, optimizers, regularizers, schedules
+from scratchnet import losses, metrics, optimizers, schedules
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node
 from scratchnet.support.checking import check_dtype, check_flag, shortened
@@ -228,10 +228,8 @@ def read_model(
                 arguments |= {"learning_rate": schedules.deserialize(arguments["learning_rate"], custom)}
             optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom)(**arguments)
             loss = _find(settings["loss"], losses.KNOWN, custom)(**settings["loss_config"])
-            measured = {
-                key: [metrics.get(metric, loss.labels, custom) for metric in settings.get(key, [])]
-                for key in ("metrics", "weighted_metrics")
-            }
+            listed = {key: settings.get(key, []) for key in ("metrics", "weighted_metrics")}
+            measured = {key: metrics.listed(given, loss.labels, custom) for key, given in listed.items()}
             model.compile(optimizer, loss, fuse=settings["fuse"], **measured)
             if "iterations" in config:
                 _restore_state(model, config["iterations"], arrays)
@@ -358,8 +356,7 @@ def _model_from_config(
             raise ValueError(
                 f"expected layers with different names that read earlier layers, got {settings['name']!r}, which reads {inputs!r}"
             )
-        made = {key: regularizers.get(value, classes) for key, value in settings.items() if key.endswith("_regularizer")}
-        path = f"{within}{settings['name']}"
+        layer = classes[kind](**settings)
         if inner:
             layer = _model_from_config(models, settings, classes, arrays, f"{path}/")
         else:

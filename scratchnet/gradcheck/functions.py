@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import signature
 from typing import Any, Literal
 
 import numpy as np
@@ -113,9 +114,13 @@ def check_function(
     return report.raise_if_failed() if raise_on_failure else report
 
 
-def softmax_cross_entropy_definition(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the loss of the plain loops, and its gradient (p - y) / N from the softmax of the plain loops."""
-    return reference.softmax_cross_entropy(logits, y), (reference.softmax_forward(logits) - y) / len(logits)
+def softmax_cross_entropy_definition(
+    logits: np.ndarray, y: np.ndarray, label_smoothing: float = 0.0
+) -> tuple[float, np.ndarray]:
+    """Return the loss of the plain loops, and its gradient (p - y) / N, with smoothed y, from the softmax of the plain loops."""
+    smoothed = y * (1 - label_smoothing) + label_smoothing / y.shape[1]
+    loss = reference.softmax_cross_entropy(logits, y, label_smoothing=label_smoothing)
+    return loss, (reference.softmax_forward(logits) - smoothed) / len(logits)
 
 
 @quiet
@@ -144,7 +149,8 @@ def check_loss(
     Returns
     -------
     Report
-        gradient: dlogits and differences, for one-hot and for soft labels. definition: value and gradient, at ordinary logits
+        gradient: dlogits and differences, for one-hot and for soft labels, and with weights of samples if the loss has the
+        argument `sample_weight`. definition: value and gradient, at ordinary logits
         and at logits of ±1e4. contract: the arguments are not modified, and the same call gives the same bits.
 
     Raises
@@ -160,7 +166,8 @@ def check_loss(
     value_and_gradient: LossFunction = getattr(loss, "value_and_gradient", loss)
     if definition == "auto":
         is_ours = value_and_gradient is loss or type(loss) in losses.KNOWN.values()
-        definition = softmax_cross_entropy_definition if is_ours else None
+        smoothing = getattr(loss, "label_smoothing", 0.0)
+        definition = partial(softmax_cross_entropy_definition, label_smoothing=smoothing) if is_ours else None
     rng = np.random.default_rng(seed)
     logits = rng.standard_normal(shape)
     hot = np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
@@ -170,6 +177,10 @@ def check_loss(
         report.rows.append(Row("contract", "returns", False, note=problem))
         return report.raise_if_failed() if raise_on_failure else report
     report.rows += _loss_gradient(value_and_gradient, logits, {"dlogits": hot, "dlogits, soft labels": soft})
+    if "sample_weight" in signature(value_and_gradient).parameters:
+        loss_of_weights: Any = value_and_gradient
+        weighted: LossFunction = partial(loss_of_weights, sample_weight=rng.uniform(0, 3, shape[0]))
+        report.rows += _loss_gradient(weighted, logits, {"dlogits, weights": hot})
     if definition is not None:
         far = rng.choice([-1e4, 1e4], shape) + rng.standard_normal(shape)
         spread = np.linspace(-1e4, 1e4, shape[0])[:, None] + logits
