@@ -6,4 +6,4 @@ from scratchnet.layers.activations import FUNCTIONS
 
 globals().update(FUNCTIONS)
 
-__all__ = [*FUNCTIONS]      # noqa: PLE0604 - the names are those of the table
+__all__ = [*FUNCTIONS]
