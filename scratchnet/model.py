@@ -167,13 +167,15 @@ class Model:
         self.optimizer: Any = None
         self.loss: Any = None
         self.metrics: tuple[str, ...] = ()
+        self._ordered: list[Any] = []
         self.plan, self.fuse = NOTHING_JOINED, True
         self.history: History | None = None
         self.stop_training = False
 
     def _set_graph(self, nodes: list[Node]) -> None:
         """Store the nodes, in topological order, and name the layers."""
-        self.nodes, self._ordered = nodes, parts_of(nodes)
+        self.nodes = nodes
+        self._ordered = parts_of(nodes)
         if len({node.layer for node in nodes}) < len(nodes):
             twice = next(node for n, node in enumerate(nodes) if node.layer in [other.layer for other in nodes[:n]])
             part = twice.within[0] if twice.within else twice.layer
@@ -203,7 +205,9 @@ class Model:
 
     def _name_parts(self) -> None:
         """Name the layers that have no name yet; a name that a user gave is kept."""
-        parts = self._stacked() or [*dict.fromkeys(node.within[0] if node.within else node.layer for node in self._listed())]
+        stacked = self._stacked()
+        in_order = stacked is None and dict.fromkeys(node.within[0] if node.within else node.layer for node in self._listed())
+        parts = [*(in_order or stacked or ())]
         taken = [part.name for part in parts if (part.given_name if isinstance(part, Model) else part.name) is not None]
         if len(set(taken)) < len(taken):
             repeated = ", ".join(sorted({str(name) for name in taken if taken.count(name) > 1}))
@@ -295,11 +299,12 @@ class Model:
     @property
     def _parts(self) -> list[Any]:
         """The layers, the input first, and the models that are layers of this one, in Keras's order."""
-        return self._stacked() or self._ordered
+        stacked = self._stacked()
+        return self._ordered if stacked is None else stacked
 
-    def _stacked(self) -> list[Any]:
-        """Return the layers of a Sequential model; an empty list for others."""
-        return []
+    def _stacked(self) -> list[Any] | None:
+        """Return the layers of a Sequential model; None for others."""
+        return None
 
     def _listed(self) -> list[Node]:
         """Return the nodes in order, without those of a layer made by `activation=` of another."""
@@ -317,8 +322,8 @@ class Model:
     @property
     def every_layer(self) -> dict[str, Layer]:
         """All layers in order, also those in models that are layers, by their paths, such as "conv2d" or "sequential/conv2d"."""
-        found = {}
-        for part in self._parts:
+        found: dict[str, Layer] = {}
+        for part in self._parts if self.nodes else ():          # `nodes` raises an error while the graph is not known
             for path, layer in part.every_layer.items() if isinstance(part, Model) else [("", part)]:
                 if not (path and isinstance(layer, InputLayer)):
                     found[f"{part.name}/{path}".rstrip("/")] = layer
