@@ -14,22 +14,31 @@ would be -inf; computed from z, log p is finite. The gradient becomes simple too
 (max z depends on z too. But log p does not depend on which number is subtracted, so max z may be treated as a constant.)
 The loss of a batch is the mean over its N images, so the row of dlogits that belongs to an image is (p - y) / N.
 
+Label smoothing replaces each label by y (1 - s) + s / K, with a small s such as 0.1, so that the loss is lowest at a p below 1. The
+rows still have the sum (1 - s) + K · s / K = 1, so the gradient stays p - y, with the smoothed y. All K classes receive s / K,
+the true one too: it has 1 - s + s / K.
+
+With a weight w_n for each image, its loss is multiplied by w_n, and so is the row of its gradient. The sum is divided by N as
+before, and not by the sum of the weights, as in Keras: weights that are twice as large give twice the loss.
+
 A loss of your own derives from `Loss` and defines `one_hot` and `value_and_gradient`; see examples/09_your_own_loss.py.
 
 Source: Bishop, *Pattern recognition and machine learning* (2006), equations 4.108 and 4.109; Bridle, *Probabilistic
-interpretation of feedforward classification network outputs* (1990).
+interpretation of feedforward classification network outputs* (1990). Label smoothing: Szegedy et al., *Rethinking the Inception
+architecture for computer vision* (2016), section 7.
 """
 
 from __future__ import annotations
 
 import warnings
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
 
 from scratchnet.layers.activations import softmax_forward as softmax
 from scratchnet.support.arithmetic import quiet
-from scratchnet.support.checking import check_flag, number_array, plain_array, shortened
+from scratchnet.support.checking import check_flag, check_fraction, check_weights, number_array, plain_array, shortened
 from scratchnet.support.config import config_of
 from scratchnet.support.keywords import name_arguments, named_arguments
 
@@ -37,11 +46,14 @@ __all__ = [
     "CategoricalCrossentropy",
     "Loss",
     "SparseCategoricalCrossentropy",
+    "categorical_crossentropy",
     "get",
     "log_softmax",
+    "smooth_labels",
     "softmax",
     "softmax_cross_entropy",
     "softmax_cross_entropy_losses",
+    "sparse_categorical_crossentropy",
 ]
 
 
@@ -70,7 +82,21 @@ def softmax_cross_entropy_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarra
 
 
 @quiet
-def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+def smooth_labels(y: np.ndarray, s: float) -> np.ndarray:
+    """Return y (1 - s) + s / K: (N, K) -> (N, K).
+
+    Examples
+    --------
+    >>> smooth_labels(np.array([[0.0, 0.0, 1.0, 0.0]]), 0.2)
+    array([[0.05, 0.05, 0.85, 0.05]])
+    """
+    return y * (1 - s) + s / y.shape[-1] if s else y
+
+
+@quiet
+def softmax_cross_entropy(
+    logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
+) -> tuple[float, np.ndarray]:
     """Return the mean loss of a batch and its gradient with respect to the logits.
 
     Parameters
@@ -78,13 +104,15 @@ def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.
     logits : ndarray (N, K)
     y : ndarray (N, K)
         One-hot rows, or other distributions, with sum 1.
+    sample_weight : ndarray (N,), optional
+        A factor for the loss of each image.
 
     Returns
     -------
     loss : float
         In nats, 0 or more.
     dlogits : ndarray (N, K) of the dtype of `logits`, float64 for whole numbers
-        (p - y) / N.
+        (p - y) / N, each row times the weight of its image.
 
     Raises
     ------
@@ -100,9 +128,16 @@ def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.
     logits, y = _same_shape(logits, y)
     if logits.ndim != 2 or not len(logits):
         raise ValueError(f"softmax_cross_entropy: expected logits of shape (N, K), at least one row, got shape {logits.shape}")
-    loss = softmax_cross_entropy_losses(logits, y).mean()
+    losses = softmax_cross_entropy_losses(logits, y)            # (N, K), (N, K) -> (N,)
     dlogits = (np.exp(log_softmax(logits)) - y) / len(logits)   # (p - y) / N: (N, K)
-    return float(loss), dlogits.astype(logits.dtype, copy=False)
+    if sample_weight is not None:
+        w = number_array("softmax_cross_entropy", "sample_weight", sample_weight)
+        if w.shape != (len(logits),):
+            raise ValueError(
+                f"softmax_cross_entropy: expected sample_weight of shape ({len(logits)},), got {w.shape}. Pass one for each row"
+            )
+        losses, dlogits = w * losses, w[:, np.newaxis] * dlogits        # (N, 1) * (N, K) -> (N, K)
+    return float(losses.mean()), dlogits.astype(logits.dtype, copy=False)
 
 
 def _same_shape(logits: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -130,13 +165,23 @@ class Loss:
     ----------
     name : str
         Of the class: its name in `compile(loss=...)` and in a saved model.
+    labels : {"one-hot", "integers"}, optional
+        Of the class: the labels that `one_hot` takes; `compile` then refuses metrics of other labels.
+    takes_weights : bool
+        Of the class: whether `value_and_gradient` has the argument `sample_weight`; found from its signature.
     """
 
     name: str
+    labels: str | None = None
+    takes_weights = False
+    label_smoothing = 0.0
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         name_arguments(cls)
+        if "value_and_gradient" in vars(cls):
+            parameters = signature(cls.value_and_gradient).parameters.values()
+            cls.takes_weights = any(p.name == "sample_weight" or p.kind is Parameter.VAR_KEYWORD for p in parameters)
 
     @named_arguments
     def __init__(self, from_logits: bool = False):
@@ -153,7 +198,9 @@ class Loss:
         """Check labels for K classes and return them as rows (N, K), which `value_and_gradient` receives."""
         raise NotImplementedError(f"{type(self).__name__} needs a method one_hot(self, y, K)")
 
-    def value_and_gradient(self, logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+    def value_and_gradient(
+        self, logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> tuple[float, np.ndarray]:
         """Return the mean loss of a batch and its gradient with respect to the logits.
 
         Parameters
@@ -162,6 +209,8 @@ class Loss:
             What the final softmax receives, or the outputs of a model without one.
         y : ndarray (N, K)
             Rows of `one_hot`.
+        sample_weight : ndarray (N,), optional
+            Passed only if training has weights. A loss of your own need not have this argument.
 
         Returns
         -------
@@ -171,7 +220,7 @@ class Loss:
         raise NotImplementedError(f"{type(self).__name__} needs a method value_and_gradient(self, logits, y)")
 
     @quiet
-    def __call__(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    def __call__(self, y_true: np.ndarray, y_pred: np.ndarray, sample_weight: np.ndarray | None = None) -> float:
         """Return the mean loss.
 
         Parameters
@@ -181,6 +230,8 @@ class Loss:
         y_pred : ndarray (N, K)
             Probabilities, or logits with `from_logits=True`. As in Keras, each row of probabilities is divided by its sum. A
             probability of 0 for the true class gives inf, and a NaN gives NaN.
+        sample_weight : ndarray (N,), optional
+            A factor of at least 0 for the loss of each row. The sum is divided by N, not by the sum of the weights.
 
         Returns
         -------
@@ -197,6 +248,26 @@ class Loss:
         UserWarning
             For a single class: its probability is 1 and the loss 0, whatever the network computes.
         """
+        logits, y, infinite = self.checked(y_true, y_pred)
+        if sample_weight is None:
+            return float("inf") if infinite.any() else self.value_and_gradient(logits, y)[0]
+        self.check_takes_weights()
+        w = check_weights(type(self).__name__, sample_weight, len(y))
+        return float("inf") if (infinite & (w > 0)).any() else self.value_and_gradient(logits, y, sample_weight=w)[0]
+
+    def check_takes_weights(self) -> None:
+        """Raise ValueError for a loss that cannot weight samples."""
+        if not self.takes_weights:
+            raise ValueError(
+                f"{type(self).__name__}: expected a loss that weights samples, got one whose value_and_gradient has no"
+                " sample_weight. Define value_and_gradient(self, logits, y, sample_weight=None), or leave the weights out"
+            )
+
+    def checked(self, y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the logits (N, K), the rows of the labels (N, K), and which losses (N,) are infinite.
+
+        Logits of a row of probabilities p are log p, since softmax(log p) = p / Σ p.
+        """
         who = type(self).__name__
         y_pred = number_array(who, "y_pred", y_pred)
         if y_pred.dtype.kind == "c":
@@ -210,20 +281,19 @@ class Loss:
                 f"{who}: expected one label for each prediction, got {len(y)} labels and {len(y_pred)} predictions."
                 " Pass both for the same images"
             )
-        if not self.from_logits:
-            if (y_pred < 0).any() or (y_pred > 1).any():
-                raise ValueError(
-                    f"{who}: expected y_pred as probabilities, got numbers from {y_pred.min():g} to"
-                    f" {y_pred.max():g}. For logits use {who}(from_logits=True)"
-                )
-            empty = np.flatnonzero(~y_pred.any(axis=1))
-            if empty.size:
-                raise ValueError(f"{who}: expected rows of y_pred with sum 1, got the sum 0 in row {empty[0]}. Apply softmax")
-            # softmax(log p) = p / Σ p, so log p can be used as logits. A finite log 0 makes 0 · log 0 = 0 for the other classes.
-            if ((y > 0) & (y_pred == 0)).any():
-                return float("inf")
-            y_pred = np.log(np.maximum(y_pred, np.finfo(float).tiny), dtype=np.float64)
-        return self.value_and_gradient(y_pred, y)[0]
+        if self.from_logits:
+            return y_pred, y, np.zeros(len(y), bool)
+        if (y_pred < 0).any() or (y_pred > 1).any():
+            raise ValueError(
+                f"{who}: expected y_pred as probabilities, got numbers from {y_pred.min():g} to"
+                f" {y_pred.max():g}. For logits use {who}(from_logits=True)"
+            )
+        empty = np.flatnonzero(~y_pred.any(axis=1))
+        if empty.size:
+            raise ValueError(f"{who}: expected rows of y_pred with sum 1, got the sum 0 in row {empty[0]}. Apply softmax")
+        infinite = ((y_pred == 0) & (smooth_labels(y, self.label_smoothing) > 0)).any(axis=1)
+        # A finite log 0 makes 0 · log 0 = 0 for the other classes.
+        return np.log(np.maximum(y_pred, np.finfo(float).tiny), dtype=np.float64), y, infinite
 
 
 def warn_of_one_class(who: str, K: int) -> None:
@@ -244,15 +314,25 @@ class CategoricalCrossentropy(Loss):
     ----------
     from_logits : bool
         Whether predictions are logits; False: probabilities, such as a softmax computes.
+    label_smoothing : float
+        From 0 to 1: s in y (1 - s) + s / K.
 
     Examples
     --------
     >>> loss = CategoricalCrossentropy()
     >>> round(loss(np.array([[0.0, 1.0]]), np.array([[0.25, 0.75]])), 4)       # -log 0.75
     0.2877
+    >>> loss = CategoricalCrossentropy(label_smoothing=0.1)
+    >>> round(loss(np.array([[0.0, 1.0]]), np.array([[0.25, 0.75]])), 4)       # -0.05 log 0.25 - 0.95 log 0.75
+    0.3426
     """
 
     name = "categorical_crossentropy"
+    labels = "one-hot"
+
+    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0):
+        super().__init__(from_logits)
+        self.label_smoothing = check_fraction("label_smoothing", label_smoothing)
 
     @quiet
     def one_hot(self, y: np.ndarray, K: int) -> np.ndarray:
@@ -278,9 +358,11 @@ class CategoricalCrossentropy(Loss):
             )
         return y
 
-    def value_and_gradient(self, logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return `softmax_cross_entropy(logits, y)`."""
-        return softmax_cross_entropy(logits, y)
+    def value_and_gradient(
+        self, logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Return `softmax_cross_entropy` for the smoothed labels."""
+        return softmax_cross_entropy(logits, smooth_labels(y, self.label_smoothing), sample_weight)
 
 
 class SparseCategoricalCrossentropy(Loss):
@@ -290,6 +372,8 @@ class SparseCategoricalCrossentropy(Loss):
     ----------
     from_logits : bool
         Whether predictions are logits; False: probabilities, such as a softmax computes.
+    label_smoothing : float
+        From 0 to 1: s in y (1 - s) + s / K. (The loss of this name in Keras has no such argument.)
 
     Examples
     --------
@@ -299,6 +383,11 @@ class SparseCategoricalCrossentropy(Loss):
     """
 
     name = "sparse_categorical_crossentropy"
+    labels = "integers"
+
+    def __init__(self, from_logits: bool = False, *, label_smoothing: float = 0.0):
+        super().__init__(from_logits)
+        self.label_smoothing = check_fraction("label_smoothing", label_smoothing)
 
     @quiet
     def one_hot(self, y: np.ndarray, K: int) -> np.ndarray:
@@ -326,16 +415,59 @@ class SparseCategoricalCrossentropy(Loss):
             )
         return np.eye(K)[labels.astype(np.intp)]
 
-    def value_and_gradient(self, logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return `softmax_cross_entropy(logits, y)`."""
-        return softmax_cross_entropy(logits, y)
+    def value_and_gradient(
+        self, logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Return `softmax_cross_entropy` for the smoothed labels."""
+        return softmax_cross_entropy(logits, smooth_labels(y, self.label_smoothing), sample_weight)
 
 
 KNOWN: dict[str, type[Loss]] = {c.name: c for c in (CategoricalCrossentropy, SparseCategoricalCrossentropy)}
 
 
+@named_arguments
+@quiet
+def categorical_crossentropy(
+    y_true: np.ndarray, y_pred: np.ndarray, from_logits: bool = False, label_smoothing: float = 0.0
+) -> np.ndarray:
+    """Return the loss of each image: (N, K), (N, K) -> (N,). In `compile(loss=...)` it stands for its name.
+
+    Parameters, errors and warnings are those of `CategoricalCrossentropy` and of the call of such an object.
+
+    Examples
+    --------
+    >>> categorical_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).round(4)
+    array([0.0513, 2.3026])
+    """
+    return _of_each(CategoricalCrossentropy(from_logits, label_smoothing), y_true, y_pred)
+
+
+@named_arguments
+@quiet
+def sparse_categorical_crossentropy(y_true: np.ndarray, y_pred: np.ndarray, from_logits: bool = False) -> np.ndarray:
+    """Return the loss of each image: (N,), (N, K) -> (N,). In `compile(loss=...)` it stands for its name.
+
+    Parameters, errors and warnings are those of `SparseCategoricalCrossentropy` and of the call of such an object.
+
+    Examples
+    --------
+    >>> sparse_categorical_crossentropy([1, 2], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).round(4)
+    array([0.0513, 2.3026])
+    """
+    return _of_each(SparseCategoricalCrossentropy(from_logits), y_true, y_pred)
+
+
+def _of_each(loss: Loss, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    """Return the cross-entropy of each image: (N,)."""
+    logits, y, infinite = loss.checked(y_true, y_pred)
+    return np.where(infinite, np.inf, softmax_cross_entropy_losses(logits, smooth_labels(y, loss.label_smoothing)))
+
+
+FUNCTIONS = {categorical_crossentropy: CategoricalCrossentropy, sparse_categorical_crossentropy: SparseCategoricalCrossentropy}
+
+
 def get(loss: Any) -> Loss:
-    """Return a loss by name, or a `Loss` object itself.
+    """Return a loss by name, by its class or function, or a `Loss` object itself.
 
     Raises
     ------
@@ -345,8 +477,12 @@ def get(loss: Any) -> Loss:
     Examples
     --------
     >>> get("categorical_crossentropy")
-    CategoricalCrossentropy(from_logits=False)
+    CategoricalCrossentropy(from_logits=False, label_smoothing=0.0)
+    >>> get(sparse_categorical_crossentropy)
+    SparseCategoricalCrossentropy(from_logits=False, label_smoothing=0.0)
     """
+    if isinstance(loss, type) and issubclass(loss, Loss) and loss is not Loss:
+        loss = loss()
     if isinstance(loss, Loss):
         kind = type(loss)
         if kind.__call__ is not Loss.__call__ and kind.value_and_gradient in (c.value_and_gradient for c in KNOWN.values()):
@@ -355,6 +491,8 @@ def get(loss: Any) -> Loss:
                 " training never calls. Override value_and_gradient(self, logits, y); y are the rows of one_hot(self, y, K)"
             )
         return loss
-    if not isinstance(loss, str) or loss not in KNOWN:
-        raise ValueError(f"loss: expected {', '.join(map(repr, KNOWN))} or a Loss object, got {shortened(loss)}")
-    return KNOWN[loss]()
+    named = {**KNOWN, **{kind.__name__: kind for kind in KNOWN.values()}} if isinstance(loss, str) else FUNCTIONS
+    try:
+        return named[loss]()
+    except (KeyError, TypeError):
+        raise ValueError(f"loss: expected {', '.join(map(repr, KNOWN))} or a Loss object, got {shortened(loss)}") from None

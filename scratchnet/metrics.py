@@ -1,13 +1,342 @@
-"""Statistics of a network's predictions: which classes it confuses, and which wrong predictions are the most confident."""
+"""Statistics of a network's predictions: its accuracy, which classes it confuses, which wrong predictions are the most confident.
+
+A metric of training is the mean of one number per image, 1 for a right prediction and 0 for a wrong one:
+
+    accuracy            right if the largest output is that of the label's class
+    top-k accuracy      right if fewer than k outputs are larger than that of the label's class
+
+Softmax does not change which outputs are larger, so logits give the same values as probabilities.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from scratchnet.support.checking import check_count, plain_array
-from scratchnet.support.keywords import named_arguments
+from scratchnet.support.checking import check_count, check_name, check_weights, number_array, plain_array, shortened
+from scratchnet.support.config import config_of
+from scratchnet.support.keywords import name_arguments, named_arguments
+
+__all__ = [
+    "CategoricalAccuracy",
+    "Metric",
+    "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
+    "TopKCategoricalAccuracy",
+    "categorical_accuracy",
+    "confident_mistakes",
+    "confusion_matrix",
+    "get",
+    "sparse_categorical_accuracy",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+]
+
+# -- metrics of training ----------------------------------------------------------------------------------------------
+
+
+class Metric:
+    """The base of the metrics that `compile(metrics=[...])` takes.
+
+    Parameters
+    ----------
+    name : str, optional
+        Its name in histories and logs; by default that of its class, such as "categorical_accuracy".
+
+    Attributes
+    ----------
+    labels : {"one-hot", "integers"}
+        Of the class: the labels that `update_state` takes.
+    """
+
+    labels = "one-hot"
+    default_name = ""
+    sum: float
+    count: float
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        name_arguments(cls)
+
+    def __init__(self, name: str | None = None):
+        self.name = check_name(name) or self.default_name
+        self.reset_state()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.get_config().items())})"
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that re-create this metric: those of the constructor's signature."""
+        return config_of(self)
+
+    def right(self, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Return whether each prediction is right, from class numbers (N,) and probabilities or logits (N, K): bool (N,)."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method right(self, labels, outputs)")
+
+    def of_each(self, y_true: Any, y_pred: Any) -> np.ndarray:
+        """Return 1 for each right prediction and 0 for each wrong one: (N,).
+
+        Raises
+        ------
+        ValueError
+            If `y_pred` is not (N, K), or `y_true` is not one label for each row, of the kind that `labels` names.
+        """
+        y_pred = number_array(self.name, "y_pred", y_pred)
+        if y_pred.ndim != 2 or not y_pred.size:
+            raise ValueError(f"{self.name}: expected y_pred of shape (N, K), got shape {y_pred.shape}. Pass what predict returns")
+        y_true = plain_array(self.name, "y_true", y_true)
+        if self.labels == "integers":
+            labels = _classes(self.name, "y_true", y_true)
+            if len(labels) == len(y_pred) and (labels.min() < 0 or labels.max() >= y_pred.shape[1]):
+                classes = f"0..{y_pred.shape[1] - 1}"
+                raise ValueError(f"{self.name}: expected classes {classes} in y_true, got others. Number them from 0")
+        elif y_true.ndim != 2 or y_true.shape[1] != y_pred.shape[1]:
+            raise ValueError(
+                f"{self.name}: expected one-hot y_true of shape {y_pred.shape}, got shape {y_true.shape}. For integer labels use"
+                f" sparse_{self.default_name}"
+            )
+        else:
+            labels = y_true.argmax(axis=1)
+        if len(labels) != len(y_pred):
+            raise ValueError(
+                f"{self.name}: expected one label for each prediction, got {len(labels)} labels and {len(y_pred)} predictions."
+                " Pass both for the same images"
+            )
+        return self.right(labels, y_pred).astype(np.float64)
+
+    @named_arguments
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add a batch to the running mean: labels, probabilities or logits (N, K), and perhaps a weight for each image."""
+        right = self.of_each(y_true, y_pred)
+        w = np.ones(len(right)) if sample_weight is None else check_weights(self.name, sample_weight, len(right))
+        self.sum, self.count = self.sum + float((w * right).sum()), self.count + float(w.sum())
+
+    def result(self) -> float:
+        """Return the mean of all batches since `reset_state`, weighted if they had weights; 0 if their weights are all 0."""
+        return self.sum / self.count if self.count else 0.0
+
+    def reset_state(self) -> None:
+        """Forget all batches."""
+        self.sum = self.count = 0.0
+
+
+class CategoricalAccuracy(Metric):
+    """How often the largest output is that of the label's class, for one-hot labels.
+
+    Parameters
+    ----------
+    name : str
+
+    Examples
+    --------
+    >>> metric = CategoricalAccuracy()
+    >>> metric.update_state([[0, 0, 1], [0, 1, 0]], [[0.1, 0.2, 0.7], [0.9, 0.05, 0.05]])
+    >>> metric.result()
+    0.5
+    """
+
+    default_name = "categorical_accuracy"
+
+    def __init__(self, name: str = "categorical_accuracy"):
+        super().__init__(name)
+
+    def right(self, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Return whether the argmax of each row is the label."""
+        return np.asarray(outputs.argmax(axis=1) == labels)
+
+
+class SparseCategoricalAccuracy(CategoricalAccuracy):
+    """How often the largest output is that of the label's class, for integer labels.
+
+    Parameters
+    ----------
+    name : str
+
+    Examples
+    --------
+    >>> metric = SparseCategoricalAccuracy()
+    >>> metric.update_state([2, 1], [[0.1, 0.2, 0.7], [0.9, 0.05, 0.05]])
+    >>> metric.result()
+    0.5
+    """
+
+    labels = "integers"
+    default_name = "sparse_categorical_accuracy"
+
+    def __init__(self, name: str = "sparse_categorical_accuracy"):
+        super().__init__(name)
+
+
+class TopKCategoricalAccuracy(Metric):
+    """How often the output of the label's class is among the k largest, for one-hot labels; outputs that are equal count as right.
+
+    Parameters
+    ----------
+    k : int
+    name : str
+
+    Examples
+    --------
+    >>> metric = TopKCategoricalAccuracy(k=2)
+    >>> metric.update_state([[0, 0, 1], [0, 1, 0]], [[0.1, 0.2, 0.7], [0.5, 0.2, 0.3]])
+    >>> metric.result()
+    0.5
+    """
+
+    default_name = "top_k_categorical_accuracy"
+
+    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy"):
+        super().__init__(name)
+        self.k = check_count("top_k_categorical_accuracy: k", k, "k=5")
+
+    def right(self, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Return whether fewer than k outputs of each row are larger than that of the label; False for one that is not finite."""
+        own = outputs[np.arange(len(labels)), labels][:, np.newaxis]        # (N, K) -> (N, 1)
+        return np.asarray(((outputs > own).sum(axis=1) < self.k) & np.isfinite(own[:, 0]))
+
+
+class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
+    """How often the output of the label's class is among the k largest, for integer labels.
+
+    Parameters
+    ----------
+    k : int
+    name : str
+    """
+
+    labels = "integers"
+    default_name = "sparse_top_k_categorical_accuracy"
+
+    def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy"):
+        super().__init__(k, name)
+
+
+@named_arguments
+def categorical_accuracy(y_true: Any, y_pred: Any) -> np.ndarray:
+    """Return 1 for each right prediction and 0 for each wrong one: (N, K), (N, K) -> (N,)."""
+    return CategoricalAccuracy().of_each(y_true, y_pred)
+
+
+@named_arguments
+def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> np.ndarray:
+    """Return 1 for each right prediction and 0 for each wrong one: (N,), (N, K) -> (N,)."""
+    return SparseCategoricalAccuracy().of_each(y_true, y_pred)
+
+
+@named_arguments
+def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> np.ndarray:
+    """Return 1 where the label is among the k largest outputs, else 0: (N, K), (N, K) -> (N,)."""
+    return TopKCategoricalAccuracy(k).of_each(y_true, y_pred)
+
+
+@named_arguments
+def sparse_top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> np.ndarray:
+    """Return 1 where the label is among the k largest outputs, else 0: (N,), (N, K) -> (N,)."""
+    return SparseTopKCategoricalAccuracy(k).of_each(y_true, y_pred)
+
+
+CLASSES = (CategoricalAccuracy, SparseCategoricalAccuracy, TopKCategoricalAccuracy, SparseTopKCategoricalAccuracy)
+KNOWN: dict[str, type[Metric]] = {name: kind for kind in CLASSES for name in (kind.default_name, kind.__name__)}
+FUNCTIONS: dict[Any, type[Metric]] = dict(
+    zip(
+        (categorical_accuracy, sparse_categorical_accuracy, top_k_categorical_accuracy, sparse_top_k_categorical_accuracy),
+        CLASSES,
+        strict=True,
+    )
+)
+
+
+def get(metric: Any, labels: str | None = None, classes: Mapping[str, Any] = MappingProxyType({})) -> Metric:
+    """Return a metric by name, by its class or function, by what `config` returns, or a `Metric` object itself.
+
+    Parameters
+    ----------
+    metric : str, Metric, class, function or dict
+        "accuracy" and "acc" are the accuracy of labels of either kind. A name is also the name of the metric, as in Keras.
+    labels : {"one-hot", "integers"}, optional
+        The labels of the loss; by default any.
+    classes : dict of str to class
+        Further classes, for what `config` returns of an object of a class of your own.
+
+    Raises
+    ------
+    ValueError
+        For anything else, and for a metric of other labels than the loss.
+
+    Examples
+    --------
+    >>> get("acc"), get("acc", "integers")
+    (CategoricalAccuracy(name='acc'), SparseCategoricalAccuracy(name='acc'))
+    >>> get("top_k_categorical_accuracy")
+    TopKCategoricalAccuracy(k=5, name='top_k_categorical_accuracy')
+    """
+    if isinstance(metric, str) and metric.lower() in ("accuracy", "acc"):
+        return SparseCategoricalAccuracy(metric) if labels == "integers" else CategoricalAccuracy(metric)
+    made = metric
+    if isinstance(metric, str) and metric in KNOWN:
+        made = KNOWN[metric](name=metric)
+    elif isinstance(metric, dict) and metric.keys() == {"class_name", "config"} and isinstance(metric["config"], dict):
+        kind = {**classes, **KNOWN}.get(str(metric["class_name"]))
+        made = kind(**metric["config"]) if isinstance(kind, type) else metric
+    elif isinstance(metric, type) and issubclass(metric, Metric) and metric is not Metric:
+        made = metric()
+    elif callable(metric):
+        made = next((kind() for function, kind in FUNCTIONS.items() if function is metric), metric)
+    if not isinstance(made, Metric):
+        known = ", ".join(repr(kind.default_name) for kind in CLASSES)
+        raise ValueError(
+            f"metrics: expected 'accuracy', {known} or a Metric object, got {shortened(metric)}. The loss is in every history; for"
+            " other statistics use predict, or metrics.confusion_matrix"
+        )
+    if labels is not None and made.labels != labels:
+        raise ValueError(
+            f"metrics: expected a metric of {labels} labels, as the loss takes them, got {shortened(metric)}. Write"
+            " metrics=['accuracy'], which suits both"
+        )
+    return made
+
+
+def config(metric: Metric) -> str | dict[str, Any]:
+    """Return a metric as a value for JSON, from which `get` makes it again: its name if that is enough.
+
+    Examples
+    --------
+    >>> config(get("acc")), config(CategoricalAccuracy(name="hits"))
+    ('acc', {'class_name': 'CategoricalAccuracy', 'config': {'name': 'hits'}})
+    """
+    arguments = metric.get_config()
+    if type(metric) in (CategoricalAccuracy, SparseCategoricalAccuracy) and metric.name.lower() in ("accuracy", "acc"):
+        return metric.name
+    if KNOWN.get(metric.name) is type(metric) and arguments == KNOWN[metric.name](name=metric.name).get_config():
+        return metric.name
+    return {"class_name": type(metric).__name__, "config": arguments}
+
+
+def by_name(metrics: Any, labels: str | None = None, taken: Iterable[str] = (), prefix: str = "") -> dict[str, Metric]:
+    """Return metrics by the names that they have in histories, from the argument of `compile`.
+
+    A second one of a name is named as in Keras: "accuracy_1", or with the prefix "weighted_" if it is one of `weighted_metrics`.
+    """
+    if metrics is None:
+        metrics = []
+    if not isinstance(metrics, (list, tuple)):
+        metrics = [metrics]
+    named: dict[str, Metric] = {}
+    for metric in (get(metric, labels) for metric in metrics):
+        name, count = metric.name, 0
+        if name in taken:
+            name = prefix + name
+        while name in named or name in taken or name == "loss":
+            count += 1
+            name = f"{metric.name}_{count}"
+        named[name] = metric
+    return named
+
+
+# -- statistics of predictions ----------------------------------------------------------------------------------------
 
 
 @named_arguments

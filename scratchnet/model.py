@@ -24,11 +24,13 @@ from weakref import ref
 import numpy as np
 from numpy.typing import DTypeLike
 
-from scratchnet import losses, optimizers, saving, training
+from scratchnet import losses, optimizers, regularizers, saving, training
 from scratchnet.callbacks import History
 from scratchnet.layers import Input, InputLayer, Layer
 from scratchnet.layers.base import InnerNode, Node, Shape, choose_implementation, set_weights
-from scratchnet.plan import NOTHING_JOINED, is_activation, join_relus
+from scratchnet.metrics import Metric
+from scratchnet.metrics import by_name as named_metrics
+from scratchnet.plan import NOTHING_JOINED, is_activation, plan_of
 from scratchnet.support.arithmetic import quiet
 from scratchnet.support.arrays import Tensor
 from scratchnet.support.checking import (
@@ -38,7 +40,6 @@ from scratchnet.support.checking import (
     check_finite,
     check_flag,
     check_images,
-    check_metrics,
     check_name,
     check_seed,
     check_shape,
@@ -166,7 +167,8 @@ class Model:
         self.weights_rng, self.shuffle_rng = np.random.default_rng(weights_seed), np.random.default_rng(shuffle_seed)
         self.optimizer: Any = None
         self.loss: Any = None
-        self.metrics: tuple[str, ...] = ()
+        self.metrics: dict[str, Metric] = {}
+        self.weighted_metrics: dict[str, Metric] = {}
         self._ordered: list[Any] = []
         self.plan, self.fuse = NOTHING_JOINED, True
         self.history: History | None = None
@@ -468,11 +470,13 @@ class Model:
             For images of another shape or dtype, and for a layer whose output does not have its `compute_output_shape`.
         """
         to = to or self.nodes[-1]
+        plan = self.plan if to in (self.logits, self.nodes[-1]) else NOTHING_JOINED     # another could compute what follows it too
+        keywords = plan.forward if keep or training else plan.inference
         outputs = {self.nodes[0]: check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)}
         unread = dict(self.readers)
         self.kept = {}
         for node in self.nodes[1 : self.nodes.index(to) + 1]:
-            joined: Any = self.plan.forward.get(node, {})
+            joined: Any = keywords.get(node, {})
             mode: Any = {"training": training, **joined} if node.layer.takes_training else joined
             out = node.layer.forward(*(outputs[parent] for parent in node.parents), **mode)
             if out.shape != (len(x), *node.shape):
@@ -547,20 +551,33 @@ class Model:
     # -- training -----------------------------------------------------------------------------------------------------
 
     @quiet
-    def train_step(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-        """Train on one batch: images (N, …) and labels as rows (N, K). Return the loss and the logits from before the step."""
+    def train_step(self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+        """Train on one batch: images (N, …), labels as rows (N, K), and weights (N,) if there are any.
+
+        Return the loss and the logits from before the step.
+        """
         logits = self.forward(x, training=True, to=self.logits)         # every layer in order
-        loss, dlogits = self.loss.value_and_gradient(logits, y)         # how wrong, and in which direction
+        loss, dlogits = self.loss_and_gradient(logits, y, sample_weight)            # how wrong, and in which direction
         check_finite(self, x, loss)
         self.backward(dlogits, need_dx=False, start=self.logits)        # every layer in reverse order
+        regularizers.add_gradients(node.layer for node in self.nodes)
         self.optimizer.update([*self.params.values()], [*self.grads.values()])      # every parameter moves
         return loss, logits
 
     @quiet
-    def test_step(self, x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+    def test_step(self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> tuple[float, np.ndarray]:
         """Return the loss and the logits of one batch, without training."""
         logits = self.forward(x, to=self.logits, keep=False)
-        return self.loss.value_and_gradient(logits, y)[0], logits
+        return self.loss_and_gradient(logits, y, sample_weight)[0], logits
+
+    def loss_and_gradient(
+        self, logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Return the loss of one batch, with the penalties of all regularizers, and its gradient with respect to the logits."""
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        loss, dlogits = self.loss.value_and_gradient(logits, y, **weights)
+        penalty = regularizers.penalty(node.layer for node in self.nodes)
+        return (loss + penalty if penalty else loss), dlogits
 
     @named_arguments
     def compile(
@@ -568,7 +585,8 @@ class Model:
         optimizer: Any = "adam",
         loss: Any = "categorical_crossentropy",
         *,
-        metrics: Sequence[str] | None = None,
+        metrics: Sequence[Any] | None = None,
+        weighted_metrics: Sequence[Any] | None = None,
         fuse: bool = True,
     ) -> None:
         """Choose optimizer, loss and metrics.
@@ -576,13 +594,16 @@ class Model:
         Parameters
         ----------
         optimizer : str or Optimizer
-            "sgd", "adagrad", "adadelta", "adam", or an object with its own settings.
-        loss : str or Loss
+            "sgd", "rmsprop", "adam", "adamw", "nadam", "adagrad", "adadelta", or an object with its own settings.
+        loss : str, Loss or function
             "categorical_crossentropy" for one-hot labels, "sparse_categorical_crossentropy" for integers, or an object.
-        metrics : list of str, optional
-            ["accuracy"], or None for the loss alone.
+        metrics : list of str or Metric, optional
+            Such as ["accuracy"]; see `scratchnet.metrics`. The values have the names that are written here, such as "acc".
+        weighted_metrics : list of str or Metric, optional
+            Metrics that the weights of samples and of classes weight too; the others are means over all samples.
         fuse : bool
-            Whether convolution and dense layers also compute the ReLUs next to them; see plan.py.
+            Whether layers also compute the ReLUs next to them, and in `evaluate` and `predict` the batch normalization after them;
+            see plan.py.
 
         Raises
         ------
@@ -590,13 +611,15 @@ class Model:
             For unknown names, when the loss does not suit the model's last layer, and for the optimizer of another model.
         """
         optimizer, loss = optimizers.get(optimizer), losses.get(loss)
-        metrics = check_metrics(metrics)
+        plain = named_metrics(metrics, loss.labels)
+        weighted = named_metrics(weighted_metrics, loss.labels, taken=plain, prefix="weighted_")
         fuse = check_flag("fuse", fuse)
         if self._known():
             check_compile(self, optimizer, loss)
-            self.plan = join_relus(self.nodes) if fuse else NOTHING_JOINED
+            self.plan = plan_of(self.nodes) if fuse else NOTHING_JOINED
         optimizer.owner = ref(self)
-        self.optimizer, self.loss, self.metrics, self.fuse = optimizer, loss, metrics, fuse
+        self.optimizer, self.loss, self.fuse = optimizer, loss, fuse
+        self.metrics, self.weighted_metrics = plain, weighted
 
     fit, evaluate, predict = training.fit, training.evaluate, training.predict
     train_on_batch, test_on_batch = training.train_on_batch, training.test_on_batch
@@ -845,7 +868,8 @@ class Sequential(Model):
         if make_weights:
             self._make_weights()
         if self.optimizer is not None:
-            self.compile(was_compiled, self.loss, metrics=self.metrics, fuse=self.fuse)
+            measured = [*self.metrics.values()], [*self.weighted_metrics.values()]
+            self.compile(was_compiled, self.loss, metrics=measured[0], weighted_metrics=measured[1], fuse=self.fuse)
 
     def _disconnect(self) -> None:
         """Make a model whose input is not known again, after an attempt that failed."""

@@ -1,8 +1,10 @@
 """Optimizers: how a parameter is changed, given its gradient.
 
 Each rule is one NumPy function below, which changes p and its state in place. p is a parameter and g its gradient; the state is
-u, the velocity (SGD), a, the accumulated or averaged squares of gradients (Adagrad, Adadelta), d, the averaged squares of steps
-(Adadelta), or m and v, the averages of gradients and of their squares (Adam).
+u, the velocity (SGD, RMSprop), a, the accumulated or averaged squares of gradients (Adagrad, Adadelta, RMSprop), d, the averaged
+squares of steps (Adadelta), or m and v, the averages of gradients and of their squares (Adam and its relatives, RMSprop).
+
+    update      gradients are clipped -> for each parameter:  weight decay -> the rule
 
 `kernels/updates.py` computes the same in one pass over memory, and runs by default; Adam(implementation="numpy") runs exactly
 the rule below. Names, defaults and the position of ε are Keras's; where a paper has another default, the class says so.
@@ -10,24 +12,33 @@ the rule below. Names, defaults and the position of ε are Keras's; where a pape
 Sources: Kingma & Ba, *Adam: a method for stochastic optimization* (2015), algorithm 1 and the end of section 2; Duchi,
 Hazan & Singer, *Adaptive subgradient methods* (2011), section 1; Zeiler, *ADADELTA: an adaptive learning rate method*
 (2012), algorithm 1; Sutskever et al., *On the importance of initialization and momentum in deep learning* (2013),
-equations 1 to 4.
+equations 1 to 4; Hinton, Srivastava & Swersky, *Neural networks for machine learning*, lecture 6e (2012), RMSprop; Graves,
+*Generating sequences with recurrent neural networks* (2013), equations 38 to 41, its centered form; Reddi, Kale & Kumar, *On the
+convergence of Adam and beyond* (2018), algorithm 2; Dozat, *Incorporating Nesterov momentum into Adam* (2016), algorithm 2;
+Loshchilov & Hutter, *Decoupled weight decay regularization* (2019), algorithms 1 and 2; Pascanu, Mikolov & Bengio, *On the
+difficulty of training recurrent neural networks* (2013), algorithm 1, clipping.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from math import sqrt
+from functools import lru_cache
+from math import prod, sqrt
 from typing import Any
 
 import numpy as np
 
+from scratchnet import schedules
 from scratchnet.kernels import updates as fused
 from scratchnet.kernels.jit import COMPILED
 from scratchnet.support.arithmetic import quiet
-from scratchnet.support.checking import check_choice, check_flag, check_number, check_update, shortened
+from scratchnet.support.checking import check_choice, check_flag, check_number, check_positive, check_update, shortened
 from scratchnet.support.config import config_of
 from scratchnet.support.keywords import name_arguments, named_arguments
+
+sys.modules[f"{__name__}.schedules"] = schedules        # import scratchnet.optimizers.schedules, as os does it for os.path
 
 # -- the rules --------------------------------------------------------------------------------------------------------
 
@@ -85,9 +96,108 @@ def adam_rate(t: int, learning_rate: float, beta_1: float, beta_2: float) -> flo
     return learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t)
 
 
+def amsgrad_update(
+    p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, w: np.ndarray,
+    t: int, learning_rate: float, beta_1: float, beta_2: float, epsilon: float,
+) -> None:  # fmt: skip
+    """Do what Adam does with the largest v so far, w, in place of v: no step grows because old gradients are forgotten."""
+    m[...] = beta_1 * m + (1 - beta_1) * g
+    v[...] = beta_2 * v + (1 - beta_2) * g * g
+    w[...] = np.maximum(w, v)
+    p -= adam_rate(t, learning_rate, beta_1, beta_2) * m / (np.sqrt(w) + epsilon)
+
+
+def nadam_update(
+    p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray,
+    factors: tuple[float, float, float], learning_rate: float, beta_1: float, beta_2: float, epsilon: float,
+) -> None:  # fmt: skip
+    """Do what Adam does with Nesterov's momentum: the step uses the mean that the next step would have if g stayed the same."""
+    of_m, of_g, of_v = factors
+    m[...] = beta_1 * m + (1 - beta_1) * g
+    v[...] = beta_2 * v + (1 - beta_2) * g * g
+    p -= learning_rate * (of_m * m + of_g * g) / (np.sqrt(of_v * v) + epsilon)
+
+
+@lru_cache(maxsize=16)
+def nadam_factors(t: int, beta_1: float, beta_2: float) -> tuple[float, float, float]:
+    """Return the factors of m, g and v in Nadam's step t = 1, 2, …, which correct that m and v start at 0.
+
+    The momentum rises: μ_t = β₁ (1 - 0.96ᵗ / 2). m is multiplied by μ_(t+1) / (1 - μ_1⋯μ_(t+1)), g by (1 - μ_t) / (1 - μ_1⋯μ_t) and
+    v by 1 / (1 - β₂ᵗ).
+
+    Examples
+    --------
+    >>> [round(factor, 6) for factor in nadam_factors(1, 0.9, 0.999)]
+    [0.627878, 1.0, 1000.0]
+    """
+    last = min(t, 1000)                 # 0.96¹⁰⁰⁰ / 2 is less than the rounding of 1: from there on μ = β₁
+    product = beta_1**t * prod(1 - 0.5 * 0.96**i for i in range(1, last + 1))
+    momentum, next_momentum = (beta_1 * (1 - 0.5 * 0.96**i) for i in (t, t + 1))
+    return next_momentum / (1 - product * next_momentum), (1 - momentum) / (1 - product), 1 / (1 - beta_2**t)
+
+
+def rmsprop_update(p: np.ndarray, g: np.ndarray, a: np.ndarray, learning_rate: float, rho: float, epsilon: float) -> None:
+    """Divide by the root of the average a of recent squared gradients."""
+    a[...] = rho * a + (1 - rho) * g * g
+    p -= learning_rate * g / np.sqrt(a + epsilon)
+
+
+def full_rmsprop_update(
+    p: np.ndarray, g: np.ndarray, a: np.ndarray, m: np.ndarray, u: np.ndarray,
+    learning_rate: float, rho: float, momentum: float, epsilon: float, centered: bool,
+) -> None:  # fmt: skip
+    """Move with a velocity u, which keeps a part of its last value; `centered` divides by the standard deviation of gradients.
+
+    The variance is the average of squares minus the square of the average m. (Where rounding makes it negative it is 0 here; in
+    Keras, whose rule is the same otherwise, the root of a negative number is NaN.)
+    """
+    a[...] = rho * a + (1 - rho) * g * g
+    m[...] = rho * m + (1 - rho) * g if centered else 0
+    u[...] = momentum * u + learning_rate * g / np.sqrt(np.maximum(a - m * m, 0) + epsilon)
+    p -= u
+
+
+# -- before the rule --------------------------------------------------------------------------------------------------
+
+
+def weight_decay_update(p: np.ndarray, learning_rate: float, weight_decay: float) -> None:
+    """Make every number smaller by a fraction of itself, which no moment of the gradients sees ("decoupled").
+
+    As a term of the loss, ½ · weight_decay · ‖p‖², it would go through the rule, and Adam would divide it by √v.
+    """
+    p -= learning_rate * weight_decay * p
+
+
+def norm(*grads: np.ndarray) -> float:
+    """Return the square root of the sum of all squares, summed in float64; the threads of a BLAS have no part in it.
+
+    Examples
+    --------
+    >>> norm(np.array([3.0, 0.0]), np.array([[4.0]]))
+    5.0
+    """
+    return sqrt(sum(float(np.einsum("i,i", g.ravel(), g.ravel(), dtype=np.float64)) for g in grads))
+
+
+def clip_by_norm(grads: Sequence[np.ndarray], highest: float) -> list[np.ndarray]:
+    """Return gradients whose common norm is at most `highest`: g · highest / ‖g‖ if the norm is above it.
+
+    Examples
+    --------
+    >>> clip_by_norm([np.array([3.0]), np.array([4.0])], 1.0)
+    [array([0.6]), array([0.8])]
+    """
+    length = norm(*grads)
+    return [*grads] if length <= highest else [g * (highest / length) for g in grads]
+
+
 # -- the classes, which hold the state --------------------------------------------------------------------------------
 
+Rate = float | Callable[..., Any]       # a number, a LearningRateSchedule, or a function of the step
+
 IMPLEMENTATIONS = ("numpy", "fused")
+DECAY = {"numpy": weight_decay_update, "fused": fused.weight_decay_update}
+UNLESS_NONE = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")      # arguments of every optimizer
 IN_ONE_PASS = "in_one_pass is now implementation: 'fused' for True, 'numpy' for False"
 
 
@@ -96,8 +206,18 @@ class Optimizer:
 
     Parameters
     ----------
-    learning_rate : float
-        0 or more. It may be changed between steps.
+    learning_rate : float, LearningRateSchedule or callable
+        A number of at least 0, which may be changed between steps, or a schedule, whose rate is computed for each step (see
+        `scratchnet.optimizers.schedules`). A function of your own is called with the number of steps before, or, as in Keras,
+        without argument if it takes none.
+    weight_decay : float, optional
+        Before each step a parameter loses this fraction of itself times the learning rate. Biases do too, as in Keras.
+    clipnorm : float, optional
+        The gradient of each parameter is scaled to this norm if its own is larger.
+    clipvalue : float, optional
+        Each number of the gradients is limited to [-clipvalue, clipvalue].
+    global_clipnorm : float, optional
+        All gradients are scaled by one factor to this common norm if theirs is larger. Only one of the three can be given.
     implementation : {"fused", "numpy"}, optional
         Which function of `implementations` runs: the kernel, by default, or the function of this module.
 
@@ -108,11 +228,11 @@ class Optimizer:
     state : list of list of ndarray
         For each parameter the arrays that `state_names` names.
     implementations : dict of str to function
-        Of the class: its update rule by the name of an implementation, called as rule(p, g, *state, *constants).
+        Its update rule by the name of an implementation, called as rule(p, g, *state, *constants).
     constants : tuple of str
-        Of the class: the attributes that the rule takes as its constants.
+        The attributes that the rule takes as its constants.
     squares : tuple of str
-        Of the class: which of `state_names` are sums or averages of squares, and so never negative.
+        Which of `state_names` are sums or averages of squares, and so never negative.
     """
 
     implementations: Mapping[str, Callable[..., None]] = {}
@@ -121,16 +241,34 @@ class Optimizer:
     squares: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()      # arguments that the constructor's signature does not name
     owner: Any = None                   # a weak reference to the model that was compiled with this object
+    _schedule: Callable[..., Any] | None = None
+    _rate_of_step: float | None = None  # during an update, whose step is counted already
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         name_arguments(cls)
 
     @named_arguments
-    def __init__(self, learning_rate: float, *, implementation: str | None = None, **fractions: float):
+    def __init__(
+        self,
+        learning_rate: Rate,
+        *,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        implementation: str | None = None,
+    ):
         self.learning_rate = learning_rate
-        for name, value in fractions.items():
-            setattr(self, name, check_number(name, value, below=1))
+        self.weight_decay = None if weight_decay is None else check_number("weight_decay", weight_decay)
+        limits = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
+        limits = {name: value for name, value in limits.items() if value is not None}
+        if len(limits) > 1:
+            got = " and ".join(f"{name}={shortened(value)}" for name, value in limits.items())
+            raise ValueError(f"{type(self).__name__}: expected one of clipnorm, clipvalue and global_clipnorm, got {got}. Keep one")
+        limits = {name: check_positive(name, value, "Leave it out if nothing is to be clipped") for name, value in limits.items()}
+        self.clipnorm, self.clipvalue = limits.get("clipnorm"), limits.get("clipvalue")
+        self.global_clipnorm = limits.get("global_clipnorm")
         self.implementation = implementation if implementation is not None else ("fused" if COMPILED else "numpy")
         self.reset()
 
@@ -142,12 +280,24 @@ class Optimizer:
 
     @property
     def learning_rate(self) -> float:
-        """The factor by which every step is multiplied."""
-        return self._learning_rate
+        """The factor by which every step is multiplied; with a schedule, that of the next step, and in a step its own."""
+        if self._schedule is None:
+            return self._learning_rate
+        return schedules.rate_at(self._schedule, self.iterations) if self._rate_of_step is None else self._rate_of_step
 
     @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learning_rate = check_number("learning_rate", value)
+    def learning_rate(self, value: Rate) -> None:
+        if isinstance(value, type):
+            raise ValueError(f"learning_rate: expected a number or a schedule, got {shortened(value)}. A class needs parentheses")
+        if callable(value):
+            self._schedule = value
+        elif self._schedule is not None:
+            raise TypeError(
+                f"learning_rate: expected another schedule in place of {shortened(self._schedule)}, got {shortened(value)}. To set"
+                f" it by hand or by a callback, make the optimizer with a number: {type(self).__name__}(learning_rate=0.001)"
+            )
+        else:
+            self._learning_rate = check_number("learning_rate", value)
 
     @property
     def implementation(self) -> str:
@@ -207,23 +357,52 @@ class Optimizer:
         gs = [grads[name] for name in params] if isinstance(grads, Mapping) else grads
         states = self.state or [self.make_state(p) for p in ps]
         check_update(ps, gs, states)
+        rate = self.learning_rate           # of this step, before it is counted: schedules count from 0
         self.state = states
         self.iterations += 1
-        for p, g, state in zip(ps, gs, self.state, strict=True):
-            if g is not None:
-                self.step(p, g, state)
+        self._rate_of_step = rate
+        try:
+            for p, g, state in zip(ps, self._clip(gs), self.state, strict=True):
+                if g is not None:
+                    if self.weight_decay:
+                        DECAY[self._form(p)](p, rate, self.weight_decay)
+                    self.step(p, g, state)
+        finally:
+            self._rate_of_step = None
+
+    def _clip(self, grads: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
+        """Return the gradients, limited as `clipnorm`, `clipvalue` or `global_clipnorm` says; those given are only read."""
+        there = [g for g in grads if g is not None]
+        if self.clipnorm is not None:
+            there = [clipped for g in there for clipped in clip_by_norm([g], self.clipnorm)]
+        elif self.clipvalue is not None:
+            there = [np.clip(g, -self.clipvalue, self.clipvalue) for g in there]
+        elif self.global_clipnorm is not None:
+            there = clip_by_norm(there, self.global_clipnorm)
+        clipped = iter(there)
+        return [None if g is None else next(clipped) for g in grads]
+
+    def _form(self, p: np.ndarray) -> str:
+        """Return the name of the implementation for p: a kernel reads memory in order, so p must be stored in that order."""
+        return self.implementation if p.flags.c_contiguous else "numpy"
 
     def step(self, p: np.ndarray, g: np.ndarray, state: list[np.ndarray]) -> None:
         """Apply the rule to one parameter, which it changes in place; an optimizer of your own may override this."""
         if not self.implementations:
             raise NotImplementedError(f"{type(self).__name__} needs a method step(self, p, g, state)")
-        # The kernel reads memory from the first number to the last, so p must be stored in that order.
-        rule = self.implementations[self.implementation if p.flags.c_contiguous else "numpy"]
+        rule = self.implementations[self._form(p)]
         rule(p, g, *state, *(getattr(self, name) for name in self.constants))
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that re-create this optimizer: those of the constructor's signature."""
+        """Return the arguments that re-create this optimizer: those of the constructor's signature.
+
+        Those of weight decay and clipping are in it if they are set. A schedule is the object itself; `schedules.serialize` makes
+        it values for JSON.
+        """
         config = config_of(self) | {name: getattr(self, name) for name in self.settings}
+        config = {name: value for name, value in config.items() if value is not None or name not in UNLESS_NONE}
+        if self._schedule is not None:
+            config = {"learning_rate": self._schedule, **{name: v for name, v in config.items() if name != "learning_rate"}}
         if config.get("implementation") == ("fused" if COMPILED else "numpy"):
             del config["implementation"]
         return config
@@ -234,12 +413,12 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or schedule
     momentum : float
         In [0, 1): the fraction of the velocity that is kept from step to step.
     nesterov : bool
-    implementation : {"fused", "numpy"}, optional
-        As for every `Optimizer`.
+    **common
+        weight_decay, clipnorm, clipvalue, global_clipnorm, implementation: as for every `Optimizer`.
 
     Examples
     --------
@@ -252,17 +431,10 @@ class SGD(Optimizer):
     implementations = {"numpy": sgd_update, "fused": fused.sgd_update}
     constants = ("learning_rate", "momentum", "nesterov")
     state_names = ("u",)
-    momentum: float
 
-    def __init__(
-        self,
-        learning_rate: float = 0.01,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        *,
-        implementation: str | None = None,
-    ):
-        super().__init__(learning_rate, implementation=implementation, momentum=momentum)
+    def __init__(self, learning_rate: Rate = 0.01, momentum: float = 0.0, nesterov: bool = False, **common: Any):
+        super().__init__(learning_rate, **common)
+        self.momentum = check_number("momentum", momentum, below=1)
         self.nesterov = check_flag("nesterov", nesterov)
 
 
@@ -271,12 +443,12 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or schedule
     initial_accumulator_value : float
         0 or more.
     epsilon : float
-    implementation : {"fused", "numpy"}, optional
-        As for every `Optimizer`.
+    **common
+        weight_decay, clipnorm, clipvalue, global_clipnorm, implementation: as for every `Optimizer`.
 
     Examples
     --------
@@ -291,14 +463,9 @@ class Adagrad(Optimizer):
     state_names = squares = ("a",)
 
     def __init__(
-        self,
-        learning_rate: float = 0.001,
-        initial_accumulator_value: float = 0.1,
-        epsilon: float = 1e-7,
-        *,
-        implementation: str | None = None,
+        self, learning_rate: Rate = 0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7, **common: Any
     ):
-        super().__init__(learning_rate, implementation=implementation)
+        super().__init__(learning_rate, **common)
         self.initial_accumulator_value = check_number("initial_accumulator_value", initial_accumulator_value)
         self.epsilon = check_number("epsilon", epsilon)
 
@@ -312,12 +479,12 @@ class Adadelta(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or schedule
     rho : float
         In [0, 1): the fraction of both averages that is kept from step to step.
     epsilon : float
-    implementation : {"fused", "numpy"}, optional
-        As for every `Optimizer`.
+    **common
+        weight_decay, clipnorm, clipvalue, global_clipnorm, implementation: as for every `Optimizer`.
 
     Examples
     --------
@@ -330,12 +497,10 @@ class Adadelta(Optimizer):
     implementations = {"numpy": adadelta_update, "fused": fused.adadelta_update}
     constants = ("learning_rate", "rho", "epsilon")
     state_names = squares = ("a", "d")
-    rho: float
 
-    def __init__(
-        self, learning_rate: float = 0.001, rho: float = 0.95, epsilon: float = 1e-7, *, implementation: str | None = None
-    ):
-        super().__init__(learning_rate, implementation=implementation, rho=rho)
+    def __init__(self, learning_rate: Rate = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **common: Any):
+        super().__init__(learning_rate, **common)
+        self.rho = check_number("rho", rho, below=1)
         self.epsilon = check_number("epsilon", epsilon)
 
 
@@ -344,13 +509,15 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or schedule
     beta_1, beta_2 : float
         In [0, 1): the fractions of the averages m and v that are kept from step to step.
     epsilon : float
         The paper's ε-hat. (The paper's ε is 1e-8.)
-    implementation : {"fused", "numpy"}, optional
-        As for every `Optimizer`.
+    amsgrad : bool
+        Whether the largest v so far takes the place of v; it is chosen when the optimizer is made.
+    **common
+        weight_decay, clipnorm, clipvalue, global_clipnorm, implementation: as for every `Optimizer`.
 
     Examples
     --------
@@ -362,25 +529,150 @@ class Adam(Optimizer):
 
     implementations = {"numpy": adam_update, "fused": fused.adam_update}
     constants = ("iterations", "learning_rate", "beta_1", "beta_2", "epsilon")
-    state_names = ("m", "v")
-    squares = ("v",)
-    beta_1: float
-    beta_2: float
+    state_names: tuple[str, ...] = ("m", "v")
+    squares: tuple[str, ...] = ("v",)
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: Rate = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        *,
-        implementation: str | None = None,
+        amsgrad: bool = False,
+        **common: Any,
     ):
-        super().__init__(learning_rate, implementation=implementation, beta_1=beta_1, beta_2=beta_2)
+        super().__init__(learning_rate, **common)
+        self.beta_1, self.beta_2 = check_number("beta_1", beta_1, below=1), check_number("beta_2", beta_2, below=1)
+        self.epsilon, self.amsgrad = check_number("epsilon", epsilon), check_flag("amsgrad", amsgrad)
+        if self.amsgrad:
+            self.implementations = {"numpy": amsgrad_update, "fused": fused.amsgrad_update}
+            self.state_names, self.squares = ("m", "v", "w"), ("v", "w")
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: Adam(weight_decay=0.004) with that argument in second place.
+
+    Parameters
+    ----------
+    learning_rate : float or schedule
+    weight_decay : float
+        Before each step a parameter loses this fraction of itself times the learning rate. (PyTorch's default is 0.01.)
+    beta_1, beta_2, epsilon, amsgrad
+        As for `Adam`.
+    **common
+        clipnorm, clipvalue, global_clipnorm, implementation: as for every `Optimizer`.
+
+    Examples
+    --------
+    >>> p = np.array([1.0])
+    >>> AdamW(learning_rate=0.1, weight_decay=0.5).update([p], [np.array([0.2])])       # 0.05 by decay, 0.1 by Adam
+    >>> p.round(4)
+    array([0.85])
+    """
+
+    def __init__(
+        self,
+        learning_rate: Rate = 0.001,
+        weight_decay: float = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **common: Any,
+    ):
+        weight_decay = check_number("weight_decay", weight_decay)       # None is refused too
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **common)
+
+
+class Nadam(Optimizer):
+    """Nadam: Adam with Nesterov's momentum.
+
+    The momentum rises with 0.96ᵗ, as in Keras 3. The paper's, and PyTorch's, rises with 0.96^(t / 250), much more slowly.
+
+    Parameters
+    ----------
+    learning_rate : float or schedule
+    beta_1, beta_2 : float
+        In [0, 1): the fractions of the averages m and v that are kept from step to step.
+    epsilon : float
+    **common
+        weight_decay, clipnorm, clipvalue, global_clipnorm, implementation: as for every `Optimizer`.
+
+    Examples
+    --------
+    >>> p = np.array([1.0])
+    >>> Nadam(learning_rate=0.1).update([p], [np.array([0.2])])
+    >>> p.round(4)
+    array([0.8937])
+    """
+
+    implementations = {"numpy": nadam_update, "fused": fused.nadam_update}
+    constants = ("factors", "learning_rate", "beta_1", "beta_2", "epsilon")
+    state_names = ("m", "v")
+    squares = ("v",)
+
+    def __init__(
+        self, learning_rate: Rate = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7, **common: Any
+    ):
+        super().__init__(learning_rate, **common)
+        self.beta_1, self.beta_2 = check_number("beta_1", beta_1, below=1), check_number("beta_2", beta_2, below=1)
         self.epsilon = check_number("epsilon", epsilon)
 
+    @property
+    def factors(self) -> tuple[float, float, float]:
+        """The factors of m, g and v in this step."""
+        return nadam_factors(self.iterations, self.beta_1, self.beta_2)
 
-KNOWN: dict[str, Any] = {c.__name__.lower(): c for c in (SGD, Adagrad, Adadelta, Adam)}
+
+class RMSprop(Optimizer):
+    """RMSprop.
+
+    Parameters
+    ----------
+    learning_rate : float or schedule
+    rho : float
+        In [0, 1): the fraction of the averages that is kept from step to step.
+    momentum : float
+        In [0, 1): the fraction of the velocity that is kept from step to step.
+    epsilon : float
+        It is added to the average under the root. (PyTorch adds it to the root.)
+    centered : bool
+        Whether steps are divided by the standard deviation of recent gradients, not by the root of their mean square. With
+        `momentum` or `centered`, which are chosen when the optimizer is made, the rule is `full_rmsprop_update`.
+    **common
+        weight_decay, clipnorm, clipvalue, global_clipnorm, implementation: as for every `Optimizer`.
+
+    Examples
+    --------
+    >>> p = np.array([1.0])
+    >>> RMSprop(learning_rate=0.1).update([p], [np.array([0.2])])
+    >>> p.round(4)
+    array([0.6838])
+    """
+
+    implementations = {"numpy": rmsprop_update, "fused": fused.rmsprop_update}
+    constants: tuple[str, ...] = ("learning_rate", "rho", "epsilon")
+    state_names: tuple[str, ...] = ("a",)
+    squares = ("a",)
+
+    def __init__(
+        self,
+        learning_rate: Rate = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        **common: Any,
+    ):
+        super().__init__(learning_rate, **common)
+        self.rho, self.momentum = check_number("rho", rho, below=1), check_number("momentum", momentum, below=1)
+        self.epsilon, self.centered = check_number("epsilon", epsilon), check_flag("centered", centered)
+        if self.momentum or self.centered:
+            self.implementations = {"numpy": full_rmsprop_update, "fused": fused.full_rmsprop_update}
+            self.constants, self.state_names = ("learning_rate", "rho", "momentum", "epsilon", "centered"), ("a", "m", "u")
+
+
+KNOWN: dict[str, Any] = {c.__name__.lower(): c for c in (SGD, Adagrad, Adadelta, Adam, AdamW, Nadam, RMSprop)}
 
 
 def get(optimizer: Any) -> Optimizer:

@@ -12,7 +12,8 @@ the kernel, the column of that cell is called v. Cells outside the image are pad
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -166,6 +167,62 @@ def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strid
     return dx
 
 
+def global_average_pool2d_forward(x: np.ndarray) -> np.ndarray:
+    """out[n, c] = 1/(H·W) Σ_h Σ_w x[n, h, w, c]: (N, H, W, C) -> (N, C)."""
+    N, H, W, C = x.shape
+    out = np.zeros((N, C), x.dtype)
+    for n, c in np.ndindex(N, C):
+        out[n, c] = sum(float(x[n, h, w, c]) for h in range(H) for w in range(W)) / (H * W)
+    return out
+
+
+def global_average_pool2d_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Add dout / (H·W) to the dx of each pixel of its channel: (N, C) -> (N, H, W, C)."""
+    dx = np.zeros_like(x)
+    for n, h, w, c in np.ndindex(x.shape):
+        dx[n, h, w, c] += dout[n, c] / (x.shape[1] * x.shape[2])
+    return dx
+
+
+def global_max_pool2d_forward(x: np.ndarray) -> np.ndarray:
+    """out[n, c] = max over h and w of x[n, h, w, c]: (N, H, W, C) -> (N, C)."""
+    N, H, W, C = x.shape
+    out = np.zeros((N, C), x.dtype)
+    for n, c in np.ndindex(N, C):
+        out[n, c] = np.max([x[n, h, w, c] for h in range(H) for w in range(W)])
+    return out
+
+
+def global_max_pool2d_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Add each dout to the dx of the first of its channel's largest pixels: (N, C) -> (N, H, W, C)."""
+    dx = np.zeros_like(x)
+    for n, c in np.ndindex(dout.shape):
+        pixels = [(h, w) for h in range(x.shape[1]) for w in range(x.shape[2])]
+        h, w = pixels[np.argmax([x[n, h, w, c] for h, w in pixels])]
+        dx[n, h, w, c] += dout[n, c]
+    return dx
+
+
+def zero_padding2d_forward(x: np.ndarray, pads: Pads) -> np.ndarray:
+    """out[n, h + top, w + left, c] = x[n, h, w, c], and 0 outside: (N, H, W, C) -> (N, top + H + bottom, left + W + right, C)."""
+    N, H, W, C = x.shape
+    (top, bottom), (left, right) = pads
+    out = np.zeros((N, top + H + bottom, left + W + right, C), x.dtype)
+    for n, h, w, c in np.ndindex(x.shape):
+        out[n, h + top, w + left, c] = x[n, h, w, c]
+    return out
+
+
+def zero_padding2d_backward(dout: np.ndarray, pads: Pads) -> np.ndarray:
+    """Return dx, with the dout of each pixel: (N, top + H + bottom, left + W + right, C) -> (N, H, W, C)."""
+    N, OH, OW, C = dout.shape
+    (top, bottom), (left, right) = pads
+    dx = np.zeros((N, OH - top - bottom, OW - left - right, C), dout.dtype)
+    for n, h, w, c in np.ndindex(dx.shape):
+        dx[n, h, w, c] = dout[n, h + top, w + left, c]
+    return dx
+
+
 def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: bool = False) -> np.ndarray:
     """out[n, u] = b[u] + Σ_d x[n, d] · w[d, u]: (N, D), (D, U), (U,) -> (N, U)."""
     out = np.zeros((len(x), w.shape[1]), x.dtype)
@@ -192,6 +249,107 @@ def dense_backward(
     return dx if need_dx else None, dw if need_dw else None, db if need_dw else None
 
 
+def batch_normalization_forward(
+    x: np.ndarray,
+    gamma: np.ndarray | None,
+    beta: np.ndarray | None,
+    epsilon: float,
+    moving: tuple[np.ndarray, np.ndarray] | None = None,
+    *,
+    relu: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """out[m, c] = gamma[c] · (x[m, c] - mean[c]) / √(variance[c] + ε) + beta[c], where m runs over all axes but the last.
+
+    Parameters
+    ----------
+    x : ndarray (…, C)
+    gamma, beta : ndarray (C,) or None
+    epsilon : float
+    moving : (mean, variance), optional
+        Each (C,). Without it, mean[c] = 1/M Σ_m x[m, c] and variance[c] = 1/M Σ_m (x[m, c] - mean[c])².
+    relu : bool
+        Whether the ReLU after the normalization is computed too.
+
+    Returns
+    -------
+    out, mean, variance : ndarrays shaped as x, (C,), (C,)
+    """
+    C = x.shape[-1]
+    M = x.size // C
+    if moving is None:
+        mean, variance = np.zeros(C), np.zeros(C)
+        for m in np.ndindex(x.shape):
+            mean[m[-1]] += x[m] / M
+        for m in np.ndindex(x.shape):
+            variance[m[-1]] += (x[m] - mean[m[-1]]) ** 2 / M
+    else:
+        mean, variance = moving
+    out = np.zeros_like(x)
+    for m in np.ndindex(x.shape):
+        c = m[-1]
+        xhat = (x[m] - mean[c]) / np.sqrt(variance[c] + epsilon)
+        out[m] = (1 if gamma is None else gamma[c]) * xhat + (0 if beta is None else beta[c])
+    return relu_forward(out) if relu else out, mean.astype(x.dtype), variance.astype(x.dtype)
+
+
+def batch_normalization_backward(
+    dout: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray | None,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    epsilon: float,
+    need_dx: bool = True,
+    *,
+    need_dw: bool = True,
+    training: bool = True,
+    relu_x: bool = False,
+) -> tuple[np.ndarray | None, ...]:
+    """Ioffe & Szegedy (2015), section 3: the six steps of the chain rule, from out through x̂, variance and mean to x.
+
+    Parameters
+    ----------
+    dout : ndarray (…, C)
+    x, gamma, epsilon : as for `batch_normalization_forward`
+    mean, variance : ndarray (C,)
+        What forward returned.
+    need_dx : bool
+        Whether dx is returned; None otherwise.
+    need_dw : bool
+        Whether dgamma and dbeta are returned; None otherwise.
+    training : bool
+        Whether mean and variance were computed from x.
+    relu_x : bool
+        Whether x is the output of a ReLU, whose backward is computed too.
+
+    Returns
+    -------
+    dx, dgamma, dbeta : ndarrays shaped as x, (C,), (C,)
+    """
+    C = x.shape[-1]
+    M = x.size // C
+    dmean, dvariance, dgamma, dbeta = np.zeros(C), np.zeros(C), np.zeros(C), np.zeros(C)
+    dxhat, dx = np.zeros(x.shape), np.zeros_like(x)
+    for m in np.ndindex(x.shape):
+        c = m[-1]
+        inv = 1 / np.sqrt(variance[c] + epsilon)
+        dxhat[m] = dout[m] * (1 if gamma is None else gamma[c])
+        dgamma[c] += dout[m] * (x[m] - mean[c]) * inv
+        dbeta[c] += dout[m]
+        if training:
+            dvariance[c] += dxhat[m] * (x[m] - mean[c]) * -0.5 * inv**3
+            dmean[c] += dxhat[m] * -inv
+    for m in np.ndindex(x.shape):
+        dmean[m[-1]] += dvariance[m[-1]] * -2 * (x[m] - mean[m[-1]]) / M
+    for m in np.ndindex(x.shape):
+        c = m[-1]
+        dx[m] = dxhat[m] / np.sqrt(variance[c] + epsilon) + dvariance[c] * 2 * (x[m] - mean[c]) / M + dmean[c] / M
+    if relu_x:
+        dx = relu_backward(dx, x)
+    dgamma, dbeta = dgamma.astype(x.dtype), dbeta.astype(x.dtype)
+    return dx if need_dx else None, dgamma if need_dw else None, dbeta if need_dw else None
+
+
 def flatten_forward(x: np.ndarray) -> np.ndarray:
     """out[n, (h·W + w)·C + c] = x[n, h, w, c], and samples of any other shape in row-major order: (N, …) -> (N, D)."""
     out = np.zeros((len(x), x[0].size), x.dtype)
@@ -208,6 +366,54 @@ def flatten_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
         for d, index in enumerate(np.ndindex(x_shape[1:])):
             dx[n][index] = dout[n, d]
     return dx
+
+
+def reshape_forward(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return each sample's numbers, in row-major order, at the indices of `shape`, in row-major order: (N, …) -> (N, *shape)."""
+    return flatten_backward(flatten_forward(x), (len(x), *shape))
+
+
+def reshape_backward(dout: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
+    """Return dx, with each number of dout at the index of x that it was read from: (N, *shape) -> x_shape."""
+    return flatten_backward(flatten_forward(dout), x_shape)
+
+
+def concatenate_forward(xs: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """out[…, start + k, …] = x[…, k, …] for each input x, where `start` is the sum of the sizes of those before it."""
+    shape = list(xs[0].shape)
+    shape[axis] = sum(x.shape[axis] for x in xs)
+    out, start = np.zeros(shape, xs[0].dtype), 0
+    for x in xs:
+        for k in range(x.shape[axis]):
+            np.moveaxis(out, axis, 0)[start + k] = np.moveaxis(x, axis, 0)[k]
+        start += x.shape[axis]
+    return out
+
+
+def concatenate_backward(dout: np.ndarray, sizes: Sequence[int], axis: int) -> tuple[np.ndarray, ...]:
+    """dx[…, k, …] = dout[…, start + k, …] for each input x, which has one of `sizes` along the axis."""
+    dxs, start = [], 0
+    for size in sizes:
+        dx = np.zeros((*dout.shape[:axis], size, *dout.shape[axis + 1 :]), dout.dtype)
+        for k in range(size):
+            np.moveaxis(dx, axis, 0)[k] = np.moveaxis(dout, axis, 0)[start + k]
+        dxs.append(dx)
+        start += size
+    return tuple(dxs)
+
+
+def rescaling_forward(x: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """out[n, …, c] = x[n, …, c] · scale[c] + offset[c]; one number holds for all channels: (N, …, C) -> (N, …, C)."""
+    out = np.zeros_like(x)
+    scale, offset = np.broadcast_to(scale, x.shape[-1]), np.broadcast_to(offset, x.shape[-1])
+    for index in np.ndindex(x.shape):
+        out[index] = x[index] * scale[index[-1]] + offset[index[-1]]
+    return out
+
+
+def rescaling_backward(dout: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """dx[n, …, c] = dout[n, …, c] · scale[c]: (N, …, C) -> (N, …, C)."""
+    return rescaling_forward(dout, scale, np.zeros((), dout.dtype))
 
 
 def relu_forward(x: np.ndarray) -> np.ndarray:
@@ -350,52 +556,188 @@ def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
     return float(total / len(logits))
 
 
+# -- random numbers, and what is drawn in training ---------------------------------------------------------------------
+
+
+def philox(block: int, key: int, rounds: int = 10) -> list[int]:
+    """Return the four words of 32 bits that Philox 4x32 makes of the number of a block, below 2**128, and a key, below 2**64."""
+    word = 2**32
+    c = [block // word**i % word for i in range(4)]
+    k = [key % word, key // word]
+    for _ in range(rounds):
+        p, q = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [q // word ^ c[1] ^ k[0], q % word, p // word ^ c[3] ^ k[1], p % word]
+        k = [(k[0] + 0x9E3779B9) % word, (k[1] + 0xBB67AE85) % word]
+    return c
+
+
+def uniform(key: int, index: int) -> float:
+    """Return the number of this key and index, in [0, 1): word index mod 4 of block index div 4, divided by 2³²."""
+    return philox(index // 4, key)[index % 4] / 2**32
+
+
+def dropout_forward(x: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return x / (1 - rate) where u ≥ rate, else 0; u has the index, in `noise_shape`, of the number that masks x there."""
+    noise_shape = x.shape if noise_shape is None else noise_shape
+    out = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        i = 0
+        for place, length in zip(index, noise_shape, strict=True):
+            i = i * length + (place if length > 1 else 0)
+        out[index] = x[index] * x.dtype.type(1 / (1 - rate)) if uniform(key, i) >= rate else 0.0
+    return out
+
+
+def dropout_backward(dout: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return dx: dout / (1 - rate) where forward kept x, else 0; the mask is that of forward."""
+    return dropout_forward(dout, rate, key, noise_shape)
+
+
+def resample_forward(x: np.ndarray, rows: Any, cols: Any, fill_value: float) -> np.ndarray:
+    """Return for each pixel of the output the sum of the four pixels that it is read from, each with its two weights.
+
+    `rows` and `cols` have an `index` and a `weight`, (N, OH, 2) and (N, OW, 2). Row H and column W hold `fill_value`.
+    """
+    N, H, W, C = x.shape
+    out = np.zeros((N, rows.index.shape[1], cols.index.shape[1], C), x.dtype)
+    for n, p, q, c in np.ndindex(out.shape):
+        for s, t in np.ndindex(2, 2):
+            h, w = rows.index[n, p, s], cols.index[n, q, t]
+            out[n, p, q, c] += rows.weight[n, p, s] * cols.weight[n, q, t] * (x[n, h, w, c] if h < H and w < W else fill_value)
+    return out
+
+
+def resample_backward(dout: np.ndarray, x_shape: tuple[int, ...], rows: Any, cols: Any) -> np.ndarray:
+    """Add dout, with the same two weights, to dx at each of the four pixels that an output was read from."""
+    _, H, W, _ = x_shape
+    dx = np.zeros(x_shape, dout.dtype)
+    for n, p, q, c in np.ndindex(dout.shape):
+        for s, t in np.ndindex(2, 2):
+            h, w = rows.index[n, p, s], cols.index[n, q, t]
+            if h < H and w < W:
+                dx[n, h, w, c] += rows.weight[n, p, s] * cols.weight[n, q, t] * dout[n, p, q, c]
+    return dx
+
+
 # -- update rules, one number at a time, written from the formulas of the papers ---------------------------------------
 
 
-def sgd(p: float, gradients: list[float], *, learning_rate: float, momentum: float, nesterov: bool) -> float:
+# `learning_rate` is a number, or a list with one for each gradient.
+
+Rates = float | list[float]
+
+
+def _rates(learning_rate: Rates, gradients: list[float]) -> list[float]:
+    return learning_rate if isinstance(learning_rate, list) else [learning_rate] * len(gradients)
+
+
+def sgd(p: float, gradients: list[float], *, learning_rate: Rates, momentum: float, nesterov: bool) -> float:
     """Sutskever et al. (2013): v ← μv - εg, p ← p + v; Nesterov's in the form that evaluates g at p: p ← p + μv - εg."""
     v = 0.0
-    for g in gradients:
-        v = momentum * v - learning_rate * g
-        p = p + momentum * v - learning_rate * g if nesterov else p + v
+    for rate, g in zip(_rates(learning_rate, gradients), gradients, strict=True):
+        v = momentum * v - rate * g
+        p = p + momentum * v - rate * g if nesterov else p + v
     return p
 
 
 def adagrad(
-    p: float, gradients: list[float], *, learning_rate: float, initial_accumulator_value: float, epsilon: float
+    p: float, gradients: list[float], *, learning_rate: Rates, initial_accumulator_value: float, epsilon: float
 ) -> float:
     """Duchi et al. (2011): p ← p - η g_t / √(G₀ + Σ_{s ≤ t} g_s² + ε)."""
     for t, g in enumerate(gradients):
         history = sum(earlier**2 for earlier in gradients[: t + 1])
-        p = p - learning_rate * g / float(np.sqrt(initial_accumulator_value + history + epsilon))
+        p = p - _rates(learning_rate, gradients)[t] * g / float(np.sqrt(initial_accumulator_value + history + epsilon))
     return p
 
 
-def adadelta(p: float, gradients: list[float], *, learning_rate: float, rho: float, epsilon: float) -> float:
+def adadelta(p: float, gradients: list[float], *, learning_rate: Rates, rho: float, epsilon: float) -> float:
     """Zeiler (2012), algorithm 1: Δ_t = -(RMS[Δ]_{t-1} / RMS[g]_t) g_t, RMS[·] = √(E[·²] + ε); p ← p + η Δ_t."""
     steps: list[float] = []
 
     def decayed(values: list[float]) -> float:
-        return sum((1 - rho) * rho ** (len(values) - 1 - s) * value**2 for s, value in enumerate(values))
+        return _decayed([value**2 for value in values], rho)
 
     for t, g in enumerate(gradients):
         rms_step, rms_gradient = np.sqrt(decayed(steps) + epsilon), np.sqrt(decayed(gradients[: t + 1]) + epsilon)
         steps.append(float(-rms_step / rms_gradient * g))
-        p = p + learning_rate * steps[-1]
+        p = p + _rates(learning_rate, gradients)[t] * steps[-1]
     return p
+
+
+def _decayed(values: list[float], share: float) -> float:
+    """(1 - ρ) Σ_s ρ^(t - s) values[s], where t is the last: the average that starts at 0."""
+    return sum((1 - share) * share ** (len(values) - 1 - s) * value for s, value in enumerate(values))
 
 
 def adam(
-    p: float, gradients: list[float], *, learning_rate: float, beta_1: float, beta_2: float, epsilon: float
-) -> float:
-    """Kingma & Ba (2015): p ← p - α m̂ / (√v̂ + ε), where their ε is ε̂ / √(1 - β₂ᵗ), and ε̂ is `epsilon`."""
+    p: float, gradients: list[float], *,
+    learning_rate: Rates, beta_1: float, beta_2: float, epsilon: float, amsgrad: bool = False,
+) -> float:  # fmt: skip
+    """Kingma & Ba (2015): p ← p - α m̂ / (√v̂ + ε), where their ε is ε̂ / √(1 - β₂ᵗ), and ε̂ is `epsilon`.
+
+    AMSGrad (Reddi et al., 2018) has the largest v so far in place of v, and, as in Keras, the same corrections.
+    """
+    squares = [_decayed([g**2 for g in gradients[:t]], beta_2) for t in range(1, len(gradients) + 1)]
     for t in range(1, len(gradients) + 1):
-        seen = gradients[:t]
-        m_hat = sum((1 - beta_1) * beta_1 ** (t - 1 - s) * g for s, g in enumerate(seen)) / (1 - beta_1**t)
-        v_hat = sum((1 - beta_2) * beta_2 ** (t - 1 - s) * g**2 for s, g in enumerate(seen)) / (1 - beta_2**t)
-        p = p - learning_rate * m_hat / float(np.sqrt(v_hat) + epsilon / np.sqrt(1 - beta_2**t))
+        m_hat = _decayed(gradients[:t], beta_1) / (1 - beta_1**t)
+        v_hat = (max(squares[:t]) if amsgrad else squares[t - 1]) / (1 - beta_2**t)
+        p = p - _rates(learning_rate, gradients)[t - 1] * m_hat / float(np.sqrt(v_hat) + epsilon / np.sqrt(1 - beta_2**t))
     return p
 
 
-UPDATE_RULES: dict[str, Callable[..., float]] = {"SGD": sgd, "Adagrad": adagrad, "Adadelta": adadelta, "Adam": adam}
+def nadam(
+    p: float, gradients: list[float], *, learning_rate: Rates, beta_1: float, beta_2: float, epsilon: float
+) -> float:
+    """Dozat (2016), algorithm 2, with Keras's momentum μ_t = β₁ (1 - 0.96ᵗ / 2): p ← p - α m̄ / (√v̂ + ε).
+
+    m̄ = (1 - μ_t) g_t / (1 - μ_1⋯μ_t) + μ_(t+1) m_t / (1 - μ_1⋯μ_(t+1)), v̂ = v_t / (1 - β₂ᵗ).
+    """
+    momenta = [beta_1 * (1 - 0.96**t / 2) for t in range(1, len(gradients) + 2)]
+    for t in range(1, len(gradients) + 1):
+        of_g = (1 - momenta[t - 1]) / (1 - float(np.prod(momenta[:t])))
+        of_m = momenta[t] / (1 - float(np.prod(momenta[: t + 1])))
+        mean = of_g * gradients[t - 1] + of_m * _decayed(gradients[:t], beta_1)
+        v_hat = _decayed([g**2 for g in gradients[:t]], beta_2) / (1 - beta_2**t)
+        p = p - _rates(learning_rate, gradients)[t - 1] * mean / float(np.sqrt(v_hat) + epsilon)
+    return p
+
+
+def rmsprop(
+    p: float, gradients: list[float], *,
+    learning_rate: Rates, rho: float, momentum: float, epsilon: float, centered: bool,
+) -> float:  # fmt: skip
+    """Graves (2013), equations 38 to 41: Δ_t = μ Δ_(t-1) - α g_t / √(n_t - ḡ_t² + ε), where ḡ is 0 unless `centered`."""
+    deltas: list[float] = []
+    for t in range(1, len(gradients) + 1):
+        mean = _decayed(gradients[:t], rho) if centered else 0.0
+        spread = _decayed([g**2 for g in gradients[:t]], rho) - mean**2
+        deltas.append(-_rates(learning_rate, gradients)[t - 1] * gradients[t - 1] / float(np.sqrt(spread + epsilon)))
+        p = p + sum(momentum ** (t - 1 - s) * delta for s, delta in enumerate(deltas))
+    return p
+
+
+def clipped(
+    gradients: list[np.ndarray],
+    *,
+    clipnorm: float | None = None,
+    clipvalue: float | None = None,
+    global_clipnorm: float | None = None,
+) -> list[np.ndarray]:
+    """Pascanu et al. (2013), algorithm 1: ĝ = g · limit / ‖g‖ if ‖g‖ > limit, of one gradient or of all; or each |g| ≤ limit."""
+
+    def shrunk(g: np.ndarray, squares: float, limit: float) -> np.ndarray:
+        return g * min(1.0, limit / float(np.sqrt(squares))) if squares else g
+
+    squares = [sum(float(number) ** 2 for number in g.flat) for g in gradients]
+    if clipnorm is not None:
+        return [shrunk(g, own, clipnorm) for g, own in zip(gradients, squares, strict=True)]
+    if global_clipnorm is not None:
+        return [shrunk(g, sum(squares), global_clipnorm) for g in gradients]
+    if clipvalue is not None:
+        return [np.array([max(-clipvalue, min(clipvalue, number)) for number in g.flat]).reshape(g.shape) for g in gradients]
+    return gradients
+
+
+UPDATE_RULES: dict[str, Callable[..., float]] = {
+    "SGD": sgd, "Adagrad": adagrad, "Adadelta": adadelta, "Adam": adam, "AdamW": adam, "Nadam": nadam, "RMSprop": rmsprop,
+}  # fmt: skip

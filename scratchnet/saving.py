@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib import format
 
 from scratchnet import layers as known_layers
-from scratchnet import losses, optimizers
+from scratchnet import losses, metrics, optimizers, regularizers, schedules
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node
 from scratchnet.support.checking import check_dtype, check_flag, shortened
@@ -190,10 +190,11 @@ def compile_config(model: Any) -> dict[str, Any]:
         return {}
     settings = {
         "optimizer": type(model.optimizer).__name__.lower(),
-        "optimizer_config": full_config(model.optimizer),
+        "optimizer_config": schedules.optimizer_config(model.optimizer),
         "loss": model.loss.name if type(model.loss) in losses.KNOWN.values() else type(model.loss).__name__.lower(),
         "loss_config": full_config(model.loss),
-        "metrics": list(model.metrics),
+        "metrics": [metrics.config(metric) for metric in model.metrics.values()],
+        "weighted_metrics": [metrics.config(metric) for metric in model.weighted_metrics.values()],
         "fuse": model.fuse,
     }
     return {"compile": settings, "shuffle_state": model.shuffle_rng.bit_generator.state}
@@ -222,9 +223,16 @@ def read_model(
                 _restore_generator(layer.rng, states[name])
         if "compile" in config:
             settings = config["compile"]
-            optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom)(**settings["optimizer_config"])
+            arguments = settings["optimizer_config"]
+            if isinstance(arguments.get("learning_rate"), dict):
+                arguments |= {"learning_rate": schedules.deserialize(arguments["learning_rate"], custom)}
+            optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom)(**arguments)
             loss = _find(settings["loss"], losses.KNOWN, custom)(**settings["loss_config"])
-            model.compile(optimizer, loss, metrics=settings["metrics"], fuse=settings["fuse"])
+            measured = {
+                key: [metrics.get(metric, loss.labels, custom) for metric in settings.get(key, [])]
+                for key in ("metrics", "weighted_metrics")
+            }
+            model.compile(optimizer, loss, fuse=settings["fuse"], **measured)
             if "iterations" in config:
                 _restore_state(model, config["iterations"], arrays)
             _restore_generator(model.shuffle_rng, config["shuffle_state"])
@@ -350,8 +358,12 @@ def _model_from_config(
             raise ValueError(
                 f"expected layers with different names that read earlier layers, got {settings['name']!r}, which reads {inputs!r}"
             )
+        made = {key: regularizers.get(value, classes) for key, value in settings.items() if key.endswith("_regularizer")}
         path = f"{within}{settings['name']}"
-        layer = classes[kind](**settings) if not inner else _model_from_config(models, settings, classes, arrays, f"{path}/")
+        if inner:
+            layer = _model_from_config(models, settings, classes, arrays, f"{path}/")
+        else:
+            layer = classes[kind](**{**settings, **made})
         parts.append(layer)
         node = nodes[settings["name"]] = layer.node if isinstance(layer, InputLayer) else layer([nodes[name] for name in inputs])
         if inner:

@@ -8,14 +8,15 @@ computed after the epoch, with its last weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from scratchnet.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar
+from scratchnet.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, TerminateOnNaN
 from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import (
     check_batch_size,
@@ -24,7 +25,10 @@ from scratchnet.support.checking import (
     check_finite,
     check_flag,
     check_images,
+    check_sample_weights,
+    check_steps,
     check_validation,
+    check_validation_freq,
     check_verbose,
 )
 from scratchnet.support.exclusive import exclusive
@@ -44,10 +48,15 @@ def fit(
     verbose: int | str = "auto",
     callbacks: Sequence[Callback] | Callback | None = None,
     validation_split: float = 0.0,
-    validation_data: tuple[np.ndarray, np.ndarray] | None = None,
+    validation_data: Sequence[np.ndarray] | None = None,
     shuffle: bool = True,
-    *,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: np.ndarray | None = None,
     initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    validation_steps: int | None = None,
+    validation_batch_size: int | None = None,
+    validation_freq: int | Sequence[int] = 1,
 ) -> History:
     """Train the model for several epochs.
 
@@ -62,16 +71,31 @@ def fit(
     epochs : int
         Number of the last epoch, counted from 1.
     verbose : {"auto", 0, 1, 2}
-        0 nothing, 1 a progress bar (on a terminal only), 2 one line per epoch; "auto" is 1 on a terminal, 2 elsewhere.
+        0 nothing, 1 a progress bar on a terminal and one line per epoch elsewhere, 2 one line per epoch; "auto" is 1.
     callbacks : list of Callback, optional
     validation_split : float
         In [0, 1): the last fraction of the data, before any shuffling, is kept for validation.
     validation_data : (x, y), optional
-        Data for validation; `validation_split` is then not used.
+        Data for validation; `validation_split` is then not used. (x, y, sample_weight) gives the samples weights.
     shuffle : bool
         Whether images are put in a new order for each epoch.
+    class_weight : dict of int to float, optional
+        The weight of each class, for training alone; 1 for a class that is not in it.
+    sample_weight : ndarray (n,), optional
+        The weight of each image: its loss is multiplied by it. As in Keras the sum is divided by the number of images, not by the
+        sum of the weights, and of the metrics only `weighted_metrics` are weighted.
     initial_epoch : int
         Number of epochs that are finished already, if training is continued.
+    steps_per_epoch : int, optional
+        Steps in an epoch. The next epoch continues in the data where this one ends; where the data end, the epoch ends too, with
+        a warning. Without `batch_size`, the data are cut into this number of batches.
+    validation_steps : int, optional
+        How many batches of the validation data are used: the first ones, in each epoch.
+    validation_batch_size : int, optional
+        `batch_size` by default.
+    validation_freq : int or list of int
+        Validation runs after each epoch whose number this divides, or that is in the list; the first epoch is 1. The lists of
+        validation values in the history are then shorter.
 
     Returns
     -------
@@ -83,21 +107,33 @@ def fit(
         For data or settings that do not suit the model; it is raised before training starts.
     FloatingPointError
         When a loss is not finite. The message names the first layer whose output is not; the model then has the
-        weights of the last epoch with finite values, and its optimizer is reset.
+        weights of the last epoch with finite values, and its optimizer is reset. With the callback `TerminateOnNaN` training
+        ends in the same way without an error.
     RuntimeError
         When another thread is using the model.
     """
-    batch_size = check_batch_size(batch_size)
-    x, labels, validation = check_validation(model, *check_data(model, x, y), validation_split, validation_data)
+    x, labels = check_data(model, x, y)
+    weights = check_sample_weights(model, labels, sample_weight)
+    (x, labels, weights), validation = check_validation(model, (x, labels, weights), validation_split, validation_data)
+    weights = check_sample_weights(model, labels, weights, class_weight)
     epochs_left, shuffle = check_epochs(initial_epoch, epochs), check_flag("shuffle", shuffle)
+    validates = check_validation_freq(validation_freq)
+    val_size, val_batches = check_steps(
+        "validation_steps",
+        validation_steps,
+        batch_size if validation_batch_size is None else check_batch_size(validation_batch_size, "validation_batch_size"),
+        len(validation[0]) if validation else 0,
+    )
+    batch_size, _ = check_steps("steps_per_epoch", steps_per_epoch, batch_size, len(x))
+    order = Order(len(x), batch_size, steps_per_epoch, model.shuffle_rng if shuffle else None)
 
     given = as_list(callbacks)
     history = model.history = next((c for c in given if isinstance(c, History)), None) or History()
     with shown_progress(verbose) as progress:
         events = CallbackList([*given, *([] if any(callback is history for callback in given) else [history]), *progress])
-        names = ["loss", *model.metrics]
+        names = ["loss", *model.metrics, *model.weighted_metrics]
         names += [f"val_{name}" for name in names] if validation else []
-        sizes = {"epochs": epochs, "steps": -(-len(x) // batch_size), "batch_size": batch_size, "samples": len(x)}
+        sizes = {"epochs": epochs, "steps": steps_per_epoch or order.batches, "batch_size": batch_size, "samples": len(x)}
         events.call("set_model", model)
         events.call("set_params", {**sizes, "verbose": verbose, "metrics": names})
         model.stop_training = False
@@ -107,9 +143,9 @@ def fit(
         try:
             for epoch in epochs_left:
                 events.call("on_epoch_begin", epoch, {})
-                logs = train_epoch(model, x, labels, batch_size, shuffle, events)
-                if validation:
-                    values = mean_values(model, *validation, batch_size)
+                logs = train_epoch(model, x, labels, weights, order, events)
+                if validation and validates(epoch):
+                    values = mean_values(model, *validation, val_size, val_batches)
                     logs |= {f"val_{name}": value for name, value in values.items()}
                 if not all(np.isfinite(p).all() for p in model.named_weights.values()):
                     check_finite(model, batch_of(model, x, slice(batch_size)), np.nan)
@@ -117,25 +153,66 @@ def fit(
                 events.call("on_epoch_end", epoch, logs)
                 if model.stop_training:
                     break
-        except FloatingPointError:
+        except FloatingPointError as error:
             model.set_weights(good_weights)
             model.optimizer.reset()
-            raise
+            quiet_end = next((callback for callback in given if isinstance(callback, TerminateOnNaN)), None)
+            if quiet_end is None:
+                raise
+            quiet_end.end(error)
+            logs = dict.fromkeys(names, np.nan)
+            events.call("on_epoch_end", epoch, logs)
     events.call("on_train_end", logs)
     return history
 
 
+class Order:
+    """Which samples are in which batch: the data again and again, each time in a new order.
+
+    Parameters
+    ----------
+    count, batch_size : int
+    steps : int, optional
+        Batches in an epoch: the next epoch then continues where this one ends. By default an epoch is all data.
+    rng : numpy.random.Generator, optional
+        Draws the orders. None: the order of the data.
+    """
+
+    def __init__(self, count: int, batch_size: int, steps: int | None, rng: np.random.Generator | None):
+        self.count, self.batch_size, self.steps, self.rng = count, batch_size, steps, rng
+        self.batches = -(-count // batch_size)
+        self.next = 0               # the number of the next batch
+        self.order = np.arange(count)
+
+    def epoch(self) -> Iterator[np.ndarray]:
+        """Return the indices of the samples in each batch of the next epoch."""
+        for step in range(self.steps or self.batches):
+            if self.next == self.batches:
+                warnings.warn(
+                    f"steps_per_epoch: expected {self.steps} batches in each epoch, got {step}, with which the data end. The next"
+                    f" epoch begins with the first again. Choose steps_per_epoch as a divisor of {self.batches}, or leave it out",
+                    UserWarning,
+                    stacklevel=5,
+                )
+                break
+            if self.next == 0 and self.rng is not None:
+                self.order = self.rng.permutation(self.count)
+            self.next += 1
+            yield self.order[(self.next - 1) * self.batch_size : self.next * self.batch_size]
+        if self.next == self.batches:
+            self.next = 0
+
+
 def train_epoch(
-    model: Any, x: np.ndarray, labels: np.ndarray, batch_size: int, shuffle: bool, events: CallbackList
+    model: Any, x: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, order: Order, events: CallbackList
 ) -> dict[str, float]:
-    """Train on all data once, and return the mean loss and accuracy."""
-    order = model.shuffle_rng.permutation(len(x)) if shuffle else np.arange(len(x))
+    """Train on the batches of one epoch, and return the mean loss and metrics."""
     means, logs = Means(model), {}
-    for number, start in enumerate(range(0, len(x), batch_size)):
-        rows = order[start : start + batch_size]
+    for number, rows in enumerate(order.epoch()):
         events.call("on_train_batch_begin", number, {})
-        loss, logits = model.train_step(batch_of(model, x, rows), labels[rows])
-        means.add(loss, logits, labels[rows])
+        w = None if weights is None else weights[rows]
+        loss, logits = model.train_step(batch_of(model, x, rows), labels[rows], w)
+        means.add(loss, logits, labels[rows], w)
         logs = means.values()
         events.call("on_train_batch_end", number, logs)
         if model.stop_training:
@@ -144,14 +221,22 @@ def train_epoch(
 
 
 @quiet
-def mean_values(model: Any, x: np.ndarray, labels: np.ndarray, batch_size: int, show: bool = False) -> dict[str, float]:
-    """Return the mean loss and accuracy over all data, without training."""
+def mean_values(
+    model: Any,
+    x: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray | None,
+    batch_size: int,
+    number: int,
+    show: bool = False,
+) -> dict[str, float]:
+    """Return the mean loss and metrics over the first `number` batches, without training."""
     means = Means(model)
-    for rows in batches(len(x), batch_size, "evaluate", show):
-        batch = batch_of(model, x, rows)
-        loss, logits = model.test_step(batch, labels[rows])
+    for rows in batches(min(len(x), number * batch_size), batch_size, "evaluate", show):
+        batch, w = batch_of(model, x, rows), None if weights is None else weights[rows]
+        loss, logits = model.test_step(batch, labels[rows], w)
         check_finite(model, batch, loss)
-        means.add(loss, logits, labels[rows])
+        means.add(loss, logits, labels[rows], w)
     return means.values()
 
 
@@ -164,10 +249,12 @@ def evaluate(
     y: np.ndarray,
     batch_size: int | None = None,
     verbose: int | str = "auto",
+    sample_weight: np.ndarray | None = None,
+    steps: int | None = None,
     *,
     return_dict: bool = False,
 ) -> Any:
-    """Return loss and accuracy over all data.
+    """Return the loss and the metrics over all data.
 
     Parameters
     ----------
@@ -177,11 +264,15 @@ def evaluate(
         32 by default; it does not change the values beyond rounding.
     verbose : {"auto", 0, 1, 2}
         0 shows no bar.
+    sample_weight : ndarray (n,), optional
+        As for `fit`.
+    steps : int, optional
+        How many batches are used, the first ones. Without `batch_size`, the data are cut into this number of batches.
     return_dict : bool
 
     Returns
     -------
-    [loss, accuracy], or a dict of them, or the loss alone without metrics
+    [loss, metrics ...], such as [loss, accuracy], or a dict of them, or the loss alone without metrics
 
     Raises
     ------
@@ -190,15 +281,19 @@ def evaluate(
     FloatingPointError
         When a loss is not finite; the message names the first layer whose output is not.
     """
-    batch_size, return_dict = check_batch_size(batch_size), check_flag("return_dict", return_dict)
+    return_dict = check_flag("return_dict", return_dict)
     x, labels = check_data(model, x, y)
-    return result(mean_values(model, x, labels, batch_size, show=check_verbose(verbose) == 1), return_dict)
+    weights = check_sample_weights(model, labels, sample_weight)
+    batch_size, number = check_steps("steps", steps, batch_size, len(x))
+    return result(mean_values(model, x, labels, weights, batch_size, number, check_verbose(verbose) == 1), return_dict)
 
 
 @named_arguments
 @exclusive(trains=False)
 @quiet
-def predict(model: Any, x: np.ndarray, batch_size: int | None = None, verbose: int | str = "auto") -> np.ndarray:
+def predict(
+    model: Any, x: np.ndarray, batch_size: int | None = None, verbose: int | str = "auto", steps: int | None = None
+) -> np.ndarray:
     """Return the model's outputs, such as probabilities (n, K); the model need not be compiled.
 
     Parameters
@@ -208,6 +303,8 @@ def predict(model: Any, x: np.ndarray, batch_size: int | None = None, verbose: i
         32 by default.
     verbose : {"auto", 0, 1, 2}
         0 shows no bar.
+    steps : int, optional
+        As for `evaluate`: only the images of the first batches.
 
     Returns
     -------
@@ -218,9 +315,10 @@ def predict(model: Any, x: np.ndarray, batch_size: int | None = None, verbose: i
     ValueError
         For images that do not suit the model.
     """
-    batch_size = check_batch_size(batch_size)
     model.build_for_data(x)
     x = check_images(x, model.nodes[0].shape)
+    batch_size, number = check_steps("steps", steps, batch_size, len(x))
+    x = x[: number * batch_size]
     out = np.empty((len(x), *model.nodes[-1].shape), model.dtype)
     for rows in batches(len(x), batch_size, "predict", show=check_verbose(verbose) == 1):
         out[rows] = model.forward(batch_of(model, x, rows), keep=False)
@@ -233,7 +331,15 @@ def predict(model: Any, x: np.ndarray, batch_size: int | None = None, verbose: i
 @named_arguments
 @exclusive(trains=True)
 @quiet
-def train_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: bool = False) -> Any:
+def train_on_batch(
+    model: Any,
+    x: np.ndarray,
+    y: np.ndarray,
+    sample_weight: np.ndarray | None = None,
+    class_weight: Mapping[int, float] | None = None,
+    *,
+    return_dict: bool = False,
+) -> Any:
     """Train one step on one batch.
 
     Parameters
@@ -241,11 +347,13 @@ def train_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: boo
     x : ndarray (N, …)
     y : ndarray
         As for `fit`.
+    sample_weight, class_weight : optional
+        As for `fit`.
     return_dict : bool
 
     Returns
     -------
-    [loss, accuracy], or a dict of them, or the loss alone without metrics: those of this batch, before the step.
+    [loss, metrics ...], or a dict of them, or the loss alone without metrics: those of this batch, before the step.
 
     Raises
     ------
@@ -256,50 +364,65 @@ def train_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: boo
     """
     return_dict = check_flag("return_dict", return_dict)
     x, labels = check_data(model, x, y)
-    loss, logits = model.train_step(x.astype(model.dtype, copy=False), labels)
-    return result(values_of(model, loss, count_correct(logits, labels), len(x)), return_dict)
+    w = check_sample_weights(model, labels, sample_weight, class_weight)
+    loss, logits = model.train_step(x.astype(model.dtype, copy=False), labels, w)
+    return result(values_of(model, loss, logits, labels, w), return_dict)
 
 
 @named_arguments
 @exclusive(trains=False)
 @quiet
-def test_on_batch(model: Any, x: np.ndarray, y: np.ndarray, *, return_dict: bool = False) -> Any:
-    """Return the loss and accuracy of one batch as `train_on_batch` does, without training."""
+def test_on_batch(
+    model: Any, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None, *, return_dict: bool = False
+) -> Any:
+    """Return the loss and the metrics of one batch as `train_on_batch` does, without training."""
     return_dict = check_flag("return_dict", return_dict)
     x, labels = check_data(model, x, y)
-    loss, logits = model.test_step(x.astype(model.dtype, copy=False), labels)
-    return result(values_of(model, loss, count_correct(logits, labels), len(x)), return_dict)
+    w = check_sample_weights(model, labels, sample_weight)
+    loss, logits = model.test_step(x.astype(model.dtype, copy=False), labels, w)
+    return result(values_of(model, loss, logits, labels, w), return_dict)
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------------
 
 
 class Means:
-    """Running means of loss and accuracy over the samples of several batches."""
+    """Running means of the loss and the metrics over the samples of several batches."""
 
     def __init__(self, model: Any):
         self.model = model
-        self.loss, self.right, self.count = 0.0, 0, 0
+        self.loss, self.count, self.weight = 0.0, 0, 0.0
+        self.right: dict[str, float] = dict.fromkeys([*model.metrics, *model.weighted_metrics], 0)
 
-    def add(self, loss: float, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Add a batch: its mean loss, its logits (N, K) and the rows of its labels (N, K)."""
+    def add(self, loss: float, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """Add a batch: its mean loss, its logits (N, K), the rows of its labels (N, K), and its weights (N,) if there are any."""
         self.loss += loss * len(labels)
-        self.right += count_correct(logits, labels)
         self.count += len(labels)
+        self.weight += len(labels) if weights is None else float(weights.sum())
+        classes = labels.argmax(axis=1) if self.right else labels       # (N, K) -> (N,)
+        for name, metric in self.model.metrics.items():
+            self.right[name] += int(metric.right(classes, logits).sum())
+        for name, metric in self.model.weighted_metrics.items():
+            right = metric.right(classes, logits)
+            self.right[name] += float(right.sum() if weights is None else (weights * right).sum())
+
+    def metrics(self) -> dict[str, float]:
+        """Return the means of the metrics by name; a weighted one is 0 if all weights are."""
+        plain = {name: self.right[name] / self.count for name in self.model.metrics}
+        return plain | {name: self.right[name] / self.weight if self.weight else 0.0 for name in self.model.weighted_metrics}
 
     def values(self) -> dict[str, float]:
-        """Return the means by name."""
-        return values_of(self.model, self.loss / self.count, self.right, self.count)
+        """Return all means by name."""
+        return {"loss": self.loss / self.count, **self.metrics()}
 
 
-def count_correct(logits: np.ndarray, labels: np.ndarray) -> int:
-    """Return in how many rows the logits and the label have the same argmax: (N, K), (N, K) -> int."""
-    return int((logits.argmax(axis=1) == labels.argmax(axis=1)).sum())
-
-
-def values_of(model: Any, loss: float, right: int, count: int) -> dict[str, float]:
-    """Return the loss and, if the model has that metric, the accuracy by name."""
-    return {"loss": loss, **({"accuracy": right / count} if model.metrics else {})}
+def values_of(
+    model: Any, loss: float, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None
+) -> dict[str, float]:
+    """Return the loss and the metrics of one batch by name."""
+    means = Means(model)
+    means.add(loss, logits, labels, weights)
+    return {**means.values(), "loss": loss}
 
 
 def result(values: dict[str, float], return_dict: bool) -> Any:

@@ -16,13 +16,18 @@ from scratchnet.callbacks import (
     EarlyStopping,
     EpochLines,
     History,
+    LambdaCallback,
+    LearningRateScheduler,
     ModelCheckpoint,
     ProgressBar,
     ReduceLROnPlateau,
+    TerminateOnNaN,
 )
 from scratchnet.optimizers import SGD
+from scratchnet.schedules import ExponentialDecay
 
-METHODS = [name for name in dir(Callback) if name.startswith("on_")]
+# What fit calls; on_batch_begin and on_batch_end are called by on_train_batch_begin and on_train_batch_end.
+METHODS = [name for name in dir(Callback) if name.startswith("on_") and not name.startswith("on_batch_")]
 
 
 PARAMS = {"epochs": 3, "steps": 1, "batch_size": 1, "samples": 1, "verbose": 0, "metrics": ["loss", "val_loss"]}
@@ -618,3 +623,212 @@ def test_fit_returns_the_history_object_that_it_is_given():
     assert small_model().fit(x, y, epochs=2, verbose=0, callbacks=[mine]) is mine
     assert mine.epoch == [0, 1]
     assert len(mine.history["loss"]) == 2
+
+
+# -- learning rates ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        (lambda epoch, rate: rate / 2 if epoch else rate, [0.1, 0.05, 0.025]),
+        (lambda epoch: 0.5**epoch, [1.0, 0.5, 0.25]),               # the older form
+        (lambda epoch, rate=None: 0.25, [0.25] * 3),
+        (lambda epoch: np.where(epoch < 1, 0.5, 0.125), [0.5, 0.125, 0.125]),
+        (ExponentialDecay(1.0, 1, 0.5), [1.0, 0.5, 0.25]),
+    ],
+    ids=["of epoch and rate", "of the epoch", "rate optional", "an array without axes", "a schedule of epochs"],
+)
+def test_the_scheduler_sets_the_rate_of_each_epoch_and_records_it(schedule, rates, capsys):
+    x, y = data()
+    seen = []
+
+    class Reads(Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            seen.append(self.model.optimizer.learning_rate)
+
+    callbacks = [LearningRateScheduler(schedule, verbose=1), Reads()]
+    history = small_model(0.1).fit(x, y, batch_size=5, epochs=3, verbose=0, callbacks=callbacks)
+    assert seen == [rate for rate in rates for _ in range(2)]
+    assert history.history["learning_rate"] == rates
+    line = f"Epoch 2: LearningRateScheduler setting learning rate to {rates[1]}.\n"
+    assert capsys.readouterr().out.count(line) == 1
+
+
+def test_a_scheduler_that_continues_a_training_receives_the_number_of_the_epoch():
+    x, y = data()
+    epochs = []
+    callback = LearningRateScheduler(lambda epoch, rate: epochs.append(epoch) or rate)
+    small_model().fit(x, y, initial_epoch=3, epochs=5, verbose=0, callbacks=[callback])
+    assert epochs == [3, 4]
+
+
+@pytest.mark.parametrize("bad", [None, float("nan"), -0.1, "0.1"], ids=repr)
+def test_a_rate_of_the_scheduler_that_is_no_number_is_refused_with_its_epoch(bad):
+    x, y = data()
+    with pytest.raises(ValueError, match=r"learning rate of .* in epoch 0: expected a finite number of at least 0"):
+        small_model().fit(x, y, verbose=0, callbacks=[LearningRateScheduler(lambda epoch, rate: bad)])
+
+
+def test_an_error_inside_a_schedule_is_not_hidden_by_the_older_form():
+    def schedule(epoch, rate):
+        raise TypeError("mine")
+
+    x, y = data()
+    with pytest.raises(TypeError, match="mine"):
+        small_model().fit(x, y, verbose=0, callbacks=[LearningRateScheduler(schedule)])
+
+
+@pytest.mark.parametrize("callback", [ReduceLROnPlateau("loss"), LearningRateScheduler(lambda epoch: 0.1)], ids=["plateau", "own"])
+def test_two_that_set_the_learning_rate_are_refused_before_training(callback):
+    x, y = data()
+    model = small_model(ExponentialDecay(0.1, 10, 0.5))
+    before = model.get_weights()[0]
+    with pytest.raises(TypeError, match="whose learning rate is a number, got the schedule ExponentialDecay"):
+        model.fit(x, y, verbose=0, callbacks=[callback])
+    np.testing.assert_array_equal(model.get_weights()[0], before)
+
+
+# -- a training that diverges -----------------------------------------------------------------------------------------
+
+
+class Diverges(Callback):
+    """Change the weights so that the loss of the second batch of the third epoch is not finite."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.epoch == 2 and batch == 1:
+            self.model.params["dense/kernel"][0, 1] = np.inf
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_terminate_on_nan_ends_training_without_an_error(validated, tmp_path, capsys):
+    x, y = data(10)
+    more = {"validation_data": (x, y)} if validated else {}
+    diary, stopper = Diary(), EarlyStopping("val_loss" if validated else "loss", patience=9)
+    good = small_model()
+    good.fit(x, y, batch_size=5, epochs=2, verbose=0, **more)
+    model = small_model()
+    history = model.fit(
+        x, y, batch_size=5, epochs=6, verbose=0, **more,
+        callbacks=[Diverges(), TerminateOnNaN(), diary, stopper, CSVLogger(tmp_path / "log.csv")],
+    )  # fmt: skip
+    assert history.epoch == [0, 1, 2]
+    assert all(np.isnan(values[2]) and np.isfinite(values[:2]).all() for values in history.history.values())
+    assert diary.calls[-2:] == [f"epoch 2 ends with {', '.join(sorted(history.history))}", "train ends"]
+    for a, b in zip(model.get_weights(), good.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)                     # those of the last good epoch
+    assert np.isfinite(model.evaluate(x, y, verbose=0)).all()
+    assert "TerminateOnNaN: training ends. the loss is " in capsys.readouterr().out
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 4
+
+
+def test_without_the_callback_or_with_raise_error_there_is_an_error():
+    x, y = data(10)
+    for callbacks, kind in (([], FloatingPointError), ([TerminateOnNaN(raise_error=True)], RuntimeError)):
+        with pytest.raises(kind, match="the loss is"):
+            small_model().fit(x, y, batch_size=5, epochs=6, verbose=0, callbacks=[Diverges(), *callbacks])
+
+
+def test_in_a_loop_of_your_own_terminate_on_nan_stops_at_the_batch(capsys):
+    callback = TerminateOnNaN()
+    callback.set_model(FakeModel())
+    callback.on_train_batch_end(0, {"loss": 1.0})
+    callback.on_train_batch_end(1, {})
+    assert not callback.model.stop_training
+    callback.on_train_batch_end(2, {"loss": float("inf")})
+    assert callback.model.stop_training
+    assert "batch 2: the loss is inf" in capsys.readouterr().out
+
+
+# -- functions as callbacks -------------------------------------------------------------------------------------------
+
+
+def test_a_lambda_callback_calls_its_functions_where_their_names_say():
+    calls = []
+    methods = {name: lambda *arguments, name=name: calls.append((name, *arguments[:-1])) for name in METHODS}
+    x, y = data(5)
+    small_model().fit(x, y, batch_size=3, epochs=1, verbose=0, callbacks=[LambdaCallback(**methods)])
+    batches = [(f"on_train_batch_{what}", b) for b in (0, 1) for what in ("begin", "end")]
+    assert calls == [("on_train_begin",), ("on_epoch_begin", 0), *batches, ("on_epoch_end", 0), ("on_train_end",)]
+
+
+def test_the_short_names_of_the_methods_of_a_batch_are_called():
+    called = []
+
+    class Old(Callback):
+        def on_batch_begin(self, batch, logs=None):
+            called.append(f"begin {batch}")
+
+        def on_batch_end(self, batch, logs=None):
+            called.append(f"end {batch}, loss {logs['loss'] > 0}")
+
+    x, y = data(5)
+    lambdas = LambdaCallback(on_batch_end=lambda batch, logs: called.append("lambda"))
+    small_model().fit(x, y, batch_size=3, verbose=0, callbacks=[Old(), lambdas])
+    assert called == ["begin 0", "end 0, loss True", "lambda", "begin 1", "end 1, loss True", "lambda"]
+
+
+def test_a_value_that_a_lambda_callback_adds_can_be_monitored():
+    x, y = data()
+    adds = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(mine=1.0))
+    history = small_model(0.0).fit(x, y, epochs=9, verbose=0, callbacks=[adds, EarlyStopping("mine", patience=2)])
+    assert history.history["mine"] == [1.0] * 3
+
+
+def test_a_lambda_callback_refuses_what_is_no_function_and_names_that_fit_does_not_call():
+    with pytest.raises(ValueError, match="on_epoch_end: expected a function, got 3"):
+        LambdaCallback(on_epoch_end=3)
+    with pytest.raises(TypeError, match=r"LambdaCallback: expected only arguments among on_.*, got on_test_begin\."):
+        LambdaCallback(on_test_begin=print)
+
+
+# -- arguments --------------------------------------------------------------------------------------------------------
+
+WRONG = {
+    "monitor": [3, None, ""],
+    "mode": ["smallest", None, 1],
+    "min_delta": ["0.1", None, float("nan"), float("inf")],
+    "patience": [-1, 1.5, "2", None],
+    "verbose": ["1", None, -1],
+    "baseline": ["0.1", float("nan"), True],
+    "restore_best_weights": ["yes", None, 2],
+    "start_from_epoch": [-1, 0.5],
+    "factor": [0, 1, 1.5, "0.1", None, float("nan")],
+    "cooldown": [-1, 0.5],
+    "min_lr": [-1, "0", None],
+    "filepath": [3, None, ["m.npz"]],
+    "filename": [3, None],
+    "save_best_only": ["no", None],
+    "save_weights_only": ["no", None],
+    "initial_value_threshold": ["0.5", float("nan")],
+    "append": ["a", None],
+    "separator": ["", ",,", None],
+    "schedule": [0.1, None, "falling"],
+    "raise_error": ["yes"],
+}
+KINDS = {
+    EarlyStopping: {}, ReduceLROnPlateau: {}, ModelCheckpoint: {"filepath": "m.npz"}, CSVLogger: {"filename": "log.csv"},
+    LearningRateScheduler: {"schedule": lambda epoch: 0.1}, TerminateOnNaN: {},
+}  # fmt: skip
+CASES = [
+    pytest.param(kind, name, bad, id=f"{kind.__name__} {name}={bad!r}")
+    for kind in KINDS
+    for name in inspect.signature(kind).parameters
+    for bad in WRONG[name]
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "bad"), CASES)
+def test_a_value_that_an_argument_cannot_have_is_refused_when_the_callback_is_made(kind, name, bad):
+    with pytest.raises(ValueError, match=rf"{name}.*got ") as refused:
+        kind(**KINDS[kind] | {name: bad})
+    assert "\n" not in str(refused.value)
+
+
+def test_values_of_numpy_are_accepted():
+    stopping = EarlyStopping(patience=np.int64(3), min_delta=-0.5, baseline=np.float32(-0.5), restore_best_weights=np.bool_(True))
+    assert (stopping.patience, stopping.min_delta, stopping.baseline) == (3, 0.5, -0.5)
+    assert ReduceLROnPlateau(verbose=True, factor=np.float64(0.5), min_lr=np.float32(0)).factor == 0.5

@@ -43,7 +43,7 @@ def compiled():
 
 EVERY_LAYER = "dtype weights activity_regularizer autocast"
 OF_WEIGHTS = "kernel_regularizer bias_regularizer kernel_constraint bias_constraint lora_rank quantization_config"
-OPTIMIZER = """lr decay weight_decay clipnorm clipvalue global_clipnorm use_ema ema_momentum ema_overwrite_frequency
+OPTIMIZER = """lr decay use_ema ema_momentum ema_overwrite_frequency
 loss_scale_factor gradient_accumulation_steps name jit_compile"""
 CALLS = {
     "Conv2D": (lambda **k: Conv2D(2, 3, **k), f"{EVERY_LAYER} {OF_WEIGHTS} data_format dilation_rate groups nb_filter border_mode"
@@ -75,7 +75,7 @@ CALLS = {
     "load_weights": (lambda **k: compiled().load_weights("m.npz", **k), "by_name skip_mismatch"),
     "summary": (lambda **k: compiled().summary(**k), "positions layer_range"),
     "SGD": (SGD, OPTIMIZER),
-    "Adam": (Adam, f"{OPTIMIZER} amsgrad betas eps"),
+    "Adam": (Adam, f"{OPTIMIZER} centered betas eps"),
     "Adagrad": (Adagrad, OPTIMIZER),
     "Adadelta": (Adadelta, OPTIMIZER),
     "CategoricalCrossentropy": (CategoricalCrossentropy, "label_smoothing axis reduction name dtype"),
@@ -105,7 +105,8 @@ def test_a_word_that_does_not_exist_is_refused_with_the_remedy(who, word):
         ("fit", "class_weight", r"leave it out, and repeat the samples"),
         ("Conv2D", "data_format", r"x\.transpose\(0, 2, 3, 1\)"),
         ("Adam", "lr", r"learning_rate=0\.5"),
-        ("Adam", "decay", "ReduceLROnPlateau"),
+        ("Adam", "decay", r"schedules\.InverseTimeDecay.*ReduceLROnPlateau"),
+        ("Dense", "weight_decay", r"compile\(optimizer=Adam\(weight_decay"),
         ("Conv2D", "dilation_rate", "dilation of 1"),
         ("Conv2D", "groups", "groups=1"),
         ("fit", "sample_weight", "repeat the samples"),
@@ -131,6 +132,7 @@ def test_the_remedy_is_that_of_the_word(who, word, remedy):
         (lambda: compiled().fit(X), "fit: expected y, got x"),
         (lambda: compiled().fit(), "fit: expected x and y, got no argument"),
         (lambda: Conv2D(2, 3, 2, "same", "relu"), r"Conv2D: expected at most 4 positional arguments \(filters, .*\), got 5"),
+        (lambda: Adam(0.1, 0.9, 0.99, 1e-7, False, 0.01), r"Adam: .* 5 positional .*Name the others, such as weight_decay=\.\.\."),
         (lambda: Flatten(2), "Flatten: expected at most 0 positional arguments, got 1"),
         (lambda: Dense(2, units=3), "Dense: expected units once"),
         (lambda: compiled().compile("adam", "categorical_crossentropy", ["accuracy"]), r"compile: .*got 3\. Name .* metrics="),

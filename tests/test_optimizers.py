@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scratchnet import Dense, Input, Sequential, optimizers
 from scratchnet.kernels.threads import WORTH_THREADS, limit
-from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam, Optimizer, get
+from scratchnet.optimizers import KNOWN, SGD, Adadelta, Adagrad, Adam, AdamW, Nadam, Optimizer, RMSprop, get
 
 SHAPES = [(3,), (2, 5), (3, 2, 1, 4), (1,), (129,)]
 
@@ -65,6 +65,56 @@ def adam_rule(learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
     return step
 
 
+def amsgrad_rule(learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=True):
+    """Return the step in the form of the largest v̂ with its correction at the time of the step."""
+    m = v = largest = 0.0
+    t = 0
+
+    def step(p, g):
+        nonlocal m, v, largest, t
+        t += 1
+        m += (g - m) * (1 - beta_1)
+        v += (g * g - v) * (1 - beta_2)
+        largest = max(largest, v)
+        corrected = math.sqrt(largest / (1 - beta_2**t))
+        return p - learning_rate * (m / (1 - beta_1**t)) / (corrected + epsilon / math.sqrt(1 - beta_2**t))
+
+    return step
+
+
+def nadam_rule(learning_rate=1e-3, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    m = v = 0.0
+    t, product = 0, 1.0
+
+    def step(p, g):
+        nonlocal m, v, t, product
+        t += 1
+        now, after = (beta_1 * (1 - 0.5 * math.exp(k * math.log(0.96))) for k in (t, t + 1))
+        product *= now
+        m += (g - m) * (1 - beta_1)
+        v += (g * g - v) * (1 - beta_2)
+        m_bar = after * m / (1 - product * after) + (1 - now) * g / (1 - product)
+        return p - learning_rate * m_bar / (math.sqrt(v / (1 - beta_2**t)) + epsilon)
+
+    return step
+
+
+def rmsprop_rule(learning_rate=1e-3, rho=0.9, momentum=0.0, epsilon=1e-7, centered=False):
+    """Return the step with the variance as the average of squared distances from the mean, which its recursion updates."""
+    mean = variance = velocity = 0.0
+    squares = 0.0
+
+    def step(p, g):
+        nonlocal mean, variance, squares, velocity
+        squares += (g * g - squares) * (1 - rho)
+        variance = rho * (variance + (1 - rho) * (g - mean) ** 2)       # West (1979)
+        mean += (g - mean) * (1 - rho)
+        velocity = momentum * velocity - learning_rate * g / math.sqrt((variance if centered else squares) + epsilon)
+        return p + velocity
+
+    return step
+
+
 RULES = {
     "sgd": (SGD, sgd_rule, {}),
     "sgd with momentum": (SGD, sgd_rule, {"learning_rate": 0.05, "momentum": 0.8}),
@@ -75,6 +125,14 @@ RULES = {
     "adadelta as published": (Adadelta, adadelta_rule, {"learning_rate": 1.0, "rho": 0.9, "epsilon": 1e-6}),
     "adam": (Adam, adam_rule, {}),
     "adam of other rates": (Adam, adam_rule, {"learning_rate": 0.1, "beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}),
+    "amsgrad": (Adam, amsgrad_rule, {"amsgrad": True}),
+    "amsgrad of other rates": (Adam, amsgrad_rule, {"learning_rate": 0.1, "beta_1": 0.5, "beta_2": 0.5, "amsgrad": True}),
+    "nadam": (Nadam, nadam_rule, {}),
+    "nadam of other rates": (Nadam, nadam_rule, {"learning_rate": 0.1, "beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}),
+    "rmsprop": (RMSprop, rmsprop_rule, {}),
+    "rmsprop with momentum": (RMSprop, rmsprop_rule, {"learning_rate": 0.05, "rho": 0.8, "momentum": 0.7}),
+    "rmsprop, centered": (RMSprop, rmsprop_rule, {"centered": True, "epsilon": 1e-3}),
+    "rmsprop, all": (RMSprop, rmsprop_rule, {"rho": 0.5, "momentum": 0.5, "epsilon": 1e-2, "centered": True}),
 }
 each_implementation = pytest.mark.parametrize("implementation", ["numpy", "fused"])
 each_rule = pytest.mark.parametrize("rule", RULES)
@@ -217,7 +275,10 @@ def test_single_step_is_the_one_keras_publishes(name):
         (SGD, {"learning_rate": 0.01, "momentum": 0.0, "nesterov": False}),
         (Adagrad, {"learning_rate": 1e-3, "initial_accumulator_value": 0.1, "epsilon": 1e-7}),
         (Adadelta, {"learning_rate": 1e-3, "rho": 0.95, "epsilon": 1e-7}),
-        (Adam, {"learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}),
+        (Adam, {"learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False}),
+        (AdamW, {"learning_rate": 1e-3, "weight_decay": 4e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False}),
+        (Nadam, {"learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}),
+        (RMSprop, {"learning_rate": 1e-3, "rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": False}),
     ],
 )
 def test_names_order_and_defaults_are_keras(make, expected):
@@ -237,7 +298,7 @@ def test_update_writes_into_the_parameters_and_into_nothing_else(rule):
     np.testing.assert_array_equal(g, kept_g)
 
 
-@pytest.mark.parametrize("make", [SGD, Adagrad, Adadelta, Adam])
+@pytest.mark.parametrize("make", [kind for kind in KNOWN.values() if kind is not AdamW])     # whose decay depends on p
 def test_a_new_learning_rate_scales_the_next_step_and_no_state(make):
     (start,), gradients = random_walk(3, [(6,)], 3, "float64")
     paths = []
@@ -315,14 +376,14 @@ def test_every_optimizer_minimizes_a_quadratic_function(rule):
     [([np.zeros(3)], []), ([np.zeros(3)], [np.zeros(4)]), ([np.zeros((2, 3))], [np.zeros((3, 2))])],
     ids=["one missing", "another length", "another shape"],
 )
-@pytest.mark.parametrize("make", [SGD, Adagrad, Adadelta, Adam])
+@pytest.mark.parametrize("make", KNOWN.values())
 def test_gradients_that_do_not_fit_their_parameters_are_refused(make, params, grads):
     with pytest.raises(ValueError):
         make().update(params, grads)
     np.testing.assert_array_equal(params[0], 0)
 
 
-@pytest.mark.parametrize("name", ["rmsprop", "adamw", ""])
+@pytest.mark.parametrize("name", ["ftrl", "lion", ""])
 def test_the_error_for_an_unknown_optimizer_lists_the_known_ones(name):
     model = Sequential([Input(shape=(3,)), Dense(2, activation="softmax")])
     with pytest.raises(ValueError, match=r"(?si)(?=.*sgd)(?=.*adagrad)(?=.*adadelta)(?=.*adam)") as error:
@@ -330,7 +391,7 @@ def test_the_error_for_an_unknown_optimizer_lists_the_known_ones(name):
     assert repr(name) in str(error.value)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("sgd", SGD), ("adagrad", Adagrad), ("adadelta", Adadelta), ("adam", Adam)])
+@pytest.mark.parametrize(("name", "kind"), KNOWN.items())
 def test_optimizers_are_found_by_name_and_taken_as_objects(name, kind):
     model = Sequential([Input(shape=(3,)), Dense(2, activation="softmax")])
     model.compile(optimizer=name)
@@ -345,7 +406,9 @@ def test_optimizers_are_found_by_name_and_taken_as_objects(name, kind):
 
 @pytest.mark.parametrize(
     "optimizer",
-    [SGD(0.5, 0.25, True), SGD(), Adagrad(0.5, 0.2, 1e-3), Adagrad(0.5, 0), Adadelta(0.5, 0.9, 1e-3), Adam(0, 0, 0.9, 0.1)],
+    [SGD(0.5, 0.25, True), SGD(), Adagrad(0.5, 0.2, 1e-3), Adagrad(0.5, 0), Adadelta(0.5, 0.9, 1e-3), Adam(0, 0, 0.9, 0.1),
+     AdamW(0.5, 0.1), Nadam(0.5, 0.1), RMSprop(0.5, 0.1, 0.2, 0.3, True), SGD(0.5, weight_decay=0.1, clipnorm=2),
+     Adam(clipvalue=0.5), Adagrad(global_clipnorm=0.5)],
     ids=repr,
 )
 def test_the_repr_of_an_optimizer_is_the_code_that_creates_it(optimizer):
@@ -356,7 +419,7 @@ def test_the_repr_of_an_optimizer_is_the_code_that_creates_it(optimizer):
 
 
 @pytest.mark.parametrize("rate", [-1e-9, float("nan"), float("inf"), "0.1", None, [0.1], np.ones(2)], ids=repr)
-@pytest.mark.parametrize("make", [SGD, Adagrad, Adadelta, Adam])
+@pytest.mark.parametrize("make", KNOWN.values())
 def test_a_learning_rate_that_is_no_finite_number_from_zero_on_is_refused(make, rate):
     with pytest.raises(ValueError, match="learning_rate"):
         make(learning_rate=rate)
@@ -368,7 +431,11 @@ def test_a_learning_rate_that_is_no_finite_number_from_zero_on_is_refused(make, 
     assert optimizer.learning_rate == 0
 
 
-@pytest.mark.parametrize(("make", "name"), [(SGD, "momentum"), (Adadelta, "rho"), (Adam, "beta_1"), (Adam, "beta_2")])
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [(SGD, "momentum"), (Adadelta, "rho"), (Adam, "beta_1"), (Adam, "beta_2"), (AdamW, "beta_1"), (Nadam, "beta_2"),
+     (RMSprop, "rho"), (RMSprop, "momentum")],
+)  # fmt: skip
 def test_fractions_are_at_least_zero_and_below_one(make, name):
     for value in (-1e-9, 1, 1.5):
         with pytest.raises(ValueError, match=name):
@@ -383,7 +450,7 @@ def test_adagrads_accumulator_starts_at_zero_or_above():
     assert Adagrad(initial_accumulator_value=0).make_state(np.ones((2, 3)))[0].tolist() == [[0.0] * 3] * 2
 
 
-@pytest.mark.parametrize("make", [SGD, Adagrad, Adadelta, Adam])
+@pytest.mark.parametrize("make", KNOWN.values())
 def test_after_a_reset_the_next_step_is_the_first(make):
     options = {"momentum": 0.9} if make is SGD else {}
     (start,), gradients = random_walk(6, [(6,)], 3, "float64")
@@ -399,7 +466,7 @@ def test_after_a_reset_the_next_step_is_the_first(make):
     np.testing.assert_array_equal(q, fresh)
 
 
-@pytest.mark.parametrize("make", [SGD, Adagrad, Adadelta, Adam])
+@pytest.mark.parametrize("make", KNOWN.values())
 def test_another_models_parameters_are_refused_and_nothing_changes(make):
     optimizer = make()
     optimizer.update([np.ones(3), np.ones(2)], [np.ones(3), np.ones(2)])
@@ -504,10 +571,210 @@ def test_two_threads_take_exactly_the_same_step_as_one(rule):
     assert ends[0] == ends[1]
 
 
-@pytest.mark.parametrize("make", [SGD, Adagrad, Adadelta, Adam])
+@pytest.mark.parametrize("make", KNOWN.values())
 def test_a_refused_first_step_leaves_no_state_behind(make):
     optimizer = make()
     with pytest.raises(ValueError, match="shape"):
         optimizer.update([np.ones(3)], [np.ones(4)])
     assert (optimizer.iterations, optimizer.state) == (0, [])
     optimizer.update([np.ones(2)], [np.ones(2)])
+
+
+def test_a_read_only_parameter_is_refused_as_such_with_the_fix():
+    p = np.ones(2, "float32")
+    p.flags.writeable = False
+    with pytest.raises(ValueError, match=r"got a read-only array of float32\. Pass a copy, which can be changed: p = p\.copy\(\)"):
+        SGD().update([p], [np.ones(2)])
+
+
+# -- closed forms -----------------------------------------------------------------------------------------------------
+
+
+@each_implementation
+@pytest.mark.parametrize(
+    ("make", "options", "step"),
+    [
+        # After t equal gradients g the averages are (1 - βᵗ) g and (1 - βᵗ) g², so that the corrected ones are g and g².
+        (Adam, {}, lambda g, t: g / (abs(g) + 1e-7 / math.sqrt(1 - 0.999**t))),
+        (Adam, {"amsgrad": True}, lambda g, t: g / (abs(g) + 1e-7 / math.sqrt(1 - 0.999**t))),
+        (RMSprop, {}, lambda g, t: g / math.sqrt((1 - 0.9**t) * g * g + 1e-7)),
+        (RMSprop, {"centered": True}, lambda g, t: g / math.sqrt((1 - 0.9**t) * 0.9**t * g * g + 1e-7)),
+        (
+            RMSprop,
+            {"momentum": 0.5},
+            lambda g, t: sum(0.5 ** (t - s) * g / math.sqrt((1 - 0.9**s) * g * g + 1e-7) for s in range(1, t + 1)),
+        ),
+    ],
+)
+@pytest.mark.parametrize("g", [0.3, -2.0, 1e-6])
+def test_steps_along_equal_gradients_have_their_closed_form(make, options, step, g, implementation):
+    optimizer, p, expected = make(learning_rate=0.1, implementation=implementation, **options), np.zeros(3), 0.0
+    for t in range(1, 31):
+        optimizer.update([p], [np.full(3, g)])
+        expected -= 0.1 * step(g, t)
+        np.testing.assert_allclose(p, expected, rtol=1e-9)
+
+
+def test_a_late_step_of_nadam_along_equal_gradients_is_one_of_nesterov_with_a_constant_momentum():
+    """After many steps μ is β₁ and the corrections are 1: m = g, so m̄ = β₁ g + (1 - β₁) g = g."""
+    optimizer, p = Nadam(learning_rate=0.1, beta_2=0.5), np.zeros(2)
+    for t in range(2000):
+        before = p.copy()
+        optimizer.update([p], [np.array([0.5, -3.0])])
+        if t == 0:      # m = 0.1 g and v̂ = g²
+            one, two = 0.9 * (1 - 0.48), 0.9 * (1 - 0.5 * 0.96**2)
+            first = 0.1 * two / (1 - one * two) + (1 - one) / (1 - one)
+            np.testing.assert_allclose(p, [-0.1 * first, 0.1 * first], rtol=1e-6)
+    np.testing.assert_allclose(before - p, [0.1, -0.1], rtol=1e-6)
+
+
+@each_implementation
+def test_amsgrad_remembers_the_largest_gradient_that_adam_forgets(implementation):
+    steps = {}
+    for amsgrad in (False, True):
+        optimizer, p = Adam(1.0, 0.0, 0.5, amsgrad=amsgrad, implementation=implementation), np.zeros(1)
+        for g in (8.0, *[1.0] * 30):
+            before = p.copy()
+            optimizer.update([p], [np.array([g])])
+        steps[amsgrad] = float((before - p)[0])
+    assert steps[False] == pytest.approx(1.0, rel=1e-4)
+    assert steps[True] == pytest.approx(1 / math.sqrt(32), rel=1e-4)     # v was 0.5 · 8²
+
+
+@each_implementation
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_variance_that_rounding_makes_negative_gives_no_nan(implementation, dtype):
+    optimizer, p = RMSprop(centered=True, epsilon=1e-7, implementation=implementation), np.zeros(5, dtype)
+    for _ in range(2000):
+        optimizer.update([p], [np.array([1e3, 0.1, 77.7, -1e4, 3.3], dtype)])
+        assert np.isfinite(p).all()
+
+
+# -- weight decay -----------------------------------------------------------------------------------------------------
+
+EACH_KIND = pytest.mark.parametrize("make", KNOWN.values())
+
+
+@each_implementation
+@EACH_KIND
+def test_without_gradients_a_parameter_shrinks_by_the_product_of_all_rates(make, implementation):
+    optimizer = make(learning_rate=lambda step: 0.5 / (step + 1), weight_decay=0.25, implementation=implementation)
+    p = np.array([[1.0, -2.0], [3.0, 1e-30]])
+    start, left = p.copy(), 1.0
+    for t in range(6):
+        optimizer.update([p], [np.zeros((2, 2))])
+        left *= 1 - 0.25 * 0.5 / (t + 1)
+    np.testing.assert_allclose(p, left * start, rtol=1e-13)
+
+
+@each_rule
+@each_implementation
+def test_no_moment_sees_the_weight_decay_and_the_step_is_added_to_what_it_left(rule, implementation):
+    make, _, options = RULES[rule]
+    (start,), gradients = random_walk(8, [(5,)], 6, "float64")
+    decayed, plain = (make(**options, implementation=implementation, **more) for more in ({"weight_decay": 0.125}, {}))
+    p, q = start.copy(), start.copy()
+    for (g,) in gradients:
+        rest, before = p - plain.learning_rate * 0.125 * p, q.copy()
+        decayed.update([p], [g])
+        plain.update([q], [g])
+        np.testing.assert_allclose(p, rest + (q - before), rtol=1e-12, atol=1e-15)
+    assert [s.tobytes() for s in decayed.state[0]] == [s.tobytes() for s in plain.state[0]]
+
+
+def test_adamw_is_adam_with_a_weight_decay():
+    (start,), gradients = random_walk(9, [(7,)], 5, "float32")
+    ends = []
+    for optimizer in (AdamW(0.01, 0.125), Adam(0.01, weight_decay=0.125), AdamW(learning_rate=0.01, weight_decay=0.125)):
+        p = start.copy()
+        for grads in gradients:
+            optimizer.update([p], grads)
+        ends.append(p.tobytes())
+    assert len(set(ends)) == 1
+    with pytest.raises(ValueError, match="weight_decay: expected a finite number"):
+        AdamW(weight_decay=None)
+
+
+@EACH_KIND
+def test_a_frozen_parameter_is_neither_decayed_nor_counted_in_the_norm(make):
+    p, q, alone = np.ones(3), np.ones(2), np.ones(2)
+    optimizer, single = (make(learning_rate=0.5, weight_decay=0.25, global_clipnorm=1.0) for _ in range(2))
+    for _ in range(3):
+        optimizer.update([p, q], [None, np.full(2, 4.0)])
+        single.update([alone], [np.full(2, 4.0)])
+    assert (p == 1).all()
+    assert q.tobytes() == alone.tobytes()
+    assert all((s == fresh).all() for s, fresh in zip(optimizer.state[0], optimizer.make_state(p), strict=True))
+
+
+@EACH_KIND
+def test_a_frozen_layer_of_a_model_does_not_move_by_weight_decay(make):
+    model = Sequential([Input(shape=(3,)), Dense(4), Dense(2, activation="softmax")], seed=1)
+    model.compile(make(learning_rate=0.1, weight_decay=0.5))
+    model.layers[1].trainable = False
+    before = model.get_weights()
+    model.train_on_batch(np.ones((2, 3), "float32"), np.eye(2, dtype="float32"))
+    assert [(a == b).all() for a, b in zip(before, model.get_weights(), strict=True)] == [True, True, False, False]
+
+
+# -- clipping ---------------------------------------------------------------------------------------------------------
+
+GRADIENTS = [np.array([[3.0, 0.0], [0.0, -4.0]]), np.array([0.3, 0.4]), np.zeros(3)]
+CLIPPED = {     # norms 5, 0.5 and 0; together √25.25
+    "clipnorm": (1.0, [GRADIENTS[0] / 5, GRADIENTS[1], GRADIENTS[2]]),
+    "clipvalue": (1.0, [np.array([[1.0, 0.0], [0.0, -1.0]]), GRADIENTS[1], GRADIENTS[2]]),
+    "global_clipnorm": (1.0, [g / math.sqrt(25.25) for g in GRADIENTS]),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("limit", CLIPPED)
+@EACH_KIND
+def test_a_step_with_a_limit_is_the_step_along_limited_gradients(make, limit, dtype):
+    value, expected = CLIPPED[limit]
+    grads = [g.astype(dtype) for g in GRADIENTS]
+    kept = [g.tobytes() for g in grads]
+    limited, plain = make(**{limit: value}), make()
+    p, q = [np.ones_like(g) for g in grads], [np.ones_like(g) for g in grads]
+    for _ in range(3):
+        limited.update(p, grads)
+        plain.update(q, [g.astype(dtype) for g in expected])
+    for a, b in zip(p, q, strict=True):
+        assert a.dtype == dtype
+        np.testing.assert_allclose(a, b, rtol=1e-6 if dtype == "float32" else 1e-13)
+    assert [g.tobytes() for g in grads] == kept
+
+
+@pytest.mark.parametrize("limit", CLIPPED)
+def test_gradients_within_the_limit_keep_their_bits(limit):
+    (start,), gradients = random_walk(10, [(9,)], 3, "float32")
+    p, q = start.copy(), start.copy()
+    limited, plain = Adam(**{limit: 1e3}), Adam()
+    for grads in gradients:
+        limited.update([p], grads)
+        plain.update([q], grads)
+    assert p.tobytes() == q.tobytes()
+
+
+def test_a_norm_whose_square_overflows_in_float32_is_computed():
+    p = np.zeros(2, "float32")
+    SGD(1.0, clipnorm=1.0).update([p], [np.array([3e30, -4e30], "float32")])
+    np.testing.assert_allclose(p, [-0.6, 0.8], rtol=1e-6)
+
+
+def test_only_one_limit_can_be_given_and_it_is_above_zero():
+    with pytest.raises(ValueError, match=r"Adam: expected one of clipnorm, .*, got clipnorm=1 and clipvalue=2\. Keep one"):
+        Adam(clipnorm=1, clipvalue=2)
+    for name in CLIPPED:
+        for value in (0, -1, math.nan, math.inf, "1"):
+            with pytest.raises(ValueError, match=f"{name}: expected a finite number"):
+                SGD(**{name: value})
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(0, 7))
+def test_a_norm_does_not_depend_on_where_in_memory_a_gradient_starts(seed, size, offset):
+    g = np.random.default_rng(seed).standard_normal(size).astype("float32")
+    moved = np.zeros(size + 8, "float32")[offset : offset + size]
+    moved[...] = g
+    assert optimizers.norm(moved) == optimizers.norm(g)
+    assert optimizers.norm(g) == pytest.approx(math.sqrt(math.fsum(float(x) ** 2 for x in g)), rel=1e-14)

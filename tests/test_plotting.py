@@ -2,13 +2,30 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from scratchnet import plotting
+from scratchnet import (
+    Add,
+    Concatenate,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAveragePooling2D,
+    Input,
+    MaxPooling2D,
+    Model,
+    ReLU,
+    net_1,
+    plotting,
+)
 from scratchnet.callbacks import History
 from scratchnet.plotting.canvas import as_picture, epoch_ticks
+from scratchnet.plotting.graph import layout, spaced
 
 HISTORY = {
     "accuracy": [0.40, 0.61, 0.75, 0.88],
@@ -421,3 +438,210 @@ def test_early_stopping_marks_each_stop_once_and_the_restored_epochs():
         assert (list(stop.get_xdata()), list(stop.get_ydata())) == ([4], [HISTORY[f"val_{panel}"][3]])
         assert texts(axes.texts) == ["1, 2"]
     assert len(figure.legends[0].get_texts()) == 4
+
+
+# -- the graph of a model ---------------------------------------------------------------------------------------------
+
+
+def block(x, filters, strides=1):
+    """A residual block, with a convolution on the short way if it changes the shape."""
+    y = Conv2D(filters, 3, strides=strides, padding="same", activation="relu")(x)
+    y = Conv2D(filters, 3, padding="same")(y)
+    return ReLU()(Add()([y, Conv2D(filters, 1, strides=strides)(x) if strides > 1 else x]))
+
+
+def residual():
+    x = Input(shape=(8, 8, 3))
+    y = block(block(Conv2D(4, 3, padding="same", activation="relu", name="first")(x), 4), 6, strides=2)
+    return Model(x, Dense(3, activation="softmax")(GlobalAveragePooling2D()(y)))
+
+
+def branches():
+    x = Input(shape=(8, 8, 3))
+    y = Concatenate()([Conv2D(2, 1)(x), Conv2D(2, 3, padding="same")(Conv2D(2, 1)(x)), MaxPooling2D(3, 1, "same")(x), x])
+    return Model(x, Dense(3)(Flatten()(y)))
+
+
+def stack():
+    x = y = Input(shape=(8, 8, 3))
+    for _ in range(18):
+        y = Conv2D(2, 3, padding="same", activation="relu")(y)
+    return Model(x, Dense(3)(Flatten()(y)))
+
+
+MODELS = {"net_1": lambda: net_1((28, 28, 1), 10), "residual": residual, "branches": branches, "stack": stack}
+
+
+def curve(pieces, steps=12):
+    """Return points (x, y) on an arrow, from the formula of a cubic Bézier curve with vertical ends."""
+    points = []
+    t = np.linspace(0, 1, steps)
+    for (x0, top, start), (x1, end, bottom) in pairwise(pieces):
+        x = x0 + (x1 - x0) * (3 * t**2 - 2 * t**3)
+        y = start * (1 - t) ** 3 + 1.5 * (start + end) * t * (1 - t) + end * t**3
+        points += [(x0, top), *zip(x, y, strict=True), (x1, bottom)]
+    return points
+
+
+@st.composite
+def graphs(draw):
+    count = draw(st.integers(1, 14))
+    parents = [[]] + [sorted(draw(st.sets(st.integers(0, box - 1), min_size=1, max_size=3))) for box in range(1, count)]
+    sizes = st.lists(st.floats(0.3, 3.0), min_size=count, max_size=count)
+    return parents, draw(sizes), draw(sizes)
+
+
+@given(graph=graphs())
+def test_boxes_do_not_overlap_and_no_arrow_runs_through_a_box(graph):
+    parents, widths, heights = graph
+    x, y, arrows = layout(parents, widths, heights)
+    half = np.array([widths, heights]) / 2
+    for i in range(len(x)):
+        for j in range(i):
+            assert abs(x[i] - x[j]) >= half[0, i] + half[0, j] + 0.1 or abs(y[i] - y[j]) >= half[1, i] + half[1, j] + 0.1
+    assert [(a, b) for a, b, _ in arrows] == [(parent, box) for box, read in enumerate(parents) for parent in read]
+    for a, b, pieces in arrows:
+        assert pieces[0][:2] == pytest.approx((x[a], y[a] + half[1, a]))        # it leaves at the middle below
+        assert pieces[-1][2] == pytest.approx(y[b] - half[1, b])                # and enters from above
+        assert abs(pieces[-1][0] - x[b]) <= half[0, b]
+        assert y[a] < y[b]
+        for px, py in curve(pieces):
+            through = (abs(px - x) < half[0] - 1e-9) & (abs(py - y) < half[1] - 1e-9)
+            assert not through.any()
+
+
+@given(
+    wanted=st.lists(st.floats(-10, 10), min_size=1, max_size=8),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_places_are_the_nearest_that_keep_their_distances(wanted, seed):
+    rng = np.random.default_rng(seed)
+    weights, apart = rng.uniform(0.1, 5, len(wanted)), rng.uniform(0, 3, len(wanted) - 1)
+    places = spaced(wanted, weights, apart)
+    assert (np.diff(places) >= apart - 1e-9).all()
+    cost = np.sum(weights * (places - wanted) ** 2)
+    for _ in range(50):         # no other permitted places are nearer
+        other = places + rng.standard_normal(len(places)) * rng.choice([1e-3, 0.1, 1])
+        other[1:] += np.cumsum(np.maximum(0, apart - np.diff(other)))
+        if (np.diff(other) >= apart - 1e-9).all():
+            assert np.sum(weights * (other - wanted) ** 2) >= cost - 1e-6
+
+
+def test_a_chain_is_straight_also_where_an_arrow_passes_it():
+    parents = [[], [0], [1], [2, 0], [3], [4]]
+    x, y, _ = layout(parents, [1.0, 2.0, 1.5, 1.0, 2.0, 1.0], [0.5] * 6)
+    np.testing.assert_allclose(x, x[0], atol=0.02)
+    assert (np.diff(y) > 0.5).all()
+
+
+def test_two_equal_branches_are_symmetrical():
+    x, y, _ = layout([[], [0], [0], [1, 2]], [1.0] * 4, [0.5] * 4)
+    assert x[0] == pytest.approx(x[3])
+    assert x[0] - x[1] == pytest.approx(x[2] - x[0])
+    assert y[1] == y[2]
+
+
+def test_arrows_of_one_output_share_their_way():
+    _, _, arrows = layout([[], [0], [1], [2, 0], [3, 0]], [1.0] * 5, [0.5] * 5)
+    ways = {(a, b): pieces for a, b, pieces in arrows}
+    assert ways[0, 4][:3] == ways[0, 3][:3]
+
+
+@pytest.mark.parametrize("rankdir", ["TB", "LR"])
+@pytest.mark.parametrize("name", MODELS)
+def test_plot_model_draws_each_layer_once_and_an_arrow_for_each_input(name, rankdir):
+    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+    model = MODELS[name]()
+    figure = plotting.plot_model(model, None, show_layer_names=True, show_shapes=True, rankdir=rankdir, dpi=50)
+    drawn(figure)
+    (axes,) = figure.axes
+    titles = [text for text in texts(axes.texts) if text.endswith(")") and ": " not in text]
+    assert titles == [f"{layer.name} ({type(layer).__name__})" for layer in model.layers]
+    by_argument = [layer.activation for layer in model.layers if layer.activation is not None]
+    inputs = sum(len(node.parents) for node in model.nodes) - len(by_argument)
+    assert sum(isinstance(patch, FancyArrowPatch) for patch in axes.patches) == inputs
+    boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
+    assert len(boxes) == len(model.layers)
+    for text in axes.texts:     # within its box
+        place = text.get_window_extent().transformed(axes.transData.inverted())
+        assert any(
+            box.get_x() <= place.x0 and place.x1 <= box.get_x() + box.get_width() and box.get_y() <= min(place.y0, place.y1)
+            and max(place.y0, place.y1) <= box.get_y() + box.get_height() for box in boxes
+        ), text.get_text()
+
+
+def test_plot_model_writes_the_rows_that_are_asked_for():
+    model = residual()
+
+    def rows(**shown):
+        return texts(plotting.plot_model(model, None, **shown).axes[0].texts)
+
+    assert rows()[:3] == ["InputLayer", "Conv2D", "relu"]
+    assert "relu" not in rows(show_layer_activations=False)
+    assert rows(show_layer_names=True)[1] == "first (Conv2D)"
+    shapes = rows(show_shapes=True)
+    assert shapes[:2] == ["InputLayer", "output: (None, 8, 8, 3)"]
+    assert shapes[2:6] == ["Conv2D", "relu", "input: (None, 8, 8, 3)", "output: (None, 8, 8, 4)"]
+    assert "input: 2 × (None, 8, 8, 4)" in shapes
+    assert rows(show_dtype=True)[1] == "dtype: float32"
+    assert rows(show_trainable=True)[:4] == ["InputLayer", "Conv2D", "relu", "trainable: True"]
+
+
+def test_plot_model_writes_names_as_they_are_and_shortens_long_ones():
+    x = Input(shape=(3,))
+    model = Model(x, Dense(2, name="$y" + "z" * 100)(Dense(2, name="$x_1$ \n end")(x)))
+    figure = plotting.plot_model(model, None, show_layer_names=True)
+    drawn(figure)
+    assert texts(figure.axes[0].texts)[1:] == ["$x_1$ end (Dense)", "$y" + "z" * 58 + "…"]
+
+
+def test_plot_model_writes_a_whole_file_or_none(tmp_path, monkeypatch):
+    model = residual()
+    monkeypatch.chdir(tmp_path)
+    plotting.plot_model(model)
+    assert (tmp_path / "model.png").read_bytes().startswith(b"\x89PNG")
+    plotting.plot_model(model, tmp_path / "deep" / "model.svg", rankdir="LR")
+    assert "</svg>" in (tmp_path / "deep" / "model.svg").read_text()[-20:]
+    with pytest.raises(ValueError, match="expected a name ending in one of"):
+        plotting.plot_model(model, tmp_path / "model.h5")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "model.png"]
+
+
+def test_the_picture_of_a_very_deep_model_has_no_more_pixels_than_can_be_drawn():
+    figure = plotting.plot_model(stack(), None, dpi=100_000)
+    assert max(figure.get_size_inches()) * figure.dpi <= 60_001
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rankdir": "BT"}, "rankdir: expected one of 'TB', 'LR'"),
+        ({"dpi": 0}, "dpi: expected an integer"),
+        ({"show_shapes": "yes"}, "show_shapes: expected True or False"),
+        ({"model": Dense(3)}, "plot_model: expected a model with layers, got a Dense that has none"),
+    ],
+)
+def test_plot_model_refuses_wrong_arguments_before_it_draws(settings, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        plotting.plot_model(**{"model": branches(), "to_file": tmp_path / "model.png", **settings})
+    assert not list(tmp_path.iterdir())
+
+
+def test_variations_are_drawn_next_to_their_image_row_by_row(rng):
+    image, varied = rng.random((6, 5, 3)), rng.random((7, 4, 5, 3))
+    figure = plotting.variations(image, varied, columns=3)
+    drawn(figure)
+    left, right = figure.axes
+    np.testing.assert_allclose(left.images[0].get_array(), as_picture(image))
+    picture = np.asarray(right.images[0].get_array())
+    assert picture.shape == (3 * 4 + 2, 3 * 5 + 2, 3)
+    for n, each in enumerate(varied):
+        top, start = n // 3 * 5, n % 3 * 6
+        np.testing.assert_allclose(picture[top : top + 4, start : start + 5], as_picture(each))
+    assert right.get_title() == "7 variations"
+
+
+def test_no_variation_is_refused():
+    with pytest.raises(ValueError, match="variations: expected at least one variation"):
+        plotting.variations(np.zeros((4, 4)), np.zeros((0, 4, 4)))

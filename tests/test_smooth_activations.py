@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchnet import ELU, Activation, Conv2D, Dense, Flatten, Input, LeakyReLU, Model, ReLU, Sequential, Softmax, load_model
@@ -63,6 +63,7 @@ def test_an_activation_equals_its_definition(name, implementation):
 
 @each_name
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@settings(max_examples=10)
 @given(st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 7), st.integers(1, 4)), st.integers(0, 2**32 - 1))
 def test_the_implementations_agree(name, dtype, shape, seed):
     rng = np.random.default_rng(seed)
@@ -79,8 +80,8 @@ def test_the_implementations_agree(name, dtype, shape, seed):
 @pytest.mark.parametrize("load", [mnist.load_data, cifar10.load_data])
 def test_the_kernels_and_the_page_agree_on_real_images(load, real_data):
     (images, _), _ = load()
-    x = images[:64].astype("float32") / 32 - 4
-    x[images[:64] == 0] = 0                             # black, which in MNIST is most of an image
+    x = images[:8].astype("float32") / 32 - 4
+    x[images[:8] == 0] = 0                             # black, which in MNIST is most of an image
     dout = np.random.default_rng(0).standard_normal(x.shape).astype("float32")
     for name in NAMES:
         exact = both(name, "im2col", x.astype(float), dout.astype(float))

@@ -19,7 +19,7 @@ def empty_places(tmp_path, monkeypatch):
 def test_status_lists_every_set_and_both_places(words, tmp_path, capsys):
     assert cli.main(words) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:5]] == list(datasets.NAMES)
+    assert [line.split()[0] for line in lines[1 : 1 + len(datasets.NAMES)]] == list(datasets.NAMES)
     assert lines[-2].split() == ["SCRATCHNET_DATA", "not", "set"]
     assert lines[-1].split() == ["cache", str(tmp_path / "cache")]
 
@@ -68,7 +68,7 @@ def test_a_data_folder_that_cannot_be_read_does_not_stop_the_table(tmp_path, mon
     monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path / ("a" * 300)))
     assert cli.main(["data"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:5]] == list(datasets.NAMES)
+    assert [line.split()[0] for line in lines[1 : 1 + len(datasets.NAMES)]] == list(datasets.NAMES)
     assert "drawn when first used" in lines[1]
     assert "cannot be read (File name too long)" in lines[3]
     assert "cannot be read (File name too long)" in refused(capsys, 1, "data", "verify", "mnist")

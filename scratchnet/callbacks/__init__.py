@@ -9,7 +9,9 @@ own, earlier in the list, may have added the value to the logs.
 
 from scratchnet.callbacks.base import Callback, CallbackList, History
 from scratchnet.callbacks.files import CSVLogger, ModelCheckpoint
+from scratchnet.callbacks.others import LambdaCallback, TerminateOnNaN
 from scratchnet.callbacks.progress import EpochLines, ProgressBar
+from scratchnet.callbacks.rates import LearningRateScheduler
 from scratchnet.callbacks.watching import EarlyStopping, Monitor, ReduceLROnPlateau
 
 __all__ = [
@@ -19,8 +21,11 @@ __all__ = [
     "EarlyStopping",
     "EpochLines",
     "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
     "ModelCheckpoint",
     "Monitor",
     "ProgressBar",
     "ReduceLROnPlateau",
+    "TerminateOnNaN",
 ]

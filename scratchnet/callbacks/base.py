@@ -25,8 +25,8 @@ class Callback:
         empty until `fit` sets it; a training loop of your own need not set it.
     state_names : tuple of str
         Attributes that change from epoch to epoch: training resumes with the same bits if they are restored.
-    adds : tuple of str
-        Names that this callback itself adds to an epoch's logs.
+    adds : tuple of str, or None
+        Names that this callback itself adds to an epoch's logs; None if it may add any.
     more_names : tuple of str, or None
         Names that this callback and those before it add to an epoch's logs. None if one of them is not part of this
         library: it may add any name.
@@ -35,7 +35,7 @@ class Callback:
     model: Any = None
     params: dict[str, Any] = {}
     state_names: tuple[str, ...] = ()
-    adds: tuple[str, ...] = ()
+    adds: tuple[str, ...] | None = ()
     more_names: tuple[str, ...] | None = ()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -68,9 +68,17 @@ class Callback:
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Called when a batch starts; the first is 0."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Called when a batch has ended, and the weights have changed."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """The short name of `on_train_batch_begin`, which calls it."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """The short name of `on_train_batch_end`, which calls it."""
 
 
 class CallbackList:
@@ -96,7 +104,7 @@ class CallbackList:
                     " A class needs parentheses: EarlyStopping()"
                 )
             ours = type(callback).__module__.startswith(__package__)
-            added = (*added, *callback.adds) if ours and added is not None else None
+            added = (*added, *callback.adds) if ours and added is not None and callback.adds is not None else None
             callback.more_names = added
 
     def call(self, event: str, *arguments: Any) -> None:

@@ -10,13 +10,24 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from scratchnet.callbacks.base import Callback, Logs
 from scratchnet.callbacks.watching import Monitor
+from scratchnet.schedules import optimizer_config
+from scratchnet.support.checking import check_flag, check_integer, check_number, shortened
 from scratchnet.support.config import full_config
 from scratchnet.support.files import as_path, refuse_other_formats, write_text
 from scratchnet.support.interrupts import uninterrupted
 
 BYTE_ORDER_MARK = "\ufeff"
+
+
+def check_path(name: str, value: Any, example: str) -> str:
+    """Return a path as a text; `example` is the file name that the message proposes."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"{name}: expected the path of a file, got {shortened(value)}. For example {name}={example!r}")
+    return os.fspath(value)
 
 
 def check_writable(path: str | os.PathLike[str], example: str) -> None:
@@ -81,15 +92,18 @@ class ModelCheckpoint(Monitor):
     ):
         refuse_other_formats(filepath, "model.npz")
         super().__init__(monitor, mode)
-        self.filepath = os.fspath(filepath)
-        self.verbose, self.save_best_only, self.save_weights_only = verbose, save_best_only, save_weights_only
+        self.filepath = check_path("filepath", filepath, "model.npz")
+        self.verbose, self.save_best_only = check_integer("verbose", verbose), check_flag("save_best_only", save_best_only)
+        self.save_weights_only = check_flag("save_weights_only", save_weights_only)
+        if initial_value_threshold is not None:
+            initial_value_threshold = check_number("initial_value_threshold", initial_value_threshold, lowest=-np.inf)
         self.initial_value_threshold = self.best = initial_value_threshold
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Raise an error before training if the model cannot be saved, or the file cannot be written."""
         self.model.get_config()                                     # raises for a layer that could not be saved
-        for part in (self.model.loss, self.model.optimizer):
-            full_config(part)
+        full_config(self.model.loss)
+        optimizer_config(self.model.optimizer)                      # so does this for a loss or an optimizer
         if self.save_best_only:
             self.check_monitor()
         names, all_known = self.known_names()
@@ -133,7 +147,8 @@ class CSVLogger(Callback):
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):
         if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
             raise ValueError(f"CSVLogger: expected separator to be one character, such as ',' or ';' or '\\t', got {separator!r}")
-        self.filename, self.separator, self.append = Path(filename), separator, append
+        self.filename, self.separator = Path(check_path("filename", filename, "log.csv")), separator
+        self.append = check_flag("append", append)
         self.mark = ""
         self.columns: list[str] = []
         self.rows: list[dict[str, Any]] = []

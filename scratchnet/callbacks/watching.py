@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet.callbacks.base import Callback, Logs
+from scratchnet.support.checking import check_choice, check_flag, check_integer, check_number, check_text, shortened
 
 
 class Monitor(Callback):
@@ -21,11 +22,10 @@ class Monitor(Callback):
     """
 
     def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0.0):
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"{type(self).__name__}: expected mode to be 'auto', 'min' or 'max', got {mode!r}")
-        self.monitor = monitor
+        mode = check_choice(f"mode of {type(self).__name__}", mode, ("auto", "min", "max"))
+        self.monitor = check_text("monitor", monitor, 'monitor="val_loss"')
         self.mode = mode if mode != "auto" else "max" if monitor.endswith(("accuracy", "acc")) else "min"
-        self.min_delta = abs(min_delta)
+        self.min_delta = abs(check_number("min_delta", min_delta, lowest=-np.inf))
         self.best: float | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -54,6 +54,16 @@ class Monitor(Callback):
         if than is None:
             than = np.inf if self.mode == "min" else -np.inf
         return value < than - self.min_delta if self.mode == "min" else value > than + self.min_delta
+
+
+def refuse_schedule(callback: Callback) -> None:
+    """Raise a TypeError if the optimizer has a schedule: the learning rate cannot be set by a callback too."""
+    schedule = getattr(callback.model.optimizer, "_schedule", None)
+    if schedule is not None:
+        raise TypeError(
+            f"{type(callback).__name__}: expected an optimizer whose learning rate is a number, got the schedule"
+            f" {shortened(schedule)}. Leave one of them out"
+        )
 
 
 class EarlyStopping(Monitor):
@@ -96,8 +106,10 @@ class EarlyStopping(Monitor):
         start_from_epoch: int = 0,
     ):
         super().__init__(monitor, mode, min_delta)
-        self.patience, self.verbose, self.baseline = patience, verbose, baseline
-        self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
+        self.patience, self.verbose = check_integer("patience", patience), check_integer("verbose", verbose)
+        self.baseline = None if baseline is None else check_number("baseline", baseline, lowest=-np.inf)
+        self.restore_best_weights = check_flag("restore_best_weights", restore_best_weights)
+        self.start_from_epoch = check_integer("start_from_epoch", start_from_epoch)
         self.wait = self.stopped_epoch = self.best_epoch = 0
         self.best_weights: list[np.ndarray] | None = None
 
@@ -169,16 +181,18 @@ class ReduceLROnPlateau(Monitor):
         min_lr: float = 0.0,
     ):
         super().__init__(monitor, mode, min_delta)
-        if not 0 < factor < 1:
+        self.factor = check_number("factor", factor, below=1)
+        if not self.factor:
             raise ValueError(f"ReduceLROnPlateau: expected factor between 0 and 1, got {factor!r}. The rate is multiplied by it")
-        self.factor, self.patience, self.verbose = factor, patience, verbose
-        self.cooldown, self.min_lr = cooldown, min_lr
+        self.patience, self.verbose = check_integer("patience", patience), check_integer("verbose", verbose)
+        self.cooldown, self.min_lr = check_integer("cooldown", cooldown), check_number("min_lr", min_lr)
         self.wait = self.cooling = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Reset the state of an earlier training run."""
+        """Reset the state of an earlier training run. Raise a TypeError if a schedule sets the learning rate."""
         super().on_train_begin(logs)
         self.wait = self.cooling = 0
+        refuse_schedule(self)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Add the learning rate to the logs; lower it after `patience` epochs without improvement."""

@@ -1,13 +1,15 @@
-"""Data sets: two that are downloaded, two that are drawn, and any set in idx format.
+"""Data sets: three that are downloaded, two that are drawn, and any set in idx format.
 
-    mnist      60,000 + 10,000 handwritten digits, 28×28, grey                    downloaded, 12 MB
-    cifar10    50,000 + 10,000 photographs of ten classes, 32×32, colour          downloaded, 170 MB
-    glyphs     12,000 + 2,000 printed digits, 28×28, grey                         drawn, in about 3 s
-    shapes     12,000 + 2,000 shapes on textured backgrounds, 32×32, colour       drawn, in about 4 s
+    mnist            60,000 + 10,000 handwritten digits, 28×28, grey                    downloaded, 12 MB
+    fashion-mnist    60,000 + 10,000 pictures of ten kinds of clothes, 28×28, grey      downloaded, 31 MB
+    cifar10          50,000 + 10,000 photographs of ten classes, 32×32, colour          downloaded, 170 MB
+    glyphs           12,000 + 2,000 printed digits, 28×28, grey                         drawn, in about 3 s
+    shapes           12,000 + 2,000 shapes on textured backgrounds, 32×32, colour       drawn, in about 4 s
 
-Each has ``load_data()``, as in Keras; `load` returns any of them, or a folder of idx files, as a `Dataset`. MNIST and CIFAR-10
-are looked for in the folder that ``SCRATCHNET_DATA`` names (``mnist/*-ubyte.gz``, ``cifar10/cifar-10-batches-bin/*.bin``),
-then in `cache_dir`, and are downloaded into the latter otherwise. Drawn sets are kept there too.
+Each has ``load_data()``, as in Keras (in Python `fashion_mnist`); `load` returns any of them, or a folder of idx files, as a
+`Dataset`. Those that are downloaded are looked for in the folder that ``SCRATCHNET_DATA`` names (``mnist/*-ubyte.gz``,
+``fashion-mnist/*-ubyte.gz``, ``cifar10/cifar-10-batches-bin/*.bin``), then in `cache_dir`, and are downloaded into the latter
+otherwise. Drawn sets are kept there too.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scratchnet.datasets import cifar10, glyphs, mnist, shapes
+from scratchnet.datasets import cifar10, fashion_mnist, glyphs, mnist, shapes
 from scratchnet.datasets.download import DownloadError
 from scratchnet.datasets.files import brief, kind
 from scratchnet.datasets.idx import IdxFolder
@@ -32,6 +34,7 @@ __all__ = [
     "cache_dir",
     "cifar10",
     "data_dir",
+    "fashion_mnist",
     "fetch",
     "glyphs",
     "load",
@@ -41,7 +44,7 @@ __all__ = [
     "verify",
 ]
 
-_SETS: dict[str, ImageSet] = {module.SET.name: module.SET for module in (glyphs, shapes, mnist, cifar10)}
+_SETS: dict[str, ImageSet] = {module.SET.name: module.SET for module in (glyphs, shapes, mnist, fashion_mnist, cifar10)}
 
 NAMES = tuple(_SETS)
 """The names of the sets."""
@@ -104,9 +107,9 @@ def load(name_or_path: str | os.PathLike[str], *, transpose: bool = False) -> Da
 
     Examples
     --------
-    >>> load("mnits")
+    >>> load("mnits")                                          # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    scratchnet.datasets.places.DataError: data: expected glyphs, shapes, mnist, cifar10, or an idx folder, got 'mnits'. Correct it.
+    scratchnet.datasets.places.DataError: data: expected glyphs, shapes, ..., or an idx folder, got 'mnits'. Correct it.
     """
     return _set(name_or_path).dataset(transpose)
 
@@ -122,7 +125,7 @@ def status() -> list[Status]:
     Examples
     --------
     >>> [row.name for row in status()]
-    ['glyphs', 'shapes', 'mnist', 'cifar10']
+    ['glyphs', 'shapes', 'mnist', 'fashion-mnist', 'cifar10']
     """
     rows = []
     for name in NAMES:

@@ -206,7 +206,7 @@ def _check_pair(images: str | Path, labels: str | Path) -> tuple[int, ...]:
 
 
 class IdxFolder(ImageSet):
-    """A folder with four idx files, plain or gzipped: Fashion-MNIST, KMNIST, EMNIST, or your own.
+    """A folder with four idx files, plain or gzipped: KMNIST, EMNIST, or your own.
 
     Parameters
     ----------
@@ -287,20 +287,20 @@ class IdxFolder(ImageSet):
     def verify(self, found: Found) -> tuple[Splits, str]:
         """Read and check the four files, and compare their contents with the published sums if the set is a known one."""
         splits = self.read(found)
-        known = self.is_published(found, splits)
+        known = self.published(found, splits)
         plain = [file for file in found.files if not is_gzip(file)]
         sums = f"{len(plain)} of 4 files are plain, without a checksum" if plain else "gzip checksums are right"
-        compared = "the contents are those of the published MNIST" if known else "no published sums are known for the contents"
+        compared = f"the contents are those of the published {known}" if known else "no published sums are known for the contents"
         return splits, f"{sums}; {compared}"
 
-    def is_published(self, found: Found, splits: Splits) -> bool:
-        """Return whether the set is the published MNIST, however it is packed; raise DataError if only some of its files are."""
+    def published(self, found: Found, splits: Splits) -> str:
+        """Return "MNIST" if the set is the published one, however it is packed, else ""; raise DataError if some files are."""
         arrays = [array for split in splits for array in split]
         others = [file for file, array, known in zip(found.files, arrays, MNIST_SUMS, strict=True) if content_sum(array) != known]
         if 0 < len(others) < len(MNIST_SUMS):
             names = ", ".join(map(str, others))
             raise DataError(f"{names}: expected the published MNIST, as in the other files, got other contents. Get MNIST again")
-        return not others
+        return "" if others else "MNIST"
 
     def _groups(self) -> dict[tuple[str, str], dict[tuple[str, str], list[Path]]]:
         """Return the files of each set in the folder: by prefix and separator, then by split and part."""

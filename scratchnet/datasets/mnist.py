@@ -6,13 +6,9 @@ LeCun, Cortes and Burges, "The MNIST database of handwritten digits"; LeCun, Bot
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from scratchnet.datasets.download import Source, check_sum, fetch
-from scratchnet.datasets.files import is_file
-from scratchnet.datasets.idx import IdxFolder
-from scratchnet.datasets.places import DATA_VARIABLE, DataError, cache_dir, data_dir
-from scratchnet.datasets.sets import Found, ImageSet, Splits
+from scratchnet.datasets.mnist_like import MnistLike
+from scratchnet.datasets.places import DataError
+from scratchnet.datasets.sets import Found, Splits
 from scratchnet.support.keywords import named_arguments
 
 CLASS_NAMES = tuple("0123456789")
@@ -26,60 +22,14 @@ FILES = {
 }
 
 
-TRAIN, TEST = 60_000, 10_000
-
-
-class _MnistFolder(IdxFolder):
-    """A folder with MNIST, or with a part of it."""
-
-    def shapes(self, found: Found) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        train, test = super().shapes(found)
-        if train[1:] != (28, 28):
-            raise DataError(f"{found.files[0]}: expected MNIST's images of (28, 28), got images of {train[1:]}. Get MNIST")
-        if max(train[0], test[0]) > TRAIN:
-            raise DataError(f"{self.folder}: expected at most MNIST's {TRAIN:,} images, got {max(train[0], test[0]):,}. Get MNIST")
-        return train, test
-
-    def is_published(self, found: Found, splits: Splits) -> bool:
-        known = super().is_published(found, splits)
-        if not known and (len(splits[0][0]), len(splits[1][0])) == (TRAIN, TEST):
-            raise DataError(f"{self.folder}: expected the contents of the published MNIST, got others. Get MNIST again")
+class _Mnist(MnistLike):
+    def published(self, found: Found, splits: Splits, known: str) -> str:
+        if not known and self.is_whole(splits):
+            raise DataError(f"{found.folder}: expected the contents of the published MNIST, got others. Get MNIST again")
         return known
 
 
-class _Mnist(ImageSet):
-    def find(self) -> Found | None:
-        named = data_dir()
-        here = IdxFolder(named / self.name).find() if named else None
-        if here is not None:
-            return Found(DATA_VARIABLE, here.files)
-        files = tuple(self._cache / file for file in FILES)
-        return Found("cache", files) if all(map(is_file, files)) else None
-
-    def fetch(self) -> Found:
-        found = self.find()
-        if found is not None and found.place == DATA_VARIABLE:
-            return found
-        sources = {file: [Source(mirror + file, file, sha256) for mirror in MIRRORS] for file, sha256 in FILES.items()}
-        others = [tried[0] for tried in sources.values()]
-        return Found("cache", tuple(fetch(tried, self._cache, others=others) for tried in sources.values()))
-
-    def read(self, found: Found) -> Splits:
-        return _MnistFolder(found.folder, len(CLASS_NAMES)).read(found)
-
-    def verify(self, found: Found) -> tuple[Splits, str]:
-        if found.place != "cache":
-            return _MnistFolder(found.folder, len(CLASS_NAMES)).verify(found)
-        for file in found.files:
-            check_sum(file, FILES[file.name])
-        return self.read(found), ""
-
-    @property
-    def _cache(self) -> Path:
-        return cache_dir() / self.name
-
-
-SET = _Mnist("mnist", CLASS_NAMES)
+SET = _Mnist("mnist", "MNIST", CLASS_NAMES, MIRRORS, FILES)
 
 
 @named_arguments

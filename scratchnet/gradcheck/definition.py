@@ -16,7 +16,7 @@ import numpy as np
 
 from scratchnet.gradcheck.comparison import DEFINITION_TOLERANCE, compare
 from scratchnet.gradcheck.report import Row
-from scratchnet.gradcheck.under_test import run
+from scratchnet.gradcheck.under_test import run, training_of
 from scratchnet.layers.base import Layer
 from scratchnet.layers.window import WindowLayer
 
@@ -42,6 +42,8 @@ def definition_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) ->
     rows = padding_rows(layer)
     for case, inputs in cases.items():
         got, expected = run(layer, inputs, dout), run(loops, inputs, dout)
+        if not called and layer.draws and not training_of(layer):
+            return []                                       # a layer that only draws does nothing in inference
         if not called:
             note = "never called: forward must call self.forward_function, the function of the chosen implementation"
             return [Row("definition", "loops", False, note=note)]

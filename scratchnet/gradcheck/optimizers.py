@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from scratchnet import reference
 from scratchnet.gradcheck.comparison import UPDATE_TOLERANCE, compare
 from scratchnet.gradcheck.report import NOT_COMPARED, Report, Row
 from scratchnet.optimizers import Optimizer
+from scratchnet.schedules import rate_at
 from scratchnet.support.arithmetic import quiet
 
 Arrays = Mapping[str, np.ndarray]
@@ -22,8 +24,8 @@ def check_optimizer(optimizer: Optimizer, *, steps: int = 7, seed: int = 0, rais
 
     Parameters
     ----------
-    optimizer : SGD, Adagrad, Adadelta or Adam
-        The check uses a copy with the same settings.
+    optimizer : Optimizer
+        One of `reference.UPDATE_RULES`. The check uses a copy with the same settings.
     steps : int
     seed : int
     raise_on_failure : bool
@@ -32,7 +34,8 @@ def check_optimizer(optimizer: Optimizer, *, steps: int = 7, seed: int = 0, rais
     -------
     Report
         update rule: a matrix, a vector, and gradients of 1e-8 (for which ε decides), after `steps` steps, with the
-        optimizer's implementation and with "numpy". contract: the gradients are not modified.
+        optimizer's implementation and with "numpy"; schedules, clipping and weight decay are computed apart from the optimizer.
+        contract: the gradients are not modified.
 
     Raises
     ------
@@ -74,8 +77,11 @@ def _rows(optimizer: Optimizer, start: Arrays, grads: Sequence[Arrays], suffix: 
         optimizer.update(list(params.values()), list(step.values()))
     unchanged = [g.tobytes() for step in grads for g in step.values()] == before
     rows = []
+    settings = {name: value for name, value in optimizer.get_config().items() if name != "implementation"}
+    limits = {name: settings.pop(name, None) for name in ("clipnorm", "clipvalue", "global_clipnorm")}
+    clipped = [dict(zip(step, reference.clipped([*step.values()], **limits), strict=True)) for step in grads]
     for name, p in params.items():
-        expected = _expected(optimizer, start[name], [step[name] for step in grads]) - start[name]
+        expected = _expected(type(optimizer).__name__, start[name], [step[name] for step in clipped], **settings) - start[name]
         row = compare("update rule", f"{name}{suffix}", p - start[name], expected, UPDATE_TOLERANCE, smallest=0)
         if row.passed and not expected.any():
             note = f"{NOT_COMPARED}: the steps are too small to change any number. Use a larger learning rate"
@@ -85,11 +91,23 @@ def _rows(optimizer: Optimizer, start: Arrays, grads: Sequence[Arrays], suffix: 
     return [*rows, Row("contract", f"gradients{suffix}", unchanged, note=note)]
 
 
-def _expected(optimizer: Optimizer, start: np.ndarray, grads: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the array after these gradients, each of its numbers computed alone with the formula."""
-    formula = reference.UPDATE_RULES[type(optimizer).__name__]
-    settings = {name: value for name, value in optimizer.get_config().items() if name != "implementation"}
+def _expected(
+    kind: str, start: np.ndarray, grads: Sequence[np.ndarray], learning_rate: Any, weight_decay: float = 0.0, **settings: Any
+) -> np.ndarray:
+    """Return the array after these gradients, each of its numbers computed alone with the formula.
+
+    Weight decay, which the gradients do not see, is put between the formula's steps: p ← p - rate · weight_decay · p.
+    """
+    formula, steps = reference.UPDATE_RULES[kind], range(len(grads))
+    rates = [rate_at(learning_rate, t) if callable(learning_rate) else learning_rate for t in steps]
     p = np.empty_like(start)
     for index in np.ndindex(p.shape):
-        p[index] = formula(start[index], [g[index] for g in grads], **settings)
+        seen = [g[index] for g in grads]
+        if not weight_decay:
+            p[index] = formula(start[index], seen, learning_rate=rates, **settings)
+            continue
+        number, path = start[index], [formula(0.0, seen[:t], learning_rate=rates[:t], **settings) for t in range(len(seen) + 1)]
+        for t in steps:
+            number = number - rates[t] * weight_decay * number + (path[t + 1] - path[t])
+        p[index] = number
     return p

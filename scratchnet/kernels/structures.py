@@ -1,4 +1,5 @@
-"""The named structures that kernels of several files take: a window over images, the sizes of inputs and outputs, and gradients.
+"""The named structures that kernels of several files take: a window over images, the sizes of inputs and outputs, gradients,
+and the places that pixels are read from.
 
 numba accepts NamedTuples as they are, and reading a field costs nothing in compiled code.
 """
@@ -49,6 +50,13 @@ class Gradients(NamedTuple):
     need_dx: bool
     need_dw: bool
     relu_x: bool            # x is the output of a ReLU: dx is 0 where x is not positive
+
+
+class Taps(NamedTuple):
+    """For N images and each of the O rows (or columns) of an output, the two rows of the input that it is read from."""
+
+    index: Any              # (N, O, 2), from 0 to the number of rows; that number is a row of the fill value
+    weight: Any             # (N, O, 2), the share of each; the two add up to 1
 
 
 def window_of(kernel: Pair, strides: Pair, pads: Pads) -> Window:

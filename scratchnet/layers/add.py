@@ -47,11 +47,7 @@ class Add(Layer):
 
     def forward(self, *xs: np.ndarray) -> np.ndarray:
         """Return the sum of the inputs, added from first to last."""
-        for x in xs:
-            self.check_input(x)
-        if len({len(x) for x in xs}) > 1:
-            sizes = ", ".join(str(len(x)) for x in xs)
-            raise ValueError(f"{self._title}: expected the same number of samples in each input, got {sizes}. Use one batch")
+        self.check_inputs(xs)
         self.cache = (len(xs),)
         out = xs[0] + xs[1]
         for x in xs[2:]:

@@ -34,7 +34,7 @@ from weakref import ref
 import numpy as np
 from numpy.typing import DTypeLike
 
-from scratchnet import initializers
+from scratchnet import initializers, regularizers
 from scratchnet.kernels.probe import why_not
 from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import (
@@ -55,6 +55,7 @@ from scratchnet.support.keywords import name_arguments, named_arguments
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
 Functions = tuple[Callable[..., Any], Callable[..., Any]]
+Fold = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray]]     # a layer's w and b -> other w and b
 IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
 
 
@@ -136,6 +137,8 @@ class Layer:
     ----------
     params, grads : dict of str to ndarray
         Parameters, and after `backward` the gradient of each, of the same shape and dtype.
+    regularizers : dict of str to Regularizer
+        The penalties of parameters, by the parameter's name; see `scratchnet.regularizers`.
     state : dict of str to ndarray
         What forward changes in training and no gradient does, such as moving averages; saved with the parameters.
     rng : numpy.random.Generator
@@ -192,6 +195,7 @@ class Layer:
         self.activation: Layer | None = None
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, np.ndarray] = {}
+        self.regularizers: dict[str, regularizers.Regularizer | None] = {}
         self.state: dict[str, np.ndarray] = {}
         self._trainable = True
         self.cache: tuple[Any, ...] | None = None
@@ -422,6 +426,17 @@ class Layer:
                 )
         self.batch = len(x)
 
+    def check_inputs(self, xs: Sequence[np.ndarray]) -> None:
+        """Raise ValueError for the inputs of a layer of several, if they are not those that it was built for."""
+        self.check_input(xs[0])
+        if len(xs) != len(self.input_shapes):
+            raise ValueError(f"{self._title}: expected {len(self.input_shapes)} inputs, got {len(xs)}. Call build for all shapes")
+        for x, shape in zip(xs, self.input_shapes, strict=True):
+            self._check_batch("x", x, shape)
+        if len({len(x) for x in xs}) > 1:
+            sizes = ", ".join(str(len(x)) for x in xs)
+            raise ValueError(f"{self._title}: expected the same number of samples in each input, got {sizes}. Use one batch")
+
     def check_gradient(self, dout: np.ndarray) -> None:
         """Raise ValueError for a dout that does not belong to the last output."""
         self._check_batch("dout", dout, self.output_shape)
@@ -476,13 +491,15 @@ class Layer:
 
 
 def _as_json(name: str, value: Any) -> Any:
-    """Return the name of an activation or of an initializer, and any other argument as it is.
+    """Return an activation, an initializer or a regularizer as a value for JSON, and any other argument as it is.
 
     An activation with arguments of its own, such as LeakyReLU(0.1), has no name: its class and its arguments are returned.
     """
     if name == "activation" and isinstance(value, Layer):
         config = {**value.get_config(), "name": None}
         return config.get("activation") or {"class_name": type(value).__name__, "config": config}
+    if name.endswith("_regularizer"):
+        return regularizers.config(value)
     return initializers.config_name(value) if name.endswith("_initializer") else value
 
 

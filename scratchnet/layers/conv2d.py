@@ -42,12 +42,12 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet import initializers, reference
+from scratchnet import initializers, reference, regularizers
 from scratchnet.initializers import initialize
 from scratchnet.kernels import conv2d as fused
 from scratchnet.kernels.im2col import col2im, im2col
 from scratchnet.layers.activations import activation_layer, relu_backward, relu_forward
-from scratchnet.layers.base import Shape, pair
+from scratchnet.layers.base import Fold, Shape, pair
 from scratchnet.layers.window import WindowLayer
 from scratchnet.padding import Pads, check_kernel, window_output_shape
 from scratchnet.support.checking import check_count, check_flag
@@ -121,6 +121,8 @@ class Conv2D(WindowLayer):
     use_bias : bool
     kernel_initializer, bias_initializer : str or callable
         See `scratchnet.initializers`.
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        A penalty for large weights, which is added to the loss; see `scratchnet.regularizers`.
     implementation, name
         As for every `Layer`.
 
@@ -159,6 +161,8 @@ class Conv2D(WindowLayer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
         implementation: str | None = None,
         name: str | None = None,
     ):
@@ -169,6 +173,9 @@ class Conv2D(WindowLayer):
         self.use_bias = check_flag("use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.regularizers = {"kernel": self.kernel_regularizer, "bias": self.bias_regularizer}
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
         """Return (OH, OW, F) for (H, W, C)."""
@@ -187,11 +194,17 @@ class Conv2D(WindowLayer):
         how = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
         return {key: initialize(how[key], shape, rng) for key, shape in self.compute_param_shapes(self.input_shape).items()}
 
-    def forward(self, x: np.ndarray, **joined: bool) -> np.ndarray:
-        """Return the output: (N, H, W, C) -> (N, OH, OW, F). With `relu=True`, from plan.py, also compute the ReLU after it."""
+    def forward(self, x: np.ndarray, *, fold: Fold | None = None, **joined: bool) -> np.ndarray:
+        """Return the output: (N, H, W, C) -> (N, OH, OW, F). With `relu=True`, from plan.py, also compute the ReLU after it.
+
+        `fold`, from plan.py, returns the weights with which the batch normalization after it is computed too.
+        """
         self.check_input(x)
         self.cache = (x,)
-        return self.forward_function(x, self.params["kernel"], self.params.get("bias"), self.steps, self.pads, **joined)
+        w, b = self.params["kernel"], self.params.get("bias")
+        if fold is not None:
+            w, b = fold(w, b)
+        return self.forward_function(x, w, b, self.steps, self.pads, **joined)
 
     def backward(self, dout: np.ndarray, need_dx: bool = True, **joined: bool) -> np.ndarray | None:
         """Return dx and store dw and db in `grads`: (N, OH, OW, F) -> (N, H, W, C).

@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet import initializers, reference
+from scratchnet import initializers, reference, regularizers
 from scratchnet.initializers import initialize
 from scratchnet.kernels import dense as fused
 from scratchnet.layers.activations import activation_layer, relu_backward, relu_forward
-from scratchnet.layers.base import Layer, Shape
+from scratchnet.layers.base import Fold, Layer, Shape
 from scratchnet.support.checking import check_count, check_flag
 
 
@@ -65,6 +65,8 @@ class Dense(Layer):
     use_bias : bool
     kernel_initializer, bias_initializer : str or callable
         See `scratchnet.initializers`.
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        A penalty for large weights, which is added to the loss; see `scratchnet.regularizers`.
     implementation, name
         As for every `Layer`.
 
@@ -97,6 +99,8 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
         *,
         implementation: str | None = None,
         name: str | None = None,
@@ -107,6 +111,9 @@ class Dense(Layer):
         self.use_bias = check_flag("use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.regularizers = {"kernel": self.kernel_regularizer, "bias": self.bias_regularizer}
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
         """Return (U,) for (D,)."""
@@ -125,11 +132,17 @@ class Dense(Layer):
         how = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
         return {key: initialize(how[key], shape, rng) for key, shape in self.compute_param_shapes(self.input_shape).items()}
 
-    def forward(self, x: np.ndarray, **joined: bool) -> np.ndarray:
-        """Return the output: (N, D) -> (N, U). With `relu=True`, from plan.py, also compute the ReLU after it."""
+    def forward(self, x: np.ndarray, *, fold: Fold | None = None, **joined: bool) -> np.ndarray:
+        """Return the output: (N, D) -> (N, U). With `relu=True`, from plan.py, also compute the ReLU after it.
+
+        `fold`, from plan.py, returns the weights with which the batch normalization after it is computed too.
+        """
         self.check_input(x)
         self.cache = (x,)
-        return self.forward_function(x, self.params["kernel"], self.params.get("bias"), **joined)
+        w, b = self.params["kernel"], self.params.get("bias")
+        if fold is not None:
+            w, b = fold(w, b)
+        return self.forward_function(x, w, b, **joined)
 
     def backward(self, dout: np.ndarray, need_dx: bool = True, **joined: bool) -> np.ndarray | None:
         """Return dx and store dw and db in `grads`: (N, U) -> (N, D).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -140,15 +140,62 @@ def check_data(model: Any, x: np.ndarray, y: np.ndarray, what: str = "", name: s
     return x, model.loss.one_hot(y, model.nodes[-1].shape[0]).astype(model.dtype, copy=False)
 
 
+# -- weights of samples -----------------------------------------------------------------------------------------------
+
+
+@quiet
+def check_weights(who: str, value: Any, count: int, name: str = "sample_weight") -> np.ndarray:
+    """Return the weights of `count` samples as float64 of shape (count,), or raise ValueError."""
+    w = plain_array(who, name, value)
+    if w.dtype.kind not in "fiub":
+        raise ValueError(f"{who}: expected {name} as numbers, got {w.dtype}. Convert it with np.array({name}, 'float32')")
+    if w.shape not in ((count,), (count, 1)):
+        raise ValueError(f"{who}: expected {name} of shape ({count},), got shape {w.shape}. Pass one number for each sample")
+    if not (np.isfinite(w) & (w >= 0)).all():
+        raise ValueError(
+            f"{who}: expected {name} as finite numbers of at least 0, got others, such as {w[~(np.isfinite(w) & (w >= 0))][0]}."
+            " A weight of 0 leaves a sample out"
+        )
+    return w.reshape(-1).astype(np.float64)
+
+
+def check_sample_weights(
+    model: Any, labels: np.ndarray, sample_weight: Any, class_weight: Any = None, what: str = "sample_weight"
+) -> np.ndarray | None:
+    """Return the weight of each sample (n,), from weights of samples or of classes, or None if neither is given.
+
+    `labels` are the rows that the loss receives: the class of a sample is the argmax of its row. As in Keras, a class that
+    `class_weight` does not name has the weight 1.
+    """
+    if sample_weight is None and class_weight is None:
+        return None
+    if sample_weight is not None and class_weight is not None:
+        raise ValueError(
+            "class_weight and sample_weight: expected one of them, got both. Multiply them: sample_weight * factors[classes],"
+            " where factors = np.array([1.0, ...]) has the weight of each class"
+        )
+    model.loss.check_takes_weights()
+    if class_weight is None:
+        return check_weights(what, sample_weight, len(labels))
+    factors = check_class_weight(class_weight, labels.shape[1])
+    return factors[labels.argmax(axis=1)]
+
+
+def check_class_weight(class_weight: Any, K: int) -> np.ndarray:
+    """Return the weight of each of K classes (K,), from a dict of those that are not 1."""
+    example = "For example class_weight={0: 1.0, 1: 5.0}"
+    if not isinstance(class_weight, Mapping):
+        fix = "Make it one: dict(enumerate(class_weight))" if isinstance(class_weight, (list, tuple, np.ndarray)) else example
+        raise ValueError(f"class_weight: expected a dict from class numbers to weights, got {shortened(class_weight)}. {fix}")
+    factors = np.ones(K)
+    for label, weight in class_weight.items():
+        if not is_integer(label) or not 0 <= label < K:
+            raise ValueError(f"class_weight: expected class numbers from 0 to {K - 1} as keys, got {shortened(label)}. {example}")
+        factors[label] = check_number(f"class_weight of class {label}", weight)
+    return factors
+
+
 # -- arguments of compile and fit -------------------------------------------------------------------------------------
-
-
-def check_metrics(metrics: Any) -> tuple[str, ...]:
-    """Return the names of the metrics as a tuple."""
-    names = (metrics,) if isinstance(metrics, str) else metrics if metrics is not None else ()
-    if not isinstance(names, (tuple, list)) or tuple(names) not in ((), ("accuracy",)):
-        raise ValueError(f"metrics: expected ['accuracy'] or None, got {shortened(metrics)}")
-    return tuple(names)
 
 
 def check_compile(model: Any, optimizer: Any, loss: Any) -> None:
@@ -179,31 +226,71 @@ def check_compile(model: Any, optimizer: Any, loss: Any) -> None:
         )
 
 
+Data = tuple[np.ndarray, np.ndarray, np.ndarray | None]     # images, rows of labels, and the weights of samples if there are any
+
+
 @quiet
-def check_validation(
-    model: Any, x: np.ndarray, labels: np.ndarray, validation_split: float, validation_data: Any
-) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
-    """Return the images and labels to train on, and those to validate with, if there are any."""
+def check_validation(model: Any, data: Data, validation_split: float, validation_data: Any) -> tuple[Data, Data | None]:
+    """Return the images, labels and weights to train on, and those to validate with, if there are any."""
     validation_split = check_number("validation_split", validation_split, below=1)
     if validation_data is not None:
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
             got = type(validation_data).__name__
-            raise ValueError(f"validation_data: expected a pair, got {got}. For example validation_data=(x_test, y_test)")
+            if isinstance(validation_data, (tuple, list)):
+                got = f"{got} of length {len(validation_data)}"
+            raise ValueError(
+                f"validation_data: expected a pair (or three with weights), got {got}. For example validation_data=(x_test, y_test)"
+            )
         x_val, labels_val = check_data(model, validation_data[0], validation_data[1], "validation_data", "x_val")
         if not (np.isfinite(x_val.min()) and np.isfinite(x_val.max())):     # otherwise the error would follow a whole epoch
             raise ValueError(
                 "validation_data: expected finite images, got NaN or infinity. np.argwhere(~np.isfinite(x_val)) shows where"
             )
-        return x, labels, (x_val, labels_val)
+        weights = validation_data[2] if len(validation_data) == 3 else None
+        return data, (x_val, labels_val, check_sample_weights(model, labels_val, weights, what="validation_data"))
     if not validation_split:
-        return x, labels, None
-    at = int(len(x) * (1 - validation_split))
-    if at == 0 or at == len(x):
+        return data, None
+    count = len(data[0])
+    at = int(count * (1 - validation_split))
+    if at == 0 or at == count:
         raise ValueError(
-            f"validation_split: expected samples for training and for validation, got {validation_split} of {len(x)} samples."
+            f"validation_split: expected samples for training and for validation, got {validation_split} of {count} samples."
             " Use another fraction, or more samples"
         )
-    return x[:at], labels[:at], (x[at:], labels[at:])
+    x, labels, weights = data
+    first, rest = slice(at), slice(at, None)
+    return (
+        (x[first], labels[first], weights if weights is None else weights[first]),
+        (x[rest], labels[rest], weights if weights is None else weights[rest]),
+    )
+
+
+def check_steps(name: str, steps: Any, batch_size: Any, count: int) -> tuple[int, int]:
+    """Return the size of a batch and how many batches `count` samples are, at most `steps` of them.
+
+    As in Keras, without a batch size the data are cut into `steps` batches, and without both the size is 32.
+    """
+    if steps is None:
+        size = check_batch_size(batch_size)
+        return size, -(-count // size)
+    steps = check_count(name, steps, f"{name}=100")
+    size = -(-count // steps) if batch_size is None else check_batch_size(batch_size)
+    return size, min(steps, -(-count // size))
+
+
+def check_validation_freq(validation_freq: Any) -> Callable[[int], bool]:
+    """Return the function that says whether there is validation after an epoch; the first is 0."""
+    if is_integer(validation_freq):
+        every = check_count("validation_freq", validation_freq, "validation_freq=2, for every second epoch")
+        return lambda epoch: (epoch + 1) % every == 0
+    if not isinstance(validation_freq, (list, tuple)):
+        raise ValueError(
+            "validation_freq: expected an integer of at least 1, or a list of epochs, got"
+            f" {shortened(validation_freq)}. For example validation_freq=2, or validation_freq=[1, 5, 10]"
+        )
+    example = "validation_freq=[1, 5, 10]: the first epoch is 1"
+    numbers = {check_count("validation_freq", epoch, example) for epoch in validation_freq}
+    return lambda epoch: epoch + 1 in numbers
 
 
 def check_epochs(initial_epoch: int, epochs: int) -> range:
@@ -219,41 +306,82 @@ def check_epochs(initial_epoch: int, epochs: int) -> range:
     return range(initial_epoch, epochs)
 
 
-def check_batch_size(batch_size: int | None) -> int:
+def check_batch_size(batch_size: int | None, name: str = "batch_size") -> int:
     """Return the number of images in a step: 32 for None."""
     if batch_size is None:
         return 32
-    return check_count("batch_size", batch_size, "batch_size=128")
+    return check_count(name, batch_size, f"{name}=128")
 
 
 def check_verbose(verbose: int | str) -> int:
-    """Return 0 (no output), 1 (a bar) or 2 (lines); "auto" is a bar on a terminal, and lines elsewhere."""
+    """Return 0 (no output), 1 (a bar) or 2 (lines); "auto" and 1 are a bar on a terminal, and lines elsewhere."""
     if isinstance(verbose, str) and verbose == "auto":
-        return 1 if sys.stderr.isatty() else 2
+        verbose = 1
     if not isinstance(verbose, (int, np.integer)) or verbose not in (0, 1, 2):
         raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {shortened(verbose)}")
-    return int(verbose)
+    return 2 if verbose == 1 and not sys.stderr.isatty() else int(verbose)
 
 
 # -- numbers and updates ----------------------------------------------------------------------------------------------
 
 
 def check_number(name: str, value: Any, lowest: float = 0.0, below: float = np.inf) -> float:
-    """Return a finite number of at least `lowest`, and below `below`."""
+    """Return a finite number of at least `lowest` (any for -inf), and below `below`."""
     try:
         number = np.nan if isinstance(value, (str, bytes, bool, np.bool_)) or not np.isscalar(value) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):      # complex numbers, dates; integers too large for a float
         number = np.nan
-    if not lowest <= number < below:
-        kind = "a finite number of" if below == np.inf else "a number of"
-        upper = "" if below == np.inf else f" and below {below:g}"
-        raise ValueError(f"{name}: expected {kind} at least {lowest:g}{upper}, got {shortened(value)}")
+    if not lowest <= number < below or np.isinf(number):
+        kind = "a finite number" if below == np.inf else "a number"
+        limits = [f"at least {lowest:g}"] if lowest > -np.inf else []
+        limits += [f"below {below:g}"] if below < np.inf else []
+        raise ValueError(f"{name}: expected {kind}{' of ' if limits else ''}{' and '.join(limits)}, got {shortened(value)}")
+    return number
+
+
+def check_positive(name: str, value: Any, fix: str = "") -> float:
+    """Return a finite number above 0; `fix` is a sentence for the message."""
+    number = check_number(name, value)
+    if not number:
+        raise ValueError(f"{name}: expected a finite number above 0, got {shortened(value)}{fix and f'. {fix}'}")
+    return number
+
+
+def check_fraction(name: str, value: Any) -> float:
+    """Return a number from 0 to 1, both included."""
+    try:
+        number = check_number(name, value)
+    except ValueError:
+        number = np.nan
+    if not number <= 1:
+        raise ValueError(f"{name}: expected a number from 0 to 1, got {shortened(value)}. For example {name}=0.1")
     return number
 
 
 def is_integer(value: Any) -> bool:
     """Return whether `value` is an integer of Python or of NumPy; True and False are not."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def check_integer(name: str, value: Any) -> int:
+    """Return an integer of at least 0; True and False count as 1 and 0."""
+    if not isinstance(value, (int, np.integer, np.bool_)) or not 0 <= value < 2**31:
+        raise ValueError(f"{name}: expected an integer of at least 0, got {shortened(value)}. For example {name}=1")
+    return int(value)
+
+
+def check_text(name: str, value: Any, example: str) -> str:
+    """Return a text; `example` is what the message proposes."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name}: expected a text, got {shortened(value)}. For example {example}")
+    return value
+
+
+def check_function(name: str, value: Any, example: str) -> Any:
+    """Return a function; `example` is what the message proposes."""
+    if not callable(value):
+        raise ValueError(f"{name}: expected a function, got {shortened(value)}. For example {example}")
+    return value
 
 
 def check_count(name: str, value: Any, example: str) -> int:
@@ -344,7 +472,9 @@ def check_update(
             if refused := refused_kind(name, a):
                 raise ValueError(f"update: expected parameters and gradients as arrays of numbers, {refused}")
         if not isinstance(p, np.ndarray) or p.dtype not in (np.float32, np.float64) or not p.flags.writeable:
-            got = getattr(p, "dtype", type(p).__name__)
+            got = f"{getattr(p, 'dtype', type(p).__name__)}. Convert them: np.asarray(p, 'float32')"
+            if isinstance(p, np.ndarray) and not p.flags.writeable:
+                got = f"a read-only array of {p.dtype}. Pass a copy, which can be changed: p = p.copy()"
             raise ValueError(
                 f"update: expected parameters as writeable arrays of float32 or float64, which are changed in place; got {got}"
             )

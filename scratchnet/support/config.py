@@ -74,11 +74,12 @@ def full_config(thing: Any) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        When an argument is missing from it, or it holds something that the constructor does not take.
+        When an argument is missing from it that is not None, or it holds something that the constructor does not take.
     """
     config, kind = thing.get_config(), type(thing)
     arguments = arguments_of(kind)
-    lacking = [name for name in arguments if name not in config and name not in ("name", "implementation")]
+    unset = [name for name in arguments if name not in config and getattr(thing, name, Parameter.empty) is None]
+    lacking = [name for name in arguments if name not in config and name not in ("name", "implementation", *unset)]
     if lacking:
         more = ", ".join(f"{name!r}: self.{name}" for name in lacking)
         raise ValueError(
@@ -94,17 +95,19 @@ def full_config(thing: Any) -> dict[str, Any]:
             " super().__init__(name=name)"
         )
     try:
-        made_again = kind(**config).get_config()
+        again = kind(**config)
+        made_again = {name: getattr(again, name, None) for name in unset} | again.get_config()
     except TypeError as error:
         raise ValueError(
             f"{kind.__name__}: expected a constructor that takes the arguments of get_config(), got {error}. Return in"
             " get_config(self) only what the constructor takes"
         ) from error
-    changed = [name for name in config if repr(made_again.get(name)) != repr(config[name])]
+    expected = config | dict.fromkeys(unset)
+    changed = [name for name in expected if repr(made_again.get(name)) != repr(expected[name])]
     if changed:
         name = changed[0]
         raise ValueError(
-            f"{kind.__name__}: expected self.{name} to be the argument {name!r}; re-created with {name}={config[name]!r} it has"
+            f"{kind.__name__}: expected self.{name} to be the argument {name!r}; re-created with {name}={expected[name]!r} it has"
             f" {made_again.get(name)!r}. Store the argument itself under that name, and what is computed from it under another"
         )
     return config

@@ -42,6 +42,8 @@ OTHER_NAMES = {
     "kernel_shape": "kernel_size",
     "bias": "use_bias",
     "init": "kernel_initializer",
+    "W_regularizer": "kernel_regularizer",
+    "b_regularizer": "bias_regularizer",
     "activation_fn": "activation",
     "act": "activation",
     "alpha": "negative_slope",
@@ -69,26 +71,28 @@ OTHER_NAMES = {
 INSTEAD = {
     word: remedy
     for remedy, words in {
-        "Weights of classes or of samples do not exist: leave it out, and repeat the samples that should count more:"
-        " rows = np.repeat(np.arange(len(x)), counts); x[rows], y[rows]": "class_weight sample_weight sample_weight_mode",
+        "Weights belong to fit, evaluate, train_on_batch and test_on_batch: leave it out, and write"
+        " fit(x, y, sample_weight=...), or validation_data=(x, y, sample_weight)": "class_weight sample_weight sample_weight_mode",
         "The axes of images are (N, H, W, C): leave it out. x.transpose(0, 2, 3, 1) converts images whose channels come first":
             "data_format dim_ordering",
         "The first layer does not name its input: leave it out, and begin with Input(shape=...), as in"
         " Sequential([Input(shape=(28, 28, 1)), Flatten(), ...])": "input_shape input_dim batch_input_shape input_length",
-        "The number of input channels or features is known from the layer before: leave it out": "in_channels in_features",
+        "The number of input channels or features is known from the layer before: leave it out":
+            "in_channels in_features num_features",
         "The shape of one sample, without the batch axis, is enough: leave it out; fit(batch_size=...) chooses the batch":
             "batch_shape batch_size",
-        "A learning rate does not fall by itself: leave it out, and use the callback ReduceLROnPlateau, or set"
-        " optimizer.learning_rate between epochs": "decay schedule",
+        "A learning rate falls by a schedule: leave it out, and write learning_rate=schedules.InverseTimeDecay(rate, decay_steps=1,"
+        " decay_rate=decay), where from scratchnet.optimizers import schedules, or use the callback ReduceLROnPlateau": "decay",
         "A learning rate belongs to an optimizer: leave it out, and write compile(optimizer=Adam(learning_rate=...))":
             "lr learning_rate",
         "A window covers neighbouring pixels: leave it out, which is a dilation of 1": "dilation_rate dilation atrous_rate",
         "Every filter sees all channels: leave it out, which is groups=1": "groups",
-        "Regularizers do not exist: leave it out. The callback EarlyStopping(restore_best_weights=True) works against overfitting":
-            "kernel_regularizer bias_regularizer activity_regularizer W_regularizer b_regularizer weight_decay",
-        "Constraints do not exist: leave it out": "kernel_constraint bias_constraint W_constraint b_constraint",
-        "Gradients are not clipped: leave it out, and lower the learning rate, or derive an optimizer of your own":
-            "clipnorm clipvalue global_clipnorm",
+        "Only parameters have regularizers: leave it out, and write kernel_regularizer=... of Conv2D or Dense":
+            "kernel_regularizer bias_regularizer activity_regularizer beta_regularizer gamma_regularizer",
+        "Constraints do not exist: leave it out":
+            "kernel_constraint bias_constraint W_constraint b_constraint beta_constraint gamma_constraint",
+        "It belongs to an optimizer: leave it out, and write it there, as in compile(optimizer=Adam(weight_decay=0.004))":
+            "weight_decay clipnorm clipvalue global_clipnorm",
         "This variant of the rule does not exist: leave it out":
             "amsgrad use_ema ema_momentum ema_overwrite_frequency loss_scale_factor gradient_accumulation_steps centered",
         "The numbers of an activation belong to its layer: leave it out, and use ReLU(max_value=6), LeakyReLU(negative_slope=0.1)"
@@ -96,18 +100,17 @@ INSTEAD = {
         "A ReLU begins at 0: leave it out": "threshold",
         "The tanh form of GELU is an activation of its own, 'gelu_tanh': leave it out": "approximate",
         "Adam takes both as beta_1 and beta_2": "betas",
+        "Batch normalization is that of one batch on one machine: leave it out":
+            "synchronized renorm renorm_clipping renorm_momentum virtual_batch_size track_running_stats",
+        "Both gamma and beta are chosen: center=False leaves out beta, scale=False gamma": "affine",
         "Freeze the model after it is made: model.trainable = False": "trainable",
         "The dtype is that of the model: leave it out, and write Model(..., dtype='float64')": "dtype",
         "Call set_weights of the layer after the model is made": "weights",
-        "A model has one input, one output and one loss: leave it out": "loss_weights weighted_metrics target_tensors",
+        "A model has one input, one output and one loss: leave it out": "loss_weights target_tensors",
         "There is no graph to compile, and nothing to trace: leave it out":
             "run_eagerly jit_compile steps_per_execution auto_scale_loss sparse tensor ragged type_spec autocast",
-        "Each epoch uses all data: leave it out, or pass fewer images, such as x[:1000]":
-            "steps_per_epoch validation_steps steps",
-        "Validation runs after every epoch, in batches of batch_size: leave it out": "validation_freq validation_batch_size",
         "Data are arrays in memory: leave it out": "workers use_multiprocessing max_queue_size generator",
         "Callbacks are called by fit only: leave it out": "callbacks",
-        "Smooth the labels instead: y * (1 - s) + s / K, where s is the amount of smoothing": "label_smoothing",
         "A loss is the mean over the batch, and classes are on the last axis: leave it out": "reduction axis ignore_class",
         "This object has no name here: leave it out": "name",
         "A file is always one .npz, which replaces an older one: leave it out": "overwrite save_format zipped save_traces",
@@ -245,7 +248,7 @@ def _mistake(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mappin
     by_position = [p.name for p in _parameters(form) if p.kind is not p.KEYWORD_ONLY][bound:]
     given = len(args) - bound
     if given > len(by_position):
-        rest = [name for name in own if name not in by_position]
+        rest = [name for name in known if name not in by_position]
         more = f", such as {rest[0]}=..." if rest else ""
         listed = f" ({', '.join(by_position)})" if by_position else ""
         return (

@@ -7,7 +7,7 @@ import math
 import os
 from typing import Any
 
-DATA = "glyphs or shapes (generated, no download), mnist, cifar10, or a folder with four idx files, plain or .gz"
+DATA = "glyphs or shapes (generated, no download), mnist, fashion-mnist, cifar10, or a folder with four idx files, plain or .gz"
 
 TRANSPOSE = "exchange rows and columns of the images, as EMNIST needs it"
 

@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("status", help="show which sets are stored, and where (the default)")
     for action, about in (("fetch", "download or generate the named sets"), ("verify", "verify the files of the named sets")):
         one = actions.add_parser(action, help=about, description=f"{about.capitalize()}.")
-        one.add_argument("names", metavar="NAME", nargs="+", help="glyphs, shapes, mnist, cifar10, or a folder with four idx files")
+        names = ", ".join(datasets.NAMES)
+        one.add_argument("names", metavar="NAME", nargs="+", help=f"{names}, or a folder with four idx files")
     parser.set_defaults(action="status")
 
 

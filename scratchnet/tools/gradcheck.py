@@ -16,14 +16,21 @@ from scratchnet.layers import (
     Activation,
     Add,
     AveragePooling2D,
+    BatchNormalization,
+    Concatenate,
     Conv2D,
     Dense,
     Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
     Layer,
     MaxPooling2D,
     MinPooling2D,
     ReLU,
+    Rescaling,
+    Reshape,
     Softmax,
+    ZeroPadding2D,
 )
 from scratchnet.layers.activations import ACTIVATIONS
 from scratchnet.networks import net_1, net_2
@@ -39,6 +46,8 @@ LAYERS: list[tuple[type[Layer], tuple, dict, tuple]] = [
     (MinPooling2D, ((2, 3),), {"strides": (1, 2), "padding": "same"}, (5, 6, 2)),
     (AveragePooling2D, ((3, 2),), {"strides": (2, 1), "padding": "same"}, (5, 6, 2)),
     (AveragePooling2D, ((2, 2),), {}, (5, 6, 2)),
+    (BatchNormalization, (), {}, (3, 4, 2)),
+    (BatchNormalization, (), {"center": False, "scale": False}, (3,)),
     (Dense, (4,), {}, (7,)),
     (Dense, (1,), {"use_bias": False}, (3,)),
     (Flatten, (), {}, (2, 3, 2)),
@@ -46,6 +55,12 @@ LAYERS: list[tuple[type[Layer], tuple, dict, tuple]] = [
     (Softmax, (), {}, (5,)),
     *((Activation, (name,), {}, (5, 2)) for name in ACTIVATIONS if name not in ("relu", "softmax")),
     (Add, (), {}, ((3, 4, 2), (3, 4, 2))),
+    (Concatenate, (), {}, ((3, 4, 2), (3, 4, 3))),
+    (GlobalAveragePooling2D, (), {}, (3, 4, 2)),
+    (GlobalMaxPooling2D, (), {"keepdims": True}, (3, 4, 2)),
+    (Rescaling, (1 / 127.5, -1), {}, (3, 4, 2)),
+    (Reshape, ((2, -1),), {}, (3, 4, 2)),
+    (ZeroPadding2D, (((1, 0), (2, 1)),), {}, (3, 4, 2)),
 ]
 OPTIMIZERS = [
     SGD(),

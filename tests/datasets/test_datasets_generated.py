@@ -202,7 +202,7 @@ def test_fetch_replaces_a_damaged_set(small, cache):
     (file,) = cache.rglob("*.npz")
     file.write_bytes(b"")
     assert datasets.fetch("glyphs").size == file.stat().st_size > 0
-    assert [row.place for row in datasets.status()] == ["cache", "", "", ""]
+    assert [row.place for row in datasets.status()] == ["cache", "", "", "", ""]
 
 
 def test_a_cache_that_cannot_be_written_to_is_a_warning_and_the_set_is_still_drawn(small, cache):

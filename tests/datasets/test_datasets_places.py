@@ -14,7 +14,7 @@ from conftest import idx_bytes, small_idx_set, write_set
 from test_datasets_cifar import tar_gz
 
 from scratchnet import datasets
-from scratchnet.datasets import DataError, cifar10, idx, mnist
+from scratchnet.datasets import DataError, cifar10, fashion_mnist, idx, mnist
 from scratchnet.datasets.download import Source
 
 CONTENTS, ARRAYS = small_idx_set()
@@ -28,10 +28,11 @@ def assert_is_set(splits, arrays):
 
 @pytest.fixture
 def small_mnist(monkeypatch, mirror):
-    """MNIST's addresses and checksums are those of a small set on a local server."""
+    """The addresses and checksums of MNIST and of Fashion-MNIST are those of a small set on a local server."""
     packed = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in CONTENTS.items()}
-    monkeypatch.setattr(mnist, "FILES", {name: hashlib.sha256(data).hexdigest() for name, data in packed.items()})
-    monkeypatch.setattr(mnist, "MIRRORS", (f"{mirror.url}/first/", f"{mirror.url}/second/"))
+    for image_set in (mnist.SET, fashion_mnist.SET):
+        monkeypatch.setattr(image_set, "files", {name: hashlib.sha256(data).hexdigest() for name, data in packed.items()})
+        monkeypatch.setattr(image_set, "mirrors", (f"{mirror.url}/first/", f"{mirror.url}/second/"))
     for name, data in packed.items():
         mirror.add(f"/second/{name}", data)
     return mirror
@@ -102,7 +103,7 @@ def test_the_error_for_a_set_that_cannot_be_downloaded_names_every_file(small_mn
     small_mnist.pages.clear()
     with pytest.raises(DataError) as caught:
         mnist.load_data()
-    for name, sha256 in mnist.FILES.items():
+    for name, sha256 in mnist.SET.files.items():
         assert f"  {name}\n    sha256 {sha256}" in str(caught.value)
     assert str(cache / "mnist") in str(caught.value)
 
@@ -400,7 +401,7 @@ def test_a_place_that_cannot_be_read_hides_no_other_set_and_ends_in_one_sentence
     rows = {row.name: row for row in datasets.status()}
     assert "cannot be read" in rows["mnist"].note
     assert ("cannot be read" in rows["glyphs"].note) == (variable == "SCRATCHNET_CACHE")
-    for name in ("mnist", "cifar10"):
+    for name in ("mnist", "fashion-mnist", "cifar10"):
         for function in (datasets.load, datasets.fetch, datasets.verify):
             with pytest.raises(DataError, match="cannot be read"):
                 function(name)
@@ -408,8 +409,7 @@ def test_a_place_that_cannot_be_read_hides_no_other_set_and_ends_in_one_sentence
 
 def test_a_set_in_plain_files_is_compared_with_the_published_contents(tmp_path, monkeypatch):
     monkeypatch.setattr(idx, "MNIST_SUMS", tuple(map(idx.content_sum, ARRAYS.values())))
-    monkeypatch.setattr(mnist, "TRAIN", 30)
-    monkeypatch.setattr(mnist, "TEST", 20)
+    monkeypatch.setattr(mnist.SET, "counts", (30, 20))
     monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
     folder = tmp_path / "mnist"
     for packed, sums in ((False, "4 of 4 files are plain, without a checksum"), (True, "gzip checksums are right")):
@@ -488,7 +488,7 @@ def test_splits_with_different_image_sizes_are_refused(tmp_path):
 
 
 def test_the_error_for_an_unknown_name_lists_the_known_names():
-    known = "expected glyphs, shapes, mnist, cifar10, or an idx folder, got 'mnits'"
+    known = "expected glyphs, shapes, mnist, fashion-mnist, cifar10, or an idx folder, got 'mnits'"
     for function in (datasets.load, datasets.fetch, datasets.verify):
         with pytest.raises(DataError, match=known):
             function("mnits")
@@ -524,3 +524,70 @@ def test_the_real_cifar10_is_the_one_the_study_used(real_data):
     by_class = [x_train[y_train[:, 0] == label].mean() for label in range(10)]
     assert by_class == pytest.approx(CIFAR10_MEANS, abs=0.01)  # copies may differ in order, so no image is named
     assert x_train.mean(axis=(0, 1, 2)) == pytest.approx([125.307, 122.950, 113.865], abs=0.001)
+
+
+# -- Fashion-MNIST ----------------------------------------------------------------------------------------------------
+
+
+def test_fashion_mnist_is_downloaded_once_and_then_found_in_the_cache(small_mnist, cache):
+    assert_is_set(fashion_mnist.load_data(), ARRAYS)
+    asked = len(small_mnist.asked)
+    assert_is_set(fashion_mnist.load_data(), ARRAYS)
+    assert len(small_mnist.asked) == asked > 0
+    (row,) = [row for row in datasets.status() if row.name == "fashion-mnist"]
+    assert (row.place, row.folder) == ("cache", cache / "fashion-mnist")
+    assert not (cache / "mnist").exists()
+    assert "checksums and structure are right" in datasets.verify("fashion-mnist").note
+
+
+def test_a_damaged_file_of_fashion_mnist_in_the_cache_is_detected(small_mnist, cache):
+    datasets.fetch("fashion-mnist")
+    file = cache / "fashion-mnist" / "t10k-labels-idx1-ubyte.gz"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pytest.raises(DataError, match=rf"{file}: its SHA-256 is not"):
+        datasets.verify("fashion-mnist")
+
+
+def test_fashion_mnist_in_the_named_folder_has_its_class_names_and_says_what_was_compared(tmp_path, monkeypatch, small_mnist):
+    write_set(tmp_path / "fashion-mnist", CONTENTS)
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
+    loaded = datasets.load("fashion-mnist")
+    assert loaded.class_names[0] == "T-shirt/top"
+    assert loaded.class_names[9] == "Ankle boot"
+    assert small_mnist.asked == []
+    checked = datasets.verify("fashion-mnist").checked
+    assert checked == "gzip checksums are right; no published sums are known for the contents"
+    for name, content in CONTENTS.items():      # with the bytes that the small set's sums were computed from
+        (tmp_path / "fashion-mnist" / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
+    checked = datasets.verify("fashion-mnist").checked
+    assert checked == "gzip checksums are right; the contents are those of the published Fashion-MNIST"
+
+
+def test_mnist_in_the_place_of_fashion_mnist_is_refused_when_it_is_loaded(tmp_path, monkeypatch):
+    contents, arrays = small_idx_set()
+    arrays["train-labels-idx1-ubyte"][:2] = 7               # as in MNIST, classes of different sizes
+    contents["train-labels-idx1-ubyte"] = idx_bytes(arrays["train-labels-idx1-ubyte"])
+    write_set(tmp_path / "fashion-mnist", contents)
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
+    fashion_mnist.load_data()                               # a part of the set may have any classes
+    monkeypatch.setattr(fashion_mnist.SET, "counts", (30, 20))
+    for function in (datasets.load, datasets.verify):
+        with pytest.raises(DataError, match=r"expected Fashion-MNIST's 3 images of each class, got .* files of MNIST"):
+            function("fashion-mnist")
+
+
+def test_the_real_mnist_is_not_taken_for_fashion_mnist(real_data, tmp_path, monkeypatch):
+    real_data("mnist")
+    (tmp_path / "fashion-mnist").symlink_to(Path(os.environ["SCRATCHNET_DATA"]) / "mnist")
+    monkeypatch.setenv("SCRATCHNET_DATA", str(tmp_path))
+    with pytest.raises(DataError, match="expected Fashion-MNIST's 6,000 images of each class, got"):
+        fashion_mnist.load_data()
+
+
+def test_the_real_fashion_mnist_is_the_published_one(real_data):
+    real_data("fashion-mnist")
+    assert datasets.verify("fashion-mnist").checked.endswith("the contents are those of the published Fashion-MNIST")
+    (x_train, y_train), (x_test, y_test) = fashion_mnist.load_data()
+    assert (x_train.shape, x_test.shape) == ((60_000, 28, 28), (10_000, 28, 28))
+    assert y_train[:5].tolist() == [9, 0, 0, 3, 0]
+    assert y_test[:5].tolist() == [9, 2, 1, 1, 6]

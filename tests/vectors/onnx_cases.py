@@ -30,7 +30,8 @@ needs_onnx = pytest.mark.skipif(
 # Modules of the package, without underscores; the loss's was renamed.
 GENERATORS = (
     "conv", "maxpool", "averagepool", "gemm", "softmax", "softmaxcrossentropy", "softmaxcrossentropyloss", "relu", "flatten",
-    "adam", "adagrad", "elu", "gelu", "leakyrelu", "selu", "sigmoid", "softplus", "swish", "tanh",
+    "adam", "adagrad", "batchnormalization", "elu", "gelu", "leakyrelu", "selu", "sigmoid", "softplus", "swish", "tanh",
+    "globalaveragepool", "globalmaxpool", "concat", "reshape", "dropout",
 )  # fmt: skip
 
 # What is run. A window's case says which padding= of a layer it is; None: only the functions reach it, with pads of its own.
@@ -89,9 +90,24 @@ RUN = {
     "Softplus": ("softplus_example", "softplus"),
     "Swish": ("swish",),
     "Gelu": ("gelu_default_1", "gelu_default_2", "gelu_tanh_1", "gelu_tanh_2"),
+    "Dropout": (
+        "dropout_default", "dropout_default_ratio", "dropout_default_mask", "dropout_default_mask_ratio", "dropout_default_old",
+        "dropout_random_old", "training_dropout_default", "training_dropout_default_mask", "training_dropout",
+        "training_dropout_mask", "training_dropout_zero_ratio", "training_dropout_zero_ratio_mask",
+    ),
     "Flatten": ("flatten_axis1", "flatten_default_axis", "flatten_negative_axis3"),
+    "GlobalAveragePool": ("globalaveragepool", "globalaveragepool_precomputed"),
+    "GlobalMaxPool": ("globalmaxpool", "globalmaxpool_precomputed"),
+    "Concat": (
+        "concat_2d_axis_1", "concat_2d_axis_negative_1", "concat_3d_axis_1", "concat_3d_axis_2", "concat_3d_axis_negative_1",
+        "concat_3d_axis_negative_2",
+    ),
+    "Reshape": ("reshape_reordered_last_dims", "reshape_reduced_dims", "reshape_extended_dims", "reshape_negative_dim"),
     "Adam": (),
     "Adagrad": (),
+    "BatchNormalization": (
+        "batchnorm_example", "batchnorm_epsilon", "batchnorm_example_training_mode", "batchnorm_epsilon_training_mode",
+    ),
 }  # fmt: skip
 
 ONE_AXIS = "its windows have one axis, ours two"
@@ -101,6 +117,9 @@ COUNTS_PADDING = "count_include_pad=1 averages zeros of the padding too; ours, a
 WEIGHTS = "classes have weights; our losses give each sample the same. (Its log-probabilities, where it has them, are checked.)"
 IGNORED = "ignore_index leaves samples of one label out; ours count all. (Its log-probabilities, where it has them, are checked.)"
 BATCH_AXIS = "it flattens the batch axis too, or leaves image axes; a Flatten layer keeps just the batch axis"
+JOINS_BATCHES = "it joins along the batch axis; a Concatenate layer joins what belongs to one sample"
+RESHAPES_BATCH = "it changes the batch axis too; a Reshape layer keeps it"
+SIZE_0 = "0 stands for the size of the input's axis; ours, as Keras's, is written out"
 ADAM_AT_0 = "a step T = 0 without bias correction; our first step is t = 1. Checked with the correction taken out"
 EPSILON_OUTSIDE = "ε stands outside the root, ours, as Keras's, inside. Checked with ε moved"
 
@@ -149,7 +168,7 @@ LISTED = {
             "sce_NCd1d2d3_none_no_weight_negative_ii": IGNORED,
         }.items()
     },
-    **{op: {} for op in ("Relu", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Swish", "Gelu")},
+    **{op: {} for op in ("Relu", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Swish", "Gelu", "Dropout")},
     "Flatten": {
         "flatten_axis0": BATCH_AXIS,
         "flatten_axis2": BATCH_AXIS,
@@ -158,8 +177,27 @@ LISTED = {
         "flatten_negative_axis2": BATCH_AXIS,
         "flatten_negative_axis1": BATCH_AXIS,
     },
+    "GlobalAveragePool": {},
+    "GlobalMaxPool": {},
+    "Concat": {
+        "concat_1d_axis_0": JOINS_BATCHES,
+        "concat_1d_axis_negative_1": JOINS_BATCHES,
+        "concat_2d_axis_0": JOINS_BATCHES,
+        "concat_2d_axis_negative_2": JOINS_BATCHES,
+        "concat_3d_axis_0": JOINS_BATCHES,
+        "concat_3d_axis_negative_3": JOINS_BATCHES,
+    },
+    "Reshape": {
+        "reshape_reordered_all_dims": RESHAPES_BATCH,
+        "reshape_one_dim": RESHAPES_BATCH,
+        "reshape_negative_extended_dims": RESHAPES_BATCH,
+        "reshape_zero_dim": SIZE_0,
+        "reshape_zero_and_negative_dim": SIZE_0,
+        "reshape_allowzero_reordered": "it has no samples, and a size of 0",
+    },
     "Adam": {"adam": ADAM_AT_0, "adam_multiple": ADAM_AT_0},
     "Adagrad": {"adagrad": EPSILON_OUTSIDE, "adagrad_multiple": EPSILON_OUTSIDE},
+    "BatchNormalization": {},
 }
 
 

@@ -5,8 +5,25 @@ import pytest
 from onnx_cases import LISTED, RUN, cases, needs_onnx, nhwc, window_of
 from shared import CLOSE, each_dtype, each_implementation
 
-from scratchnet import AveragePooling2D, Conv2D, Dense, Flatten, MaxPooling2D, ReLU, Softmax, losses, reference
+from scratchnet import (
+    AveragePooling2D,
+    BatchNormalization,
+    Concatenate,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    MaxPooling2D,
+    ReLU,
+    Reshape,
+    Softmax,
+    losses,
+    reference,
+)
 from scratchnet.layers.activations import ACTIVATIONS
+from scratchnet.layers.dropout import masked
 
 pytestmark = needs_onnx
 POOLS = {"MaxPool": MaxPooling2D, "AveragePool": AveragePooling2D}
@@ -192,6 +209,60 @@ def test_flatten_gives_the_published_rows_exactly(name, dtype, implementation):
     np.testing.assert_array_equal(forward(case.inputs[0].astype(dtype)), case.outputs[0], strict=dtype == "float32")
 
 
+# -- batch normalization ----------------------------------------------------------------------------------------------
+
+
+@each_implementation
+@each_dtype
+@pytest.mark.parametrize("name", RUN["BatchNormalization"])
+def test_batch_normalization_gives_the_published_numbers_and_moving_averages(name, dtype, implementation):
+    case = cases()[name]
+    x, *weights = (array.astype(dtype) for array in case.inputs)                  # gamma, beta, moving mean, moving variance
+    epsilon, momentum = (case.attributes.get(key, default) for key, default in (("epsilon", 1e-5), ("momentum", 0.9)))
+    layer = BatchNormalization(momentum=momentum, epsilon=epsilon, implementation=implementation)
+    layer.build(nhwc(x).shape[1:], dtype=dtype).set_weights(weights)
+    out = layer.forward(nhwc(x), training=bool(case.attributes.get("training_mode", 0)))
+    expected, *moving = case.outputs
+    np.testing.assert_allclose(out, nhwc(expected), **CLOSE)
+    for got, right in zip(layer.state.values(), moving or weights[2:], strict=True):
+        np.testing.assert_allclose(got, right, **CLOSE)
+
+
+# -- layers that only move numbers, and global pooling ------------------------------------------------------------------
+
+
+@each_implementation
+@each_dtype
+@pytest.mark.parametrize("name", [*RUN["GlobalAveragePool"], *RUN["GlobalMaxPool"]])
+def test_global_pooling_gives_the_published_numbers(name, dtype, implementation):
+    case = cases()[name]
+    x, out = (nhwc(array) for array in (case.inputs[0].astype(dtype), case.outputs[0]))
+    kind = {"GlobalAveragePool": GlobalAveragePooling2D, "GlobalMaxPool": GlobalMaxPooling2D}[case.op]
+    layer = kind(keepdims=True, implementation=implementation).build(x.shape[1:], dtype=dtype)
+    np.testing.assert_allclose(layer.forward(x), out, **(CLOSE if case.op == "GlobalAveragePool" else {"rtol": 0}))
+
+
+@each_implementation
+@each_dtype
+@pytest.mark.parametrize("name", RUN["Concat"])
+def test_concatenate_gives_the_published_numbers_exactly(name, dtype, implementation):
+    case = cases()[name]
+    xs = [array.astype(dtype) for array in case.inputs]
+    layer = Concatenate(case.attributes["axis"], implementation=implementation).build([x.shape[1:] for x in xs], dtype=dtype)
+    np.testing.assert_array_equal(layer.forward(*xs), case.outputs[0], strict=dtype == "float32")
+
+
+@each_implementation
+@each_dtype
+@pytest.mark.parametrize("name", RUN["Reshape"])
+def test_reshape_gives_the_published_numbers_exactly(name, dtype, implementation):
+    case = cases()[name]
+    x, (batch, *target) = case.inputs[0].astype(dtype), case.inputs[1].tolist()
+    assert batch == len(x)
+    layer = Reshape(target, implementation=implementation).build(x.shape[1:], dtype=dtype)
+    np.testing.assert_array_equal(layer.forward(x), case.outputs[0], strict=dtype == "float32")
+
+
 # -- loss -------------------------------------------------------------------------------------------------------------
 
 
@@ -232,3 +303,24 @@ def test_the_mean_loss_is_the_published_one(implementation, name, dtype):
 def test_log_softmax_gives_the_published_log_probabilities(name, dtype):
     case = cases()[name]
     np.testing.assert_allclose(losses.log_softmax(rows(case.inputs[0].astype(dtype))), rows(case.outputs[1]), **CLOSE)
+
+
+# -- dropout ----------------------------------------------------------------------------------------------------------
+
+
+@each_dtype
+@pytest.mark.parametrize("name", RUN["Dropout"])
+def test_dropout_with_the_published_mask_gives_the_published_numbers(name, dtype):
+    case = cases()[name]
+    x, *more = case.inputs
+    x, rate = x.astype(dtype), float(more[0]) if more else 0.5
+    layer = Dropout(rate).build(x.shape[1:], dtype=dtype)
+    if not name.startswith("training"):
+        np.testing.assert_array_equal(layer.forward(x), case.outputs[0], strict=dtype == "float32")
+        return
+    # Without its mask as an output, that is read from the numbers: none of the inputs is 0.
+    keep = case.outputs[1] if len(case.outputs) > 1 else case.outputs[0] != 0
+    assert (x != 0).all()
+    out = masked(x, keep, rate)
+    np.testing.assert_allclose(out, case.outputs[0], **CLOSE)
+    np.testing.assert_array_equal(out == 0, case.outputs[0] == 0)
