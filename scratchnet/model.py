@@ -30,7 +30,7 @@ from scratchnet.layers import Input, InputLayer, Layer
 from scratchnet.layers.base import InnerNode, Node, Shape, choose_implementation, set_weights
 from scratchnet.metrics import Metric
 from scratchnet.metrics import by_name as named_metrics
-from scratchnet.plan import NOTHING_JOINED, is_activation, join_relus
+from scratchnet.plan import NOTHING_JOINED, is_activation, plan_of
 from scratchnet.support.arithmetic import quiet
 from scratchnet.support.arrays import Tensor
 from scratchnet.support.checking import (
@@ -431,11 +431,13 @@ class Model:
             For images of another shape or dtype, and for a layer whose output does not have its `compute_output_shape`.
         """
         to = to or self.nodes[-1]
+        plan = self.plan if to in (self.logits, self.nodes[-1]) else NOTHING_JOINED     # another could compute what follows it too
+        keywords = plan.forward if keep or training else plan.inference
         outputs = {self.nodes[0]: check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)}
         unread = dict(self.readers)
         self.kept = {}
         for node in self.nodes[1 : self.nodes.index(to) + 1]:
-            joined: Any = self.plan.forward.get(node, {})
+            joined: Any = keywords.get(node, {})
             mode: Any = {"training": training, **joined} if node.layer.takes_training else joined
             out = node.layer.forward(*(outputs[parent] for parent in node.parents), **mode)
             if out.shape != (len(x), *node.shape):
@@ -561,7 +563,8 @@ class Model:
         weighted_metrics : list of str or Metric, optional
             Metrics that the weights of samples and of classes weight too; the others are means over all samples.
         fuse : bool
-            Whether convolution and dense layers also compute the ReLUs next to them; see plan.py.
+            Whether layers also compute the ReLUs next to them, and in `evaluate` and `predict` the batch normalization after them;
+            see plan.py.
 
         Raises
         ------
@@ -574,7 +577,7 @@ class Model:
         fuse = check_flag("fuse", fuse)
         if self._known():
             check_compile(self, optimizer, loss)
-            self.plan = join_relus(self.nodes) if fuse else NOTHING_JOINED
+            self.plan = plan_of(self.nodes) if fuse else NOTHING_JOINED
         optimizer.owner = ref(self)
         self.optimizer, self.loss, self.fuse = optimizer, loss, fuse
         self.metrics, self.weighted_metrics = plain, weighted

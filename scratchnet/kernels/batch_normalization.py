@@ -3,18 +3,18 @@
     forward     read x: the mean and the variance of each channel       read x, write out, with the ReLU after it
     backward    read x and dout: the sums dγ and dβ                     read x and dout, write dx, with the ReLU before it
 
-With few channels, one pixel is too short for vector code. So the numbers of several pixels, R·C of them, are one row here, and the
-row's entry k belongs to channel k mod C: means and factors of the channels are repeated R times, and the sums of R entries are added
-at the end. The last row may be shorter.
+With few channels, one pixel is too short for vector code. So the numbers of R pixels, R·C of them, are one row here, and entry k
+of a row belongs to channel k mod C. The means and factors of the channels are repeated R times, and R sums are added at the end. The
+last row may be shorter.
 
 The variance is found in the same pass as the mean, from the sums of d and of d², where d = x - o and o is the first number of the
 channel:
 
     mean = o + Σd / M            variance = Σd² / M - (Σd / M)²
 
-Without o, the difference of two large numbers would be left with few digits where the mean is far from 0. With it, the larger of
-the two is at most M + 1 times the variance: no number of M lies further from their mean than √M standard deviations, so
-(o - mean)² ≤ M · variance. All sums are float64: also 1,000,000 times a float64 rounding is a small part of a float32 rounding.
+Without o, where the mean is far from 0, the difference of two large numbers would have few correct digits. With it, Σd² / M is at
+most M + 1 times the variance, since none of M numbers is further from their mean than √M standard deviations: (o - mean)² ≤
+M · variance. All sums are float64, whose rounding times a million is still less than a float32 rounding.
 
 Each group of rows has separate sums, which are then added in order. The groups depend on the shape only, and so do the bits.
 

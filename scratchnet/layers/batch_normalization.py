@@ -1,4 +1,4 @@
-"""Batch normalization: each channel is shifted and scaled to mean 0 and variance 1, then to a mean and a deviation that are learned.
+"""Batch normalization: each channel is shifted and scaled to mean 0 and variance 1, then to a mean and a deviation it learns.
 
 Each channel is computed separately, so c is left out here. Number its values in the batch by m = 1 … M: one for each image, or, if
 the samples are images, one for each pixel of each image, M = N·H·W.
@@ -11,11 +11,12 @@ In training, mean and variance are those of the batch, and a moving average of e
 
     moving ← momentum · moving + (1 - momentum) · batch
 
-In inference the moving averages take their place: the output of an image then does not depend on the other images. That is why
-forward has the argument `training`.
+In inference the moving averages are used in place of mean and variance, so that the output of an image does not depend on the
+other images. That is why forward has the argument `training`.
 
-The variance is divided by M, also in its moving average, as in Keras. PyTorch divides by M - 1 in the moving average, but by M where
-it normalizes. Its momentum is 1 minus ours (0.1 by default, where ours is 0.99), its ε 1e-5 (ours 1e-3).
+The sum of squares is divided by M, in the moving average too, as in Keras. PyTorch divides it by M where it normalizes, but by
+M - 1 in its moving average (`running_var`). Its momentum is 1 minus ours: its default, 0.1, is our 0.9, where Keras and we have
+0.99. Its ε is 1e-5, ours 1e-3.
 
 Backward receives dout_m = ∂L/∂out_m. γ and β belong to all M outputs:
 
@@ -39,15 +40,14 @@ With x̂_m = (x_m - mean) · inv, the third term is -inv/M · x̂_m · x̂_k, so
 
     dx_k = γ·inv (dout_k - 1/M Σ_m dout_m - x̂_k/M Σ_m dout_m x̂_m)  =  γ·inv/M · (M dout_k - dβ - x̂_k dγ)           (3)
 
-Without its second and third term, dx would have a part along the vectors (1, …, 1) and x̂. But adding the same number to all x_m, or
-multiplying all x_m - mean by the same number, changes no output (if ε is 0): L has no slope in these directions. In inference mean
-and variance are constants, and dx_k = γ·inv·dout_k.
+A check of the three terms: adding the same number to all x_m changes no output, so Σ_k dx_k = 0; that is what the second term does.
+In inference, mean and variance are constants. Only the first term is left: dx_k = γ·inv·dout_k.
 
-After a convolution or a dense layer, inference needs no pass over memory: (1) then is a linear function of a linear function,
+In inference, (1) is linear. After a convolution or a dense layer it needs no pass over memory, since
 
     γ·inv (Σ_q x_q w_q + b - mean) + β  =  Σ_q x_q (γ·inv·w_q) + (b - mean) γ·inv + β                               (4)
 
-whose weights are computed before the images (`folded`).
+is the same layer with other weights (`folded`).
 
 Source: Ioffe & Szegedy, *Batch normalization: accelerating deep network training by reducing internal covariate shift* (2015),
 algorithm 1 for (1), section 3.1 for inference; its section 3 has the gradient in six steps, of which (3) is the sum.
@@ -110,8 +110,8 @@ def batch_normalization_backward(
 ) -> tuple[np.ndarray | None, ...]:
     """Return the gradients dx, dgamma and dbeta; the docstring of this module derives each line.
 
-    `mean` and `variance` are what forward returned; with `training`, they are those of the batch. With `relu_x`, x is the output of a
-    ReLU, whose backward is computed too. Without `need_dx`, dx is None; without `need_dw`, dgamma and dbeta are.
+    `mean` and `variance` are what forward returned; with `training`, they are those of the batch. With `relu_x`, x is the output of
+    a ReLU, whose backward is computed too. Without `need_dx`, dx is None; without `need_dw`, dgamma and dbeta are.
     """
     axes, M = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
     inv = 1 / np.sqrt(variance + epsilon)                               # (C,)
