@@ -124,7 +124,7 @@ def test_kernels_and_definitions_import_no_layer():
 
 
 def test_the_checker_names_no_concrete_layer():
-    concrete = {"conv2d", "dense", "pooling", "flatten", "activations", "add"}
+    concrete = {"conv2d", "dense", "pooling", "flatten", "activations", "add", "batch_normalization"}
     for module in (name for name in MODULES if room_of(name) == "gradcheck"):
         assert not {f"scratchnet.layers.{name}" for name in concrete} & GRAPH[module]
         names = {node.id for node in ast.walk(MODULES[module]) if isinstance(node, ast.Name)}
@@ -214,8 +214,8 @@ def test_randomness_comes_only_from_generators(module):
 
 
 PUBLIC = """
-Input Model Sequential Add Conv2D MaxPooling2D AveragePooling2D MinPooling2D Dense Flatten ReLU Softmax Activation
-load_model net_1 net_2 callbacks datasets gradcheck initializers layers losses networks optimizers plotting
+Input Model Sequential Add BatchNormalization Conv2D MaxPooling2D AveragePooling2D MinPooling2D Dense Flatten
+ReLU Softmax Activation load_model net_1 net_2 callbacks datasets gradcheck initializers layers losses networks optimizers plotting
 preprocessing reference __version__
 """
 

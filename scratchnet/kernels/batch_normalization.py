@@ -4,8 +4,8 @@
     backward    read x and dout: the sums dγ and dβ                     read x and dout, write dx, with the ReLU before it
 
 With few channels, one pixel is too short for vector code. So the numbers of R pixels, R·C of them, are one row here, and entry k
-of a row belongs to channel k mod C. The means and factors of the channels are repeated R times, and R sums are added at the end. The
-last row may be shorter.
+of a row belongs to channel k mod C. The means and factors of the channels are repeated R times, and R sums are added at the end.
+The last row may be shorter.
 
 The variance is found in the same pass as the mean, from the sums of d and of d², where d = x - o and o is the first number of the
 channel:

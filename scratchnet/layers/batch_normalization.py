@@ -78,8 +78,8 @@ def batch_normalization_forward(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return out, and the mean and variance of each channel: (…, C), (C,) or None, (C,) or None -> (…, C), (C,), (C,).
 
-    `moving` are the mean and variance to use in inference; without it, they are those of the batch. Sums over the batch are float64.
-    With `relu`, the ReLU after the layer is computed too.
+    `moving` are the mean and variance to use in inference; without it, they are those of the batch. Sums over the batch are
+    float64. With `relu`, the ReLU after the layer is computed too.
     """
     axes = tuple(range(x.ndim - 1))                                     # all but the channels
     if moving is None:
@@ -210,7 +210,7 @@ class BatchNormalization(Layer):
         if self.axis not in (-1, len(shape)):
             raise ValueError(
                 f"{self._title}: expected axis=-1 or axis={len(shape)}, the last axis of inputs of shape {(None, *shape)}, got"
-                f" {self.axis}. Write axis=-1; the channels of images are their last axis here"
+                f" {shortened(self.axis)}. Write axis=-1; the channels of images are their last axis here"
             )
         return shape
 
