@@ -279,9 +279,11 @@ def batch_normalization_forward(
     if moving is None:
         mean, variance = np.zeros(C), np.zeros(C)
         for m in np.ndindex(x.shape):
-            mean[m[-1]] += x[m] / M
+            mean[m[-1]] += x[m]
+        mean /= M
         for m in np.ndindex(x.shape):
-            variance[m[-1]] += (x[m] - mean[m[-1]]) ** 2 / M
+            variance[m[-1]] += (x[m] - mean[m[-1]]) ** 2
+        variance /= M
     else:
         mean, variance = moving
     out = np.zeros_like(x)
