@@ -271,6 +271,17 @@ def test_a_layer_frozen_between_forward_and_backward_still_has_the_dx_of_its_for
     np.testing.assert_array_equal(layer.backward(dout), dx)
 
 
+@pytest.mark.parametrize("how", ["fit", "train_on_batch"])
+def test_a_batch_whose_loss_is_not_finite_changes_no_moving_average(how):
+    model = stack(Conv2D(3, 2), BatchNormalization(), dtype="float32", implementation="im2col")
+    x, y = np.ones((4, 9, 8, 3), "float32"), np.eye(4, dtype="float32")
+    x[1, 2, 3] = np.nan
+    before = model.get_weights()
+    with pytest.raises(FloatingPointError, match="the images hold NaN"):
+        model.train_on_batch(x, y) if how == "train_on_batch" else model.fit(x, y, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
 def test_weights_have_the_order_and_the_initial_values_of_keras():
     layer = BatchNormalization().build((4, 4, 2))
     assert [(name, p.tolist()) for name, p in layer.named_weights.items()] == [
