@@ -548,13 +548,17 @@ def softmax_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
     return dx
 
 
-def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
-    """Return -1/N Σ_n Σ_k y[n, k] · log p[n, k], where p is the softmax: (N, K), (N, K) -> a number."""
+def softmax_cross_entropy(
+    logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None, label_smoothing: float = 0.0
+) -> float:
+    """Return -1/N Σ_n w[n] Σ_k y'[n, k] · log p[n, k], where p is the softmax and y' = y (1 - s) + s / K, a number."""
     total = 0.0
     for n, k in np.ndindex(logits.shape):
         highest = logits[n].max()
         log_sum = np.log(sum(np.exp(z - highest) for z in logits[n]))
-        total += y[n, k] * (log_sum - (logits[n, k] - highest))
+        smoothed = y[n, k] * (1 - label_smoothing) + label_smoothing / logits.shape[1]
+        weight = 1.0 if sample_weight is None else sample_weight[n]
+        total += weight * smoothed * (log_sum - (logits[n, k] - highest))
     return float(total / len(logits))
 
 
