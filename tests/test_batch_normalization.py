@@ -23,6 +23,7 @@ from scratchnet import (
 from scratchnet.datasets import cifar10, mnist
 from scratchnet.kernels.threads import limit
 from scratchnet.plan import NOTHING_JOINED, join_relus, plan_of
+from scratchnet.regularizers import L2
 
 fused = pytest.param("fused", marks=pytest.mark.compiled)
 each_implementation = pytest.mark.parametrize("implementation", ["loops", "im2col", fused])
@@ -294,6 +295,18 @@ def test_weights_have_the_order_and_the_initial_values_of_keras():
     assert (layer.count_params(), len(layer.params)) == (8, 2)
 
 
+def test_a_regularizer_adds_its_penalty_to_the_loss_and_its_gradient_to_that_of_gamma():
+    x, y = np.random.default_rng(12).random((4, 9, 8, 3)), np.eye(4)
+    losses, grads = [], []
+    for regularizer in (None, L2(0.5)):
+        model = stack(BatchNormalization(gamma_regularizer=regularizer), implementation="im2col")
+        gamma = model.get_layer("batch_normalization").params["gamma"].copy()
+        losses.append(model.train_on_batch(x, y)[0])
+        grads.append(model.grads["batch_normalization/gamma"])
+    assert losses[1] - losses[0] == pytest.approx(0.5 * (gamma**2).sum())
+    np.testing.assert_allclose(grads[1] - grads[0], gamma, rtol=1e-12)
+
+
 @pytest.mark.parametrize(("axis", "shape"), [(-1, (3,)), (1, (3,)), (-1, (4, 5, 2)), (3, (4, 5, 2))])
 def test_the_last_axis_is_taken_by_both_of_its_numbers(axis, shape):
     assert BatchNormalization(axis).build(shape).output_shape == shape
@@ -439,7 +452,7 @@ def test_outputs_of_layers_are_those_of_separate_layers():
     model = stack(*STACKS["conv and ReLU"]())
     x = np.random.default_rng(8).standard_normal((2, 9, 8, 3))
     outputs = model.layer_outputs(x)
-    conv, norm = model.layers[1:3]
+    conv, norm = (model.get_layer(name) for name in ("conv2d", "batch_normalization"))
     np.testing.assert_allclose(outputs["conv2d"], conv.forward(x), rtol=1e-13)
     assert not np.allclose(outputs["conv2d"], outputs["batch_normalization"])
     for keep in (True, False):

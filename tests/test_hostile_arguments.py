@@ -413,7 +413,7 @@ CONSTRUCTORS = {
         "units", "use_bias", "kernel_initializer", "bias_initializer", "implementation", "name")},
     **{f"BatchNormalization {name}": lambda v, name=name: built(BatchNormalization(**{name: v})) for name in (
         "axis", "momentum", "epsilon", "center", "scale", "beta_initializer", "gamma_initializer", "moving_mean_initializer",
-        "moving_variance_initializer", "implementation", "name")},
+        "moving_variance_initializer", "beta_regularizer", "gamma_regularizer", "implementation", "name")},
     "Conv2D activation": lambda v: Conv2D(2, 2, activation=v),
     "Dense activation": lambda v: Dense(2, activation=v),
     **{f"{kind.__name__} {name}": lambda v, kind=kind, name=name: kind(**{name: v})(Input((6, 5, 3))) for name in (
