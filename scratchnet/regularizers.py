@@ -181,6 +181,7 @@ def get(regularizer: Any) -> Regularizer | None:
 
 def _subclasses(kind: type) -> Iterator[type]:
     """Return all classes that derive from a class."""
+    below: type
     for below in kind.__subclasses__():
         yield from (below, *_subclasses(below))
 
