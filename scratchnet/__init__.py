@@ -30,6 +30,7 @@ from scratchnet.layers import (
     Activation,
     Add,
     AveragePooling2D,
+    BatchNormalization,
     Concatenate,
     Conv2D,
     Dense,
@@ -60,6 +61,7 @@ __all__ = [
     "Activation",
     "Add",
     "AveragePooling2D",
+    "BatchNormalization",
     "Concatenate",
     "Conv2D",
     "Dense",
@@ -112,6 +114,7 @@ nn = activations        # TensorFlow's name
 keras_names.install(
     {
         "": sys.modules[__name__],
+        "optimizers.schedules": optimizers.schedules,
         **{
             room: globals()[room]
             for room in (
@@ -126,6 +129,7 @@ keras_names.install(
                 "models",
                 "optimizers",
                 "preprocessing",
+                "regularizers",
                 "saving",
                 "utils",
             )

@@ -30,7 +30,7 @@ from scratchnet.layers import Input, InputLayer, Layer
 from scratchnet.layers.base import InnerNode, Node, Shape, choose_implementation, set_weights
 from scratchnet.metrics import Metric
 from scratchnet.metrics import by_name as named_metrics
-from scratchnet.plan import NOTHING_JOINED, is_activation, join_relus
+from scratchnet.plan import NOTHING_JOINED, is_activation, plan_of
 from scratchnet.support.arithmetic import quiet
 from scratchnet.support.arrays import Tensor
 from scratchnet.support.checking import (
@@ -66,6 +66,31 @@ def ordered(output: Node) -> list[Node]:
             stack.append((node, True))
             stack.extend((parent, False) for parent in reversed(node.parents))
     return nodes
+
+
+def parts_of(nodes: Sequence[Node]) -> list[Any]:
+    """Return the layers of a graph and the models that are layers of it, in Keras's order, which is that of `get_weights`.
+
+    The order is that of the depth, the largest number of layers up to the output; at the same depth, that in which a search from
+    the output, along the inputs of each layer in turn, first comes to them. `nodes` are in topological order.
+    """
+    owner = {node.layer.activation: node.layer for node in nodes if node.layer.activation is not None}
+    part = {node: node.within[0] if node.within else owner.get(node.layer, node.layer) for node in nodes}
+    sources: dict[Any, list[Any]] = {}
+    for node in nodes:
+        sources.setdefault(part[node], []).extend(part[parent] for parent in node.parents if part[parent] is not part[node])
+    found: dict[Any, int] = {}
+    stack = [part[nodes[-1]]]
+    while stack:
+        last = stack.pop()
+        if last not in found:
+            found[last] = len(found)
+            stack.extend(reversed(sources[last]))
+    depth = dict.fromkeys(found, 0)
+    for node in reversed(nodes):
+        for source in sources[part[node]]:
+            depth[source] = max(depth[source], depth[part[node]] + 1)
+    return sorted(found, key=lambda one: (-depth[one], found[one]))
 
 
 class Model:
@@ -144,6 +169,7 @@ class Model:
         self.loss: Any = None
         self.metrics: dict[str, Metric] = {}
         self.weighted_metrics: dict[str, Metric] = {}
+        self._ordered: list[Any] = []
         self.plan, self.fuse = NOTHING_JOINED, True
         self.history: History | None = None
         self.stop_training = False
@@ -151,6 +177,7 @@ class Model:
     def _set_graph(self, nodes: list[Node]) -> None:
         """Store the nodes, in topological order, and name the layers."""
         self.nodes = nodes
+        self._ordered = parts_of(nodes)
         if len({node.layer for node in nodes}) < len(nodes):
             twice = next(node for n, node in enumerate(nodes) if node.layer in [other.layer for other in nodes[:n]])
             part = twice.within[0] if twice.within else twice.layer
@@ -180,7 +207,9 @@ class Model:
 
     def _name_parts(self) -> None:
         """Name the layers that have no name yet; a name that a user gave is kept."""
-        parts = self._parts
+        stacked = self._stacked()
+        in_order = stacked is None and dict.fromkeys(node.within[0] if node.within else node.layer for node in self._listed())
+        parts = [*(in_order or stacked or ())]
         taken = [part.name for part in parts if (part.given_name if isinstance(part, Model) else part.name) is not None]
         if len(set(taken)) < len(taken):
             repeated = ", ".join(sorted({str(name) for name in taken if taken.count(name) > 1}))
@@ -271,8 +300,13 @@ class Model:
 
     @property
     def _parts(self) -> list[Any]:
-        """The layers, the input first, and the models that are layers of this one."""
-        return [*dict.fromkeys(node.within[0] if node.within else node.layer for node in self._listed())]
+        """The layers, the input first, and the models that are layers of this one, in Keras's order."""
+        stacked = self._stacked()
+        return self._ordered if stacked is None else stacked
+
+    def _stacked(self) -> list[Any] | None:
+        """Return the layers of a Sequential model; None for others."""
+        return None
 
     def _listed(self) -> list[Node]:
         """Return the nodes in order, without those of a layer made by `activation=` of another."""
@@ -285,12 +319,17 @@ class Model:
 
         A layer made by `activation=` of another is not listed. A `Sequential` model leaves its input out, as in Keras.
         """
-        return self._parts
+        return [*self._parts]
 
     @property
     def every_layer(self) -> dict[str, Layer]:
         """All layers in order, also those in models that are layers, by their paths, such as "conv2d" or "sequential/conv2d"."""
-        return {_path(node): node.layer for node in self._listed()}
+        found: dict[str, Layer] = {}
+        for part in self._parts if self.nodes else ():          # `nodes` raises an error while the graph is not known
+            for path, layer in part.every_layer.items() if isinstance(part, Model) else [("", part)]:
+                if not (path and isinstance(layer, InputLayer)):
+                    found[f"{part.name}/{path}".rstrip("/")] = layer
+        return found
 
     @named_arguments
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
@@ -431,11 +470,13 @@ class Model:
             For images of another shape or dtype, and for a layer whose output does not have its `compute_output_shape`.
         """
         to = to or self.nodes[-1]
+        plan = self.plan if to in (self.logits, self.nodes[-1]) else NOTHING_JOINED     # another could compute what follows it too
+        keywords = plan.forward if keep or training else plan.inference
         outputs = {self.nodes[0]: check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)}
         unread = dict(self.readers)
         self.kept = {}
         for node in self.nodes[1 : self.nodes.index(to) + 1]:
-            joined: Any = self.plan.forward.get(node, {})
+            joined: Any = keywords.get(node, {})
             mode: Any = {"training": training, **joined} if node.layer.takes_training else joined
             out = node.layer.forward(*(outputs[parent] for parent in node.parents), **mode)
             if out.shape != (len(x), *node.shape):
@@ -561,7 +602,8 @@ class Model:
         weighted_metrics : list of str or Metric, optional
             Metrics that the weights of samples and of classes weight too; the others are means over all samples.
         fuse : bool
-            Whether convolution and dense layers also compute the ReLUs next to them; see plan.py.
+            Whether layers also compute the ReLUs next to them, and in `evaluate` and `predict` the batch normalization after them;
+            see plan.py.
 
         Raises
         ------
@@ -574,7 +616,7 @@ class Model:
         fuse = check_flag("fuse", fuse)
         if self._known():
             check_compile(self, optimizer, loss)
-            self.plan = join_relus(self.nodes) if fuse else NOTHING_JOINED
+            self.plan = plan_of(self.nodes) if fuse else NOTHING_JOINED
         optimizer.owner = ref(self)
         self.optimizer, self.loss, self.fuse = optimizer, loss, fuse
         self.metrics, self.weighted_metrics = plain, weighted
@@ -771,8 +813,7 @@ class Sequential(Model):
     def _known(self) -> bool:
         return bool(self._ends)
 
-    @property
-    def _parts(self) -> list[Any]:
+    def _stacked(self) -> list[Any]:
         return [*(end.layer for end in self._ends[:1]), *self._stack]
 
     @property

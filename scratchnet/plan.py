@@ -1,13 +1,20 @@
-"""The plan: which ReLUs are fused into a layer next to them. Each saves a pass over one of the largest arrays of a step.
+"""The plan: what is fused into a layer next to it. Each saves a pass over one of the largest arrays of a step.
 
-The functions of a convolution or a dense layer can compute two ReLUs too:
+The functions of a convolution, a dense layer or a batch normalization can compute two ReLUs too:
 
     forward     out = max(0, x·w + b)             the ReLU after it: `relu=True`
     backward    dx = 0 where x is not positive    the ReLU that x comes from: `relu_x=True`; x is its output
 
+In inference, a batch normalization is a linear function, so that a convolution or a dense layer before it can compute it with
+other weights, `fold=`. The ReLU after both is then computed by the convolution too:
+
+    inference   out = max(0, γ·inv·(x·w + b - mean) + β) = max(0, x·w' + b')        conv, normalization and ReLU in one pass
+
+This holds for forward passes after which no backward follows, such as those of `evaluate` and `predict`.
+
 The plan depends only on the graph; with `compile(fuse=False)` nothing is fused. The forward and backward of every layer are
-called in both cases. An argument of the call says what is fused: `layer.forward(x, relu=True)`. A ReLU that another
-layer has computed is called with `joined=True`, and returns its argument.
+called in both cases. An argument of the call says what is fused: `layer.forward(x, relu=True)`. A ReLU or a normalization that
+another layer has computed is called with `joined=True`, and returns its argument.
 
 Flatten, max- and min-pooling may stand between a ReLU and the layer that computes its backward. Each of their outputs is one of
 their inputs, which alone receives that output's gradient and is positive exactly if the output is. So it makes no difference
@@ -17,12 +24,12 @@ whether the gradient is set to 0 before or after their backward.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from scratchnet.layers import Activation, ReLU, Softmax
+from scratchnet.layers import Activation, BatchNormalization, Conv2D, Dense, ReLU, Softmax
 from scratchnet.layers.base import Node
 
-Keywords = dict[Node, dict[str, bool]]
+Keywords = dict[Node, dict[str, Any]]
 
 
 class Plan(NamedTuple):
@@ -30,9 +37,10 @@ class Plan(NamedTuple):
 
     forward: Keywords
     backward: Keywords
+    inference: Keywords     # of a forward that keeps nothing for backward
 
 
-NOTHING_JOINED = Plan({}, {})
+NOTHING_JOINED = Plan({}, {}, {})
 
 
 def is_activation(node: Node | None, name: str) -> bool:
@@ -40,28 +48,50 @@ def is_activation(node: Node | None, name: str) -> bool:
     return node is not None and type(node.layer) in (Activation, ReLU, Softmax) and getattr(node.layer, "function", None) == name
 
 
-def join_relus(nodes: Sequence[Node]) -> Plan:
+def plan_of(nodes: Sequence[Node]) -> Plan:
     """Return the plan of a graph, whose nodes are in topological order: each comes after those that it reads."""
-    readers: dict[Node, list[Node]] = {node: [other for other in nodes for p in other.parents if p is node] for node in nodes}
+    plan = join_relus(nodes)
+    return plan._replace(inference=fold_normalizations(nodes, plan.forward))
 
-    def only_reader(node: Node) -> Node | None:
-        return readers[node][0] if len(readers[node]) == 1 else None
 
-    plan = Plan({}, {})
+def join_relus(nodes: Sequence[Node]) -> Plan:
+    """Return the plan in which ReLUs are joined, and nothing else."""
+    only_reader = only_readers(nodes)
+    plan = Plan({}, {}, {})
     for relu in nodes:
         if not is_activation(relu, "relu"):
             continue
         (before,) = relu.parents
-        if _declares(before, "joins_relu") and only_reader(before) is relu:
+        if _declares(before, "joins_relu") and only_reader[before] is relu:
             plan.forward[before] = {"relu": True}
             plan.forward[relu] = {"joined": True}
-        after = only_reader(relu)
+        after = only_reader[relu]
         while after is not None and _declares(after, "selects"):
-            after = only_reader(after)
+            after = only_reader[after]
         if after is not None and _declares(after, "joins_relu"):
             plan.backward[after] = {"relu_x": True}
             plan.backward[relu] = {"joined": True}
-    return plan
+    return plan._replace(inference=plan.forward)
+
+
+def fold_normalizations(nodes: Sequence[Node], forward: Keywords) -> Keywords:
+    """Return the keyword arguments of inference: those of `forward`, and batch normalizations folded into the layer before them."""
+    only_reader = only_readers(nodes)
+    inference = dict(forward)
+    for node in nodes:
+        if type(node.layer) is not BatchNormalization:
+            continue
+        (before,) = node.parents
+        if type(before.layer) in (Conv2D, Dense) and only_reader[before] is node:
+            inference[before] = {"fold": node.layer.folded, **forward.get(node, {})}        # and the ReLU after it, if there is one
+            inference[node] = {"joined": True}
+    return inference
+
+
+def only_readers(nodes: Sequence[Node]) -> dict[Node, Node | None]:
+    """Return for each node the one node that reads it, once; None if there are several or none."""
+    readers = {node: [other for other in nodes for p in other.parents if p is node] for node in nodes}
+    return {node: found[0] if len(found) == 1 else None for node, found in readers.items()}
 
 
 def _declares(node: Node, what: str) -> bool:

@@ -249,6 +249,109 @@ def dense_backward(
     return dx if need_dx else None, dw if need_dw else None, db if need_dw else None
 
 
+def batch_normalization_forward(
+    x: np.ndarray,
+    gamma: np.ndarray | None,
+    beta: np.ndarray | None,
+    epsilon: float,
+    moving: tuple[np.ndarray, np.ndarray] | None = None,
+    *,
+    relu: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """out[m, c] = gamma[c] · (x[m, c] - mean[c]) / √(variance[c] + ε) + beta[c], where m runs over all axes but the last.
+
+    Parameters
+    ----------
+    x : ndarray (…, C)
+    gamma, beta : ndarray (C,) or None
+    epsilon : float
+    moving : (mean, variance), optional
+        Each (C,). Without it, mean[c] = 1/M Σ_m x[m, c] and variance[c] = 1/M Σ_m (x[m, c] - mean[c])².
+    relu : bool
+        Whether the ReLU after the normalization is computed too.
+
+    Returns
+    -------
+    out, mean, variance : ndarrays shaped as x, (C,), (C,)
+    """
+    C = x.shape[-1]
+    M = x.size // C
+    if moving is None:
+        mean, variance = np.zeros(C), np.zeros(C)
+        for m in np.ndindex(x.shape):
+            mean[m[-1]] += x[m]
+        mean /= M
+        for m in np.ndindex(x.shape):
+            variance[m[-1]] += (x[m] - mean[m[-1]]) ** 2
+        variance /= M
+    else:
+        mean, variance = moving
+    out = np.zeros_like(x)
+    for m in np.ndindex(x.shape):
+        c = m[-1]
+        xhat = (x[m] - mean[c]) / np.sqrt(variance[c] + epsilon)
+        out[m] = (1 if gamma is None else gamma[c]) * xhat + (0 if beta is None else beta[c])
+    return relu_forward(out) if relu else out, mean.astype(x.dtype), variance.astype(x.dtype)
+
+
+def batch_normalization_backward(
+    dout: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray | None,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    epsilon: float,
+    need_dx: bool = True,
+    *,
+    need_dw: bool = True,
+    training: bool = True,
+    relu_x: bool = False,
+) -> tuple[np.ndarray | None, ...]:
+    """Ioffe & Szegedy (2015), section 3: the six steps of the chain rule, from out through x̂, variance and mean to x.
+
+    Parameters
+    ----------
+    dout : ndarray (…, C)
+    x, gamma, epsilon : as for `batch_normalization_forward`
+    mean, variance : ndarray (C,)
+        What forward returned.
+    need_dx : bool
+        Whether dx is returned; None otherwise.
+    need_dw : bool
+        Whether dgamma and dbeta are returned; None otherwise.
+    training : bool
+        Whether mean and variance were computed from x.
+    relu_x : bool
+        Whether x is the output of a ReLU, whose backward is computed too.
+
+    Returns
+    -------
+    dx, dgamma, dbeta : ndarrays shaped as x, (C,), (C,)
+    """
+    C = x.shape[-1]
+    M = x.size // C
+    dmean, dvariance, dgamma, dbeta = np.zeros(C), np.zeros(C), np.zeros(C), np.zeros(C)
+    dxhat, dx = np.zeros(x.shape), np.zeros_like(x)
+    for m in np.ndindex(x.shape):
+        c = m[-1]
+        inv = 1 / np.sqrt(variance[c] + epsilon)
+        dxhat[m] = dout[m] * (1 if gamma is None else gamma[c])
+        dgamma[c] += dout[m] * (x[m] - mean[c]) * inv
+        dbeta[c] += dout[m]
+        if training:
+            dvariance[c] += dxhat[m] * (x[m] - mean[c]) * -0.5 * inv**3
+            dmean[c] += dxhat[m] * -inv
+    for m in np.ndindex(x.shape):
+        dmean[m[-1]] += dvariance[m[-1]] * -2 * (x[m] - mean[m[-1]]) / M
+    for m in np.ndindex(x.shape):
+        c = m[-1]
+        dx[m] = dxhat[m] / np.sqrt(variance[c] + epsilon) + dvariance[c] * 2 * (x[m] - mean[c]) / M + dmean[c] / M
+    if relu_x:
+        dx = relu_backward(dx, x)
+    dgamma, dbeta = dgamma.astype(x.dtype), dbeta.astype(x.dtype)
+    return dx if need_dx else None, dgamma if need_dw else None, dbeta if need_dw else None
+
+
 def flatten_forward(x: np.ndarray) -> np.ndarray:
     """out[n, (h·W + w)·C + c] = x[n, h, w, c], and samples of any other shape in row-major order: (N, …) -> (N, D)."""
     out = np.zeros((len(x), x[0].size), x.dtype)

@@ -181,9 +181,10 @@ def get(regularizer: Any) -> Regularizer | None:
 
 def _subclasses(kind: type) -> Iterator[type]:
     """Return all classes that derive from a class."""
-    below: type
-    for below in kind.__subclasses__():
-        yield from (below, *_subclasses(below))
+    derived: type
+    for derived in kind.__subclasses__():
+        yield derived
+        yield from _subclasses(derived)
 
 
 def config(regularizer: Regularizer | None) -> dict[str, Any] | None:

@@ -357,10 +357,7 @@ def _model_from_config(
                 f"expected layers with different names that read earlier layers, got {settings['name']!r}, which reads {inputs!r}"
             )
         path = f"{within}{settings['name']}"
-        if inner:
-            layer = _model_from_config(models, settings, classes, arrays, f"{path}/")
-        else:
-            layer = classes[kind](**settings)
+        layer = _model_from_config(models, settings, classes, arrays, f"{path}/") if inner else classes[kind](**settings)
         parts.append(layer)
         node = nodes[settings["name"]] = layer.node if isinstance(layer, InputLayer) else layer([nodes[name] for name in inputs])
         if inner:

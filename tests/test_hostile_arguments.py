@@ -19,6 +19,7 @@ from scratchnet import (
     Activation,
     Add,
     AveragePooling2D,
+    BatchNormalization,
     Conv2D,
     Dense,
     Flatten,
@@ -227,6 +228,7 @@ LAYERS = {
     "MaxPooling2D": lambda: MaxPooling2D(2).build((6, 5, 3)),
     "MinPooling2D": lambda: MinPooling2D(2, strides=1, padding="same").build((6, 5, 3)),
     "AveragePooling2D": lambda: AveragePooling2D((2, 3), padding="same").build((6, 5, 3)),
+    "BatchNormalization": lambda: BatchNormalization().build((6, 5, 3)),
     "Flatten": lambda: Flatten().build((6, 5, 3)),
     "ReLU": lambda: ReLU().build((6, 5, 3)),
     "Softmax": lambda: Softmax().build((6, 5, 3)),
@@ -409,6 +411,9 @@ CONSTRUCTORS = {
         "name")},
     **{f"Dense {name}": lambda v, name=name: built(Dense(**{"units": 2, name: v}), (3,)) for name in (
         "units", "use_bias", "kernel_initializer", "bias_initializer", "implementation", "name")},
+    **{f"BatchNormalization {name}": lambda v, name=name: built(BatchNormalization(**{name: v})) for name in (
+        "axis", "momentum", "epsilon", "center", "scale", "beta_initializer", "gamma_initializer", "moving_mean_initializer",
+        "moving_variance_initializer", "implementation", "name")},
     "Conv2D activation": lambda v: Conv2D(2, 2, activation=v),
     "Dense activation": lambda v: Dense(2, activation=v),
     **{f"{kind.__name__} {name}": lambda v, kind=kind, name=name: kind(**{name: v})(Input((6, 5, 3))) for name in (

@@ -4,6 +4,7 @@ from scratchnet.layers.activations import ELU, Activation, LeakyReLU, ReLU, Soft
 from scratchnet.layers.add import Add
 from scratchnet.layers.augmentation import RandomCrop, RandomFlip, RandomTranslation
 from scratchnet.layers.base import Layer
+from scratchnet.layers.batch_normalization import BatchNormalization
 from scratchnet.layers.concatenate import Concatenate
 from scratchnet.layers.conv2d import Conv2D
 from scratchnet.layers.dense import Dense
@@ -21,6 +22,7 @@ __all__ = [
     "Activation",
     "Add",
     "AveragePooling2D",
+    "BatchNormalization",
     "Concatenate",
     "Conv2D",
     "Dense",

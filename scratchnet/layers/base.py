@@ -55,6 +55,7 @@ from scratchnet.support.keywords import name_arguments, named_arguments
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
 Functions = tuple[Callable[..., Any], Callable[..., Any]]
+Fold = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray]]     # a layer's w and b -> other w and b
 IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
 
 

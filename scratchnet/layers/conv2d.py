@@ -47,7 +47,7 @@ from scratchnet.initializers import initialize
 from scratchnet.kernels import conv2d as fused
 from scratchnet.kernels.im2col import col2im, im2col
 from scratchnet.layers.activations import activation_layer, relu_backward, relu_forward
-from scratchnet.layers.base import Shape, pair
+from scratchnet.layers.base import Fold, Shape, pair
 from scratchnet.layers.window import WindowLayer
 from scratchnet.padding import Pads, check_kernel, window_output_shape
 from scratchnet.support.checking import check_count, check_flag
@@ -194,11 +194,17 @@ class Conv2D(WindowLayer):
         how = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
         return {key: initialize(how[key], shape, rng) for key, shape in self.compute_param_shapes(self.input_shape).items()}
 
-    def forward(self, x: np.ndarray, **joined: bool) -> np.ndarray:
-        """Return the output: (N, H, W, C) -> (N, OH, OW, F). With `relu=True`, from plan.py, also compute the ReLU after it."""
+    def forward(self, x: np.ndarray, *, fold: Fold | None = None, **joined: bool) -> np.ndarray:
+        """Return the output: (N, H, W, C) -> (N, OH, OW, F). With `relu=True`, from plan.py, also compute the ReLU after it.
+
+        `fold`, from plan.py, returns the weights with which the batch normalization after it is computed too.
+        """
         self.check_input(x)
         self.cache = (x,)
-        return self.forward_function(x, self.params["kernel"], self.params.get("bias"), self.steps, self.pads, **joined)
+        w, b = self.params["kernel"], self.params.get("bias")
+        if fold is not None:
+            w, b = fold(w, b)
+        return self.forward_function(x, w, b, self.steps, self.pads, **joined)
 
     def backward(self, dout: np.ndarray, need_dx: bool = True, **joined: bool) -> np.ndarray | None:
         """Return dx and store dw and db in `grads`: (N, OH, OW, F) -> (N, H, W, C).

@@ -27,7 +27,7 @@ from scratchnet import initializers, reference, regularizers
 from scratchnet.initializers import initialize
 from scratchnet.kernels import dense as fused
 from scratchnet.layers.activations import activation_layer, relu_backward, relu_forward
-from scratchnet.layers.base import Layer, Shape
+from scratchnet.layers.base import Fold, Layer, Shape
 from scratchnet.support.checking import check_count, check_flag
 
 
@@ -132,11 +132,17 @@ class Dense(Layer):
         how = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
         return {key: initialize(how[key], shape, rng) for key, shape in self.compute_param_shapes(self.input_shape).items()}
 
-    def forward(self, x: np.ndarray, **joined: bool) -> np.ndarray:
-        """Return the output: (N, D) -> (N, U). With `relu=True`, from plan.py, also compute the ReLU after it."""
+    def forward(self, x: np.ndarray, *, fold: Fold | None = None, **joined: bool) -> np.ndarray:
+        """Return the output: (N, D) -> (N, U). With `relu=True`, from plan.py, also compute the ReLU after it.
+
+        `fold`, from plan.py, returns the weights with which the batch normalization after it is computed too.
+        """
         self.check_input(x)
         self.cache = (x,)
-        return self.forward_function(x, self.params["kernel"], self.params.get("bias"), **joined)
+        w, b = self.params["kernel"], self.params.get("bias")
+        if fold is not None:
+            w, b = fold(w, b)
+        return self.forward_function(x, w, b, **joined)
 
     def backward(self, dout: np.ndarray, need_dx: bool = True, **joined: bool) -> np.ndarray | None:
         """Return dx and store dw and db in `grads`: (N, U) -> (N, D).

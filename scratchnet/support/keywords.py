@@ -77,7 +77,8 @@ INSTEAD = {
             "data_format dim_ordering",
         "The first layer does not name its input: leave it out, and begin with Input(shape=...), as in"
         " Sequential([Input(shape=(28, 28, 1)), Flatten(), ...])": "input_shape input_dim batch_input_shape input_length",
-        "The number of input channels or features is known from the layer before: leave it out": "in_channels in_features",
+        "The number of input channels or features is known from the layer before: leave it out":
+            "in_channels in_features num_features",
         "The shape of one sample, without the batch axis, is enough: leave it out; fit(batch_size=...) chooses the batch":
             "batch_shape batch_size",
         "A learning rate falls by a schedule: leave it out, and write learning_rate=schedules.InverseTimeDecay(rate, decay_steps=1,"
@@ -88,7 +89,8 @@ INSTEAD = {
         "Every filter sees all channels: leave it out, which is groups=1": "groups",
         "Only parameters have regularizers: leave it out, and write kernel_regularizer=... of Conv2D or Dense":
             "kernel_regularizer bias_regularizer activity_regularizer",
-        "Constraints do not exist: leave it out": "kernel_constraint bias_constraint W_constraint b_constraint",
+        "Constraints do not exist: leave it out":
+            "kernel_constraint bias_constraint W_constraint b_constraint beta_constraint gamma_constraint",
         "It belongs to an optimizer: leave it out, and write it there, as in compile(optimizer=Adam(weight_decay=0.004))":
             "weight_decay clipnorm clipvalue global_clipnorm",
         "This variant of the rule does not exist: leave it out":
@@ -98,6 +100,9 @@ INSTEAD = {
         "A ReLU begins at 0: leave it out": "threshold",
         "The tanh form of GELU is an activation of its own, 'gelu_tanh': leave it out": "approximate",
         "Adam takes both as beta_1 and beta_2": "betas",
+        "Batch normalization is that of one batch on one machine: leave it out":
+            "synchronized renorm renorm_clipping renorm_momentum virtual_batch_size track_running_stats",
+        "Both gamma and beta are chosen: center=False leaves out beta, scale=False gamma": "affine",
         "Freeze the model after it is made: model.trainable = False": "trainable",
         "The dtype is that of the model: leave it out, and write Model(..., dtype='float64')": "dtype",
         "Call set_weights of the layer after the model is made": "weights",

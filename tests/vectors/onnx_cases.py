@@ -30,7 +30,7 @@ needs_onnx = pytest.mark.skipif(
 # Modules of the package, without underscores; the loss's was renamed.
 GENERATORS = (
     "conv", "maxpool", "averagepool", "gemm", "softmax", "softmaxcrossentropy", "softmaxcrossentropyloss", "relu", "flatten",
-    "adam", "adagrad", "elu", "gelu", "leakyrelu", "selu", "sigmoid", "softplus", "swish", "tanh",
+    "adam", "adagrad", "batchnormalization", "elu", "gelu", "leakyrelu", "selu", "sigmoid", "softplus", "swish", "tanh",
     "globalaveragepool", "globalmaxpool", "concat", "reshape", "dropout",
 )  # fmt: skip
 
@@ -105,6 +105,9 @@ RUN = {
     "Reshape": ("reshape_reordered_last_dims", "reshape_reduced_dims", "reshape_extended_dims", "reshape_negative_dim"),
     "Adam": (),
     "Adagrad": (),
+    "BatchNormalization": (
+        "batchnorm_example", "batchnorm_epsilon", "batchnorm_example_training_mode", "batchnorm_epsilon_training_mode",
+    ),
 }  # fmt: skip
 
 ONE_AXIS = "its windows have one axis, ours two"
@@ -194,6 +197,7 @@ LISTED = {
     },
     "Adam": {"adam": ADAM_AT_0, "adam_multiple": ADAM_AT_0},
     "Adagrad": {"adagrad": EPSILON_OUTSIDE, "adagrad_multiple": EPSILON_OUTSIDE},
+    "BatchNormalization": {},
 }
 
 

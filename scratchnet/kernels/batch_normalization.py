@@ -1,0 +1,209 @@
+"""The fused implementation of batch normalization: two passes over memory forward, and two backward.
+
+    forward     read x: the mean and the variance of each channel       read x, write out, with the ReLU after it
+    backward    read x and dout: the sums dγ and dβ                     read x and dout, write dx, with the ReLU before it
+
+With few channels, one pixel is too short for vector code. So the numbers of R pixels, R·C of them, are one row here, and entry k
+of a row belongs to channel k mod C. The means and factors of the channels are repeated R times, and R sums are added at the end.
+The last row may be shorter.
+
+The variance is found in the same pass as the mean, from the sums of d and of d², where d = x - o and o is the first number of the
+channel:
+
+    mean = o + Σd / M            variance = Σd² / M - (Σd / M)²
+
+Without o, where the mean is far from 0, the difference of two large numbers would have few correct digits. With it, Σd² / M is at
+most M + 1 times the variance, since none of M numbers is further from their mean than √M standard deviations: (o - mean)² ≤
+M · variance. All sums are float64, whose rounding times a million is still less than a float32 rounding.
+
+Each group of rows has separate sums, which are then added in order. The groups depend on the shape only, and so do the bits.
+
+Source: Chan, Golub & LeVeque, *Algorithms for computing the sample variance* (1983), section 3, for the shift by o.
+
+Legend
+------
+    x out dout dx       as everywhere, flat
+    M C R               numbers of a channel; channels; pixels in a row
+    width, rows         R·C; how many rows there are
+    sums                (G, 2, width): two sums of each of G groups; g is one of them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scratchnet.kernels.jit import jit
+from scratchnet.kernels.memory import empty, plain
+from scratchnet.kernels.threads import groups_of, run
+
+WIDTH = 512         # numbers in a row, about: with its sums it stays in the level-1 cache
+
+
+class Factors(NamedTuple):
+    """What dx is computed from, for each entry of a row: dx = scale · (dout - constant - slope · (x - mean))."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    constant: np.ndarray
+    slope: np.ndarray
+
+
+@jit
+def _moments(first, last, x, origin, sums):
+    G, _, width = sums.shape
+    rows = -(-len(x) // width)
+    for g in range(first, last):
+        total, squares = sums[g, 0], sums[g, 1]
+        total[:], squares[:] = 0, 0
+        for r in range(g * rows // G, (g + 1) * rows // G):
+            row = x[r * width : (r + 1) * width]
+            for k in range(len(row)):
+                d = row[k] - origin[k]
+                total[k] += d
+                squares[k] += d * d
+
+
+@jit
+def _normalize(first, last, x, mean, scale, beta, out, floor):
+    width = len(mean)
+    for r in range(first, last):
+        row, target = x[r * width : (r + 1) * width], out[r * width : (r + 1) * width]
+        for k in range(len(row)):
+            value = (row[k] - mean[k]) * scale[k] + beta[k]
+            target[k] = floor if value <= floor else value
+
+
+@jit
+def _products(first, last, dout, x, mean, sums):
+    G, _, width = sums.shape
+    rows = -(-len(x) // width)
+    for g in range(first, last):
+        total, products = sums[g, 0], sums[g, 1]
+        total[:], products[:] = 0, 0
+        for r in range(g * rows // G, (g + 1) * rows // G):
+            row, above = x[r * width : (r + 1) * width], dout[r * width : (r + 1) * width]
+            for k in range(len(row)):
+                gradient = np.float64(above[k])
+                total[k] += gradient
+                products[k] += gradient * (row[k] - mean[k])
+
+
+@jit
+def _dx(first, last, dout, x, factors, dx, relu_x):
+    mean, scale, constant, slope = factors
+    width, zero = len(mean), x.dtype.type(0)
+    for r in range(first, last):
+        row, above = x[r * width : (r + 1) * width], dout[r * width : (r + 1) * width]
+        target = dx[r * width : (r + 1) * width]
+        for k in range(len(row)):
+            gradient = scale[k] * (above[k] - constant[k] - slope[k] * (row[k] - mean[k]))
+            target[k] = gradient if (row[k] > 0) | (not relu_x) else zero
+
+
+def _row(channels: np.ndarray, dtype: Any) -> np.ndarray:
+    """Return a number of each channel as a row: (C,) -> (R·C,)."""
+    return np.tile(channels.astype(dtype), max(1, WIDTH // len(channels)))
+
+
+def _sums(kernel: Callable[..., None], arrays: tuple[np.ndarray, ...], channels: np.ndarray) -> np.ndarray:
+    """Return the two sums of a kernel for each channel: (2, C), float64. `channels` (C,) is what it subtracts from x."""
+    row = _row(channels, np.float64)
+    rows = -(-arrays[0].size // len(row))
+    sums = empty((groups_of(rows, 2 * len(row)), 2, len(row)), np.float64)
+    run(kernel, arrays[0].size, len(sums), *arrays, row, sums)
+    return sums.sum(axis=0).reshape(2, -1, len(channels)).sum(axis=1)       # (G, 2, R·C) -> (2, R·C) -> (2, C)
+
+
+def batch_normalization_forward(
+    x: np.ndarray,
+    gamma: np.ndarray | None,
+    beta: np.ndarray | None,
+    epsilon: float,
+    moving: tuple[np.ndarray, np.ndarray] | None = None,
+    *,
+    relu: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return out, mean and variance as `layers.batch_normalization.batch_normalization_forward` does.
+
+    Parameters
+    ----------
+    x : ndarray (…, C), float32 or float64
+    gamma, beta : ndarray (C,) or None
+    epsilon : float
+    moving : (mean, variance), optional
+        Each (C,): what is used in inference. With None, those of the batch.
+    relu : bool
+
+    Returns
+    -------
+    out : ndarray (…, C)
+    mean, variance : ndarray (C,)
+    """
+    C, dtype = x.shape[-1], x.dtype
+    flat, out = plain(x).reshape(-1), empty(x.shape, dtype)
+    if moving is None:
+        origin = flat[:C].astype(np.float64)
+        total, squares = _sums(_moments, (flat,), origin) / (x.size // C)
+        mean, variance = (origin + total).astype(dtype), np.maximum(squares - total * total, 0).astype(dtype)
+    else:
+        mean, variance = moving
+    scale = 1 / np.sqrt(variance + epsilon)
+    row = _row(mean, dtype)
+    run(
+        _normalize, x.size, -(-x.size // len(row)), flat, row, _row(scale if gamma is None else gamma * scale, dtype),
+        _row(np.zeros(C) if beta is None else beta, dtype), out.reshape(-1), dtype.type(0 if relu else -np.inf),
+    )  # fmt: skip
+    return out, mean, variance
+
+
+def batch_normalization_backward(
+    dout: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray | None,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    epsilon: float,
+    need_dx: bool = True,
+    *,
+    need_dw: bool = True,
+    training: bool = True,
+    relu_x: bool = False,
+) -> tuple[np.ndarray | None, ...]:
+    """Return dx, dgamma, dbeta as `layers.batch_normalization.batch_normalization_backward` does.
+
+    Parameters
+    ----------
+    dout : ndarray (…, C)
+    x, gamma, epsilon : as for `batch_normalization_forward`
+    mean, variance : ndarray (C,)
+        What forward returned.
+    need_dx : bool
+        Whether dx is computed; None otherwise.
+    need_dw : bool
+        Whether dgamma and dbeta are returned; None otherwise.
+    training : bool
+        Whether mean and variance are those of the batch, so that dx has the terms through them.
+    relu_x : bool
+        Whether x is the output of a ReLU; dx is then 0 where x is not positive, which is the backward of that ReLU.
+
+    Returns
+    -------
+    dx : ndarray (…, C) or None
+    dgamma, dbeta : ndarray (C,) or None
+    """
+    C, dtype = x.shape[-1], x.dtype
+    dout, flat, inv = plain(dout).reshape(-1), plain(x).reshape(-1), 1 / np.sqrt(variance.astype(np.float64) + epsilon)
+    dgamma = dbeta = np.zeros(C)
+    if need_dw or training:
+        dbeta, products = _sums(_products, (dout, flat), mean)
+        dgamma = products * inv
+    dx = None
+    if need_dx:
+        dx, M = empty(x.shape, dtype), x.size // C if training else np.inf      # in inference, the two terms are 0
+        scale = inv if gamma is None else gamma * inv
+        factors = Factors(*(_row(channels, dtype) for channels in (mean, scale, dbeta / M, dgamma * inv / M)))
+        run(_dx, x.size, -(-x.size // len(factors.mean)), dout, flat, factors, dx.reshape(-1), relu_x)
+    return dx, dgamma.astype(dtype) if need_dw else None, dbeta.astype(dtype) if need_dw else None
