@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from scratchnet import load_model, losses, plotting
+from scratchnet.support.files import make_folders
 from scratchnet.tools import inputs, run_folder
 from scratchnet.tools.arguments import path_text
 from scratchnet.tools.pictures import Prepared, prepare, read_picture
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     outputs = model.predict(x)  # (N, K)
     probabilities = losses.softmax(outputs) if inputs.gives_logits(model) else outputs
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     drawings = drawing_paths(folder, args.images)
     for image, picture, p, drawing in zip(args.images, pictures, probabilities, drawings, strict=True):
         plotting.prediction(picture.x, p, class_names, title=Path(image).name, note=picture.decision, path=drawing)
