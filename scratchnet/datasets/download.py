@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from scratchnet.datasets.files import brief, is_file, kind, unreadable
 from scratchnet.datasets.places import CACHE_VARIABLE, DATA_VARIABLE, DataError, data_dir
-from scratchnet.support.files import lock, make_folders
+from scratchnet.support.files import lock
 
 CONNECT_SECONDS = 10.0
 PIECE = 1 << 16
@@ -197,9 +197,10 @@ def fetch(
             raise DownloadError(f"{folder / source.file}: expected a file or nothing, got {found}. Move it away")
     another = f"Name another one: export {CACHE_VARIABLE}=FOLDER"
     try:
-        make_folders(folder)
-    except OSError as error:
-        raise DownloadError(f"the folder {brief(folder)} cannot be created ({error.strerror or error}). {another}") from error
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RecursionError) as error:      # RecursionError: thousands of nested folders, which pooch cannot make either
+        reason = (error.strerror if isinstance(error, OSError) else "") or error
+        raise DownloadError(f"the folder {brief(folder)} cannot be created ({reason}). {another}") from error
     failures = []
     with _swept(folder):
         for source in sources:

@@ -118,7 +118,7 @@ def finish(
 ) -> int:
     """Train for the epochs that are left, evaluate, draw, and return the exit code."""
     folder = recorder.folder
-    title = f"{args.net} on {data.name}, {args.optimizer}"
+    title = inputs.as_title(f"{args.net} on {data.name}, {args.optimizer}")
     try:
         with failure_recorded(settings, recorder):
             if not recorder.finished:
