@@ -954,6 +954,9 @@ def _not_a_layer(thing: Any) -> str:
     return f"a {type(thing).__name__}. A layer is an object, such as Dense(10)"
 
 
+CLASSES: Mapping[str, type[Model]] = {"Model": Model, "Sequential": Sequential}     # by the names that a saved model has
+
+
 @named_arguments
 def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type] | None = None) -> Model:
     """Return a saved model: its graph and weights, and, if it was compiled, its loss, metrics and optimizer.
@@ -975,4 +978,4 @@ def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type] 
         When the file is not a saved model, is damaged, or has a layer, an optimizer or a loss of an unknown class.
     """
     refuse_other_formats(path, "model.npz")
-    return saving.read_model({"Model": Model, "Sequential": Sequential}, path, custom_objects)
+    return saving.read_model(CLASSES, path, custom_objects)

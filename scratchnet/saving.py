@@ -31,7 +31,7 @@ from scratchnet.support.files import as_path, write_whole
 FORMAT = "scratchnet model 1"
 LONGEST = 500                   # characters of another library's message that an error repeats
 
-__all__ = ["full_config", "load_arrays", "model_config", "read_model", "save_arrays", "save_model"]
+__all__ = ["full_config", "load_arrays", "load_weights", "model_config", "read_model", "restore", "save_arrays", "save_model"]
 
 # -- arrays and settings ----------------------------------------------------------------------------------------------
 
@@ -207,12 +207,25 @@ def read_model(
     model_classes: Mapping[str, Any], path: str | os.PathLike[str], custom_objects: Mapping[str, type] | None = None
 ) -> Any:
     """Return a model created from a file, as `scratchnet.load_model` describes. `model_classes` are "Model" and "Sequential"."""
+    arrays, config = load_arrays(path)
+    model = restore(model_classes, path, arrays, config, custom_objects)
+    warn_if_not_finite(path, model)
+    return model
+
+
+def restore(
+    model_classes: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, np.ndarray],
+    config: Mapping[str, Any],
+    custom_objects: Mapping[str, type] | None = None,
+) -> Any:
+    """Return a model created from what `load_arrays` returned for `path`, which errors name."""
     custom = custom_objects if custom_objects is not None else {}
     if not isinstance(custom, Mapping) or not all(isinstance(kind, type) for kind in custom.values()):
         raise TypeError(
             f"custom_objects: expected a dict of classes by name, got {shortened(custom)}. For example {{'MyLayer': MyLayer}}"
         )
-    arrays, config = load_arrays(path)
     try:
         check_format(config)
         model = _model_from_config(model_classes, config["model"], {**vars(known_layers), **custom}, arrays)
@@ -238,7 +251,6 @@ def read_model(
         raise ValueError(
             f"{os.fspath(path)} is not a model that this version of scratchnet can load: {_words(error)}"
         ) from error
-    warn_if_not_finite(path, model)
     return model
 
 
