@@ -117,8 +117,8 @@ keras_names.install(
         "": sys.modules[__name__],
         "optimizers.schedules": optimizers.schedules,
         **{
-            room: globals()[room]
-            for room in (
+            namespace: globals()[namespace]
+            for namespace in (
                 "activations",
                 "backend",
                 "callbacks",

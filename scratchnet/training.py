@@ -80,7 +80,7 @@ def fit(
     shuffle : bool
         Whether images are put in a new order for each epoch.
     class_weight : dict of int to float, optional
-        The weight of each class, for training alone; 1 for a class that is not in it.
+        The weight of the images of each class, in training only; 1 for a class that is not in the dict.
     sample_weight : ndarray (n,), optional
         The weight of each image: its loss is multiplied by it. As in Keras the sum is divided by the number of images, not by the
         sum of the weights, and of the metrics only `weighted_metrics` are weighted.
