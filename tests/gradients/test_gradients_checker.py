@@ -811,7 +811,7 @@ def test_a_loss_object_of_the_library_is_compared_with_the_definition(kind):
     class Derived(kind):
         pass
 
-    assert len(check_loss(Derived(), raise_on_failure=True).rows) == 4
+    assert len(check_loss(Derived(), raise_on_failure=True).rows) == 5
 
 
 def test_a_definition_may_be_given_or_left_out():
