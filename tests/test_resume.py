@@ -382,6 +382,7 @@ def stopped(folder, **changes):
         ({"arguments": {"epochs": True}}, "expected a whole number"),
         ({"arguments": {"epochs": 1}}, "expected at most 1 epochs, as its settings say, got 2"),
         ({"arguments": {"net": "net_9"}}, "invalid choice: 'net_9'"),
+        ({"arguments": {"transpose": "x"}}, "argument --transpose: expected true or false"),
         ({"arguments": {"colour": "red"}}, "unrecognized arguments: --colour=red"),
         ({"arguments": {"epochs": None}}, "no epochs"),
         ({"data": "gone"}, "no such"),

@@ -234,12 +234,12 @@ class Recorder(Callback):
 
 
 def fits(value: Any, initial: Any) -> bool:
-    """Return whether a saved value is of the kind of a callback's initial one: a number, or for None, weights or None.
+    """Return whether a saved value is of the kind of a callback's initial one: a number, or anything for None.
 
-    >>> fits(3, 0), fits("3", 0), fits(None, 0), fits(None, None), fits(5, None)
-    (True, False, False, True, False)
+    >>> fits(3, 0), fits("3", 0), fits(None, 0), fits(None, None)
+    (True, False, False, True)
     """
-    return isinstance(value, (list, NoneType) if initial is None else (int, float))
+    return initial is None or isinstance(value, (int, float))
 
 
 def resumed(folder: Path) -> tuple[Model, dict[str, Any]] | None:
@@ -264,8 +264,8 @@ def resumed(folder: Path) -> tuple[Model, dict[str, Any]] | None:
             for name, value in state.items():
                 if isinstance(value, list):
                     state[name] = [arrays[key] for key in value]
-                elif not isinstance(value, (int, float, NoneType)):
-                    raise TypeError(f"{name} of a callback is not a number")
+                elif not isinstance(value, NoneType if name.endswith("weights") else (int, float, NoneType)):
+                    raise TypeError(f"{name} of a callback is of the wrong kind")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
             f"{path}: expected a model with the record of its run, got one with no record or an invalid one"
