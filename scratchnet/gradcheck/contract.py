@@ -17,7 +17,7 @@ import numpy as np
 
 from scratchnet.gradcheck.comparison import BATCH_TOLERANCE, DEFINITION_TOLERANCE, FLOAT32_TOLERANCE, agree
 from scratchnet.gradcheck.report import Row
-from scratchnet.gradcheck.under_test import backward, forward, fresh, in_mode, input_names, restore, run, training_of
+from scratchnet.gradcheck.under_test import backward, forward, fresh, in_mode, restore, run, training_of
 from scratchnet.layers.base import Layer
 
 Arrays = Sequence[np.ndarray]
@@ -170,14 +170,15 @@ def _draws_for_each_image(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     run(layer, [x[:1] for x in xs], dout[:1])
     if layer.couples_batch:
         return ""
-    expected = run(layer, xs, dout)
-    others = [np.concatenate([x[:1], 0.5 * x[1:] + 0.25]) for x in xs]
-    got = run(layer, others, np.concatenate([dout[:1], 0.5 * dout[1:]]))
-    if not all(agree(got[name][:1], expected[name][:1], BATCH_TOLERANCE) for name in ["out", *dx_names(len(xs))]):
-        return "the results of an image depend on the other images of the batch"
-    restore(layer)
-    copies = [np.repeat(x[:1], COPIES, axis=0) for x in xs]
-    outs = [in_mode(layer, copies, training=True) for _ in range(BATCHES)]
+
+    def drawn(inputs: Arrays) -> list[np.ndarray]:
+        restore(layer)
+        return [in_mode(layer, inputs, training=True) for _ in range(BATCHES)]
+
+    expected, got = drawn(xs), drawn([np.concatenate([x[:1], 0.5 * x[1:] + 0.25]) for x in xs])
+    if not all(agree(a[:1], b[:1], BATCH_TOLERANCE) for a, b in zip(got, expected, strict=True)):
+        return "the output of an image depends on the other images of the batch"
+    outs = drawn([np.repeat(x[:1], COPIES, axis=0) for x in xs])
     same_in_each = all(np.array_equal(out, outs[0]) for out in outs)
     same_for_all = all(np.array_equal(out, np.repeat(out[:1], COPIES, axis=0)) for out in outs)
     if same_for_all and not same_in_each:
@@ -186,11 +187,6 @@ def _draws_for_each_image(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
             " for a batch on purpose declares couples_batch = True in its class"
         )
     return "each batch gets the same random numbers. Draw from self.rng" if same_in_each and not same_for_all else ""
-
-
-def dx_names(inputs: int) -> list[str]:
-    """Return the names of the gradients of a layer's inputs."""
-    return [f"d{name}" for name in input_names(inputs)]
 
 
 def float32(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
