@@ -114,6 +114,7 @@ nn = activations        # TensorFlow's name
 keras_names.install(
     {
         "": sys.modules[__name__],
+        "optimizers.schedules": optimizers.schedules,
         **{
             room: globals()[room]
             for room in (
@@ -128,6 +129,7 @@ keras_names.install(
                 "models",
                 "optimizers",
                 "preprocessing",
+                "regularizers",
                 "saving",
                 "utils",
             )

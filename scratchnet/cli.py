@@ -10,14 +10,15 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
-from typing import TextIO
+from typing import Any, TextIO
 
 from scratchnet._version import __version__
 from scratchnet.support import interrupts
+from scratchnet.support.files import reason
 
 COMMANDS = {
     "train": "train a network; write its model, history and figures into a run folder",
@@ -54,7 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         signals.begin()
         prepare_streams()
         argv = sys.argv[1:] if argv is None else argv
-        args = parser(argv).parse_args(argv)
+        try:
+            args = parser(argv).parse_args(argv)
+        except SystemExit:
+            sys.stdout.flush()      # the text of --help: when Python flushes it at exit, an error cannot be reported any more
+            raise
         command = tool(args.command)
         with signals.working():
             code = command.run(args) or 0
@@ -66,8 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         discard(sys.stdout)
         return 1
     except OSError as error:
-        named = error.filename is not None and error.strerror
-        return fail(f"{error.filename}: {error.strerror}" if named else str(error))
+        return fail(reason(error))
     except MemoryError as error:
         return fail(f"not enough memory: {error}")
     except (ValueError, FloatingPointError) as error:
@@ -77,19 +81,46 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def prepare_streams() -> None:
-    """Make printing safe: output to a closed stream is discarded, and a character that a stream cannot encode becomes "?"."""
-    for name in ("stdout", "stderr"):
+    """Make printing safe.
+
+    Output to a closed stream is discarded, a character that a stream cannot encode becomes "?", and an error names its stream.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:             # closed: the next file that is opened would have this number, and be printed into
+            os.open(os.devnull, os.O_RDWR)
+    for name, words in (("stdout", "standard output"), ("stderr", "standard error")):
         stream = getattr(sys, name)
         if stream is None:  # closed with >&- or 2>&-
             setattr(sys, name, io.StringIO())
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+            for method in {"write", "flush"} - vars(stream).keys():     # unless an earlier call of `main` has done it
+                setattr(stream, method, named(getattr(stream, method), words))
 
 
-def fail(reason: str, code: int = 1) -> int:
-    """Print `reason` as one line on stderr and return the exit code."""
+def named(call: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Return `call`, such that an OSError that it raises has `name` as its file."""
+
+    def calling(*args: Any) -> Any:
+        try:
+            return call(*args)
+        except OSError as error:
+            error.filename = name
+            raise
+
+    return calling
+
+
+def fail(message: str, code: int = 1) -> int:
+    """Print `message` as one line on stderr and return the exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        discard(sys.stdout)
     with suppress(OSError):         # the terminal may be closed
-        print(f"scratchnet: {' '.join(reason.split())}", file=sys.stderr)
+        print(f"scratchnet: {' '.join(message.split())}", file=sys.stderr)
     return code
 
 

@@ -165,7 +165,7 @@ class Loss:
     ----------
     name : str
         Of the class: its name in `compile(loss=...)` and in a saved model.
-    labels : {"one-hot", "integers"}, optional
+    labels : {"one-hot", "integer"}, optional
         Of the class: the labels that `one_hot` takes; `compile` then refuses metrics of other labels.
     takes_weights : bool
         Of the class: whether `value_and_gradient` has the argument `sample_weight`; found from its signature.
@@ -362,7 +362,8 @@ class CategoricalCrossentropy(Loss):
         self, logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
     ) -> tuple[float, np.ndarray]:
         """Return `softmax_cross_entropy` for the smoothed labels."""
-        return softmax_cross_entropy(logits, smooth_labels(y, self.label_smoothing), sample_weight)
+        weights = () if sample_weight is None else (sample_weight,)
+        return softmax_cross_entropy(logits, smooth_labels(y, self.label_smoothing), *weights)
 
 
 class SparseCategoricalCrossentropy(Loss):
@@ -383,7 +384,7 @@ class SparseCategoricalCrossentropy(Loss):
     """
 
     name = "sparse_categorical_crossentropy"
-    labels = "integers"
+    labels = "integer"
 
     def __init__(self, from_logits: bool = False, *, label_smoothing: float = 0.0):
         super().__init__(from_logits)
@@ -419,7 +420,8 @@ class SparseCategoricalCrossentropy(Loss):
         self, logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
     ) -> tuple[float, np.ndarray]:
         """Return `softmax_cross_entropy` for the smoothed labels."""
-        return softmax_cross_entropy(logits, smooth_labels(y, self.label_smoothing), sample_weight)
+        weights = () if sample_weight is None else (sample_weight,)
+        return softmax_cross_entropy(logits, smooth_labels(y, self.label_smoothing), *weights)
 
 
 KNOWN: dict[str, type[Loss]] = {c.name: c for c in (CategoricalCrossentropy, SparseCategoricalCrossentropy)}
@@ -495,4 +497,7 @@ def get(loss: Any) -> Loss:
     try:
         return named[loss]()
     except (KeyError, TypeError):
-        raise ValueError(f"loss: expected {', '.join(map(repr, KNOWN))} or a Loss object, got {shortened(loss)}") from None
+        raise ValueError(
+            f"loss: expected {', '.join(map(repr, KNOWN))} or a Loss object, got {shortened(loss)}. The first is for one-hot"
+            " labels, the second for integers (two classes are two outputs); for another loss derive a class from losses.Loss"
+        ) from None

@@ -48,7 +48,7 @@ class Metric:
 
     Attributes
     ----------
-    labels : {"one-hot", "integers"}
+    labels : {"one-hot", "integer"}
         Of the class: the labels that `update_state` takes.
     """
 
@@ -88,7 +88,7 @@ class Metric:
         if y_pred.ndim != 2 or not y_pred.size:
             raise ValueError(f"{self.name}: expected y_pred of shape (N, K), got shape {y_pred.shape}. Pass what predict returns")
         y_true = plain_array(self.name, "y_true", y_true)
-        if self.labels == "integers":
+        if self.labels == "integer":
             labels = _classes(self.name, "y_true", y_true)
             if len(labels) == len(y_pred) and (labels.min() < 0 or labels.max() >= y_pred.shape[1]):
                 classes = f"0..{y_pred.shape[1] - 1}"
@@ -163,7 +163,7 @@ class SparseCategoricalAccuracy(CategoricalAccuracy):
     0.5
     """
 
-    labels = "integers"
+    labels = "integer"
     default_name = "sparse_categorical_accuracy"
 
     def __init__(self, name: str = "sparse_categorical_accuracy"):
@@ -207,7 +207,7 @@ class SparseTopKCategoricalAccuracy(TopKCategoricalAccuracy):
     name : str
     """
 
-    labels = "integers"
+    labels = "integer"
     default_name = "sparse_top_k_categorical_accuracy"
 
     def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy"):
@@ -256,7 +256,7 @@ def get(metric: Any, labels: str | None = None, classes: Mapping[str, Any] = Map
     ----------
     metric : str, Metric, class, function or dict
         "accuracy" and "acc" are the accuracy of labels of either kind. A name is also the name of the metric, as in Keras.
-    labels : {"one-hot", "integers"}, optional
+    labels : {"one-hot", "integer"}, optional
         The labels of the loss; by default any.
     classes : dict of str to class
         Further classes, for what `config` returns of an object of a class of your own.
@@ -268,13 +268,13 @@ def get(metric: Any, labels: str | None = None, classes: Mapping[str, Any] = Map
 
     Examples
     --------
-    >>> get("acc"), get("acc", "integers")
+    >>> get("acc"), get("acc", "integer")
     (CategoricalAccuracy(name='acc'), SparseCategoricalAccuracy(name='acc'))
     >>> get("top_k_categorical_accuracy")
     TopKCategoricalAccuracy(k=5, name='top_k_categorical_accuracy')
     """
     if isinstance(metric, str) and metric.lower() in ("accuracy", "acc"):
-        return SparseCategoricalAccuracy(metric) if labels == "integers" else CategoricalAccuracy(metric)
+        return SparseCategoricalAccuracy(metric) if labels == "integer" else CategoricalAccuracy(metric)
     made = metric
     if isinstance(metric, str) and metric in KNOWN:
         made = KNOWN[metric](name=metric)
@@ -315,17 +315,19 @@ def config(metric: Metric) -> str | dict[str, Any]:
     return {"class_name": type(metric).__name__, "config": arguments}
 
 
+def listed(metrics: Any, labels: str | None = None, classes: Mapping[str, Any] = MappingProxyType({})) -> list[Metric]:
+    """Return a list of metrics from a list, one metric or None; each is passed to `get`."""
+    given = metrics if isinstance(metrics, (list, tuple)) else [] if metrics is None else [metrics]
+    return [get(metric, labels, classes) for metric in given]
+
+
 def by_name(metrics: Any, labels: str | None = None, taken: Iterable[str] = (), prefix: str = "") -> dict[str, Metric]:
     """Return metrics by the names that they have in histories, from the argument of `compile`.
 
     A second one of a name is named as in Keras: "accuracy_1", or with the prefix "weighted_" if it is one of `weighted_metrics`.
     """
-    if metrics is None:
-        metrics = []
-    if not isinstance(metrics, (list, tuple)):
-        metrics = [metrics]
     named: dict[str, Metric] = {}
-    for metric in (get(metric, labels) for metric in metrics):
+    for metric in listed(metrics, labels):
         name, count = metric.name, 0
         if name in taken:
             name = prefix + name

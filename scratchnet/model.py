@@ -68,6 +68,31 @@ def ordered(output: Node) -> list[Node]:
     return nodes
 
 
+def parts_of(nodes: Sequence[Node]) -> list[Any]:
+    """Return the layers of a graph and the models that are layers of it, in Keras's order, which is that of `get_weights`.
+
+    The order is that of the depth, the largest number of layers up to the output; at the same depth, that in which a search from
+    the output, along the inputs of each layer in turn, first comes to them. `nodes` are in topological order.
+    """
+    owner = {node.layer.activation: node.layer for node in nodes if node.layer.activation is not None}
+    part = {node: node.within[0] if node.within else owner.get(node.layer, node.layer) for node in nodes}
+    sources: dict[Any, list[Any]] = {}
+    for node in nodes:
+        sources.setdefault(part[node], []).extend(part[parent] for parent in node.parents if part[parent] is not part[node])
+    found: dict[Any, int] = {}
+    stack = [part[nodes[-1]]]
+    while stack:
+        last = stack.pop()
+        if last not in found:
+            found[last] = len(found)
+            stack.extend(reversed(sources[last]))
+    depth = dict.fromkeys(found, 0)
+    for node in reversed(nodes):
+        for source in sources[part[node]]:
+            depth[source] = max(depth[source], depth[part[node]] + 1)
+    return sorted(found, key=lambda one: (-depth[one], found[one]))
+
+
 class Model:
     """A network: a graph of layers, and one step of training.
 
@@ -144,6 +169,7 @@ class Model:
         self.loss: Any = None
         self.metrics: dict[str, Metric] = {}
         self.weighted_metrics: dict[str, Metric] = {}
+        self._ordered: list[Any] = []
         self.plan, self.fuse = NOTHING_JOINED, True
         self.history: History | None = None
         self.stop_training = False
@@ -151,6 +177,7 @@ class Model:
     def _set_graph(self, nodes: list[Node]) -> None:
         """Store the nodes, in topological order, and name the layers."""
         self.nodes = nodes
+        self._ordered = parts_of(nodes)
         if len({node.layer for node in nodes}) < len(nodes):
             twice = next(node for n, node in enumerate(nodes) if node.layer in [other.layer for other in nodes[:n]])
             part = twice.within[0] if twice.within else twice.layer
@@ -180,7 +207,9 @@ class Model:
 
     def _name_parts(self) -> None:
         """Name the layers that have no name yet; a name that a user gave is kept."""
-        parts = self._parts
+        stacked = self._stacked()
+        in_order = stacked is None and dict.fromkeys(node.within[0] if node.within else node.layer for node in self._listed())
+        parts = [*(in_order or stacked or ())]
         taken = [part.name for part in parts if (part.given_name if isinstance(part, Model) else part.name) is not None]
         if len(set(taken)) < len(taken):
             repeated = ", ".join(sorted({str(name) for name in taken if taken.count(name) > 1}))
@@ -271,8 +300,13 @@ class Model:
 
     @property
     def _parts(self) -> list[Any]:
-        """The layers, the input first, and the models that are layers of this one."""
-        return [*dict.fromkeys(node.within[0] if node.within else node.layer for node in self._listed())]
+        """The layers, the input first, and the models that are layers of this one, in Keras's order."""
+        stacked = self._stacked()
+        return self._ordered if stacked is None else stacked
+
+    def _stacked(self) -> list[Any] | None:
+        """Return the layers of a Sequential model; None for others."""
+        return None
 
     def _listed(self) -> list[Node]:
         """Return the nodes in order, without those of a layer made by `activation=` of another."""
@@ -285,12 +319,17 @@ class Model:
 
         A layer made by `activation=` of another is not listed. A `Sequential` model leaves its input out, as in Keras.
         """
-        return self._parts
+        return [*self._parts]
 
     @property
     def every_layer(self) -> dict[str, Layer]:
         """All layers in order, also those in models that are layers, by their paths, such as "conv2d" or "sequential/conv2d"."""
-        return {_path(node): node.layer for node in self._listed()}
+        found: dict[str, Layer] = {}
+        for part in self._parts if self.nodes else ():          # `nodes` raises an error while the graph is not known
+            for path, layer in part.every_layer.items() if isinstance(part, Model) else [("", part)]:
+                if not (path and isinstance(layer, InputLayer)):
+                    found[f"{part.name}/{path}".rstrip("/")] = layer
+        return found
 
     @named_arguments
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
@@ -774,8 +813,7 @@ class Sequential(Model):
     def _known(self) -> bool:
         return bool(self._ends)
 
-    @property
-    def _parts(self) -> list[Any]:
+    def _stacked(self) -> list[Any]:
         return [*(end.layer for end in self._ends[:1]), *self._stack]
 
     @property
@@ -916,6 +954,9 @@ def _not_a_layer(thing: Any) -> str:
     return f"a {type(thing).__name__}. A layer is an object, such as Dense(10)"
 
 
+CLASSES: Mapping[str, type[Model]] = {"Model": Model, "Sequential": Sequential}     # by the names that a saved model has
+
+
 @named_arguments
 def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type] | None = None) -> Model:
     """Return a saved model: its graph and weights, and, if it was compiled, its loss, metrics and optimizer.
@@ -937,4 +978,4 @@ def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type] 
         When the file is not a saved model, is damaged, or has a layer, an optimizer or a loss of an unknown class.
     """
     refuse_other_formats(path, "model.npz")
-    return saving.read_model({"Model": Model, "Sequential": Sequential}, path, custom_objects)
+    return saving.read_model(CLASSES, path, custom_objects)

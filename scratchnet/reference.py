@@ -279,9 +279,11 @@ def batch_normalization_forward(
     if moving is None:
         mean, variance = np.zeros(C), np.zeros(C)
         for m in np.ndindex(x.shape):
-            mean[m[-1]] += x[m] / M
+            mean[m[-1]] += x[m]
+        mean /= M
         for m in np.ndindex(x.shape):
-            variance[m[-1]] += (x[m] - mean[m[-1]]) ** 2 / M
+            variance[m[-1]] += (x[m] - mean[m[-1]]) ** 2
+        variance /= M
     else:
         mean, variance = moving
     out = np.zeros_like(x)
@@ -565,22 +567,18 @@ def softmax_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
     return dx
 
 
-def softmax_cross_entropy(logits: np.ndarray, y: np.ndarray) -> float:
-    """Return -1/N Σ_n Σ_k y[n, k] · log p[n, k], where p is the softmax: (N, K), (N, K) -> a number."""
+def softmax_cross_entropy(
+    logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None, label_smoothing: float = 0.0
+) -> float:
+    """Return -1/N Σ_n w[n] Σ_k y'[n, k] · log p[n, k], where p is the softmax and y' = y (1 - s) + s / K, a number."""
     total = 0.0
     for n, k in np.ndindex(logits.shape):
         highest = logits[n].max()
         log_sum = np.log(sum(np.exp(z - highest) for z in logits[n]))
-        total += y[n, k] * (log_sum - (logits[n, k] - highest))
+        smoothed = y[n, k] * (1 - label_smoothing) + label_smoothing / logits.shape[1]
+        weight = 1.0 if sample_weight is None else sample_weight[n]
+        total += weight * smoothed * (log_sum - (logits[n, k] - highest))
     return float(total / len(logits))
-
-
-def smoothed(y: np.ndarray, s: float) -> np.ndarray:
-    """Szegedy et al. (2016), section 7: a share s of the probability 1 of a label is divided equally among all K classes."""
-    rows = np.zeros(y.shape)
-    for n, k in np.ndindex(y.shape):
-        rows[n, k] = y[n, k] - s * y[n, k] + s / y.shape[1]
-    return rows
 
 
 def penalty(w: np.ndarray, l1: float = 0.0, l2: float = 0.0) -> float:

@@ -16,8 +16,7 @@ weight decay can improve generalization* (1992).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -146,10 +145,10 @@ def check_factor(name: str, value: Any) -> float:
     return check_number(f"regularizer: {name}", value)
 
 
-def get(regularizer: Any, classes: Mapping[str, Any] = MappingProxyType({})) -> Regularizer | None:
+def get(regularizer: Any) -> Regularizer | None:
     """Return a regularizer by name, by what `config` returns, or the object itself; None for none.
 
-    `classes` are further classes by name, for what `config` returns of an object of a class of your own.
+    What `config` returns of a class of your own is found by the name of the class, once it is defined.
 
     Raises
     ------
@@ -169,15 +168,23 @@ def get(regularizer: Any, classes: Mapping[str, Any] = MappingProxyType({})) -> 
         return regularizer()
     if isinstance(regularizer, dict) and regularizer.keys() == {"class_name", "config"}:
         name, settings = regularizer["class_name"], regularizer["config"]
-        kind = {**classes, **KNOWN}.get(name) if isinstance(name, str) else None
-        if isinstance(kind, type) and issubclass(kind, Regularizer) and isinstance(settings, dict):
-            return kind(**settings)
+        known = {kind.__name__: kind for kind in _subclasses(Regularizer)}
+        if isinstance(name, str) and name in known and isinstance(settings, dict):
+            return known[name](**settings)
     fix = "For example kernel_regularizer=regularizers.L2(0.01)"
     if callable(regularizer):
         fix = "Derive a class from regularizers.Regularizer, with __call__(self, w) and gradient(self, w)"
     raise ValueError(
         f"regularizer: expected 'l1', 'l2', an object such as L2(0.01), or None, got {shortened(regularizer)}. {fix}"
     )
+
+
+def _subclasses(kind: type) -> Iterator[type]:
+    """Return all classes that derive from a class."""
+    derived: type
+    for derived in kind.__subclasses__():
+        yield derived
+        yield from _subclasses(derived)
 
 
 def config(regularizer: Regularizer | None) -> dict[str, Any] | None:

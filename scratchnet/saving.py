@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib import format
 
 from scratchnet import layers as known_layers
-from scratchnet import losses, metrics, optimizers, regularizers, schedules
+from scratchnet import losses, metrics, optimizers, schedules
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.layers.base import Node
 from scratchnet.support.checking import check_dtype, check_flag, shortened
@@ -31,7 +31,7 @@ from scratchnet.support.files import as_path, write_whole
 FORMAT = "scratchnet model 1"
 LONGEST = 500                   # characters of another library's message that an error repeats
 
-__all__ = ["full_config", "load_arrays", "model_config", "read_model", "save_arrays", "save_model"]
+__all__ = ["full_config", "load_arrays", "load_weights", "model_config", "read_model", "restore", "save_arrays", "save_model"]
 
 # -- arrays and settings ----------------------------------------------------------------------------------------------
 
@@ -207,12 +207,25 @@ def read_model(
     model_classes: Mapping[str, Any], path: str | os.PathLike[str], custom_objects: Mapping[str, type] | None = None
 ) -> Any:
     """Return a model created from a file, as `scratchnet.load_model` describes. `model_classes` are "Model" and "Sequential"."""
+    arrays, config = load_arrays(path)
+    model = restore(model_classes, path, arrays, config, custom_objects)
+    warn_if_not_finite(path, model)
+    return model
+
+
+def restore(
+    model_classes: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, np.ndarray],
+    config: Mapping[str, Any],
+    custom_objects: Mapping[str, type] | None = None,
+) -> Any:
+    """Return a model created from what `load_arrays` returned for `path`, which errors name."""
     custom = custom_objects if custom_objects is not None else {}
     if not isinstance(custom, Mapping) or not all(isinstance(kind, type) for kind in custom.values()):
         raise TypeError(
             f"custom_objects: expected a dict of classes by name, got {shortened(custom)}. For example {{'MyLayer': MyLayer}}"
         )
-    arrays, config = load_arrays(path)
     try:
         check_format(config)
         model = _model_from_config(model_classes, config["model"], {**vars(known_layers), **custom}, arrays)
@@ -228,10 +241,8 @@ def read_model(
                 arguments |= {"learning_rate": schedules.deserialize(arguments["learning_rate"], custom)}
             optimizer = _find(settings["optimizer"], optimizers.KNOWN, custom)(**arguments)
             loss = _find(settings["loss"], losses.KNOWN, custom)(**settings["loss_config"])
-            measured = {
-                key: [metrics.get(metric, loss.labels, custom) for metric in settings.get(key, [])]
-                for key in ("metrics", "weighted_metrics")
-            }
+            listed = {key: settings.get(key, []) for key in ("metrics", "weighted_metrics")}
+            measured = {key: metrics.listed(given, loss.labels, custom) for key, given in listed.items()}
             model.compile(optimizer, loss, fuse=settings["fuse"], **measured)
             if "iterations" in config:
                 _restore_state(model, config["iterations"], arrays)
@@ -240,7 +251,6 @@ def read_model(
         raise ValueError(
             f"{os.fspath(path)} is not a model that this version of scratchnet can load: {_words(error)}"
         ) from error
-    warn_if_not_finite(path, model)
     return model
 
 
@@ -358,12 +368,8 @@ def _model_from_config(
             raise ValueError(
                 f"expected layers with different names that read earlier layers, got {settings['name']!r}, which reads {inputs!r}"
             )
-        made = {key: regularizers.get(value, classes) for key, value in settings.items() if key.endswith("_regularizer")}
         path = f"{within}{settings['name']}"
-        if inner:
-            layer = _model_from_config(models, settings, classes, arrays, f"{path}/")
-        else:
-            layer = classes[kind](**{**settings, **made})
+        layer = _model_from_config(models, settings, classes, arrays, f"{path}/") if inner else classes[kind](**settings)
         parts.append(layer)
         node = nodes[settings["name"]] = layer.node if isinstance(layer, InputLayer) else layer([nodes[name] for name in inputs])
         if inner:

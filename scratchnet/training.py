@@ -365,7 +365,13 @@ def train_on_batch(
     return_dict = check_flag("return_dict", return_dict)
     x, labels = check_data(model, x, y)
     w = check_sample_weights(model, labels, sample_weight, class_weight)
-    loss, logits = model.train_step(x.astype(model.dtype, copy=False), labels, w)
+    state = [(array, array.copy()) for layer in model.layers for array in layer.state.values()]
+    try:
+        loss, logits = model.train_step(x.astype(model.dtype, copy=False), labels, w)
+    except FloatingPointError:
+        for array, before in state:         # forward has changed it
+            array[...] = before
+        raise
     return result(values_of(model, loss, logits, labels, w), return_dict)
 
 

@@ -60,6 +60,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "layers/activations.py": ("test_activations.py", BASE, "gradients/test_gradients_activations.py"),
     "layers/add.py": (BASE, DENSE, "gradients/test_gradients_flatten_add.py"),
     "layers/base.py": (BASE, "test_model.py", DENSE),
+    "layers/batch_normalization.py": ("test_batch_normalization.py", "gradients/test_gradients_batch_normalization.py"),
     "layers/concatenate.py": ("test_small_layers.py",),
     "layers/conv2d.py": (CONV, BASE, "gradients/test_gradients_conv2d.py"),
     "layers/dense.py": (DENSE, BASE, "gradients/test_gradients_dense.py"),

@@ -6,8 +6,9 @@ import runpy
 import subprocess
 import sys
 
+import numpy as np
 import pytest
-from small_runs import refused
+from small_runs import refused, write_bars
 
 import scratchnet
 from scratchnet import cli
@@ -153,6 +154,49 @@ def test_a_stream_closed_from_the_start_is_no_error(closed, monkeypatch, capsys)
     monkeypatch.setattr(sys, closed, None)  # as Python sets it for >&- and 2>&-
     assert cli.main(["doctor"]) == 0
     assert capsys.readouterr() == (("", "doubted\n") if closed == "stdout" else ("found\n", ""))
+
+
+@pytest.fixture(scope="module")
+def streams_run(tmp_path_factory):
+    """A run of two epochs, and a picture; in plain Python it would take minutes."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("streams")
+    write_bars(folder / "bärs", shape=(28, 28))
+    done = process("train", "--batch-size", 16, "--epochs", 1, "--data", "bärs", "--out", "rün", cwd=folder)
+    assert (done.returncode, done.stderr.count("\n") < 2) == (0, True)
+    grey = np.full((40, 40), 255, np.uint8)
+    grey[8:32, 18:23] = 0
+    Image.fromarray(grey).save(folder / "eins ①.png")
+    return folder
+
+
+@pytest.mark.compiled
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell that can close a stream")
+@pytest.mark.parametrize("words", [
+    "train --batch-size 16 --epochs 1 --data bärs --out again --force",
+    *(pytest.param(words, marks=pytest.mark.slow) for words in (
+        "train --resume rün", "evaluate rün", "predict rün 'eins ①.png'", "doctor", "data", "gradcheck",
+        "bench --help", "reproduce --help",
+    )),
+])  # fmt: skip
+def test_closed_streams_and_a_locale_of_ascii_change_no_exit_code(words, streams_run):
+    shells = [(">&- 2>&-", {}), ("<&- >&- 2>&-", {}), (">&-", {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"})]
+    if "rün" not in words:      # where every name is ASCII, a name in a run's settings that is not cannot be found
+        shells += [("", {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"})]
+    for closing, env in shells:
+        command = f'"{sys.executable}" -m scratchnet {words} {closing}'
+        done = subprocess.run(
+            ["bash", "-c", command], capture_output=True, timeout=120, cwd=streams_run, env={**os.environ, **env}
+        )
+        assert (done.returncode, done.stderr.decode()) == (0, ""), (closing, env)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell that can close a stream")
+def test_no_file_takes_the_number_of_a_closed_stream():
+    code = "import os, sys; from scratchnet import cli; cli.prepare_streams(); sys.exit(os.open(os.devnull, os.O_RDONLY))"
+    done = subprocess.run(["bash", "-c", f'"{sys.executable}" -c "{code}" <&- >&- 2>&-'], timeout=60)
+    assert done.returncode >= 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell that can close a stream")

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from forced import functions_of, interruptions, press_ctrl_c
@@ -122,6 +124,38 @@ def test_a_sweep_stops_at_nothing_that_it_cannot_remove(tmp_path):
     sweep(tmp_path, ["file"])
     sweep(tmp_path / "nothing", ["file"])
     assert (tmp_path / ".file.abcdefgh.part").is_dir()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs locks of POSIX")
+def test_a_temporary_file_that_a_sweep_has_locked_is_not_used(tmp_path, monkeypatch):
+    """Another process sweeps between the creation of the file and its lock: it has the lock, and then removes the file."""
+    mkstemp, handles = tempfile.mkstemp, []
+
+    def swept(**options):
+        handle, name = mkstemp(**options)
+        if not handles:
+            handles.append(os.open(name, os.O_RDONLY))
+            files.lock(handles[0])
+        return handle, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", swept)
+    write_text(tmp_path / "file", "text")
+    os.close(handles[0])
+    assert (tmp_path / "file").read_text() == "text"
+    write_text(tmp_path / "file", "next")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_folders_as_deep_as_a_path_permits_are_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files.make_folders(Path("a/" * 1900))
+    assert Path("a/" * 1900).is_dir()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OSError, match="file"):
+        files.make_folders(tmp_path / "file" / "folder")
+    with pytest.raises(FileExistsError):
+        files.make_folders(tmp_path / "file")
+    subprocess.run(["rm", "-r", str(tmp_path / "a")])       # shutil.rmtree, which pytest uses, is recursive
 
 
 def test_an_error_names_the_file_and_not_its_temporary_name(tmp_path, monkeypatch):

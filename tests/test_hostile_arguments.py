@@ -33,8 +33,10 @@ from scratchnet import (
     Softmax,
     initializers,
     losses,
+    metrics,
     optimizers,
     preprocessing,
+    regularizers,
 )
 from scratchnet.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from scratchnet.metrics import confident_mistakes, confusion_matrix
@@ -411,7 +413,7 @@ CONSTRUCTORS = {
         "units", "use_bias", "kernel_initializer", "bias_initializer", "implementation", "name")},
     **{f"BatchNormalization {name}": lambda v, name=name: built(BatchNormalization(**{name: v})) for name in (
         "axis", "momentum", "epsilon", "center", "scale", "beta_initializer", "gamma_initializer", "moving_mean_initializer",
-        "moving_variance_initializer", "implementation", "name")},
+        "moving_variance_initializer", "beta_regularizer", "gamma_regularizer", "implementation", "name")},
     "Conv2D activation": lambda v: Conv2D(2, 2, activation=v),
     "Dense activation": lambda v: Dense(2, activation=v),
     **{f"{kind.__name__} {name}": lambda v, kind=kind, name=name: kind(**{name: v})(Input((6, 5, 3))) for name in (
@@ -436,9 +438,34 @@ CONSTRUCTORS = {
     "Sequential": Sequential,
     "Sequential, a layer": lambda v: Sequential([Input((3,)), v]),
     **{f"compile {name}": lambda v, name=name: model_of().compile(**{name: v})
-       for name in ("optimizer", "loss", "metrics", "fuse")},
+       for name in ("optimizer", "loss", "metrics", "weighted_metrics", "fuse")},
     **{f"fit {name}": lambda v, name=name: model_of().fit(X0, labels("categorical_crossentropy", 4), **{"verbose": 0, name: v})
-       for name in ("batch_size", "verbose", "callbacks", "validation_split", "validation_data", "shuffle", "initial_epoch")},
+       for name in ("batch_size", "verbose", "callbacks", "validation_split", "validation_data", "shuffle", "initial_epoch",
+                    "class_weight", "sample_weight", "steps_per_epoch", "validation_steps", "validation_batch_size",
+                    "validation_freq")},
+    **{f"evaluate {name}": lambda v, name=name: model_of().evaluate(X0, labels("categorical_crossentropy", 4), **{name: v})
+       for name in ("sample_weight", "steps", "batch_size")},
+    "predict steps": lambda v: model_of().predict(X0, steps=v, verbose=0),
+    "weights of validation": lambda v: model_of().fit(
+        X0, labels("categorical_crossentropy", 4), validation_data=(X0, labels("categorical_crossentropy", 4), v), verbose=0),
+    **{f"train_on_batch {name}": lambda v, name=name: model_of().train_on_batch(
+        X0, labels("categorical_crossentropy", 4), **{name: v}) for name in ("sample_weight", "class_weight")},
+    "weights of a loss": lambda v: losses.CategoricalCrossentropy()(np.eye(3), np.full((3, 3), 1 / 3), v),
+    "label_smoothing": lambda v: losses.CategoricalCrossentropy(label_smoothing=v),
+    "label_smoothing of integers": lambda v: losses.SparseCategoricalCrossentropy(label_smoothing=v),
+    "categorical_crossentropy": lambda v: losses.categorical_crossentropy(v, np.full((3, 3), 1 / 3)),
+    "kernel_regularizer": lambda v: Dense(2, kernel_regularizer=v),
+    "bias_regularizer": lambda v: Conv2D(2, 3, bias_regularizer=v),
+    **{f"{kind.__name__} {name}": lambda v, kind=kind, name=name: kind(**{name: v}) for kind, names in (
+        (regularizers.L1, "l1"), (regularizers.L2, "l2"), (regularizers.L1L2, "l1 l2"),
+        (metrics.CategoricalAccuracy, "name"), (metrics.TopKCategoricalAccuracy, "k name")) for name in names.split()},
+    "a regularizer": regularizers.L1L2(1.0, 1.0),
+    "the gradient of a regularizer": regularizers.L1L2(1.0, 1.0).gradient,
+    "metrics.get": metrics.get,
+    "regularizers.get": regularizers.get,
+    "labels of a metric": lambda v: metrics.CategoricalAccuracy().update_state(v, np.full((3, 3), 1 / 3)),
+    "predictions of a metric": lambda v: metrics.SparseCategoricalAccuracy().update_state([0, 1, 2], v),
+    "weights of a metric": lambda v: metrics.SparseCategoricalAccuracy().update_state([0, 1, 2], np.full((3, 3), 1 / 3), v),
     "predict batch_size": lambda v: model_of().predict(X0, batch_size=v, verbose=0),
     "predict verbose": lambda v: model_of().predict(X0, verbose=v),
     "evaluate return_dict": lambda v: model_of().evaluate(X0, labels("categorical_crossentropy", 4), return_dict=v, verbose=0),
@@ -465,8 +492,8 @@ CONSTRUCTORS = {
     "initializer's shape": lambda v: initializers.initialize("ones", v, np.random.default_rng(0)),
     "fans": initializers.fans,
 }  # fmt: skip
-# With these, a thousand million is a size that is right, if there is memory; so it is not tried.
-ALLOCATE = ("Conv2D filters", "Dense units", "one_hot", "K", "initializer's shape", "update params")
+# With these, a thousand million is a size that is right, if there is memory (or, of steps, a warning); so it is not tried.
+ALLOCATE = ("fit steps_per_epoch", "Conv2D filters", "Dense units", "one_hot", "K", "initializer's shape", "update params")
 
 
 @pytest.mark.parametrize("call", CONSTRUCTORS)

@@ -401,13 +401,13 @@ def test_the_administrator_may_own_the_folders_above_and_no_other_user(filled, m
 
 @posix
 def test_a_folder_that_another_user_makes_at_the_last_moment_is_not_used(kept, monkeypatch):
-    make = cache._make_folder
+    make = cache.make_folders
 
-    def made_by_another():
-        make()
+    def made_by_another(*arguments):
+        make(*arguments)
         kept.chmod(0o777)
 
-    monkeypatch.setattr(cache, "_make_folder", made_by_another)
+    monkeypatch.setattr(cache, "make_folders", made_by_another)
     assert not run(double, monkeypatch)
     assert files(kept) == []
 

@@ -469,7 +469,7 @@ def masked(values):
     return np.ma.masked_array(values, np.arange(np.size(values)).reshape(np.shape(values)) % 3 == 0)
 
 
-ALONE = [(layer, shape) for layer, shape in zip(EVERY_KIND, [(6, 5, 2)] * 5 + [(5,), (2, 3), [(2,), (2,)], (4,), (4,), (4,)])]  # noqa: B905
+ALONE = [(layer, shape) for layer, shape in zip(EVERY_KIND, [(6, 5, 2)] * 7 + [(5,), (2, 3), [(2,), (2,)], (4,), (4,), (4,)])]  # noqa: B905
 
 
 @pytest.mark.parametrize(("layer", "shape"), ALONE, ids=[type(layer).__name__ for layer, _ in ALONE])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scratchnet import Dense, Input, Model
 from scratchnet.losses import (
     CategoricalCrossentropy,
+    Loss,
     SparseCategoricalCrossentropy,
     get,
     log_softmax,
@@ -188,9 +189,9 @@ def test_integer_labels_outside_the_classes_are_refused(labels):
 @pytest.mark.parametrize("from_logits", [True, False])
 @pytest.mark.parametrize("kind", [CategoricalCrossentropy, SparseCategoricalCrossentropy])
 def test_the_repr_of_a_loss_is_the_code_that_creates_it(kind, from_logits):
-    loss = eval(repr(kind(from_logits=from_logits)))
+    loss = eval(repr(kind(from_logits=from_logits, label_smoothing=0.1)))
     assert type(loss) is kind
-    assert loss.get_config() == {"from_logits": from_logits}
+    assert loss.get_config() == {"from_logits": from_logits, "label_smoothing": 0.1}
     assert kind().from_logits is False
 
 
@@ -198,7 +199,8 @@ def test_a_loss_is_a_known_name_or_an_object_and_nothing_else():
     assert type(get("sparse_categorical_crossentropy")) is SparseCategoricalCrossentropy
     mine = CategoricalCrossentropy(from_logits=True)
     assert get(mine) is mine
-    for unknown in ("mse", CategoricalCrossentropy, None, 3):
+    assert type(get(CategoricalCrossentropy)) is CategoricalCrossentropy      # as in Keras, a class is made an object
+    for unknown in ("mse", Loss, np.mean, None, 3, []):
         with pytest.raises(ValueError, match=r"'categorical_crossentropy', 'sparse_categorical_crossentropy'"):
             get(unknown)
 

@@ -433,6 +433,13 @@ def test_other_versions_are_named_and_the_run_goes_on(bars, whole, tmp_path, dur
     assert content(run) == content(whole)
 
 
+def test_the_file_of_a_model_is_read_once_to_resume_it(whole, monkeypatch):
+    read, load = [], saving.load_arrays
+    monkeypatch.setattr(saving, "load_arrays", lambda path: (read.append(path), load(path))[1])
+    run_folder.resumed(whole)
+    assert read == [whole / "model.npz"]
+
+
 def test_a_run_resumes_from_any_working_folder(bars, whole, tmp_path, during, monkeypatch):
     monkeypatch.chdir(bars.parent)
     with during(2, interrupt):

@@ -397,3 +397,16 @@ def test_a_class_with_call_is_refused_when_it_is_defined():
 
             def call(self, x):
                 return x
+
+
+def test_layers_of_branches_have_the_order_of_keras():
+    """By depth, then by the first visit of a search from the output: what Keras 3.15 lists for the same graph."""
+    image = Input((6, 5, 2), name="in")
+    small = Conv2D(3, 1, padding="same", name="small")(image)
+    large = Conv2D(3, 3, padding="same", name="large_1")(image)
+    large = Conv2D(3, 3, padding="same", activation="relu", name="large_2")(large)
+    model = Model(image, Dense(2, name="last")(Flatten(name="flat")(Add(name="sum")([small, large]))), seed=1)
+    assert [layer.name for layer in model.layers] == ["in", "large_1", "small", "large_2", "sum", "flat", "last"]
+    assert [name.partition("/")[0] for name in model.params][::2] == ["large_1", "small", "large_2", "last"]
+    outer = Sequential([Input((6, 5, 2)), model])
+    assert [p.shape for p in outer.get_weights()] == [p.shape for p in model.get_weights()]

@@ -278,7 +278,7 @@ LAYERS = [LeakyReLU(0.1), LeakyReLU(0.1, name="mine"), ELU(0.5), ReLU(max_value=
 GIVEN = ["elu", "swish", FUNCTIONS["gelu"], *LAYERS]
 
 
-@pytest.mark.parametrize("given", GIVEN, ids=str)
+@pytest.mark.parametrize("given", GIVEN, ids=lambda given: getattr(given, "__name__", str(given)))
 def test_a_model_with_any_activation_is_saved_and_loaded(given, tmp_path):
     layers = [Input((6, 5, 2)), Conv2D(3, 2, activation=given), Flatten(), Dense(4, given), Dense(3, activation=Softmax())]
     model = Sequential(layers, seed=2)

@@ -1,7 +1,10 @@
 """`scratchnet evaluate` and `scratchnet predict`: a trained network's answers, and wrong arguments."""
 
 import json
+import os
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,3 +179,19 @@ def test_predict_refuses_a_folder_of_pictures_and_a_file_for_the_drawings(traine
     assert not new.exists()
     with pytest.raises(SystemExit, match="2"):
         cli.main(["predict", str(trained), str(bar_picture), "--out", ""])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file system that permits every name")
+@pytest.mark.parametrize(
+    "name",
+    [b"caf\xe9.png", b"$x^{2$.png", b"$\\frac$.png", b"a\nb.png", b"--out.png", b" .png", b"\xf0\x9f\x98\x80 \xe6\xbc\xa2.png",
+     b"a%sb{0}.png", b"x" * 230 + b".png"],
+    ids=["no UTF-8", "dollars", "mathematics", "two lines", "option", "space", "no glyphs", "formats", "long"],
+)  # fmt: skip
+def test_a_picture_of_any_name_is_classified_and_drawn(name, trained, bar_picture, tmp_path, capsys, recwarn):
+    picture = tmp_path / "pictures" / os.fsdecode(name)
+    picture.parent.mkdir()
+    picture.write_bytes(Path(bar_picture).read_bytes())
+    assert cli.main(["predict", str(trained), str(picture), "--out", str(tmp_path / "drawings")]) == 0
+    assert len([*(tmp_path / "drawings").iterdir()]) == 1
+    assert not recwarn.list

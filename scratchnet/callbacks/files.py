@@ -122,7 +122,7 @@ class ModelCheckpoint(Monitor):
         logs = logs or {}
         if self.save_best_only:
             value = self.watched(logs)
-            if not self.better(value, self.best):
+            if value is None or not self.better(value, self.best):
                 return
             self.best = value
         path = self._path(epoch, logs)

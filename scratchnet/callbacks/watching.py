@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from scratchnet.callbacks.base import Callback, Logs
@@ -16,7 +18,7 @@ class Monitor(Callback):
     monitor : str
         A name in an epoch's logs, such as "val_loss", or one that an earlier callback adds.
     mode : {"auto", "min", "max"}
-        Whether smaller or larger is better; "auto" is "max" for an accuracy, and "min" otherwise.
+        Whether smaller or larger is better; "auto" is "max" for an accuracy and other metrics, and "min" otherwise.
     min_delta : float
         A smaller difference is not an improvement.
     """
@@ -24,9 +26,17 @@ class Monitor(Callback):
     def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0.0):
         mode = check_choice(f"mode of {type(self).__name__}", mode, ("auto", "min", "max"))
         self.monitor = check_text("monitor", monitor, 'monitor="val_loss"')
+        self.auto = mode == "auto"
         self.mode = mode if mode != "auto" else "max" if monitor.endswith(("accuracy", "acc")) else "min"
         self.min_delta = abs(check_number("min_delta", min_delta, lowest=-np.inf))
         self.best: float | None = None
+
+    def set_model(self, model: Any) -> None:
+        """Store the model. With mode "auto", larger values of its metrics are better, whatever their names are."""
+        super().set_model(model)
+        named = {**getattr(model, "metrics", {}), **getattr(model, "weighted_metrics", {})}
+        if self.auto and self.monitor.removeprefix("val_") in named:
+            self.mode = "max"
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Clear the best value of an earlier training run. Raise a ValueError if training will not compute the value."""
@@ -39,9 +49,14 @@ class Monitor(Callback):
         if all_known:
             self.watched(dict.fromkeys(names, 0.0))
 
-    def watched(self, logs: Logs | None) -> float:
-        """Return the monitored value from an epoch's logs. Raises ValueError if they lack it."""
+    def watched(self, logs: Logs | None) -> float | None:
+        """Return the monitored value from an epoch's logs, None for a validation value of an epoch without validation.
+
+        Raises ValueError if no epoch has the value.
+        """
         if not logs or self.monitor not in logs:
+            if self.monitor.startswith("val_") and self.monitor in self.known_names()[0]:
+                return None
             raise ValueError(
                 f"{type(self).__name__}: expected monitor to be one of {', '.join(map(repr, logs or ()))}, got {self.monitor!r}."
                 " For a validation value pass validation_data or validation_split, for an accuracy metrics=['accuracy'];"
@@ -122,7 +137,7 @@ class EarlyStopping(Monitor):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Compare the value with the best one; stop after `patience` epochs without improvement."""
         value = self.watched(logs)
-        if epoch < self.start_from_epoch:
+        if value is None or epoch < self.start_from_epoch:
             return
         if self.restore_best_weights and self.best_weights is None:     # for the case that the value is NaN in every epoch
             self.best_weights, self.best_epoch = self.model.get_weights(), epoch
@@ -200,6 +215,8 @@ class ReduceLROnPlateau(Monitor):
         optimizer = self.model.optimizer
         logs["learning_rate"] = optimizer.learning_rate
         value = self.watched(logs)
+        if value is None:
+            return
         if self.cooling:
             self.cooling -= 1
             self.wait = 0

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
@@ -21,12 +22,15 @@ from typing import Any, NamedTuple
 
 from scratchnet.datasets.files import brief, is_file, kind, unreadable
 from scratchnet.datasets.places import CACHE_VARIABLE, DATA_VARIABLE, DataError, data_dir
+from scratchnet.support.files import lock
 
 CONNECT_SECONDS = 10.0
 PIECE = 1 << 16
 MOST_BYTES = 1 << 30
 WAITING = 64
 """The largest number of pieces that wait to be written."""
+TEMPORARY = re.compile(r"tmp[a-z0-9_]{8}")
+"""The name of a file that pooch has not received completely: the module tempfile chooses it."""
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """Errors of the folder, not of the address: another address would not help."""
 
@@ -194,19 +198,45 @@ def fetch(
     another = f"Name another one: export {CACHE_VARIABLE}=FOLDER"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RecursionError) as error:      # RecursionError: thousands of nested folders
+    except (OSError, RecursionError) as error:      # RecursionError: thousands of nested folders, which pooch cannot make either
         reason = (error.strerror if isinstance(error, OSError) else "") or error
         raise DownloadError(f"the folder {brief(folder)} cannot be created ({reason}). {another}") from error
     failures = []
-    for source in sources:
-        try:
-            known = f"sha256:{source.sha256}"
-            return Path(pooch.retrieve(source.url, known, source.file, folder, downloader=reader or Reader()))
-        except Exception as error:     # whatever the failure is, the next address may work
-            if isinstance(error, OSError) and error.errno in DISK:
-                raise DownloadError(f"the folder {folder} cannot be written to ({error.strerror}). {another}") from error
-            failures.append((source, _in_one_line(error)))
+    with _swept(folder):
+        for source in sources:
+            try:
+                known = f"sha256:{source.sha256}"
+                return Path(pooch.retrieve(source.url, known, source.file, folder, downloader=reader or Reader()))
+            except Exception as error:     # whatever the failure is, the next address may work
+                if isinstance(error, OSError) and error.errno in DISK:
+                    raise DownloadError(f"the folder {folder} cannot be written to ({error.strerror}). {another}") from error
+                failures.append((source, _in_one_line(error)))
     raise DownloadError(_all_failed(failures, folder, others))
+
+
+@contextlib.contextmanager
+def _swept(folder: Path) -> Iterator[None]:
+    """Remove the temporary files of killed processes, unless another process downloads into the folder, and run the block.
+
+    Every process that downloads holds a shared lock of the folder, so one that can lock it alone disturbs no other. Where folders
+    or file systems have no locks, nothing is removed.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:         # on Windows no folder can be opened
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):
+            lock(handle)
+            for entry in os.listdir(folder):
+                if TEMPORARY.fullmatch(entry):
+                    os.unlink(folder / entry)
+        with contextlib.suppress(OSError):
+            lock(handle, shared=True)
+        yield
+    finally:
+        os.close(handle)
 
 
 def intact(path: Path, checksum: str, algorithm: str = "sha256") -> bool:

@@ -189,6 +189,11 @@ def read_pair(images: str | Path, labels: str | Path, classes: int | None = None
     (array([[[10, 20]]], dtype=uint8), array([4], dtype=uint8))
     """
     _check_pair(images, labels)      # before memory is allocated
+    return _read_pair(images, labels, classes)
+
+
+def _read_pair(images: str | Path, labels: str | Path, classes: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Read the images and the labels of one split whose headers agree; raise DataError for a label that is not below `classes`."""
     x, y = read_idx(images, axes=3), read_idx(labels, axes=1)
     if classes is not None and y.max() >= classes:
         raise DataError(f"{labels}: expected labels from 0 to {classes - 1}, got {y.max()}. Get the file again")
@@ -277,7 +282,7 @@ class IdxFolder(ImageSet):
         """Read and check the four files."""
         self.shapes(found)      # all four headers, before any values
         x_train, y_train, x_test, y_test = found.files
-        splits = read_pair(x_train, y_train, self.classes), read_pair(x_test, y_test, self.classes)
+        splits = _read_pair(x_train, y_train, self.classes), _read_pair(x_test, y_test, self.classes)
         for file, array in zip(found.files, (*splits[0], *splits[1]), strict=True):
             twin = file.with_name(file.name.removesuffix(".gz") if file.name.endswith(".gz") else f"{file.name}.gz")
             if is_file(twin) and not np.array_equal(read_idx(twin, array.ndim), array):

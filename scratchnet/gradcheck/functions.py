@@ -117,11 +117,11 @@ def check_function(
 def softmax_cross_entropy_definition(
     logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None, *, label_smoothing: float = 0.0
 ) -> tuple[float, np.ndarray]:
-    """Return the loss of the plain loops, and its gradient w (p - y) / N from the softmax of the plain loops."""
-    y, N = reference.smoothed(y, label_smoothing), len(logits)
-    weights = np.ones(N) if sample_weight is None else sample_weight
-    total = sum(weights[n] * reference.softmax_cross_entropy(logits[n : n + 1], y[n : n + 1]) for n in range(N))
-    return float(total / N), weights[:, np.newaxis] * (reference.softmax_forward(logits) - y) / N
+    """Return the loss of the plain loops, and w (p - y) / N with their softmax and smoothed y."""
+    smoothed = y * (1 - label_smoothing) + label_smoothing / y.shape[1]
+    weights = np.ones(len(y)) if sample_weight is None else sample_weight
+    dlogits = weights[:, np.newaxis] * (reference.softmax_forward(logits) - smoothed) / len(y)
+    return reference.softmax_cross_entropy(logits, y, sample_weight, label_smoothing), dlogits
 
 
 def takes_weights(function: Callable[..., Any]) -> bool:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet import losses
+from scratchnet import losses, regularizers
 from scratchnet.gradcheck.comparison import DIRECTION_TOLERANCE, compare
 from scratchnet.gradcheck.numeric import EPS, STEP, Numeric, deciding_difference, steady_differences
 from scratchnet.gradcheck.report import Report, Row
@@ -60,8 +60,8 @@ def check_model(
     x : ndarray (N, …)
         Images; one or two are enough.
     y : ndarray, optional
-        Labels as the model's loss takes them, or one-hot (N, K) for a model that is not compiled; L is then the loss. Without
-        labels, L is a random combination of the outputs.
+        Labels as the model's loss takes them, or one-hot (N, K) for a model that is not compiled; L is then the loss, with the
+        penalties of all regularizers. Without labels, L is a random combination of the outputs.
     directions : int
         For each array.
     seed : int
@@ -130,9 +130,11 @@ class Objective:
         out = self.forward(self.unfused)
         if self.y is None:
             return self.dout * out
+        penalty = regularizers.penalty(node.layer for node in self.model.nodes)
         if type(self.loss) in losses.KNOWN.values():
-            return losses.softmax_cross_entropy_losses(out, self.y) / len(out)
-        return np.asarray(self.loss.value_and_gradient(out, self.y)[0])  # another loss may not be a sum over images
+            y = losses.smooth_labels(self.y, self.loss.label_smoothing)
+            return np.append(losses.softmax_cross_entropy_losses(out, y) / len(out), [penalty] if penalty else [])
+        return np.asarray(self.loss.value_and_gradient(out, self.y)[0] + penalty)  # another loss may not be a sum over images
 
     def forward(self, model: Any) -> np.ndarray:
         """Run forward as in training; each time from the same state of the layers, and with the same random numbers."""
@@ -149,6 +151,8 @@ class Objective:
         out = self.forward(self.model)
         dout = self.dout if self.y is None else self.loss.value_and_gradient(out, self.y)[1]
         dx = self.model.backward(dout, start=self.target)
+        if self.y is not None:
+            regularizers.add_gradients(node.layer for node in self.model.nodes)
         return {"x": dx, **{name: g.copy() for name, g in self.model.grads.items()}}
 
 

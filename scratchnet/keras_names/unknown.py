@@ -39,7 +39,7 @@ INSTEAD = {
         "Use BatchNormalization":
             "LayerNormalization GroupNormalization RMSNormalization UnitNormalization SpectralNormalization",
         "Use preprocessing.standardize(x_train, x_test), or Rescaling(1 / 255)": "Normalization",
-        "Use Dropout": "GaussianDropout AlphaDropout SpatialDropout2D GaussianNoise ActivityRegularization",
+        "Use Dropout": "GaussianDropout AlphaDropout GaussianNoise ActivityRegularization",
         "The augmentation layers are RandomFlip, RandomTranslation and RandomCrop: put them first into the model":
             "ImageDataGenerator image RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast"
             " RandomElasticTransform RandomErasing RandomGaussianBlur RandomGrayscale RandomHue RandomInvert"

@@ -32,7 +32,7 @@ import numba
 import platformdirs
 from numba.core import caching, compiler
 
-from scratchnet.support.files import write_whole
+from scratchnet.support.files import make_folders, write_whole
 
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 OWN = "set NUMBA_CACHE_DIR to a folder of your own"
@@ -48,8 +48,8 @@ def sources_hash(folder: Path = Path(__file__).parent) -> str:
     return digest.hexdigest()[:16]
 
 
-_config: Any = numba.config       # numba sets these attributes at run time
-_chosen = _config.CACHE_DIR or os.path.join(platformdirs.user_cache_dir("scratchnet"), "kernels")
+config: Any = numba.config        # numba sets these attributes at run time
+_chosen = config.CACHE_DIR or os.path.join(platformdirs.user_cache_dir("scratchnet"), "kernels")
 BASE = Path(os.path.realpath(_chosen))      # without symbolic links, so that the folders that are checked are those that are used
 FOLDER = BASE / sources_hash()
 
@@ -102,20 +102,10 @@ def why_not_used() -> str:
     if reason := why_not_trusted(FOLDER):
         return reason
     try:
-        _make_folder()
+        make_folders(FOLDER, 0o700)
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
     return why_not_trusted(FOLDER)      # another user may have made a folder in /tmp first
-
-
-def _make_folder() -> None:
-    """Make the folder, and those above it that do not exist, for this user alone."""
-    for folder in reversed((FOLDER, *FOLDER.parents)):
-        try:
-            folder.mkdir(mode=0o700)
-        except OSError:
-            if not os.path.isdir(folder):
-                raise
 
 
 @cache
@@ -255,7 +245,7 @@ class Cache(caching.FunctionCache):
             return
         content = _File(path).bytes_of(result._reduce())
         try:
-            _make_folder()
+            make_folders(FOLDER, 0o700)
             if path.is_symlink():
                 path.unlink()
             elif path.is_dir():

@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 from numba.core import event
 from numba.core.registry import CPUDispatcher
 
 from scratchnet.kernels import cache
 from scratchnet.support.interrupts import uninterrupted
 
-config: Any = numba.config        # numba sets these attributes at run time
+config = cache.config
 COMPILED = not config.DISABLE_JIT
 
 

@@ -59,7 +59,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet import initializers, reference
+from scratchnet import initializers, reference, regularizers
 from scratchnet.initializers import initialize
 from scratchnet.kernels import batch_normalization as fused
 from scratchnet.layers.activations import relu_backward, relu_forward
@@ -142,6 +142,8 @@ class BatchNormalization(Layer):
         Whether there is a `beta`, and a `gamma`.
     beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer : str or callable
         See `scratchnet.initializers`. For the moving averages, a function of (shape, rng) receives `default_rng(0)`.
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+        A penalty, which is added to the loss; see `scratchnet.regularizers`.
     implementation, name
         As for every `Layer`.
 
@@ -188,6 +190,8 @@ class BatchNormalization(Layer):
         gamma_initializer: Any = "ones",
         moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
         *,
         implementation: str | None = None,
         name: str | None = None,
@@ -203,6 +207,9 @@ class BatchNormalization(Layer):
         self.gamma_initializer = initializers.get(gamma_initializer)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer)
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.regularizers = {"gamma": self.gamma_regularizer, "beta": self.beta_regularizer}
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
         """Return the shape of the input."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,8 +38,17 @@ def new_figure(width: float, height: float, title: str | None = None, *, compres
     figure = Figure(figsize=(width, height), dpi=120, facecolor="white", layout=layout)
     FigureCanvasAgg(figure)
     if title is not None:
-        figure.suptitle(title, fontsize=12)
+        figure.suptitle(drawable(title), fontsize=12)
     return figure
+
+
+def drawable(text: str) -> str:
+    r"""Return `text` without what no font can draw: the bytes of a file's name that are not UTF-8, which Python has as surrogates.
+
+    >>> drawable("caf\udce9.png")
+    'caf�.png'
+    """
+    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def finish(figure: Figure, path: PathLike | None) -> Figure:
@@ -51,7 +62,9 @@ def finish(figure: Figure, path: PathLike | None) -> Figure:
         raise ValueError(
             f"{path}: expected a name ending in one of {', '.join(sorted(known))}, got {path.suffix!r}. Rename the file."
         )
-    write_whole(path, lambda file: figure.savefig(file, format=form))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")      # a name in another script is drawn as boxes
+        write_whole(path, lambda file: figure.savefig(file, format=form))
     return figure
 
 
@@ -153,7 +166,7 @@ def mosaic(tiles: Array, columns: int, *, gap: int = 1, fill: float = np.nan) ->
 
 def check_names(class_names: Any, K: int) -> list[str]:
     """Return the class names as a list of strings, or raise ValueError if there are fewer than `K`."""
-    names = [str(name) for name in class_names]
+    names = [drawable(str(name)) for name in class_names]
     if len(names) < K:
         raise ValueError(f"class_names: expected at least {K} names for {K} classes, got {len(names)}. Name every class.")
     return names

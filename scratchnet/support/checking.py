@@ -274,7 +274,7 @@ def check_steps(name: str, steps: Any, batch_size: Any, count: int) -> tuple[int
         size = check_batch_size(batch_size)
         return size, -(-count // size)
     steps = check_count(name, steps, f"{name}=100")
-    size = -(-count // steps) if batch_size is None else check_batch_size(batch_size)
+    size = max(1, -(-count // steps)) if batch_size is None else check_batch_size(batch_size)
     return size, min(steps, -(-count // size))
 
 

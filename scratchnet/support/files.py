@@ -58,14 +58,24 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     return expanded
 
 
-def make_folders(folder: Path) -> None:
+def make_folders(folder: Path, mode: int = 0o777) -> None:
     """Create a folder and those above it that do not exist. (`mkdir(parents=True)` fails for many: it is recursive.)"""
-    missing = []
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
+    missing = [folder]
+    while (above := missing[-1].parent) != missing[-1] and not above.exists():      # a drive that does not exist is its own parent
+        missing.append(above)
     for folder in reversed(missing):
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode, exist_ok=True)
+
+
+def reason(error: OSError) -> str:
+    """Return the message of an error, in our form where it names a file.
+
+    Examples
+    --------
+    >>> reason(FileNotFoundError(errno.ENOENT, "No such file or directory", "model.npz"))
+    'model.npz: No such file or directory'
+    """
+    return f"{error.filename}: {error.strerror}" if error.filename is not None and error.strerror else str(error)
 
 
 def refuse_other_formats(path: Any, example: str) -> None:
@@ -145,9 +155,14 @@ def _make_part(path: Path) -> tuple[int, str]:
     """Return the handle and the name of a new temporary file beside `path`, locked against `sweep`."""
     while True:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        with suppress(OSError):
+        swept = False
+        try:
             lock(handle)
-        if os.path.exists(name):        # a `sweep` between these lines may have removed it
+        except BlockingIOError:         # a `sweep` between these lines has locked it, and removes it
+            swept = True
+        except OSError:                 # the file system has no locks
+            pass
+        if not swept and os.path.exists(name):
             return handle, name
         os.close(handle)
 
@@ -183,8 +198,10 @@ def sweep(folder: Path, names: Collection[str]) -> None:
                     os.unlink(folder / entry)
 
 
-def lock(handle: int) -> None:
+def lock(handle: int, *, shared: bool = False) -> None:
     """Lock an open file or folder until it is closed, or its process ends, however it ends. (On Windows nothing is done.)
+
+    Several may hold a shared lock, and no other then; it is waited for.
 
     Raises
     ------
@@ -194,7 +211,7 @@ def lock(handle: int) -> None:
         If the file system has no locks.
     """
     if sys.platform != "win32":
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:

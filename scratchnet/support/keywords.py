@@ -88,7 +88,7 @@ INSTEAD = {
         "A window covers neighbouring pixels: leave it out, which is a dilation of 1": "dilation_rate dilation atrous_rate",
         "Every filter sees all channels: leave it out, which is groups=1": "groups",
         "Only parameters have regularizers: leave it out, and write kernel_regularizer=... of Conv2D or Dense":
-            "kernel_regularizer bias_regularizer activity_regularizer beta_regularizer gamma_regularizer",
+            "kernel_regularizer bias_regularizer activity_regularizer",
         "Constraints do not exist: leave it out":
             "kernel_constraint bias_constraint W_constraint b_constraint beta_constraint gamma_constraint",
         "It belongs to an optimizer: leave it out, and write it there, as in compile(optimizer=Adam(weight_decay=0.004))":

@@ -45,6 +45,15 @@ def check_fit(model: Model, sample_shape: Sequence[int], K: int, data: str) -> N
         raise ValueError(f"the network: expected at most {classes} classes, got {K} from {data}. Name matching data with --data.")
 
 
+def as_title(text: str) -> str:
+    r"""Return a text with a file's name such that it is drawn literally: between two dollars, matplotlib expects mathematics.
+
+    >>> print(as_title("US$1_and_US$2.png"))
+    US\$1_and_US\$2.png
+    """
+    return text.replace("$", r"\$")
+
+
 def times(shape: Sequence[int]) -> str:
     """Return a shape as it is printed.
 

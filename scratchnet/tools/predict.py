@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from scratchnet import load_model, losses, plotting
+from scratchnet.support.files import make_folders
 from scratchnet.tools import inputs, run_folder
 from scratchnet.tools.arguments import path_text
 from scratchnet.tools.pictures import Prepared, prepare, read_picture
 
 PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pdf", ".svg"}
+LONGEST = 50  # characters of a picture's name in that of its drawing: a file's name may have 255 bytes, a character up to four
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
 
     outputs = model.predict(x)  # (N, K)
     probabilities = losses.softmax(outputs) if inputs.gives_logits(model) else outputs
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     drawings = drawing_paths(folder, args.images)
     for image, picture, p, drawing in zip(args.images, pictures, probabilities, drawings, strict=True):
-        plotting.prediction(picture.x, p, class_names, title=Path(image).name, note=picture.decision, path=drawing)
+        plotting.prediction(picture.x, p, class_names, title=inputs.as_title(Path(image).name), note=picture.decision, path=drawing)
         top = np.argsort(-p, kind="stable")[:3]
         chances = ", ".join(f"{class_names[k]}: {100 * p[k]:.1f} %" for k in top)
         print(f"{image}: {class_names[top[0]]} ({chances}); drawn in {drawing}")
@@ -91,7 +93,7 @@ def drawing_paths(folder: Path, images: Sequence[str]) -> list[Path]:
     taken = {Path(image).resolve() for image in images}  # the user's pictures are never overwritten
     paths = []
     for image in images:
-        stem, number = f"{Path(image).stem}-prediction", 1
+        stem, number = f"{Path(image).stem[:LONGEST]}-prediction", 1
         path = folder / f"{stem}.png"
         while path.resolve() in taken:
             number += 1

@@ -32,10 +32,10 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet import load_model, saving
+from scratchnet import saving
 from scratchnet.callbacks import Callback
-from scratchnet.model import Model
-from scratchnet.support.files import is_part, lock, sweep, write_text
+from scratchnet.model import CLASSES, Model
+from scratchnet.support.files import is_part, lock, make_folders, sweep, write_text
 from scratchnet.support.interrupts import uninterrupted
 
 MODEL = "model.npz"
@@ -87,7 +87,7 @@ class Held:
         self.handle: int | None = None
 
     def __enter__(self) -> Held:
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folders(self.path)
         if sys.platform != "win32":  # where folders cannot be opened
             self.handle = os.open(self.path, os.O_RDONLY)
             try:
@@ -126,7 +126,7 @@ class Held:
 
 def start(folder: Path) -> None:
     """Remove the files of an earlier run, so that the files of two runs are never mixed. The folder is made if necessary."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
 
@@ -237,8 +237,9 @@ def resumed(folder: Path) -> tuple[Model, dict[str, Any]] | None:
     path = folder / MODEL
     if not path.exists():
         return None
-    model = load_model(path)
     arrays, config = saving.load_arrays(path)
+    model = saving.restore(CLASSES, path, arrays, config)
+    saving.warn_if_not_finite(path, model)
     try:
         if model.optimizer is None:
             raise ValueError("no optimizer")

@@ -20,6 +20,7 @@ from scratchnet import datasets, networks, optimizers, plotting, preprocessing
 from scratchnet.callbacks import EarlyStopping
 from scratchnet.datasets import Dataset
 from scratchnet.model import Model
+from scratchnet.support.files import reason
 from scratchnet.support.interrupts import exit_code, uninterrupted
 from scratchnet.tools import inputs, run_folder
 from scratchnet.tools.arguments import DATA, TRANSPOSE, Noted, natural, path_text, positive_int, positive_number
@@ -117,14 +118,16 @@ def finish(
 ) -> int:
     """Train for the epochs that are left, evaluate, draw, and return the exit code."""
     folder = recorder.folder
-    title = f"{args.net} on {data.name}, {args.optimizer}"
+    title = inputs.as_title(f"{args.net} on {data.name}, {args.optimizer}")
     try:
         with failure_recorded(settings, recorder):
             if not recorder.finished:
                 fit(args, model, data, recorder)
                 recorder.write(recorder.history, finished=True)  # early stopping may have restored the weights of an earlier epoch
     except KeyboardInterrupt as interrupt:
-        print(f"scratchnet: interrupted; {draw_finished_epochs(recorder, title)}", file=sys.stderr)
+        words = f"scratchnet: interrupted; {draw_finished_epochs(recorder, title)}"
+        with suppress(OSError):  # the terminal may be closed
+            print(words, file=sys.stderr)
         return exit_code(interrupt)
     except FloatingPointError as error:
         raise FloatingPointError(f"{error}; {draw_finished_epochs(recorder, title)}") from None
@@ -132,8 +135,7 @@ def finish(
         raise
     except OSError as error:
         folder.check()  # if the folder is gone, this is what to report
-        named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        raise OSError(f"{named}; {draw_finished_epochs(recorder, title)}") from error
+        raise OSError(f"{reason(error)}; {draw_finished_epochs(recorder, title)}") from error
 
     with failure_recorded(settings, recorder):
         one_hot = preprocessing.one_hot(data.y_test, len(data.class_names))

@@ -2,8 +2,11 @@ import errno
 import hashlib
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -204,6 +207,37 @@ def test_an_interrupted_download_leaves_nothing(mirror, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fetch(sources(mirror.url), tmp_path, reader=interrupted)
     assert listing(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL, and locks of POSIX")
+def test_what_a_killed_download_left_is_removed_by_the_next_one_unless_another_is_running(mirror, tmp_path):
+    code = f"""if True:
+        import os, signal
+        from pathlib import Path
+        from scratchnet.datasets.download import Source, fetch
+        def killed(url, output_file, pooch):
+            Path(output_file).write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        fetch([Source("http://127.0.0.1/a", "a", "00")], Path({str(tmp_path)!r}), reader=killed)
+    """
+    subprocess.run([sys.executable, "-c", code], timeout=120)
+    (left,) = listing(tmp_path)
+    assert re.fullmatch("tmp.{8}", left)
+    for mine in ("tmp", "tmpfile.gz", "tmp12345678.png"):
+        (tmp_path / mine).write_text("mine")
+
+    seen = []
+
+    def another(url, output_file, pooch):
+        """Download while this download runs."""
+        seen.append(Path(output_file).name)
+        fetch(sources(mirror.add("/data.bin", CONTENT)), tmp_path)
+        assert seen[0] in listing(tmp_path)
+        Path(output_file).write_bytes(CONTENT)
+
+    (tmp_path / "data.bin").unlink(missing_ok=True)
+    assert fetch(sources(mirror.url), tmp_path, reader=another).read_bytes() == CONTENT
+    assert listing(tmp_path) == ["data.bin", "tmp", "tmp12345678.png", "tmpfile.gz"]
 
 
 def test_a_cache_that_cannot_be_made_is_refused_with_the_fix(mirror, tmp_path):

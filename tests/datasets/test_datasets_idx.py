@@ -195,3 +195,17 @@ def test_the_content_sum_is_that_of_the_unpacked_file():
 
     for array in small_idx_set()[1].values():
         assert idx.content_sum(array) == hashlib.sha256(idx_bytes(array)).hexdigest()
+
+
+def test_each_header_is_read_before_any_values_and_with_its_values_and_no_third_time(tmp_path, monkeypatch):
+    write_set(tmp_path, small_idx_set()[0])
+    reads, read_header = [], idx._read_header
+
+    def noted(stream, path, *rest):
+        reads.append(path.name)
+        return read_header(stream, path, *rest)
+
+    monkeypatch.setattr(idx, "_read_header", noted)
+    datasets.load(str(tmp_path))
+    assert sorted(reads) == sorted(2 * [path.name for path in tmp_path.iterdir()])
+    assert len({*reads[:4]}) == 4

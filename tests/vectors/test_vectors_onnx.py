@@ -209,25 +209,6 @@ def test_flatten_gives_the_published_rows_exactly(name, dtype, implementation):
     np.testing.assert_array_equal(forward(case.inputs[0].astype(dtype)), case.outputs[0], strict=dtype == "float32")
 
 
-# -- batch normalization ----------------------------------------------------------------------------------------------
-
-
-@each_implementation
-@each_dtype
-@pytest.mark.parametrize("name", RUN["BatchNormalization"])
-def test_batch_normalization_gives_the_published_numbers_and_moving_averages(name, dtype, implementation):
-    case = cases()[name]
-    x, *weights = (array.astype(dtype) for array in case.inputs)                  # gamma, beta, moving mean, moving variance
-    epsilon, momentum = (case.attributes.get(key, default) for key, default in (("epsilon", 1e-5), ("momentum", 0.9)))
-    layer = BatchNormalization(momentum=momentum, epsilon=epsilon, implementation=implementation)
-    layer.build(nhwc(x).shape[1:], dtype=dtype).set_weights(weights)
-    out = layer.forward(nhwc(x), training=bool(case.attributes.get("training_mode", 0)))
-    expected, *moving = case.outputs
-    np.testing.assert_allclose(out, nhwc(expected), **CLOSE)
-    for got, right in zip(layer.state.values(), moving or weights[2:], strict=True):
-        np.testing.assert_allclose(got, right, **CLOSE)
-
-
 # -- layers that only move numbers, and global pooling ------------------------------------------------------------------
 
 
@@ -261,6 +242,25 @@ def test_reshape_gives_the_published_numbers_exactly(name, dtype, implementation
     assert batch == len(x)
     layer = Reshape(target, implementation=implementation).build(x.shape[1:], dtype=dtype)
     np.testing.assert_array_equal(layer.forward(x), case.outputs[0], strict=dtype == "float32")
+
+
+# -- batch normalization ----------------------------------------------------------------------------------------------
+
+
+@each_implementation
+@each_dtype
+@pytest.mark.parametrize("name", RUN["BatchNormalization"])
+def test_batch_normalization_gives_the_published_numbers_and_moving_averages(name, dtype, implementation):
+    case = cases()[name]
+    x, *weights = (array.astype(dtype) for array in case.inputs)                  # gamma, beta, moving mean, moving variance
+    epsilon, momentum = (case.attributes.get(key, default) for key, default in (("epsilon", 1e-5), ("momentum", 0.9)))
+    layer = BatchNormalization(momentum=momentum, epsilon=epsilon, implementation=implementation)
+    layer.build(nhwc(x).shape[1:], dtype=dtype).set_weights(weights)
+    out = layer.forward(nhwc(x), training=bool(case.attributes.get("training_mode", 0)))
+    expected, *moving = case.outputs
+    np.testing.assert_allclose(out, nhwc(expected), **CLOSE)
+    for got, right in zip(layer.state.values(), moving or weights[2:], strict=True):
+        np.testing.assert_allclose(got, right, **CLOSE)
 
 
 # -- loss -------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from scratchnet import plotting
 from scratchnet.kernels import threads
 from scratchnet.kernels.jit import COMPILED
 from scratchnet.plotting.speed import short
-from scratchnet.support.files import write_text
+from scratchnet.support.files import make_folders, write_text
 from scratchnet.support.tables import text_table
 from scratchnet.tools.arguments import path_text
 from scratchnet.tools.bench import ladder, peers
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
             f"--peers: expected an installed framework, got none ({reasons}). Run: pip install tensorflow keras, or torch, or jax."
         )
     out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folders(out)
     measured: dict[str, Any] = {"machine": results.machine(), "versions": results.versions() | found}
     print(", ".join(f"{key} {value}" for key, value in measured["machine"].items()))
     if args.peers:
@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
         measured["peers"] = compare(found, args.quick)
     else:
         climb(measured, args.quick)
-    draw(measured, out)
     write_text(out / f"{'peers' if args.peers else 'ladder'}.json", json.dumps(measured, indent=1) + "\n")
+    draw(measured, out)
     print(f"\nnumbers and charts: {out}")
     return 0
 
