@@ -48,16 +48,17 @@ def optimizer(name: str) -> Optimizer:
     """Return an optimizer with a learning rate that makes progress within `STEPS` steps."""
     made: dict[str, Optimizer] = {
         "adam": Adam(0.002),
+        "fast adam": Adam(0.005),
         "adagrad": Adagrad(0.03),
         "adadelta": Adadelta(0.5),
         "momentum": SGD(0.03, momentum=0.9),
         "nesterov": SGD(0.03, momentum=0.9, nesterov=True),
         "rmsprop": RMSprop(0.001),
-        "adamw": AdamW(0.002, weight_decay=0.1),
+        "adamw": AdamW(0.002, weight_decay=0.01),
         "nadam": Nadam(0.002),
         "decayed nadam": Nadam(0.002, weight_decay=0.1),
-        "clipped": SGD(0.1, momentum=0.9, clipnorm=1.0),
-        "clipped together": SGD(0.3, momentum=0.9, global_clipnorm=0.3),
+        "clipped": SGD(0.03, momentum=0.9, clipnorm=1.0),
+        "clipped together": SGD(0.05, momentum=0.9, global_clipnorm=0.5),
         "warm-up": Adam(CosineDecay(0.0, STEPS - WARM_UP, warmup_target=0.004, warmup_steps=WARM_UP)),
     }
     made[name].implementation = "numpy"  # for so few numbers the kernel saves nothing
@@ -74,7 +75,7 @@ class SmallNet:
     strides, pool_strides : int
         Of the second convolution and of the pool after it.
     pool : {"max", "min", "average", "global average"}
-        The last of them takes the place of the pool and of Flatten.
+        The last of them, after two more convolutions, takes the place of the pool and of Flatten.
     hidden : str
         The activation of the hidden dense layer, or one of `WITH_ARGUMENTS`.
     paths : bool
@@ -119,8 +120,8 @@ class SmallNet:
         """Return the model, not compiled, for images (14, 14, 1) of ten classes."""
         kernel: Any = {"kernel_initializer": self.initializer, "kernel_regularizer": self.regularizer}
 
-        def convolution(strides: int = 1) -> Conv2D:
-            return Conv2D(8, self.kernel_size, strides=strides, padding="same", activation="relu", **kernel)
+        def convolution(strides: int = 1, filters: int = 8) -> Conv2D:
+            return Conv2D(filters, self.kernel_size, strides=strides, padding="same", activation="relu", **kernel)
 
         image = Input(shape=(14, 14, 1))
         x = convolution()(RandomFlip("horizontal")(image) if self.flips else image)
@@ -136,7 +137,7 @@ class SmallNet:
             x = Concatenate()([x, convolution()(x)])
         x = convolution(self.strides)(x)
         if self.pool == "global average":
-            x = GlobalAveragePooling2D()(x)
+            x = GlobalAveragePooling2D()(convolution(2, 32)(convolution(1, 32)(x)))
         else:
             x = Flatten()(POOLS[self.pool]((2, 2), strides=self.pool_strides, padding="same")(x))
         hidden: Layer = WITH_ARGUMENTS.get(self.hidden, lambda: Activation(self.hidden))()
