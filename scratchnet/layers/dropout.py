@@ -146,6 +146,7 @@ class Dropout(Layer):
         super().__init__(name=name, implementation=implementation)
         self.rate = _check_rate(type(self).__name__, rate)
         self.noise_shape = _check_noise_shape(type(self).__name__, noise_shape)
+        self.couples_batch = self.noise_shape is not None and self.noise_shape[:1] == (1,)      # one mask for all images
         self.seed = check_seed("seed", seed)
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
