@@ -307,7 +307,18 @@ def warn_of_one_class(who: str, K: int) -> None:
         )
 
 
-class CategoricalCrossentropy(Loss):
+class _Crossentropy(Loss):
+    """The base of the two losses, which differ only in the labels that they take."""
+
+    def value_and_gradient(
+        self, logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Return `softmax_cross_entropy` for the smoothed labels."""
+        weights = () if sample_weight is None else (sample_weight,)
+        return softmax_cross_entropy(logits, smooth_labels(y, self.label_smoothing), *weights)
+
+
+class CategoricalCrossentropy(_Crossentropy):
     """Cross-entropy for one-hot labels (N, K).
 
     Parameters
@@ -358,15 +369,8 @@ class CategoricalCrossentropy(Loss):
             )
         return y
 
-    def value_and_gradient(
-        self, logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
-    ) -> tuple[float, np.ndarray]:
-        """Return `softmax_cross_entropy` for the smoothed labels."""
-        weights = () if sample_weight is None else (sample_weight,)
-        return softmax_cross_entropy(logits, smooth_labels(y, self.label_smoothing), *weights)
 
-
-class SparseCategoricalCrossentropy(Loss):
+class SparseCategoricalCrossentropy(_Crossentropy):
     """Cross-entropy for integer labels (N,) or (N, 1), from 0 to K - 1.
 
     Parameters
@@ -415,13 +419,6 @@ class SparseCategoricalCrossentropy(Loss):
                 f" {labels.min():g} to {labels.max():g}. Give the last layer more units, or number the labels from 0"
             )
         return np.eye(K)[labels.astype(np.intp)]
-
-    def value_and_gradient(
-        self, logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
-    ) -> tuple[float, np.ndarray]:
-        """Return `softmax_cross_entropy` for the smoothed labels."""
-        weights = () if sample_weight is None else (sample_weight,)
-        return softmax_cross_entropy(logits, smooth_labels(y, self.label_smoothing), *weights)
 
 
 KNOWN: dict[str, type[Loss]] = {c.name: c for c in (CategoricalCrossentropy, SparseCategoricalCrossentropy)}

@@ -30,8 +30,8 @@ FLOORS = [
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 CORE = [
-    "networks", "layers", "losses", "optimizers", "schedules", "regularizers", "initializers", "padding", "model", "sequential",
-    "training", "reference",
+    "networks", "layers", "losses", "optimizers", "schedules", "initializers", "padding", "model", "sequential", "training",
+    "reference",
 ]  # fmt: skip
 AROUND = ["datasets", "preprocessing", "plotting", "tools", "cli"]
 
