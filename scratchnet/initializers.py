@@ -417,7 +417,10 @@ def get(initializer: Any) -> Rule:
     rule = KNOWN.get(OTHER_NAMES.get(name) or classes.get(name) or name) if isinstance(name, str) else None
     if rule is None:
         known = ", ".join(map(repr, KNOWN))
-        raise ValueError(f"initializer: expected {known} or a function of (shape, rng), got {shortened(initializer)}")
+        raise ValueError(
+            f"initializer: expected {known} or a function of (shape, rng), got {shortened(initializer)}. For example"
+            " kernel_initializer='he_normal'"
+        )
     return type(rule)(**config) if config else rule
 
 

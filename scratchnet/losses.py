@@ -127,7 +127,10 @@ def softmax_cross_entropy(
     """
     logits, y = _same_shape(logits, y)
     if logits.ndim != 2 or not len(logits):
-        raise ValueError(f"softmax_cross_entropy: expected logits of shape (N, K), at least one row, got shape {logits.shape}")
+        raise ValueError(
+            f"softmax_cross_entropy: expected logits of shape (N, K), at least one row, got shape {logits.shape}. Pass one row for"
+            " each image"
+        )
     losses = softmax_cross_entropy_losses(logits, y)            # (N, K), (N, K) -> (N,)
     dlogits = (np.exp(log_softmax(logits)) - y) / len(logits)   # (p - y) / N: (N, K)
     if sample_weight is not None:
@@ -412,7 +415,10 @@ class SparseCategoricalCrossentropy(_Crossentropy):
             )
         labels = y.reshape(-1).astype(np.uint8 if y.dtype.kind == "b" else y.dtype, copy=False)
         if labels.dtype.kind not in "fiu" or (labels != np.floor(labels)).any():
-            raise ValueError(f"sparse_categorical_crossentropy: expected whole numbers from 0 to {K - 1}, got other {y.dtype}s")
+            raise ValueError(
+                f"sparse_categorical_crossentropy: expected whole numbers from 0 to {K - 1}, got other {y.dtype}s. Number the"
+                " classes from 0: np.unique(y, return_inverse=True)[1]"
+            )
         if len(labels) and (labels.min() < 0 or labels.max() >= K):
             raise ValueError(
                 f"sparse_categorical_crossentropy: expected labels from 0 to {K - 1}, one for each of {K} outputs, got labels from"

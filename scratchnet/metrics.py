@@ -434,6 +434,9 @@ def confident_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
             f" {probabilities.shape}. Pass what model.predict(x) returns, and the labels of the same images."
         )
     if probabilities.dtype.kind not in "fiu" or np.isnan(probabilities).any():
-        raise ValueError(f"confident_mistakes: expected probabilities as numbers, got NaN or others, {probabilities.dtype}.")
+        raise ValueError(
+            f"confident_mistakes: expected probabilities as numbers, got NaN or others, {probabilities.dtype}. Pass what"
+            " model.predict(x) returns."
+        )
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != y_true)
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")]

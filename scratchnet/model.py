@@ -388,7 +388,7 @@ class Model:
             if not layer.params.keys() <= layer.grads.keys():
                 raise ValueError(
                     f"{layer._title}: expected backward to store gradients of {sorted(layer.params)} in self.grads, got"
-                    f" {sorted(layer.grads)}"
+                    f" {sorted(layer.grads)}. Store one for each parameter"
                 )
         return {
             f"{path}/{key}": layer.grads[key] if layer in trained else None
@@ -706,7 +706,10 @@ def _checked_nodes(inputs: Any, outputs: Any) -> list[Node]:
     for what, node in (("inputs", inputs), ("outputs", outputs)):
         if not isinstance(node, Node):
             got = "a list; a model has one of each" if isinstance(node, (list, tuple)) else type(node).__name__
-            raise TypeError(f"{what}: expected the result of Input(shape=...) or of a connected layer, got {got}")
+            raise TypeError(
+                f"{what}: expected the result of Input(shape=...) or of a connected layer, got {got}. For example"
+                " x = Input(shape=(28, 28, 1)); y = Flatten()(x)"
+            )
     nodes = ordered(outputs)
     sources = [node for node in nodes if not node.parents]
     if sources != [inputs] or not isinstance(inputs.layer, InputLayer):

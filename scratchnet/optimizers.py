@@ -353,10 +353,13 @@ class Optimizer:
         """
         for what, given in (("params", params), ("grads", grads)):
             if not isinstance(given, (list, tuple, Mapping)):
-                raise ValueError(f"update: expected {what} as a list of arrays, or a dict by name, got {shortened(given)}")
+                raise ValueError(
+                    f"update: expected {what} as a list of arrays, or a dict by name, got {shortened(given)}. For one parameter:"
+                    " update([p], [g])"
+                )
         if isinstance(grads, Mapping) and not (isinstance(params, Mapping) and params.keys() <= grads.keys()):
             got = f"{shortened([*params])} and {shortened([*grads])}"
-            raise ValueError(f"update: expected params and grads by the same names, got {got}")
+            raise ValueError(f"update: expected params and grads by the same names, got {got}. Make both from one list of names")
         ps = list(params.values()) if isinstance(params, Mapping) else params
         gs = [grads[name] for name in params] if isinstance(grads, Mapping) else grads
         states = self.state or [self.make_state(p) for p in ps]
@@ -696,6 +699,7 @@ def get(optimizer: Any) -> Optimizer:
         return optimizer
     if not isinstance(optimizer, str) or optimizer.lower() not in KNOWN:
         raise ValueError(
-            f"optimizer: expected {', '.join(map(repr, KNOWN))} or an Optimizer object, got {shortened(optimizer)}"
+            f"optimizer: expected {', '.join(map(repr, KNOWN))} or an Optimizer object, got {shortened(optimizer)}. For"
+            " example optimizer='adam', or optimizer=Adam(0.01)"
         )
     return KNOWN[optimizer.lower()]()

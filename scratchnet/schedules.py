@@ -59,7 +59,21 @@ class LearningRateSchedule:
         return cls(**config)
 
 
-class ExponentialDecay(LearningRateSchedule):
+class _Decay(LearningRateSchedule):
+    """The base of the two schedules that depend on step / decay_steps."""
+
+    def __init__(self, initial_learning_rate: float, decay_steps: float, decay_rate: float, staircase: bool = False):
+        self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)
+        self.decay_steps = check_positive("decay_steps", decay_steps)
+        self.decay_rate, self.staircase = check_number("decay_rate", decay_rate), check_flag("staircase", staircase)
+
+    def periods(self, step: int) -> float:
+        """Return step / decay_steps, rounded down if `staircase` is set."""
+        periods = step / self.decay_steps
+        return floor(periods) if self.staircase else periods
+
+
+class ExponentialDecay(_Decay):
     """Multiply the rate by `decay_rate` in every `decay_steps` steps: initial_learning_rate · decay_rate^(step / decay_steps).
 
     Parameters
@@ -79,18 +93,12 @@ class ExponentialDecay(LearningRateSchedule):
     [1.0, 1.0, 0.25, 0.25, 0.0625]
     """
 
-    def __init__(self, initial_learning_rate: float, decay_steps: float, decay_rate: float, staircase: bool = False):
-        self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)
-        self.decay_steps = check_positive("decay_steps", decay_steps)
-        self.decay_rate, self.staircase = check_number("decay_rate", decay_rate), check_flag("staircase", staircase)
-
     def __call__(self, step: int) -> float:
         """Return the learning rate of a step; the first is 0."""
-        periods = step / self.decay_steps
-        return self.initial_learning_rate * self.decay_rate ** (floor(periods) if self.staircase else periods)
+        return self.initial_learning_rate * self.decay_rate ** self.periods(step)
 
 
-class InverseTimeDecay(LearningRateSchedule):
+class InverseTimeDecay(_Decay):
     """Divide the rate by a number that grows with the steps: initial_learning_rate / (1 + decay_rate · step / decay_steps).
 
     With decay_steps=1 it is what Keras's old argument `decay` did.
@@ -107,15 +115,9 @@ class InverseTimeDecay(LearningRateSchedule):
     [1.0, 0.5, 0.25]
     """
 
-    def __init__(self, initial_learning_rate: float, decay_steps: float, decay_rate: float, staircase: bool = False):
-        self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)
-        self.decay_steps = check_positive("decay_steps", decay_steps)
-        self.decay_rate, self.staircase = check_number("decay_rate", decay_rate), check_flag("staircase", staircase)
-
     def __call__(self, step: int) -> float:
         """Return the learning rate of a step; the first is 0."""
-        periods = step / self.decay_steps
-        return self.initial_learning_rate / (1 + self.decay_rate * (floor(periods) if self.staircase else periods))
+        return self.initial_learning_rate / (1 + self.decay_rate * self.periods(step))
 
 
 class PiecewiseConstantDecay(LearningRateSchedule):

@@ -521,6 +521,6 @@ def set_weights(params: Mapping[str, np.ndarray], weights: Sequence[np.ndarray])
                 f"set_weights: expected {name} of shape {p.shape}, got {value.shape}. get_weights() shows the layout"
             )
         if value.dtype.kind not in "fiub":
-            raise ValueError(f"set_weights: expected {name} to hold real numbers, got {value.dtype}")
+            raise ValueError(f"set_weights: expected {name} to hold real numbers, got {value.dtype}. Pass an array of float32")
     for p, value in zip(params.values(), values, strict=True):
         p[...] = value
