@@ -17,8 +17,9 @@ normal distribution off at two standard deviations, which leaves 0.8796 of its d
 at 0.
 
 A rule is used by its name, `Dense(10, kernel_initializer="he_normal")`, or as an object with arguments,
-`kernel_initializer=HeNormal(seed=3)`, or as a function of your own of (shape, rng). PyTorch calls Glorot's rules xavier_uniform_
-and xavier_normal_, and He's kaiming_uniform_ and kaiming_normal_; its default, kaiming_uniform_(a=√5), is var(w) = 1 / (3·fan_in).
+`kernel_initializer=HeNormal(seed=3)`, or as a function of your own of (shape, rng). PyTorch calls Glorot's rules `xavier_uniform_`
+and `xavier_normal_`, and He's `kaiming_uniform_` and `kaiming_normal_`; its default, `kaiming_uniform_(a=√5)`, is
+var(w) = 1 / (3·fan_in).
 
 Source: LeCun, Bottou, Orr & Müller, *Efficient BackProp* (1998), equation 16; Glorot & Bengio, *Understanding the difficulty of
 training deep feedforward neural networks* (2010), equations 12 and 16; He et al., *Delving deep into rectifiers* (2015), equation

@@ -93,6 +93,18 @@ def test_training_follows_the_definition(implementation, dtype, shape, seed, sca
 
 
 @each_implementation
+def test_by_default_the_functions_compute_all_gradients_of_training(implementation):
+    x, dout = np.random.default_rng(13).standard_normal((2, 4, 3, 2))
+    gamma = np.array([0.5, 2.0])
+    forward, backward = BatchNormalization.implementations[implementation]
+    out, mean, variance = forward(x, gamma, None, 0.1)
+    assert_close(out.reshape(-1, 2), by_definition(x, gamma, 0, 0.1)[0], 1e-13)
+    gradients = backward(dout, x, gamma, mean, variance, 0.1)
+    for got, right in zip(gradients, gradients_by_jacobian(dout.reshape(-1, 2), x.reshape(-1, 2), gamma, 0.1), strict=True):
+        assert_close(got.reshape(right.shape), right, 1e-13)
+
+
+@each_implementation
 @each_dtype
 @pytest.mark.parametrize("shape", SHAPES)
 def test_inference_uses_the_moving_averages_and_changes_nothing(implementation, dtype, shape):

@@ -46,6 +46,13 @@ def test_all_rungs_are_measured_and_compute_the_same_numbers():
 
 
 @pytest.mark.compiled
+def test_layers_that_pass_over_memory_are_measured_and_compute_the_same_numbers():
+    rows = rungs.passes(batch=2, rounds=1)
+    assert [row["layer"] for row in rows] == ["two copies", *rungs.PASSES]
+    assert all(row[key] > 0 for row in rows[1:] for key in ("numpy", "one", "all"))
+
+
+@pytest.mark.compiled
 def test_a_rung_with_other_numbers_is_refused(monkeypatch):
     right = page.conv2d_forward
     monkeypatch.setattr(page, "conv2d_forward", lambda *a: right(*a) * 1.001)
@@ -221,6 +228,8 @@ def test_the_ladder_is_printed_drawn_and_written(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(bench.threads, "count", lambda: 2)
     gained = [{"kind": "direct", "threads": 2, "calls": 1.75, "kernels": 1.875}]
     monkeypatch.setattr(rungs, "scaling", lambda batch, rounds: gained)
+    passed = [{"layer": "two copies", "numpy": 0.5, "one": None, "all": None}]
+    monkeypatch.setattr(rungs, "passes", lambda batch, rounds: passed)
     step = {"net": "net_1", "shape": (28, 28, 1), "threads": 2, "im2col": 40.0, "direct": 8.0, "fused": 4.0, "fused, 1 thread": 7.0}
     monkeypatch.setattr(rungs, "steps", lambda batch, rounds: [step])
     grown = {"batch": [{"batch": 32.0, "ms": 3.2}], "side": [{"side": 10.0, "ms": 6.4}]}
@@ -228,6 +237,7 @@ def test_the_ladder_is_printed_drawn_and_written(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(rungs, "shapes", lambda batch, rounds: [{"shape": "5×5", "direct": 70.0, "fused": 71.0}])
     assert bench.run(argparse.Namespace(peers=False, quick=False, out=str(tmp_path / "new"))) == 0
     printed = capsys.readouterr().out
+    assert "two copies   0.50" in printed
     for words in ("5×5                         70     71", "b     2.0", "net_1 28×28×1", "1.75", "0.1000", "1.0000", "1.88"):
         assert words in printed
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"ladder.json", "ladder.png", "growth.png"}

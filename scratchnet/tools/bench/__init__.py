@@ -31,9 +31,9 @@ HEADS = {"step": "ms a step", "predict": f"s for {PREDICTED:,} images", "epoch":
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the description and the options of the command."""
     parser.description = (
-        "Measure one convolution in every implementation, from plain loops to the fastest on all cores; training steps; and how "
-        "their times grow with the batch and the image. With --peers, compare training steps, predictions and whole epochs with "
-        "other frameworks, which run in turn. All times are medians."
+        "Measure one convolution in every implementation, from plain loops to the fastest on all cores; batch normalization, "
+        "dropout and activations; training steps; and how their times grow with the batch and the image. With --peers, compare "
+        "training steps, predictions and whole epochs with other frameworks, which run in turn. All times are medians."
     )
     option = parser.add_argument
     option("--peers", action="store_true", help="compare with Keras, PyTorch and JAX, those that are installed (many minutes)")
@@ -98,6 +98,9 @@ def climb(measured: dict[str, Any], quick: bool) -> None:
     if threads.count() > 1:
         measured["scaling"] = ladder.scaling(batch, rounds)
         show(f"the same on {threads.count()} threads, times as fast as on 1 (in turns)", scaling_rows(measured["scaling"]))
+    measured["passes"] = ladder.passes(batch, rounds)
+    title = "layers on 28 × 28 × 32, forward and backward, nanoseconds a number (median, in turns)"
+    show(title, passes_rows(measured["passes"]))
     measured["steps"] = ladder.steps(batch, rounds)
     show("training step, milliseconds (median, in turns)", steps_rows(measured["steps"]))
     if not quick:
@@ -121,6 +124,13 @@ def scaling_rows(rows: Sequence[Measured]) -> Iterator[Cells]:
     """Yield how much faster all threads run the convolution."""
     for row in rows:
         yield {"": row["kind"], "whole calls": f"{row['calls']:.2f}", "kernels alone": f"{row['kernels']:.2f}"}
+
+
+def passes_rows(rows: Sequence[Measured]) -> Iterator[Cells]:
+    """Yield the layers that pass over memory, and a copy of the array to compare with."""
+    heads = {"numpy": "NumPy", "one": "fused, 1 thread", "all": f"fused, {threads.count()} threads"}
+    for row in rows:
+        yield {"": row["layer"], **{head: "–" if row[key] is None else f"{row[key]:.2f}" for key, head in heads.items()}}
 
 
 def steps_rows(rows: Sequence[Measured]) -> Iterator[Cells]:

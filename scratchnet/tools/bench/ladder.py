@@ -1,4 +1,4 @@
-"""The ladder: one convolution and one training step, from plain loops to all cores, compared with the machine's peak.
+"""The ladder: a convolution, the layers that only pass over memory, and a training step, from plain loops to all cores.
 
 An implementation is a "rung" of the ladder. An assertion checks that every rung computes the same numbers. Arithmetic is counted
 as in the definition: an algorithm that needs fewer multiplications (Winograd's) then has more GFLOP/s than it really computes,
@@ -23,6 +23,7 @@ from scratchnet import networks, reference
 from scratchnet.kernels import conv2d, gemm, threads, winograd
 from scratchnet.kernels.im2col import col2im_numpy, im2col_numpy
 from scratchnet.kernels.jit import jit
+from scratchnet.layers import Activation, BatchNormalization, Dropout, Layer
 from scratchnet.layers import conv2d as page
 from scratchnet.model import Model
 from scratchnet.padding import Pads, window_output_shape, window_pads
@@ -239,6 +240,49 @@ def shapes(batch: int, rounds: int) -> list[dict[str, Any]]:
     return [
         {"shape": n, **{kind: conv.operations() / seconds[f"{n} {kind}"] / 1e9 for kind in kinds}} for n, conv in convs.items()
     ]
+
+
+# -- layers that pass over memory -------------------------------------------------------------------------------------
+
+PASSES: dict[str, Callable[[], Layer]] = {
+    "batch normalization": BatchNormalization,
+    "dropout": partial(Dropout, 0.5),
+    **{name: partial(Activation, name) for name in ("relu", "leaky_relu", "sigmoid", "tanh", "elu", "silu", "gelu", "gelu_tanh")},
+}
+
+
+def pass_of(make: Callable[[], Layer], x: Array, implementation: str) -> Callable[[], tuple[Array, ...]]:
+    """Return a function that runs forward, as in training, and backward of a layer, and returns out and dx."""
+    layer = make().build_for([x.shape[1:]], np.random.default_rng(0), x.dtype, implementation)
+    mode: Any = {"training": True} if layer.takes_training else {}
+    dout = np.random.default_rng(1).standard_normal(x.shape, np.float32)
+
+    def run() -> tuple[Array, ...]:
+        if layer.draws:
+            layer.rng = np.random.default_rng(0)        # the same numbers in every implementation
+        return layer.forward(x, **mode), layer.backward(dout)
+
+    return run
+
+
+def passes(batch: int, rounds: int) -> list[dict[str, Any]]:
+    """Measure layers that do little for each number, forward and backward, on images of 28 × 28 with 32 channels.
+
+    Returns
+    -------
+    list of dict
+        For each layer, and for two copies of the array, its name and the nanoseconds for each number: in NumPy (the layer's own
+        page), fused on one thread, and fused on all threads.
+    """
+    x = np.random.default_rng(0).standard_normal((batch, 28, 28, 32), np.float32)
+    calls: dict[str, Callable[[], Any]] = {"two copies": lambda: (x.copy(), x.copy())}
+    for name, make in PASSES.items():
+        page_, fused = pass_of(make, x, "im2col"), pass_of(make, x, "fused")
+        must_agree(name, fused(), page_())
+        calls |= {f"{name} numpy": page_, f"{name} one": threads.limit(1)(fused), f"{name} all": fused}
+    ns = {name: 1e9 * seconds / x.size for name, seconds in in_turns(calls, rounds, "passes").items()}
+    rows = [{"layer": "two copies", "numpy": ns["two copies"], "one": None, "all": None}]
+    return rows + [{"layer": name, **{key: ns[f"{name} {key}"] for key in ("numpy", "one", "all")}} for name in PASSES]
 
 
 # -- training steps ---------------------------------------------------------------------------------------------------
