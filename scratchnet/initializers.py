@@ -5,8 +5,8 @@ holds for the gradients in backward. An output is a sum of fan_in products w·x,
 
     var(out) = fan_in · var(w) · E[x²]              and in backward          var(dx) = fan_out · var(w) · E[dout²]
 
-where fan_in = KH·KW·C is how many numbers an output is computed from, and fan_out = KH·KW·F is how many outputs are computed
-from an input. The rules differ in which variance they keep:
+where fan_in = KH·KW·C is the number of inputs that an output is computed from, and fan_out = KH·KW·F is the number of outputs that
+are computed from an input. The rules differ in which variance they keep:
 
     LeCun      var(w) = 1 / fan_in                     the outputs keep the variance of the inputs
     He         var(w) = 2 / fan_in                     the same after a ReLU, which sets half of the numbers to 0
@@ -87,7 +87,7 @@ class Initializer:
         name_arguments(cls)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return an array of `shape`, drawn from `rng`; or, for arguments of the constructor, a rule with these."""
+        """Return an array of `shape`, drawn from `rng`; or, for arguments of the constructor, a rule with these arguments."""
         if "shape" not in kwargs and not (args and isinstance(args[0], (tuple, list))):
             return type(self)(*args, **kwargs)
         return self._drawn(*args, **kwargs)
@@ -278,7 +278,7 @@ class Orthogonal(Initializer):
     Parameters
     ----------
     gain : float
-        A factor of all numbers.
+        All numbers are multiplied by it.
     seed : int, optional
 
     Examples

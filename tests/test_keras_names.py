@@ -116,7 +116,7 @@ def test_star_imports_dir_hasattr_and_doctests_work_with_the_answers():
     exec("from scratchnet.keras.layers import *\nfrom scratchnet.keras.models import *\nfrom scratchnet import *", names)
     assert names["MaxPool2D"] is scratchnet.MaxPooling2D
     assert names["load_model"] is load_model
-    for room in unknown._rooms.values():
+    for room in unknown._namespaces.values():
         assert not hasattr(room, "no_such_name_at_all")
         assert dir(room)
         assert not hasattr(room, "__wrapped__")

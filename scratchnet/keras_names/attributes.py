@@ -1,6 +1,6 @@
 """Attributes of layers, models, optimizers, losses and callbacks: those of Keras that exist, and the sentence for the others.
 
-They are looked up only when an object has no attribute of this name, so that a class of a user's own may have one.
+They are looked up only when an object has no attribute of this name, so that a class of your own may define it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ INSTEAD = {
         "The probabilities are predict(x)": "predict_proba",
         "save(path) writes the graph and the weights; get_config() returns the graph": "to_json to_yaml from_config export"
             " get_compile_config compile_from_config get_state_tree set_state_tree",
-        "Make a new model: the values of an epoch begin with 0 by themselves": "reset_states reset_metrics",
+        "It is not needed: each epoch starts its own means": "reset_states reset_metrics",
         "A layer of your own has forward, backward and make_params; a loss of your own derives from losses.Loss": "add_loss"
             " add_metric add_weight add_variable losses compute_loss stateless_call stateless_compute_loss call compute_mask",
         "A layer of your own returns a shape from compute_output_shape(input_shape)": "compute_output_spec input_spec",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from scratchnet.model import Model, Sequential, load_model
+from scratchnet.model import Model, load_model
+from scratchnet.sequential import Sequential
 
 __all__ = ["Model", "Sequential", "load_model", "save_model"]
 

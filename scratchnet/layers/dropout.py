@@ -14,7 +14,7 @@ and the next layer receives the same numbers on average in training as in infere
     inference   out_i = x_i
 
 (This is "inverted" dropout. The paper scales at inference instead: out_i = x_i · m_i in training, and (1 - r) · x_i in
-inference. The expectations agree in both, but the paper's form changes the network that is used.)
+inference. The expectations agree in both, but with the paper's form inference has to know the rate.)
 
 The mask is drawn once for a batch and does not depend on x. So each output is x_i times a constant, and the sum of the chain
 rule has one term:
