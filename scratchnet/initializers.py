@@ -12,9 +12,9 @@ are computed from an input. The rules differ in which variance they keep:
     He         var(w) = 2 / fan_in                     the same after a ReLU, which sets half of the numbers to 0
     Glorot     var(w) = 2 / (fan_in + fan_out)         a compromise between forward, 1 / fan_in, and backward, 1 / fan_out
 
-Each may be drawn from a uniform distribution on ±limit, which has the variance limit² / 3, or from a normal one. Keras cuts the
-normal distribution off at two standard deviations, which leaves 0.8796 of its deviation; the rules divide by that. Biases start
-at 0.
+Each may be drawn from a uniform distribution on [-limit, limit], which has the variance limit² / 3, or from a normal one. Keras
+cuts the normal distribution off at two standard deviations, which leaves 0.8796 of its deviation; the rules divide by that. Biases
+start at 0.
 
 A rule is used by its name, `Dense(10, kernel_initializer="he_normal")`, or as an object with arguments,
 `kernel_initializer=HeNormal(seed=3)`, or as a function of your own of (shape, rng). PyTorch calls Glorot's rules `xavier_uniform_`
@@ -152,7 +152,7 @@ class VarianceScaling(Initializer):
 
 
 class GlorotUniform(VarianceScaling):
-    """Draw uniformly from ±√(6 / (fan_in + fan_out)); the default of every kernel.
+    """Draw uniformly between ±√(6 / (fan_in + fan_out)); the default of every kernel.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ class GlorotNormal(VarianceScaling):
 
 
 class HeUniform(VarianceScaling):
-    """Draw uniformly from ±√(6 / fan_in); the argument is `seed`."""
+    """Draw uniformly between ±√(6 / fan_in); the argument is `seed`."""
 
     def __init__(self, seed: int | None = None):
         super().__init__(2.0, "fan_in", "uniform", seed)
@@ -191,7 +191,7 @@ class HeNormal(VarianceScaling):
 
 
 class LecunUniform(VarianceScaling):
-    """Draw uniformly from ±√(3 / fan_in); the argument is `seed`."""
+    """Draw uniformly between ±√(3 / fan_in); the argument is `seed`."""
 
     def __init__(self, seed: int | None = None):
         super().__init__(1.0, "fan_in", "uniform", seed)

@@ -469,7 +469,7 @@ class Model:
             For images of another shape or dtype, and for a layer whose output does not have its `compute_output_shape`.
         """
         to = to or self.nodes[-1]
-        plan = self.plan if to in (self.logits, self.nodes[-1]) else NOTHING_JOINED     # another could compute what follows it too
+        plan = self.plan if to in (self.logits, self.nodes[-1]) else NOTHING_JOINED     # a plan could compute a ReLU after `to`
         keywords = plan.forward if keep or training else plan.inference
         outputs = {self.nodes[0]: check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)}
         unread = dict(self.readers)

@@ -44,7 +44,7 @@ def check_schedule(
     -------
     Report
         definition: the rates. contract: each is a finite number of at least 0, and the rate of a step is the same whatever steps
-        were asked for before, as it must be if a training is to be resumed.
+        were asked for before, as it must be if training is to be resumed.
 
     Raises
     ------
