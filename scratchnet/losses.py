@@ -38,6 +38,7 @@ import numpy as np
 
 from scratchnet.layers.activations import softmax_forward as softmax
 from scratchnet.support.arithmetic import quiet
+from scratchnet.support.arrays import Number, Tensor
 from scratchnet.support.checking import check_flag, check_fraction, check_weights, number_array, plain_array, shortened
 from scratchnet.support.config import config_of
 from scratchnet.support.keywords import name_arguments, named_arguments
@@ -253,10 +254,10 @@ class Loss:
         """
         logits, y, infinite = self.checked(y_true, y_pred)
         if sample_weight is None:
-            return float("inf") if infinite.any() else self.value_and_gradient(logits, y)[0]
+            return Number("inf" if infinite.any() else self.value_and_gradient(logits, y)[0])
         self.check_takes_weights()
         w = check_weights(type(self).__name__, sample_weight, len(y))
-        return float("inf") if (infinite & (w > 0)).any() else self.value_and_gradient(logits, y, sample_weight=w)[0]
+        return Number("inf" if (infinite & (w > 0)).any() else self.value_and_gradient(logits, y, sample_weight=w)[0])
 
     def check_takes_weights(self) -> None:
         """Raise ValueError for a loss that cannot weight samples."""
@@ -465,7 +466,7 @@ def sparse_categorical_crossentropy(y_true: np.ndarray, y_pred: np.ndarray, from
 def _of_each(loss: Loss, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
     """Return the cross-entropy of each image: (N,)."""
     logits, y, infinite = loss.checked(y_true, y_pred)
-    return np.where(infinite, np.inf, softmax_cross_entropy_losses(logits, smooth_labels(y, loss.label_smoothing)))
+    return Tensor.of(np.where(infinite, np.inf, softmax_cross_entropy_losses(logits, smooth_labels(y, loss.label_smoothing))))
 
 
 FUNCTIONS = {categorical_crossentropy: CategoricalCrossentropy, sparse_categorical_crossentropy: SparseCategoricalCrossentropy}

@@ -705,11 +705,11 @@ def _checked_nodes(inputs: Any, outputs: Any) -> list[Node]:
     inputs, outputs = (v[0] if isinstance(v, (list, tuple)) and len(v) == 1 else v for v in (inputs, outputs))
     for what, node in (("inputs", inputs), ("outputs", outputs)):
         if not isinstance(node, Node):
-            got = "a list; a model has one of each" if isinstance(node, (list, tuple)) else type(node).__name__
-            raise TypeError(
-                f"{what}: expected the result of Input(shape=...) or of a connected layer, got {got}. For example"
-                " x = Input(shape=(28, 28, 1)); y = Flatten()(x)"
-            )
+            several = isinstance(node, (list, tuple))
+            got = f"a list of {len(node)}" if several else type(node).__name__
+            fix = " A model has one output: make one for each, Model(inputs, outputs[1])" if several and what == "outputs" else (
+                " A model has one Input" if several else " Call a layer on Input(shape=...)")
+            raise TypeError(f"{what}: expected the result of Input(shape=...) or of a connected layer, got {got}.{fix}")
     nodes = ordered(outputs)
     sources = [node for node in nodes if not node.parents]
     if sources != [inputs] or not isinstance(inputs.layer, InputLayer):

@@ -38,6 +38,7 @@ from scratchnet import schedules
 from scratchnet.kernels import updates as fused
 from scratchnet.kernels.jit import COMPILED
 from scratchnet.support.arithmetic import quiet
+from scratchnet.support.arrays import Number
 from scratchnet.support.checking import check_choice, check_flag, check_number, check_positive, check_update, shortened
 from scratchnet.support.config import config_of
 from scratchnet.support.keywords import name_arguments, named_arguments
@@ -285,9 +286,9 @@ class Optimizer:
     @property
     def learning_rate(self) -> float:
         """The factor by which every step is multiplied; with a schedule, that of the next step, and in a step its own."""
-        if self._schedule is None:
-            return self._learning_rate
-        return schedules.rate_at(self._schedule, self.iterations) if self._rate_of_step is None else self._rate_of_step
+        if self._rate_of_step is not None:
+            return self._rate_of_step
+        return Number(self._learning_rate if self._schedule is None else schedules.rate_at(self._schedule, self.iterations))
 
     @learning_rate.setter
     def learning_rate(self, value: Rate) -> None:
@@ -364,7 +365,7 @@ class Optimizer:
         gs = [grads[name] for name in params] if isinstance(grads, Mapping) else grads
         states = self.state or [self.make_state(p) for p in ps]
         check_update(ps, gs, states)
-        rate = self.learning_rate           # of this step, before it is counted: schedules count from 0
+        rate = float(self.learning_rate)    # of this step, before it is counted: schedules count from 0
         self.state = states
         self.iterations += 1
         self._rate_of_step = rate

@@ -230,7 +230,7 @@ def restore(
         )
     try:
         check_format(config)
-        model = _model_from_config(model_classes, config["model"], {**vars(known_layers), **custom}, arrays)
+        model = model_from_config(model_classes, config["model"], {**vars(known_layers), **custom}, arrays)
         model.set_weights([arrays[name] for name in model.named_weights])
         states = config.get("draws", {})
         for name, layer in model.every_layer.items():
@@ -342,14 +342,14 @@ def _find(name: str, known: Mapping[str, Any], custom: Mapping[str, type]) -> An
     return known[name]
 
 
-def _model_from_config(
+def model_from_config(
     models: Mapping[str, Any],
     config: Mapping[str, Any],
     classes: Mapping[str, Any],
-    arrays: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray] | None,
     within: str = "",
 ) -> Any:
-    """Return the model of a config. Its parameters are compared with the arrays of the file before they are allocated.
+    """Return the model of a config. The arrays of a file are compared with its parameters before these are allocated.
 
     The arrays of a model that is a layer have names that begin with its path, `within`.
     """
@@ -371,13 +371,13 @@ def _model_from_config(
                 f"expected layers with different names that read earlier layers, got {settings['name']!r}, which reads {inputs!r}"
             )
         path = f"{within}{settings['name']}"
-        layer = _model_from_config(models, settings, classes, arrays, f"{path}/") if inner else classes[kind](**settings)
+        layer = model_from_config(models, settings, classes, arrays, f"{path}/") if inner else classes[kind](**settings)
         parts.append(layer)
         node = nodes[settings["name"]] = layer.node if isinstance(layer, InputLayer) else layer([nodes[name] for name in inputs])
         if inner:
             continue
         layer.trainable = described.get("trainable", True)
-        if _definer(layer, "make_params") is _definer(layer, "compute_param_shapes"):
+        if arrays is not None and _definer(layer, "make_params") is _definer(layer, "compute_param_shapes"):
             for key, shape in layer.compute_param_shapes(*(nodes[name].shape for name in inputs)).items():
                 _check_array(arrays, f"{path}/{key}", shape, dtype)
     settings = {key: config[key] for key in ("seed", "dtype", "implementation", "name")}
@@ -385,8 +385,9 @@ def _model_from_config(
         model = models["Sequential"].of(parts[1:], [*nodes.values()], **settings)
     else:
         model = models["Model"](next(iter(nodes.values())), node, **settings)
-    for name, p in model.named_weights.items():
-        _check_array(arrays, within + name, p.shape, dtype)     # again, for layers without compute_param_shapes
+    if arrays is not None:
+        for name, p in model.named_weights.items():
+            _check_array(arrays, within + name, p.shape, dtype)     # again, for layers without compute_param_shapes
     return model
 
 

@@ -7,8 +7,9 @@ from types import ModuleType
 from typing import Any
 
 from scratchnet import layers, saving
+from scratchnet.keras_names import models
 from scratchnet.layers.base import Node
-from scratchnet.model import load_model
+from scratchnet.model import Model, load_model
 
 # In `layers`: the other name of a class.
 CLASSES = {
@@ -41,6 +42,7 @@ def install(namespaces: Mapping[str, ModuleType]) -> None:
         if alias not in exists or isinstance(exists[alias], ModuleType):       # layers.add is also the page of Add
             setattr(layers, alias, thing)
             layers.__all__ += [alias] if alias not in layers.__all__ else []
+    setattr(Model, "from_config", classmethod(models.from_config))  # noqa: B010 - as below
     setattr(saving, "load_model", load_model)  # noqa: B010 - an attribute that mypy does not know
     for name in ("Layer", "Loss", "Optimizer", "Callback"):
         kind = next((vars(namespace)[name] for namespace in namespaces.values() if name in vars(namespace)), None)

@@ -13,16 +13,17 @@ from scratchnet.callbacks import Callback
 from scratchnet.layers import Add, Layer
 from scratchnet.layers.base import Node
 from scratchnet.losses import Loss
+from scratchnet.metrics import Metric
 from scratchnet.model import Model
 from scratchnet.optimizers import Optimizer
-from scratchnet.support.arrays import Tensor
+from scratchnet.support.arrays import Number, Tensor
 
 
 def _tensors(part: Any, trainable: bool | None = None) -> list[Tensor]:
     """Return the weights of a layer or a model: all, or those that are trained or not."""
     layers = part.every_layer if isinstance(part, Model) else {part.name or part.default_name(): part}
     return [
-        Tensor.of(array, f"{path}/{key}")
+        Tensor.of(array, f"{path}/{key}", layer.trainable and key in layer.params)
         for path, layer in layers.items()
         for key, array in layer.named_weights.items()
         if trainable in (None, layer.trainable and key in layer.params)
@@ -72,13 +73,15 @@ INSTEAD = {
         "Data are arrays in memory: call predict(x)": "predict_generator predict_on_batch predict_step make_predict_function",
         "The classes are predict(x).argmax(axis=1)": "predict_classes",
         "The probabilities are predict(x)": "predict_proba",
-        "save(path) writes the graph and the weights; get_config() returns the graph": "to_json to_yaml from_config export"
+        "save(path) writes the graph and the weights; get_config() returns the graph": "to_json to_yaml export"
             " get_compile_config compile_from_config get_state_tree set_state_tree",
         "It is not needed: each epoch starts its own means": "reset_states reset_metrics",
         "A layer of your own has forward, backward and make_params; a loss of your own derives from losses.Loss": "add_loss"
             " add_metric add_weight add_variable losses compute_loss stateless_call stateless_compute_loss call compute_mask",
         "A layer of your own returns a shape from compute_output_shape(input_shape)": "compute_output_spec input_spec",
         "It is called learning_rate": "lr _lr",
+        "optimizer.learning_rate = 0.001 sets it": "assign",
+        "It is an array of NumPy already": "eval",
         "A learning rate falls by a schedule: learning_rate=schedules.ExponentialDecay(...)": "decay",
         "It is update(params, grads), which train_on_batch calls": "apply_gradients apply minimize get_updates",
         "A model has one dtype: Model(..., dtype='float64')": "dtype_policy compute_dtype variable_dtype quantize",
@@ -129,7 +132,7 @@ def _no_arithmetic(a: Node, b: Any) -> Any:
 
 def install() -> None:
     """Add the attributes to the classes."""
-    for kind in (Layer, Model, Optimizer, Loss, Callback):
+    for kind in (Layer, Model, Optimizer, Loss, Metric, Callback, Tensor, Number):
         setattr(kind, "__getattr__", _attribute)  # noqa: B010 - mypy must still find misspelt names in the package
     for sign in ("add", "radd"):
         setattr(Node, f"__{sign}__", _sum)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-__all__ = ["clear_session", "epsilon", "floatx", "image_data_format", "set_floatx", "set_image_data_format"]
+__all__ = ["clear_session", "epsilon", "floatx", "get_value", "image_data_format", "set_floatx", "set_image_data_format"]
 
 
 def clear_session() -> None:
@@ -19,6 +21,11 @@ def epsilon() -> float:
 def floatx() -> str:
     """Return "float32", the default dtype of a model."""
     return "float32"
+
+
+def get_value(x: Any) -> Any:
+    """Return a number such as `optimizer.learning_rate`, or an array, as it is: it has a value already."""
+    return x
 
 
 def image_data_format() -> str:

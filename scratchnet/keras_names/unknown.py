@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 _namespaces: dict[str, ModuleType] = {}
 
 # What to do instead, for each name; written as the remedy and the names that share it.
@@ -35,7 +37,9 @@ INSTEAD = {
         " smaller":
             "Conv2DTranspose Convolution2DTranspose Conv1DTranspose Convolution1DTranspose Conv3DTranspose"
             " Convolution3DTranspose UpSampling2D",
-        "Change the size of the images before training": "Resizing CenterCrop Cropping2D array_to_img load_img smart_resize",
+        "Change the size of the images before training": "Resizing CenterCrop Cropping2D smart_resize",
+        "matplotlib.pyplot reads and writes a picture: plt.imread(path), plt.imsave(path, image)":
+            "load_img img_to_array array_to_img save_img",
         "Use BatchNormalization":
             "LayerNormalization GroupNormalization RMSNormalization UnitNormalization SpectralNormalization",
         "Use preprocessing.standardize(x_train, x_test), or Rescaling(1 / 255)": "Normalization",
@@ -58,7 +62,6 @@ INSTEAD = {
         "Use losses.CategoricalCrossentropy(from_logits=True)": "log_sigmoid",
         "Dense, Conv2D and the others are in layers itself: from scratchnet.layers import Dense":
             "core convolutional normalization pooling advanced_activations noise embeddings recurrent wrappers_v1 local",
-        "Call the function that made the model once more, or save and load it": "clone_model",
         "save(path) and load_model(path) keep the graph and the weights in one .npz":
             "model_from_json model_from_yaml model_from_config saving legacy export register_keras_serializable"
             " get_custom_objects custom_object_scope CustomObjectScope get_registered_name get_registered_object"
@@ -71,7 +74,6 @@ INSTEAD = {
         "Data are arrays in memory: fit(x, y) cuts batches and shuffles":
             "Sequence PyDataset data Dataset image_dataset_from_directory split_dataset pack_x_y_sample_weight"
             " unpack_x_y_sample_weight FeatureSpace AUTOTUNE io image_utils data_utils",
-        "A folder of pictures is read by the command scratchnet predict": "img_to_array save_img",
         "Use pooch, or the data sets of scratchnet.datasets": "get_file",
         "fit shows progress with verbose=1":
             "Progbar generic_utils enable_interactive_logging disable_interactive_logging"
@@ -98,7 +100,13 @@ INSTEAD = {
         "Use Adam": "Adamax Adafactor Ftrl Lamb Lion Muon ScheduleFreeAdamW MultiOptimizer OptimizerMap",
         "Constraints do not exist: use a regularizer": "constraints",
         "KerasClassifier does not exist: call fit and predict": "wrappers KerasClassifier KerasRegressor scikit_learn",
-        "optimizer.learning_rate = 0.001 sets it, and the arrays of a layer are set by set_weights": "set_value get_value",
+        "optimizer.learning_rate = 0.001 sets it, and the arrays of a layer are set by set_weights": "set_value",
+        "The axes of images are (N, H, W, C): x.transpose(0, 2, 3, 1) moves channels from the front to the end":
+            "image_dim_ordering set_image_dim_ordering",
+        "activation= takes the name or the function itself: activation='relu'": "activations.get",
+        "The loss is in every history, as loss and val_loss":
+            "metrics.CategoricalCrossentropy metrics.SparseCategoricalCrossentropy metrics.categorical_crossentropy"
+            " metrics.sparse_categorical_crossentropy",
         "Use plotting": "visualization",
         "The classes that exist are those of losses and metrics": "estimator",
     }.items()
@@ -126,11 +134,15 @@ def sentence(namespace: str, word: str) -> str:
 
 
 def _remedy(namespace: str, word: str) -> str:
+    if remedy := INSTEAD.get(f"{namespace}.{word}"):
+        return remedy
     elsewhere = [name for name, module in _namespaces.items() if name != namespace and word in getattr(module, "__all__", ())]
     if elsewhere:
         return f"It is scratchnet.{elsewhere[0]}.{word}".replace("..", ".")
-    if remedy := INSTEAD.get(f"{namespace}.{word}") or INSTEAD.get(word):
+    if remedy := INSTEAD.get(word):
         return remedy
+    if namespace in ("", "backend") and hasattr(np, word):
+        return f"Arrays are NumPy's: use np.{word}"
     module = _namespaces[namespace]
     public = [name for name in getattr(module, "__all__", None) or dir(module) if not name.startswith("_")]
     lower = {name.lower(): name for name in public}

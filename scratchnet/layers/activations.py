@@ -42,6 +42,7 @@ from scratchnet.kernels.relu import relu_backward as fused_relu_backward
 from scratchnet.layers import smooth_activations as smooth
 from scratchnet.layers.base import Functions, Layer, Node
 from scratchnet.support.arithmetic import quiet
+from scratchnet.support.arrays import Tensor
 from scratchnet.support.checking import check_number, number_array, shortened
 from scratchnet.support.keywords import named_arguments
 
@@ -324,7 +325,7 @@ def _function(name: str) -> Callable[..., Any]:
         if isinstance(x, Node):
             return Activation(name)(x)
         forward, _ = ACTIVATIONS[name]["im2col"]
-        return forward(number_array(name, "x", x), *SETTINGS.get(name, ()))
+        return Tensor.of(forward(number_array(name, "x", x), *SETTINGS.get(name, ())))
 
     function.__name__ = name
     return named_arguments(function)

@@ -305,7 +305,7 @@ class Layer:
         Parameters
         ----------
         input_shape : tuple of int
-            Without the batch axis. For a layer of several inputs, a list of shapes.
+            Without the batch axis, or with None for it, as in (None, 28, 28, 1). For a layer of several inputs, a list of shapes.
         rng : numpy.random.Generator, optional
             Source of random weights; `default_rng(0)` by default.
         dtype : {"float32", "float64"}
@@ -327,7 +327,9 @@ class Layer:
                 " it, and call an Activation layer after it"
             )
         several = isinstance(input_shape, (tuple, list)) and bool(input_shape) and isinstance(input_shape[0], (tuple, list))
-        shapes = [check_shape(self._title, shape) for shape in (input_shape if several else [input_shape])]
+        given: Sequence[Any] = input_shape if several else [input_shape]
+        with_batch = [isinstance(shape, (tuple, list)) and [*shape[:1]] == [None] for shape in given]
+        shapes = [check_shape(self._title, shape[1:] if batch else shape) for shape, batch in zip(given, with_batch, strict=True)]
         if rng is not None and not isinstance(rng, np.random.Generator):
             raise ValueError(f"{self._title}: expected rng from np.random.default_rng(seed), got {shortened(rng)}")
         return self.build_for(shapes, rng if rng is not None else np.random.default_rng(0), dtype, "fused")

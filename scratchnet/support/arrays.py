@@ -1,4 +1,4 @@
-"""Arrays as Keras hands them out: NumPy arrays that also have the methods of a tensor and of a variable."""
+"""Arrays and numbers as Keras hands them out: they also have the methods of a tensor and of a variable."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ class Tensor(np.ndarray):
     """
 
     path: str = ""
+    trainable: bool = True
 
     @classmethod
-    def of(cls, array: np.ndarray, path: str = "") -> Tensor:
+    def of(cls, array: np.ndarray, path: str = "", trainable: bool = True) -> Tensor:
         """Return a view of an array."""
         tensor = array.view(cls)
-        tensor.path = path
+        tensor.path, tensor.trainable = path, trainable
         return tensor
 
     @property
@@ -51,3 +52,17 @@ class Tensor(np.ndarray):
                 f"assign: expected {self.path or 'a value'} of shape {self.shape}, got {np.shape(value)}. Reshape it first"
             )
         self[...] = value
+
+
+class Number(float):
+    """A number that scripts may also ask for `numpy()`, such as a loss or a learning rate.
+
+    Examples
+    --------
+    >>> Number(0.5), Number(0.5).numpy()
+    (0.5, 0.5)
+    """
+
+    def numpy(self) -> float:
+        """Return the plain number."""
+        return float(self)

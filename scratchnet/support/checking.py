@@ -79,7 +79,9 @@ def check_images(x: np.ndarray, expected: tuple[int, ...], name: str = "x", what
     if x.ndim == 0 or x.shape[1:] != expected:
         raise ValueError(f"{wanted}, got shape {x.shape}.{shape_fix(name, x.shape, expected)}")
     if x.dtype.kind != "f":
-        fix = f"{name} = normalize_images({name})" if x.dtype.kind in "ui" else f"{name}.real.astype(float)"
+        fix = f"{name}.real.astype(float)"
+        if x.dtype.kind in "ui":
+            fix = f"{name} = normalize_images({name}), or {name}.astype('float32') for a model that begins with Rescaling"
         raise ValueError(f"{wanted}, got {x.dtype}. Make them with {fix}")
     if not len(x):
         raise ValueError(f"{wanted}, got an empty array. Pass at least one image")

@@ -91,7 +91,8 @@ def refuse_other_formats(path: Any, example: str) -> None:
     """
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
     if isinstance(text, str) and text.lower().endswith((".h5", ".hdf5", ".keras")):
-        raise ValueError(f"path: expected the name of an .npz file, got {text!r:.80}, a format of Keras. For example {example!r}")
+        got = f"{os.path.basename(text)!r:.80}, a format of Keras"
+        raise ValueError(f"path: expected the name of an .npz file, got {got}. For example {example!r}")
 
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any]) -> Path:
