@@ -53,8 +53,9 @@ from scratchnet.layers import (
     SpatialDropout2D,
     ZeroPadding2D,
 )
-from scratchnet.model import Model, Sequential, load_model
+from scratchnet.model import Model, load_model
 from scratchnet.networks import net_1, net_2
+from scratchnet.sequential import Sequential
 
 __all__ = [
     "ELU",
@@ -116,8 +117,8 @@ keras_names.install(
         "": sys.modules[__name__],
         "optimizers.schedules": optimizers.schedules,
         **{
-            room: globals()[room]
-            for room in (
+            namespace: globals()[namespace]
+            for namespace in (
                 "activations",
                 "backend",
                 "callbacks",

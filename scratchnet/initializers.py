@@ -5,8 +5,8 @@ holds for the gradients in backward. An output is a sum of fan_in products w·x,
 
     var(out) = fan_in · var(w) · E[x²]              and in backward          var(dx) = fan_out · var(w) · E[dout²]
 
-where fan_in = KH·KW·C is how many numbers an output is computed from, and fan_out = KH·KW·F is how many outputs are computed
-from an input. The rules differ in which variance they keep:
+where fan_in = KH·KW·C is the number of inputs that an output is computed from, and fan_out = KH·KW·F is the number of outputs that
+are computed from an input. The rules differ in which variance they keep:
 
     LeCun      var(w) = 1 / fan_in                     the outputs keep the variance of the inputs
     He         var(w) = 2 / fan_in                     the same after a ReLU, which sets half of the numbers to 0
@@ -17,8 +17,9 @@ normal distribution off at two standard deviations, which leaves 0.8796 of its d
 at 0.
 
 A rule is used by its name, `Dense(10, kernel_initializer="he_normal")`, or as an object with arguments,
-`kernel_initializer=HeNormal(seed=3)`, or as a function of your own of (shape, rng). PyTorch calls Glorot's rules xavier_uniform_
-and xavier_normal_, and He's kaiming_uniform_ and kaiming_normal_; its default, kaiming_uniform_(a=√5), is var(w) = 1 / (3·fan_in).
+`kernel_initializer=HeNormal(seed=3)`, or as a function of your own of (shape, rng). PyTorch calls Glorot's rules `xavier_uniform_`
+and `xavier_normal_`, and He's `kaiming_uniform_` and `kaiming_normal_`; its default, `kaiming_uniform_(a=√5)`, is
+var(w) = 1 / (3·fan_in).
 
 Source: LeCun, Bottou, Orr & Müller, *Efficient BackProp* (1998), equation 16; Glorot & Bengio, *Understanding the difficulty of
 training deep feedforward neural networks* (2010), equations 12 and 16; He et al., *Delving deep into rectifiers* (2015), equation
@@ -86,7 +87,7 @@ class Initializer:
         name_arguments(cls)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return an array of `shape`, drawn from `rng`; or, for arguments of the constructor, a rule with these."""
+        """Return an array of `shape`, drawn from `rng`; or, for arguments of the constructor, a rule with these arguments."""
         if "shape" not in kwargs and not (args and isinstance(args[0], (tuple, list))):
             return type(self)(*args, **kwargs)
         return self._drawn(*args, **kwargs)
@@ -277,7 +278,7 @@ class Orthogonal(Initializer):
     Parameters
     ----------
     gain : float
-        A factor of all numbers.
+        All numbers are multiplied by it.
     seed : int, optional
 
     Examples

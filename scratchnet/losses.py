@@ -14,12 +14,12 @@ would be -inf; computed from z, log p is finite. The gradient becomes simple too
 (max z depends on z too. But log p does not depend on which number is subtracted, so max z may be treated as a constant.)
 The loss of a batch is the mean over its N images, so the row of dlogits that belongs to an image is (p - y) / N.
 
-Label smoothing replaces each label by y (1 - s) + s / K, with a small s such as 0.1, so that the loss is lowest at a p below 1. The
-rows still have the sum (1 - s) + K · s / K = 1, so the gradient stays p - y, with the smoothed y. All K classes receive s / K,
-the true one too: it has 1 - s + s / K.
+Label smoothing replaces each label row y by y (1 - s) + s / K, with a small s such as 0.1, so that the loss is lowest at a p below
+1. The rows still have the sum (1 - s) + K · s / K = 1, so the gradient stays p - y, with the smoothed y. All K classes receive
+s / K, the true one too, which then has 1 - s + s / K.
 
-With a weight w_n for each image, its loss is multiplied by w_n, and so is the row of its gradient. The sum is divided by N as
-before, and not by the sum of the weights, as in Keras: weights that are twice as large give twice the loss.
+With a weight w_n for each image, its loss is multiplied by w_n, and so is the row of its gradient. As in Keras, the sum is
+still divided by N, and not by the sum of the weights: weights that are twice as large give twice the loss.
 
 A loss of your own derives from `Loss` and defines `one_hot` and `value_and_gradient`; see examples/09_your_own_loss.py.
 
@@ -308,7 +308,18 @@ def warn_of_one_class(who: str, K: int) -> None:
         )
 
 
-class CategoricalCrossentropy(Loss):
+class _Crossentropy(Loss):
+    """The base of the two losses, which differ only in the labels that they take."""
+
+    def value_and_gradient(
+        self, logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Return `softmax_cross_entropy` for the smoothed labels."""
+        weights = () if sample_weight is None else (sample_weight,)
+        return softmax_cross_entropy(logits, smooth_labels(y, self.label_smoothing), *weights)
+
+
+class CategoricalCrossentropy(_Crossentropy):
     """Cross-entropy for one-hot labels (N, K).
 
     Parameters
@@ -359,15 +370,8 @@ class CategoricalCrossentropy(Loss):
             )
         return y
 
-    def value_and_gradient(
-        self, logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
-    ) -> tuple[float, np.ndarray]:
-        """Return `softmax_cross_entropy` for the smoothed labels."""
-        weights = () if sample_weight is None else (sample_weight,)
-        return softmax_cross_entropy(logits, smooth_labels(y, self.label_smoothing), *weights)
 
-
-class SparseCategoricalCrossentropy(Loss):
+class SparseCategoricalCrossentropy(_Crossentropy):
     """Cross-entropy for integer labels (N,) or (N, 1), from 0 to K - 1.
 
     Parameters
@@ -416,13 +420,6 @@ class SparseCategoricalCrossentropy(Loss):
                 f" {labels.min():g} to {labels.max():g}. Give the last layer more units, or number the labels from 0"
             )
         return np.eye(K)[labels.astype(np.intp)]
-
-    def value_and_gradient(
-        self, logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None
-    ) -> tuple[float, np.ndarray]:
-        """Return `softmax_cross_entropy` for the smoothed labels."""
-        weights = () if sample_weight is None else (sample_weight,)
-        return softmax_cross_entropy(logits, smooth_labels(y, self.label_smoothing), *weights)
 
 
 KNOWN: dict[str, type[Loss]] = {c.name: c for c in (CategoricalCrossentropy, SparseCategoricalCrossentropy)}

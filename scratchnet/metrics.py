@@ -109,7 +109,7 @@ class Metric:
 
     @named_arguments
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch to the running mean: labels, probabilities or logits (N, K), and perhaps a weight for each image."""
+        """Add a batch to the running mean: labels, probabilities or logits (N, K), and optionally a weight for each image."""
         right = self.of_each(y_true, y_pred)
         w = np.ones(len(right)) if sample_weight is None else check_weights(self.name, sample_weight, len(right))
         self.sum, self.count = self.sum + float((w * right).sum()), self.count + float(w.sum())
@@ -171,7 +171,7 @@ class SparseCategoricalAccuracy(CategoricalAccuracy):
 
 
 class TopKCategoricalAccuracy(Metric):
-    """How often the output of the label's class is among the k largest, for one-hot labels; outputs that are equal count as right.
+    """How often the output of the label's class is among the k largest, for one-hot labels; an output equal to the k-th counts too.
 
     Parameters
     ----------

@@ -1,10 +1,14 @@
 """Optimizers: how a parameter is changed, given its gradient.
 
 Each rule is one NumPy function below, which changes p and its state in place. p is a parameter and g its gradient; the state is
-u, the velocity (SGD, RMSprop), a, the accumulated or averaged squares of gradients (Adagrad, Adadelta, RMSprop), d, the averaged
-squares of steps (Adadelta), or m and v, the averages of gradients and of their squares (Adam and its relatives, RMSprop).
 
-    update      gradients are clipped -> for each parameter:  weight decay -> the rule
+    u       the velocity                                    SGD; RMSprop with momentum
+    a       the sum or the average of squared gradients     Adagrad; Adadelta, RMSprop
+    d       the average of squared steps                    Adadelta
+    m, v    the averages of gradients and of their squares  Adam and its relatives; m also in centered RMSprop
+    w       the largest v so far                            Adam with amsgrad
+
+A step clips the gradients, and then, for each parameter, applies weight decay and the rule.
 
 `kernels/updates.py` computes the same in one pass over memory, and runs by default; Adam(implementation="numpy") runs exactly
 the rule below. Names, defaults and the position of ε are Keras's; where a paper has another default, the class says so.
@@ -121,7 +125,7 @@ def nadam_update(
 
 @lru_cache(maxsize=16)
 def nadam_factors(t: int, beta_1: float, beta_2: float) -> tuple[float, float, float]:
-    """Return the factors of m, g and v in Nadam's step t = 1, 2, …, which correct that m and v start at 0.
+    """Return the factors of m, g and v in Nadam's step t = 1, 2, …, which correct for the start of m and v at 0.
 
     The momentum rises: μ_t = β₁ (1 - 0.96ᵗ / 2). m is multiplied by μ_(t+1) / (1 - μ_1⋯μ_(t+1)), g by (1 - μ_t) / (1 - μ_1⋯μ_t) and
     v by 1 / (1 - β₂ᵗ).
@@ -170,7 +174,7 @@ def weight_decay_update(p: np.ndarray, learning_rate: float, weight_decay: float
 
 
 def norm(*grads: np.ndarray) -> float:
-    """Return the square root of the sum of all squares, summed in float64; the threads of a BLAS have no part in it.
+    """Return the square root of the sum of all squares, summed in float64 and without BLAS, whose sums may depend on its threads.
 
     Examples
     --------

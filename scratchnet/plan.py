@@ -1,4 +1,4 @@
-"""The plan: what is fused into a layer next to it. Each saves a pass over one of the largest arrays of a step.
+"""The plan: which ReLUs and normalizations are fused into a layer next to them. Each saves a pass over a large array.
 
 The functions of a convolution, a dense layer or a batch normalization can compute two ReLUs too:
 
@@ -16,9 +16,10 @@ The plan depends only on the graph; with `compile(fuse=False)` nothing is fused.
 called in both cases. An argument of the call says what is fused: `layer.forward(x, relu=True)`. A ReLU or a normalization that
 another layer has computed is called with `joined=True`, and returns its argument.
 
-Flatten, max- and min-pooling may stand between a ReLU and the layer that computes its backward. Each of their outputs is one of
-their inputs, which alone receives that output's gradient and is positive exactly if the output is. So it makes no difference
-whether the gradient is set to 0 before or after their backward.
+Layers that only select may stand between a ReLU and the layer that computes its backward: Flatten, Reshape, max- and
+min-pooling, global max-pooling and zero-padding. Each of their outputs is one of their inputs, which alone receives that
+output's gradient and is positive exactly if the output is. (The zeros of zero-padding pass no gradient on.) So it makes no
+difference whether the gradient is set to 0 before or after their backward.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ the kernel, the column of that cell is called v. Cells outside the image are pad
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -352,6 +352,25 @@ def batch_normalization_backward(
     return dx if need_dx else None, dgamma if need_dw else None, dbeta if need_dw else None
 
 
+def batch_normalization_state(
+    x: np.ndarray, before: Mapping[str, np.ndarray], settings: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """moving[c] ← momentum · moving[c] + (1 - momentum) · batch[c], for mean and variance as in `batch_normalization_forward`."""
+    _, *statistics = batch_normalization_forward(x, None, None, 0.0)
+    after = {}
+    for name, batch in zip(("moving_mean", "moving_variance"), statistics, strict=True):
+        after[name] = np.zeros_like(before[name])
+        for c in range(len(batch)):
+            after[name][c] = settings["momentum"] * before[name][c] + (1 - settings["momentum"]) * batch[c]
+    return after
+
+
+# What training leaves in `layer.state`, by the name of the layer's class: rule(x, the state before, layer.get_config()).
+STATE_RULES: dict[str, Callable[[np.ndarray, Mapping[str, np.ndarray], Mapping[str, Any]], dict[str, np.ndarray]]] = {
+    "BatchNormalization": batch_normalization_state,
+}
+
+
 def flatten_forward(x: np.ndarray) -> np.ndarray:
     """out[n, (h·W + w)·C + c] = x[n, h, w, c], and samples of any other shape in row-major order: (N, …) -> (N, D)."""
     out = np.zeros((len(x), x[0].size), x.dtype)
@@ -562,6 +581,14 @@ def softmax_cross_entropy(
     return float(total / len(logits))
 
 
+def penalty(w: np.ndarray, l1: float = 0.0, l2: float = 0.0) -> float:
+    """l1 · Σ_i |w_i| + l2 · Σ_i w_i²."""
+    total = 0.0
+    for number in w.flat:
+        total += l1 * abs(float(number)) + l2 * float(number) ** 2
+    return total
+
+
 # -- random numbers, and what is drawn in training ---------------------------------------------------------------------
 
 
@@ -747,3 +774,158 @@ def clipped(
 UPDATE_RULES: dict[str, Callable[..., float]] = {
     "SGD": sgd, "Adagrad": adagrad, "Adadelta": adadelta, "Adam": adam, "AdamW": adam, "Nadam": nadam, "RMSprop": rmsprop,
 }  # fmt: skip
+
+
+# -- learning rate schedules, each in another form than in schedules.py; the first step is 0 ---------------------------
+
+
+def _periods(step: int, decay_steps: float, staircase: bool) -> float:
+    """Step / decay_steps, or, with `staircase`, how many whole periods are over."""
+    return sum(1 for n in range(1, step + 1) if n * decay_steps <= step) if staircase else step / decay_steps
+
+
+def exponential_decay(
+    step: int, *, initial_learning_rate: float, decay_steps: float, decay_rate: float, staircase: bool
+) -> float:
+    """Initial · exp(periods · ln decay_rate)."""
+    periods = _periods(step, decay_steps, staircase)
+    return initial_learning_rate * (math.exp(periods * math.log(decay_rate)) if decay_rate and periods else not periods)
+
+
+def inverse_time_decay(
+    step: int, *, initial_learning_rate: float, decay_steps: float, decay_rate: float, staircase: bool
+) -> float:
+    """Initial · 1 / (1 + decay_rate · periods)."""
+    return initial_learning_rate * (1 + decay_rate * _periods(step, decay_steps, staircase)) ** -1
+
+
+def piecewise_constant_decay(step: int, *, boundaries: Sequence[float], values: Sequence[float]) -> float:
+    """values[i] for the first i whose boundary is not passed: step ≤ boundaries[i]."""
+    for boundary, value in zip(boundaries, values, strict=False):
+        if step <= boundary:
+            return value
+    return values[-1]
+
+
+def polynomial_decay(
+    step: int,
+    *,
+    initial_learning_rate: float,
+    decay_steps: float,
+    end_learning_rate: float,
+    power: float,
+    cycle: bool,
+) -> float:
+    """Initial · f + end · (1 - f) with f = (1 - step / length)^power, where length is decay_steps, or its next multiple."""
+    length = decay_steps
+    while cycle and step > length:
+        length += decay_steps
+    f = 0.0 if step > length else ((length - step) / length) ** power
+    return initial_learning_rate * f + end_learning_rate * (1 - f)
+
+
+def cosine_decay(
+    step: int,
+    *,
+    initial_learning_rate: float,
+    decay_steps: float,
+    alpha: float,
+    warmup_target: float | None,
+    warmup_steps: float,
+) -> float:
+    """Loshchilov & Hutter (2017), equation 5, with cos²(θ/2) = (1 + cos θ) / 2; before it a line, from the first rate."""
+    if warmup_target is None:
+        warmup_target, warmup_steps = initial_learning_rate, 0
+    if step < warmup_steps:
+        return (initial_learning_rate * (warmup_steps - step) + warmup_target * step) / warmup_steps
+    if step >= warmup_steps + decay_steps:
+        return warmup_target * alpha
+    height = math.cos(math.pi / 2 * (step - warmup_steps) / decay_steps) ** 2
+    return warmup_target * (height + alpha * (1 - height))
+
+
+def cosine_decay_restarts(
+    step: int, *, initial_learning_rate: float, first_decay_steps: float, t_mul: float, m_mul: float, alpha: float
+) -> float:
+    """Decay i is first · t_mul^i long, and begins where the one before ends, at the rate m_mul^i · initial."""
+    i, begun, length = 0, 0.0, first_decay_steps
+    while begun + length <= step:
+        i, begun, length = i + 1, begun + length, length * t_mul
+    height = m_mul**i * math.cos(math.pi / 2 * (step - begun) / length) ** 2
+    return initial_learning_rate * (height + alpha * (1 - height))
+
+
+SCHEDULES: dict[str, Callable[..., float]] = {
+    "ExponentialDecay": exponential_decay,
+    "InverseTimeDecay": inverse_time_decay,
+    "PiecewiseConstantDecay": piecewise_constant_decay,
+    "PolynomialDecay": polynomial_decay,
+    "CosineDecay": cosine_decay,
+    "CosineDecayRestarts": cosine_decay_restarts,
+}
+
+
+# -- initial values: the distribution of each number of a shape --------------------------------------------------------
+
+
+class Distribution(NamedTuple):
+    """What every number of an array is drawn from: its mean and variance, and the ends of its range."""
+
+    mean: float
+    variance: float
+    lowest: float = -math.inf
+    highest: float = math.inf
+
+
+def uniform_numbers(lowest: float, highest: float) -> Distribution:
+    """Return mean (a + b) / 2 and variance (b - a)² / 12, on [a, b]."""
+    return Distribution((lowest + highest) / 2, (highest - lowest) ** 2 / 12, lowest, highest)
+
+
+def truncated_numbers(mean: float, deviation: float) -> Distribution:
+    """Return a normal distribution cut off at two deviations; its variance is 1 - 4 φ(2) / (Φ(2) - Φ(-2)) of the whole one."""
+    density, inside = math.exp(-2) / math.sqrt(2 * math.pi), math.erf(math.sqrt(2))
+    return Distribution(mean, deviation**2 * (1 - 4 * density / inside), mean - 2 * deviation, mean + 2 * deviation)
+
+
+def variance_scaling(shape: tuple[int, ...], *, scale: float, mode: str, distribution: str) -> Distribution:
+    """He et al. (2015), equations 10 and 14; Glorot & Bengio (2010), equation 12: variance scale / n.
+
+    fan_in counts the numbers of one filter, by which an output is computed; fan_out the numbers that multiply one channel.
+    """
+    fan_in = math.prod(shape[:-1]) if len(shape) > 1 else math.prod(shape)
+    fan_out = math.prod(shape[:-2]) * shape[-1] if len(shape) > 1 else math.prod(shape)
+    n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
+    if distribution == "uniform":
+        return uniform_numbers(-math.sqrt(3 * scale / n), math.sqrt(3 * scale / n))
+    if distribution == "untruncated_normal":
+        return Distribution(0.0, scale / n)
+    whole = truncated_numbers(0.0, 1.0)
+    return truncated_numbers(0.0, math.sqrt(scale / n / whole.variance))
+
+
+def orthogonal_numbers(shape: tuple[int, ...], *, gain: float) -> Distribution:
+    """Return mean 0 and variance gain² / n, for n rows or columns, whichever are more: n numbers make a vector of length 1."""
+    return Distribution(0.0, gain**2 / max(math.prod(shape[:-1]), shape[-1]), -abs(gain), abs(gain))
+
+
+def _scaled(scale: float, mode: str, distribution: str) -> Callable[..., Distribution]:
+    return lambda shape: variance_scaling(shape, scale=scale, mode=mode, distribution=distribution)
+
+
+DISTRIBUTIONS: dict[str, Callable[..., Distribution]] = {
+    "VarianceScaling": variance_scaling,
+    "GlorotUniform": _scaled(1.0, "fan_avg", "uniform"),
+    "GlorotNormal": _scaled(1.0, "fan_avg", "truncated_normal"),
+    "HeUniform": _scaled(2.0, "fan_in", "uniform"),
+    "HeNormal": _scaled(2.0, "fan_in", "truncated_normal"),
+    "LecunUniform": _scaled(1.0, "fan_in", "uniform"),
+    "LecunNormal": _scaled(1.0, "fan_in", "truncated_normal"),
+    "RandomUniform": lambda shape, *, minval, maxval: uniform_numbers(minval, maxval),
+    "RandomNormal": lambda shape, *, mean, stddev: Distribution(mean, stddev**2),
+    "TruncatedNormal": lambda shape, *, mean, stddev: truncated_numbers(mean, stddev),
+    "Orthogonal": orthogonal_numbers,
+    "Constant": lambda shape, *, value: Distribution(value, 0.0, value, value),
+    "Zeros": lambda shape: Distribution(0.0, 0.0, 0.0, 0.0),
+    "Ones": lambda shape: Distribution(1.0, 0.0, 1.0, 1.0),
+}

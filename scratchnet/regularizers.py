@@ -3,12 +3,13 @@
     L2      R(w) = l2 · Σ_i w_i²            ∂R/∂w_i = 2 · l2 · w_i
     L1      R(w) = l1 · Σ_i |w_i|           ∂R/∂w_i = l1 · sign(w_i)           sign(0) = 0
 
-The loss of a step is L = (the loss of its labels) + Σ R(w) over the parameters w that have a regularizer. The derivative of a sum
-is the sum of the derivatives: what backward has computed for w, plus ∂R/∂w. |w| has no derivative at 0; 0 is used, as in Keras.
+The loss of a step is L = (the loss of its labels) + Σ R(w) over the parameters w that have a regularizer. The derivative of a
+sum is the sum of the derivatives, so ∂L/∂w is what backward has computed for w, plus ∂R/∂w. |w| has no derivative at 0; 0 is
+used, as in Keras.
 
-The penalty is a part of the loss that is shown, also of the validation loss. A layer that is frozen has no penalty, which nothing
-could change. With plain gradient descent, L2 takes the same fraction 2 · l2 · learning_rate of each weight in each step; other
-optimizers divide the gradient of the penalty together with that of the loss.
+The loss that is shown includes the penalty, in validation too. A frozen layer adds none, since training could not reduce it. With
+plain gradient descent, L2 makes each weight smaller by the fraction 2 · l2 · learning_rate in each step. Adam and its relatives
+divide the gradient of the penalty together with that of the loss; `weight_decay` of an optimizer does not.
 
 Source: Goodfellow, Bengio & Courville, *Deep learning* (2016), section 7.1, where l2 is called α / 2; Krogh & Hertz, *A simple
 weight decay can improve generalization* (1992).
@@ -180,7 +181,7 @@ def get(regularizer: Any) -> Regularizer | None:
 
 
 def _subclasses(kind: type) -> Iterator[type]:
-    """Return all classes that derive from a class."""
+    """Return all classes that derive from a class, also indirectly."""
     derived: type
     for derived in kind.__subclasses__():
         yield derived

@@ -70,6 +70,8 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
         When `save_arrays` did not write the file, or it is damaged.
     """
     path = as_path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():      # opening it may wait for ever
+        raise ValueError(f"expected a file, got a pipe or a device at {path}. Name the file of a model")
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as members:
             size, total = path.stat().st_size, sum(member.file_size for member in members.infolist())

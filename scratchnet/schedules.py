@@ -60,7 +60,7 @@ class LearningRateSchedule:
 
 
 class ExponentialDecay(LearningRateSchedule):
-    """initial_learning_rate · decay_rate^(step / decay_steps).
+    """Multiply the rate by `decay_rate` in every `decay_steps` steps: initial_learning_rate · decay_rate^(step / decay_steps).
 
     Parameters
     ----------
@@ -91,7 +91,9 @@ class ExponentialDecay(LearningRateSchedule):
 
 
 class InverseTimeDecay(LearningRateSchedule):
-    """initial_learning_rate / (1 + decay_rate · step / decay_steps). (Keras's old argument `decay` had decay_steps 1.)
+    """Divide the rate by a number that grows with the steps: initial_learning_rate / (1 + decay_rate · step / decay_steps).
+
+    With decay_steps=1 it is what Keras's old argument `decay` did.
 
     Parameters
     ----------
@@ -117,9 +119,9 @@ class InverseTimeDecay(LearningRateSchedule):
 
 
 class PiecewiseConstantDecay(LearningRateSchedule):
-    """values[i] up to and including the step boundaries[i]; values[-1] after the last boundary.
+    """Use values[i] up to and including the step boundaries[i], and values[-1] after the last boundary.
 
-    A boundary b is thus the last step of the old rate: b + 1 steps, counted from 0, have the rates before it.
+    A boundary b is thus the last step of the old rate. Steps are counted from 0, so b + 1 steps come before the new rate.
 
     Parameters
     ----------
@@ -153,7 +155,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 
 
 class PolynomialDecay(LearningRateSchedule):
-    """From one rate to another: end + (initial - end) · (1 - step / decay_steps)^power; then it stays there.
+    """Change from one rate to another: end + (initial - end) · (1 - step / decay_steps)^power, and then stay at `end`.
 
     Parameters
     ----------
@@ -188,19 +190,23 @@ class PolynomialDecay(LearningRateSchedule):
 
 
 class CosineDecay(LearningRateSchedule):
-    """Half a period of a cosine, from a rate down to `alpha` times that rate, if wanted after a linear warm-up.
+    """Lower the rate along half a period of a cosine, optionally after a linear warm-up.
 
-    rate(step) = start · (alpha + (1 - alpha) · (1 + cos(π · (step - warmup_steps) / decay_steps)) / 2), and it stays there.
+    With f = min((step - warmup_steps) / decay_steps, 1), the finished fraction of the decay, and with `start`, the rate at which it
+    starts (`warmup_target`, or `initial_learning_rate` without warm-up),
+
+        rate = start · (alpha + (1 - alpha) · (1 + cos(π f)) / 2)
 
     Parameters
     ----------
     initial_learning_rate : float
         The rate of step 0.
     decay_steps : int
-        Length of the decay, after the warm-up.
+        Number of steps of the decay, after those of the warm-up.
     alpha : float
+        The last rate, as a fraction of `start`.
     warmup_target : float, optional
-        The rate rises in a line from `initial_learning_rate` at step 0 to this at step `warmup_steps`, where the decay starts.
+        The rate rises linearly from `initial_learning_rate` at step 0 to this at step `warmup_steps`, where the decay starts.
         Without it there is no warm-up, and `warmup_steps` is not used.
     warmup_steps : int
 
@@ -238,17 +244,17 @@ class CosineDecay(LearningRateSchedule):
 
 
 class CosineDecayRestarts(LearningRateSchedule):
-    """A cosine decay that starts again whenever it has reached its end.
+    """Repeat a cosine decay: whenever it has reached its end, the next one starts.
 
     Parameters
     ----------
     initial_learning_rate : float
     first_decay_steps : int
-        Length of the first decay.
+        Number of steps of the first decay.
     t_mul : float
         At least 1: each decay is this many times as long as the one before.
     m_mul : float
-        The rate at which a decay starts, divided by that of the one before.
+        Each decay starts at this many times the rate of the one before (with alpha = 0).
     alpha : float
         The lowest rate, as a fraction of `initial_learning_rate`.
 

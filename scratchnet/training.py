@@ -80,7 +80,7 @@ def fit(
     shuffle : bool
         Whether images are put in a new order for each epoch.
     class_weight : dict of int to float, optional
-        The weight of each class, for training alone; 1 for a class that is not in it.
+        The weight of the images of each class, in training only; 1 for a class that is not in the dict.
     sample_weight : ndarray (n,), optional
         The weight of each image: its loss is multiplied by it. As in Keras the sum is divided by the number of images, not by the
         sum of the weights, and of the metrics only `weighted_metrics` are weighted.
@@ -365,7 +365,7 @@ def train_on_batch(
     return_dict = check_flag("return_dict", return_dict)
     x, labels = check_data(model, x, y)
     w = check_sample_weights(model, labels, sample_weight, class_weight)
-    state = [(array, array.copy()) for layer in model.layers for array in layer.state.values()]
+    state = [(array, array.copy()) for layer in model.every_layer.values() for array in layer.state.values()]
     try:
         loss, logits = model.train_step(x.astype(model.dtype, copy=False), labels, w)
     except FloatingPointError:

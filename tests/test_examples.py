@@ -160,7 +160,19 @@ def test_your_own_digit_is_classified_by_a_trained_run(run):
     assert again.splitlines()[-4:] == printed.splitlines()[-4:]
 
 
-@pytest.mark.parametrize(("name", "instead"), [("mnist", "glyphs"), ("cifar10", "shapes"), ("optimizers", "glyphs")])
+@pytest.mark.compiled
+def test_the_network_with_batch_norm_and_dropout_learns_on_shapes_with_a_rate_that_falls(run):
+    printed = run("batch_norm_and_dropout", "--data", "shapes", "--limit", "256", "--epochs", "2")
+    first, second = (float(loss) for loss in re.findall(r"^epoch \d/2: loss ([\d.]+)", printed, re.MULTILINE))
+    assert second < first
+    highest, lowest = (float(rate) for rate in re.findall(r"([\d.e-]+) in the (?:first step|last)", printed))
+    assert lowest < highest / 2
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [("mnist", "glyphs"), ("cifar10", "shapes"), ("optimizers", "glyphs"), ("batch_norm_and_dropout", "shapes")],
+)
 def test_without_its_data_an_example_says_why_and_which_command_works(name, instead, run, monkeypatch):
     def unreachable(name):
         raise datasets.DataError("nothing could be downloaded")
@@ -297,5 +309,6 @@ def test_the_api_page_has_every_public_name():
     names = set(re.findall(r"^\.\. auto(?:class|function):: scratchnet\.([\w.]+)$", text, re.MULTILINE))
     public = {name for name in scratchnet.__all__ if not name.startswith("_")}
     rooms = {name for name in public if inspect.ismodule(getattr(scratchnet, name))}
+    modules |= {name.removeprefix("keras_names.") for name in modules}
     assert rooms - modules == {"layers"}            # the package exports its classes, and the page lists its modules one by one
     assert public - rooms - names == {"net_1", "net_2"}         # which come with their module

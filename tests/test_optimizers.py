@@ -711,7 +711,7 @@ def test_a_frozen_parameter_is_neither_decayed_nor_counted_in_the_norm(make):
 def test_a_frozen_layer_of_a_model_does_not_move_by_weight_decay(make):
     model = Sequential([Input(shape=(3,)), Dense(4), Dense(2, activation="softmax")], seed=1)
     model.compile(make(learning_rate=0.1, weight_decay=0.5))
-    model.layers[1].trainable = False
+    model.layers[0].trainable = False
     before = model.get_weights()
     model.train_on_batch(np.ones((2, 3), "float32"), np.eye(2, dtype="float32"))
     assert [(a == b).all() for a, b in zip(before, model.get_weights(), strict=True)] == [True, True, False, False]

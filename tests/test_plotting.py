@@ -557,7 +557,7 @@ def test_plot_model_draws_each_layer_once_and_an_arrow_for_each_input(name, rank
     drawn(figure)
     (axes,) = figure.axes
     titles = [text for text in texts(axes.texts) if text.endswith(")") and ": " not in text]
-    assert titles == [f"{layer.name} ({type(layer).__name__})" for layer in model.layers]
+    assert sorted(titles) == sorted(f"{layer.name} ({type(layer).__name__})" for layer in model.layers)
     by_argument = [layer.activation for layer in model.layers if layer.activation is not None]
     inputs = sum(len(node.parents) for node in model.nodes) - len(by_argument)
     assert sum(isinstance(patch, FancyArrowPatch) for patch in axes.patches) == inputs

@@ -382,6 +382,7 @@ def stopped(folder, **changes):
         ({"arguments": {"epochs": True}}, "expected a whole number"),
         ({"arguments": {"epochs": 1}}, "expected at most 1 epochs, as its settings say, got 2"),
         ({"arguments": {"net": "net_9"}}, "invalid choice: 'net_9'"),
+        ({"arguments": {"transpose": "x"}}, "argument --transpose: expected true or false"),
         ({"arguments": {"colour": "red"}}, "unrecognized arguments: --colour=red"),
         ({"arguments": {"epochs": None}}, "no epochs"),
         ({"data": "gone"}, "no such"),
@@ -402,6 +403,38 @@ def test_settings_that_cannot_be_those_of_the_run_are_refused_in_one_sentence(ch
     before = {path.name: path.read_bytes() for path in whole.iterdir() if path.name != "settings.json"}
     assert reason in refused(capsys, 1, "train", "--resume", whole)
     assert {path.name: path.read_bytes() for path in whole.iterdir() if path.name != "settings.json"} == before
+
+
+@posix
+@pytest.mark.parametrize("name", ["model.npz", "history.json", "settings.json"])
+def test_a_pipe_in_place_of_a_file_is_never_waited_for(name, whole, capsys):
+    stopped(whole)
+    (whole / name).unlink()
+    os.mkfifo(whole / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_tool, "finish", lambda *args: 0)
+        code = cli.main(["train", "--resume", str(whole)])
+    assert (code, capsys.readouterr().err.count("\n")) == ((0, 0) if name == "history.json" else (1, 1))
+    if name == "history.json":
+        run_folder.agree(whole)
+        assert (whole / name).is_file()
+
+
+@pytest.mark.parametrize(
+    "change", [{"wait": "3"}, {"wait": None}, {"best": "nan"}, {"best_weights": 5}, {"best_weights": ["no such"]}]
+)
+def test_a_callback_whose_saved_state_is_invalid_is_refused_by_name(change, bars, tmp_path, capsys, without_figures):
+    run = tmp_path / "run"
+    assert cli.main(words(bars, run, "--epochs", "1", "--patience", "3")) == 0
+    stopped(run)
+    arrays, config = saving.load_arrays(run / "model.npz")
+    state = dict.fromkeys(("best", "best_epoch", "wait", "stopped_epoch"), 0)
+    config[run_folder.RECORD] |= {"finished": False, "callbacks": [{**state, "best_weights": None, **change}]}
+    saving.save_arrays(run / "model.npz", arrays, config)
+    assert "model.npz: expected" in refused(capsys, 1, "train", "--resume", run)
+    config[run_folder.RECORD]["callbacks"] = [{}]
+    saving.save_arrays(run / "model.npz", arrays, config)
+    assert "state of EarlyStopping, got none" in refused(capsys, 1, "train", "--resume", run)
 
 
 @pytest.mark.parametrize("damage", ["no record", "wrong record", "half", "a folder"])

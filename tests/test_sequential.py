@@ -6,7 +6,20 @@ import pickle
 import numpy as np
 import pytest
 
-from scratchnet import Activation, Add, AveragePooling2D, Conv2D, Dense, Flatten, Input, MaxPooling2D, Model, Sequential, load_model
+from scratchnet import (
+    Activation,
+    Add,
+    AveragePooling2D,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Flatten,
+    Input,
+    MaxPooling2D,
+    Model,
+    Sequential,
+    load_model,
+)
 from scratchnet.layers import InputLayer, Layer
 from scratchnet.optimizers import SGD
 
@@ -410,3 +423,16 @@ def test_layers_of_branches_have_the_order_of_keras():
     assert [name.partition("/")[0] for name in model.params][::2] == ["large_1", "small", "large_2", "last"]
     outer = Sequential([Input((6, 5, 2)), model])
     assert [p.shape for p in outer.get_weights()] == [p.shape for p in model.get_weights()]
+
+
+def test_train_on_batch_trains_a_model_in_a_model_and_restores_its_state_if_the_loss_is_not_finite():
+    inner = Sequential([Flatten(), BatchNormalization()])
+    model = Sequential([Input((6, 5, 2)), inner, Dense(3, activation="softmax")], seed=1)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    before = inner.get_weights()
+    with pytest.raises(FloatingPointError):
+        model.train_on_batch(np.full_like(X, np.nan), Y)
+    for old, new in zip(before, inner.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    model.train_on_batch(X, Y)
+    assert all((old != new).any() for old, new in zip(before, inner.get_weights(), strict=True))

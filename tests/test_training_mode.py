@@ -17,6 +17,7 @@ class Centre(Layer):
 
     def forward(self, x, training=False):
         self.check_input(x)
+        training = training and self.trainable
         self.cache = (training,)
         if not training:
             return x - self.state["mean"]

@@ -1,4 +1,4 @@
-"""Callbacks made of functions, and the one that ends a training that diverges without an error."""
+"""A callback made of functions, and the one that ends a diverging training run without an error."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class LambdaCallback(Callback):
         unknown = [name for name in others if name not in METHODS]
         if unknown:
             raise TypeError(
-                f"LambdaCallback: expected only arguments among {', '.join(METHODS)}, got {unknown[0]}. Callbacks are called by fit"
-                " only: leave it out"
+                f"LambdaCallback: expected only arguments among {', '.join(METHODS)}, got {unknown[0]}. Only fit calls"
+                " callbacks: leave it out"
             )
         for name, function in (functions | others).items():
             if function is not None:

@@ -17,11 +17,12 @@ import numpy as np
 
 from scratchnet.gradcheck.comparison import BATCH_TOLERANCE, DEFINITION_TOLERANCE, FLOAT32_TOLERANCE, agree
 from scratchnet.gradcheck.report import Row
-from scratchnet.gradcheck.under_test import backward, forward, fresh, in_mode, run, training_of
+from scratchnet.gradcheck.under_test import backward, forward, fresh, in_mode, restore, run, training_of
 from scratchnet.layers.base import Layer
 
 Arrays = Sequence[np.ndarray]
 REPEATS = 5  # calls that must return the same bits
+COPIES, BATCHES = 8, 16  # copies of one image in a batch, and batches of them, for which a layer draws random numbers
 
 
 def bits(arrays: Iterable[Any]) -> list[bytes]:
@@ -127,12 +128,13 @@ def memory_layout(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 def batch_of_one(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     """Catch a layer that drops an axis of length 1, mixes images, or averages gradients over the batch.
 
-    A layer that declares `couples_batch` may mix images, but its results must not depend on their order.
+    A layer that declares `couples_batch` may mix images in training, but its results must not depend on their order. What a layer
+    draws for an image may depend on the place of the image in the batch, so images one by one give other results; see
+    `_draws_for_each_image`.
     """
-    if layer.draws and training_of(layer):                        # what is drawn for an image may depend on its place in the batch
-        run(layer, [x[:1] for x in xs], dout[:1])
-        return ""
-    if layer.couples_batch:
+    if layer.draws and training_of(layer):
+        return _draws_for_each_image(layer, xs, dout)
+    if layer.couples_batch and (training_of(layer) or not layer.takes_training):
         return _batch_in_another_order(layer, xs, dout)
     expected = run(layer, xs, dout)
     single = [run(layer, [x[n : n + 1] for x in xs], dout[n : n + 1]) for n in range(len(dout))]
@@ -157,6 +159,34 @@ def _batch_in_another_order(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     got = {name: a if name in summed else np.roll(a, -1, axis=0) for name, a in rolled.items()}
     same = all(agree(got[name], expected[name], BATCH_TOLERANCE) for name in expected)
     return "" if same else "images in another order give other results"
+
+
+def _draws_for_each_image(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
+    """Catch a layer that fails for a batch of one, mixes images, draws once for all of them, or draws the same in each batch.
+
+    If what is drawn differs from batch to batch, 16 batches of 8 copies of one image also differ within at least one batch, unless
+    the numbers are drawn once for a batch.
+    """
+    run(layer, [x[:1] for x in xs], dout[:1])
+    if layer.couples_batch:
+        return ""
+
+    def drawn(inputs: Arrays) -> list[np.ndarray]:
+        restore(layer)
+        return [in_mode(layer, inputs, training=True) for _ in range(BATCHES)]
+
+    expected, got = drawn(xs), drawn([np.concatenate([x[:1], 0.5 * x[1:] + 0.25]) for x in xs])
+    if not all(agree(a[:1], b[:1], BATCH_TOLERANCE) for a, b in zip(got, expected, strict=True)):
+        return "the output of an image depends on the other images of the batch"
+    outs = drawn([np.repeat(x[:1], COPIES, axis=0) for x in xs])
+    same_in_each = all(np.array_equal(out, outs[0]) for out in outs)
+    same_for_all = all(np.array_equal(out, np.repeat(out[:1], COPIES, axis=0)) for out in outs)
+    if same_for_all and not same_in_each:
+        return (
+            "all images of a batch get the same random numbers. Draw an array with an entry for each image; a layer that draws once"
+            " for a batch on purpose declares couples_batch = True in its class"
+        )
+    return "each batch gets the same random numbers. Draw from self.rng" if same_in_each and not same_for_all else ""
 
 
 def float32(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
@@ -192,6 +222,19 @@ def declared_state(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     return ""
 
 
+def frozen(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
+    """Catch a layer that fails if it is frozen, or whose state changes all the same."""
+    if not layer.takes_training:
+        return ""
+    restore(layer)
+    layer.trainable = False
+    before = bits([*layer.params.values(), *layer.state.values()])
+    in_mode(layer, xs, training=True)
+    layer.backward(dout)
+    same = bits([*layer.params.values(), *layer.state.values()]) == before
+    return "" if same else "training changed self.state although trainable is False. Change it only if self.trainable is True"
+
+
 CONTRACT: tuple[tuple[str, Callable[[Layer, Arrays, np.ndarray], str]], ...] = (
     ("inputs", inputs_unchanged),
     ("cache", cache_unchanged),
@@ -200,6 +243,7 @@ CONTRACT: tuple[tuple[str, Callable[[Layer, Arrays, np.ndarray], str]], ...] = (
     ("need_dx=False", need_dx_false),
     ("stale state", no_stale_state),
     ("declared state", declared_state),
+    ("frozen", frozen),
     ("own memory", own_memory),
     ("two layers", two_layers),
     ("memory layout", memory_layout),

@@ -1,7 +1,8 @@
 """The definition check of a layer: forward and backward compared with the plain loops of the definition.
 
 The inputs are ordinary numbers, numbers with many ties and zeros, and very large numbers. The loops use the padding of
-the layer, so that padding is checked by counting windows.
+the layer, so that padding is checked by counting windows. What training changes in a layer, `layer.state`, is compared with
+the formula in `reference.STATE_RULES`, or with the state of a layer that runs the loops if there is no formula.
 
 This check does not detect a bug that the loops have too.
 """
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from scratchnet import reference
 from scratchnet.gradcheck.comparison import DEFINITION_TOLERANCE, compare
 from scratchnet.gradcheck.report import Row
 from scratchnet.gradcheck.under_test import run, training_of
@@ -43,14 +45,30 @@ def definition_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) ->
     for case, inputs in cases.items():
         got, expected = run(layer, inputs, dout), run(loops, inputs, dout)
         if not called and layer.draws and not training_of(layer):
-            return []                                       # a layer that only draws does nothing in inference
-        if not called:
+            if layer.output_shape != layer.input_shape:
+                return []
+            expected = {"out": inputs[0], "dx": dout}       # a layer that only draws does nothing in inference
+        elif not called:
             note = "never called: forward must call self.forward_function, the function of the chosen implementation"
             return [Row("definition", "loops", False, note=note)]
         for name in expected:
             title = f"{name}, {case}" if case else name
             rows.append(compare("definition", title, got[name], expected[name], DEFINITION_TOLERANCE))
+        if training_of(layer):
+            for name, state in state_after(loops, inputs).items():
+                title = f"{name}, {case}" if case else name
+                rows.append(compare("definition", title, layer.state[name], state, DEFINITION_TOLERANCE))
     return rows
+
+
+def state_after(loops: Layer, xs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the state that a forward in training should leave: by the formula of `STATE_RULES`, or else as `loops` has it.
+
+    `loops` is a layer that runs the plain loops, and has just run them on `xs`.
+    """
+    rules = (reference.STATE_RULES[kind.__name__] for kind in type(loops).__mro__ if kind.__name__ in reference.STATE_RULES)
+    rule = next(rules, None)
+    return loops.state if rule is None else rule(xs[0], vars(loops)["start"].state, loops.get_config())
 
 
 def counted_windows(padding: str, size: int, kernel: int, stride: int) -> tuple[int, int, int]:

@@ -1,15 +1,15 @@
-"""The checks of a pair of functions, and of a loss."""
+"""The checks of a pair of functions, of a loss, and of a regularizer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any, Literal
 
 import numpy as np
 
-from scratchnet import losses, reference
+from scratchnet import losses, reference, regularizers
 from scratchnet.gradcheck.comparison import (
     COMPLEX_TOLERANCE,
     DEFINITION_TOLERANCE,
@@ -22,7 +22,7 @@ from scratchnet.gradcheck.report import NOT_COMPARED, Report, Row
 from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import plain_array
 
-LossFunction = Callable[[np.ndarray, np.ndarray], tuple[Any, np.ndarray]]
+LossFunction = Callable[..., tuple[Any, np.ndarray]]
 
 
 @quiet
@@ -115,12 +115,25 @@ def check_function(
 
 
 def softmax_cross_entropy_definition(
-    logits: np.ndarray, y: np.ndarray, label_smoothing: float = 0.0
+    logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None, *, label_smoothing: float = 0.0
 ) -> tuple[float, np.ndarray]:
-    """Return the loss of the plain loops, and its gradient (p - y) / N, with smoothed y, from the softmax of the plain loops."""
+    """Return the loss of the plain loops, and w (p - y) / N with their softmax and smoothed y."""
     smoothed = y * (1 - label_smoothing) + label_smoothing / y.shape[1]
-    loss = reference.softmax_cross_entropy(logits, y, label_smoothing=label_smoothing)
-    return loss, (reference.softmax_forward(logits) - smoothed) / len(logits)
+    weights = np.ones(len(y)) if sample_weight is None else sample_weight
+    dlogits = weights[:, np.newaxis] * (reference.softmax_forward(logits) - smoothed) / len(y)
+    return reference.softmax_cross_entropy(logits, y, sample_weight, label_smoothing), dlogits
+
+
+def takes_weights(function: Callable[..., Any]) -> bool:
+    """Return whether a function has the argument `sample_weight`.
+
+    Examples
+    --------
+    >>> takes_weights(losses.softmax_cross_entropy), takes_weights(lambda logits, y: (0.0, logits))
+    (True, False)
+    """
+    parameters = signature(function).parameters.values()
+    return any(p.name == "sample_weight" or p.kind is Parameter.VAR_KEYWORD for p in parameters)
 
 
 @quiet
@@ -142,16 +155,16 @@ def check_loss(
     seed : int
     definition : callable, optional
         A function (logits, y) -> (mean loss, dlogits) that is known to be correct, for a comparison. None: the loss is not
-        compared. "auto": softmax cross-entropy for a function and for an object of a class of `scratchnet.losses`, and None
-        for an object of any other class, which may be another loss.
+        compared. "auto": softmax cross-entropy for a function and for an object of a class of `scratchnet.losses`, with the
+        `label_smoothing` of the object, and None for an object of any other class, which may be another loss.
     raise_on_failure : bool
 
     Returns
     -------
     Report
-        gradient: dlogits and differences, for one-hot and for soft labels, and with weights of samples if the loss has the
-        argument `sample_weight`. definition: value and gradient, at ordinary logits
-        and at logits of ±1e4. contract: the arguments are not modified, and the same call gives the same bits.
+        gradient: dlogits and differences, for one-hot and for soft labels, and with weights of the images if the loss has the
+        argument `sample_weight`. definition: value and gradient, at ordinary logits and at logits of ±1e4, and with weights if
+        both have this argument. contract: the arguments are not modified, and the same call gives the same bits.
 
     Raises
     ------
@@ -172,14 +185,14 @@ def check_loss(
     logits = rng.standard_normal(shape)
     hot = np.eye(shape[1])[rng.integers(0, shape[1], shape[0])]
     soft = rng.dirichlet(np.ones(shape[1]), shape[0])
+    weights = rng.uniform(0.5, 2.0, shape[0])
     report = Report(getattr(loss, "__name__", type(loss).__name__))
     if problem := _not_a_pair(value_and_gradient(logits.copy(), hot.copy())):
         report.rows.append(Row("contract", "returns", False, note=problem))
         return report.raise_if_failed() if raise_on_failure else report
     report.rows += _loss_gradient(value_and_gradient, logits, {"dlogits": hot, "dlogits, soft labels": soft})
-    if "sample_weight" in signature(value_and_gradient).parameters:
-        loss_of_weights: Any = value_and_gradient
-        weighted: LossFunction = partial(loss_of_weights, sample_weight=rng.uniform(0, 3, shape[0]))
+    weighted = partial(value_and_gradient, sample_weight=weights) if takes_weights(value_and_gradient) else None
+    if weighted:
         report.rows += _loss_gradient(weighted, logits, {"dlogits, weights": hot})
     if definition is not None:
         far = rng.choice([-1e4, 1e4], shape) + rng.standard_normal(shape)
@@ -187,6 +200,9 @@ def check_loss(
         cases = {"": logits, ", logits of ±1e4": far, ", rows far apart": spread}
         report.rows = [row.passing_uncompared() for row in report.rows]  # the definition is a comparison too
         report.rows += _loss_definition(value_and_gradient, definition, cases, hot)
+        if weighted and takes_weights(definition):
+            right = partial(definition, sample_weight=weights)
+            report.rows += _loss_definition(weighted, right, {", weights": logits}, hot)
     report.rows += _loss_contract(value_and_gradient, logits, hot)
     return report.raise_if_failed() if raise_on_failure else report
 
@@ -232,3 +248,53 @@ def _loss_contract(loss: LossFunction, logits: np.ndarray, y: np.ndarray) -> lis
         Row("contract", "inputs", unchanged, note="" if unchanged else "the loss wrote into logits or labels"),
         Row("contract", "bits", same, note="" if same else "the same call gave different bits"),
     ]
+
+
+@quiet
+def check_regularizer(
+    regularizer: Any, *, shape: tuple[int, ...] = (3, 4), seed: int = 0, raise_on_failure: bool = False
+) -> Report:
+    """Check a regularizer: its gradient against differences of its value.
+
+    Parameters
+    ----------
+    regularizer : str or Regularizer
+        One of the library or your own. It may have a kink at 0, as L1 has, but no other.
+    shape : tuple of int
+        Of the weights.
+    seed : int
+    raise_on_failure : bool
+
+    Returns
+    -------
+    Report
+        gradient: `gradient(w)` and differences of the value. definition: the value, for a regularizer of the library. contract:
+        the weights are not modified.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    GradientCheckError
+        If the check failed and `raise_on_failure` is set.
+
+    Examples
+    --------
+    >>> check_regularizer("l2").passed
+    True
+    """
+    rule = regularizers.get(regularizer)
+    if rule is None:
+        raise ValueError("check_regularizer: expected 'l1', 'l2' or an object such as L2(0.01), got None. Name one")
+    w = np.random.default_rng(seed).standard_normal(shape)
+    before, report = w.tobytes(), Report(repr(rule))
+    gradient = rule.gradient(w)
+    unchanged = w.tobytes() == before
+    report.rows.append(compare_gradient("w", gradient, lambda: np.asarray(rule(w)), w, kinks=lambda: [w > 0]))
+    if isinstance(rule, regularizers.L1L2):
+        expected = np.asarray(reference.penalty(w, rule.l1, rule.l2))
+        report.rows = [row.passing_uncompared() for row in report.rows]
+        report.rows.append(compare("definition", "penalty", rule(w), expected, DEFINITION_TOLERANCE, smallest=0))
+    note = "" if unchanged else "the regularizer wrote into the weights"
+    report.rows.append(Row("contract", "inputs", unchanged, note=note))
+    return report.raise_if_failed() if raise_on_failure else report

@@ -25,6 +25,8 @@ from scratchnet.kernels.threads import limit
 from scratchnet.layers.base import Layer, Shape
 from scratchnet.support.arithmetic import quiet
 
+FEWEST_TO_MIX = 4
+
 
 def gradient_rows(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) -> list[Row]:
     """Compare every gradient with central differences of forward."""
@@ -55,7 +57,8 @@ def check_layer(layer: Layer, input_shape: Any, *, batch: int = 3, seed: int = 0
         Without the batch axis; a list of shapes for a layer with several inputs. Keep it small: two forward passes are
         computed for each number.
     batch : int
-        Number of images.
+        Number of images; at least 4 for a layer that mixes them. (Two that are normalized become 1 and -1, whatever they were: the
+        gradient is 0, and only rounding errors would be compared.)
     seed : int
     raise_on_failure : bool
 
@@ -84,6 +87,7 @@ def check_layer(layer: Layer, input_shape: Any, *, batch: int = 3, seed: int = 0
         )
     shapes: list[Shape] = [tuple(s) for s in input_shape] if isinstance(input_shape[0], (tuple, list)) else [tuple(input_shape)]
     layer = fresh(layer, shapes, "float64", seed)
+    batch = max(batch, FEWEST_TO_MIX) if layer.couples_batch else batch
     rng = np.random.default_rng(seed)
     xs = [rng.standard_normal((batch, *shape)) for shape in shapes]
     dout = rng.standard_normal((batch, *layer.output_shape))

@@ -1,7 +1,7 @@
 """A layer under test: a copy of it with random parameters, and one run of its forward and backward.
 
 A layer that draws random numbers, or changes its state in training, would be another function at each call. So every forward of a
-check starts from the same state, and draws the same numbers: `start_from` notes both, and `forward` restores them.
+check starts from the same state and draws the same numbers: `start_from` records both, and `forward` restores them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def start_from(layer: Layer, training: bool) -> None:
 
 
 def forward(layer: Layer, xs: Sequence[np.ndarray]) -> np.ndarray:
-    """Run forward in the mode and from the state that `start_from` noted."""
+    """Run forward in the mode and from the state that `start_from` recorded."""
     restore(layer)
     return in_mode(layer, xs, training_of(layer))
 
@@ -58,7 +58,7 @@ def in_mode(layer: Layer, xs: Sequence[np.ndarray], training: bool) -> np.ndarra
 
 
 def restore(layer: Layer) -> None:
-    """Restore the state and the random numbers that `start_from` noted, if it was called."""
+    """Restore the state and the random numbers that `start_from` recorded, if it was called."""
     start = vars(layer).get("start")
     if start is not None:
         for name, array in start.state.items():

@@ -17,15 +17,15 @@ from types import ModuleType
 from scratchnet.keras_names import aliases, attributes, imports, unknown
 
 
-def install(rooms: Mapping[str, ModuleType]) -> None:
+def install(namespaces: Mapping[str, ModuleType]) -> None:
     """Add the aliases, and the answers to unknown names, to these namespaces.
 
     Parameters
     ----------
-    rooms : dict of str to module
+    namespaces : dict of str to module
         The namespaces by their names after "scratchnet"; "" is scratchnet itself.
     """
-    aliases.install(rooms)
+    aliases.install(namespaces)
     attributes.install()
-    unknown.install(rooms)
-    imports.install(rooms)
+    unknown.install(namespaces)
+    imports.install(namespaces)

@@ -33,7 +33,7 @@ def _connecting(name: str, kind: Any) -> Any:
     return connect
 
 
-def install(rooms: Mapping[str, ModuleType]) -> None:
+def install(namespaces: Mapping[str, ModuleType]) -> None:
     """Add the aliases to the namespaces."""
     exists = vars(layers)
     found = {alias: exists[name] for alias, name in CLASSES.items() if name in exists}
@@ -45,7 +45,7 @@ def install(rooms: Mapping[str, ModuleType]) -> None:
     setattr(Model, "from_config", classmethod(models.from_config))  # noqa: B010 - as below
     setattr(saving, "load_model", load_model)  # noqa: B010 - an attribute that mypy does not know
     for name in ("Layer", "Loss", "Optimizer", "Callback"):
-        kind = next((vars(room)[name] for room in rooms.values() if name in vars(room)), None)
+        kind = next((vars(namespace)[name] for namespace in namespaces.values() if name in vars(namespace)), None)
         if kind is not None and "from_config" not in vars(kind):
             kind.from_config = classmethod(_from_config)
 

@@ -1,6 +1,6 @@
 """Attributes of layers, models, optimizers, losses and callbacks: those of Keras that exist, and the sentence for the others.
 
-They are looked up only when an object has no attribute of this name, so that a class of a user's own may have one.
+They are looked up only when an object has no attribute of this name, so that a class of your own may define it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ INSTEAD = {
         "The probabilities are predict(x)": "predict_proba",
         "save(path) writes the graph and the weights; get_config() returns the graph": "to_json to_yaml export"
             " get_compile_config compile_from_config get_state_tree set_state_tree",
-        "Make a new model: the values of an epoch begin with 0 by themselves": "reset_states reset_metrics",
+        "It is not needed: each epoch starts its own means": "reset_states reset_metrics",
         "A layer of your own has forward, backward and make_params; a loss of your own derives from losses.Loss": "add_loss"
             " add_metric add_weight add_variable losses compute_loss stateless_call stateless_compute_loss call compute_mask",
         "A layer of your own returns a shape from compute_output_shape(input_shape)": "compute_output_spec input_spec",
@@ -84,7 +84,7 @@ INSTEAD = {
         "It is an array of NumPy already": "eval",
         "A learning rate falls by a schedule: learning_rate=schedules.ExponentialDecay(...)": "decay",
         "It is update(params, grads), which train_on_batch calls": "apply_gradients apply minimize get_updates",
-        "A model has one dtype: Model(..., dtype='float64')": "dtype_policy compute_dtype variable_dtype quantize",
+        "A model has one dtype: Model(..., dtype='float64')": "dtype dtype_policy compute_dtype variable_dtype quantize",
         "Callbacks change stop_training and optimizer.learning_rate": "run_eagerly jit_compile",
         "evaluate(x, y) computes the metrics, and the names are in model.metrics": "get_metrics_result compute_metrics",
         "Its copy as an array is get_weights()": "state_dict get_own_variables parameters",
@@ -132,7 +132,7 @@ def _no_arithmetic(a: Node, b: Any) -> Any:
 
 def install() -> None:
     """Add the attributes to the classes."""
-    for kind in (Layer, Model, Optimizer, Loss, Metric, Callback, Tensor, Number):
+    for kind in (Layer, Model, Optimizer, Loss, Metric, Callback, Tensor, Number, Node):
         setattr(kind, "__getattr__", _attribute)  # noqa: B010 - mypy must still find misspelt names in the package
     for sign in ("add", "radd"):
         setattr(Node, f"__{sign}__", _sum)

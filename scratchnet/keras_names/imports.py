@@ -24,7 +24,7 @@ ALIAS = f"{ROOT}.keras"
 
 
 class OtherName(MetaPathFinder, Loader):
-    """Finds `scratchnet.keras.layers` as the module `scratchnet.layers` itself, never a second copy of it."""
+    """Find `scratchnet.keras.layers` as the module `scratchnet.layers` itself, never a second copy of it."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -45,30 +45,30 @@ class OtherName(MetaPathFinder, Loader):
 
 
 class NoSuchName(MetaPathFinder):
-    """Raises ModuleNotFoundError, with the sentence, for a name in a namespace that no other finder has found."""
+    """Raise ModuleNotFoundError, with the sentence, for a name in a namespace that no other finder has found."""
 
-    def __init__(self, rooms: Mapping[str, str]):
-        self.rooms = rooms      # the name of a namespace, by the name of its module
+    def __init__(self, namespaces: Mapping[str, str]):
+        self.namespaces = namespaces            # the name of a namespace, by the name of its module
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Raise the error for a name in one of the namespaces; return None for others."""
         module, _, word = fullname.rpartition(".")
-        if module in self.rooms and not word.startswith("_"):
-            raise ModuleNotFoundError(sentence(self.rooms[module], word))
+        if module in self.namespaces and not word.startswith("_"):
+            raise ModuleNotFoundError(sentence(self.namespaces[module], word))
         return None
 
 
-def install(rooms: Mapping[str, ModuleType]) -> None:
+def install(namespaces: Mapping[str, ModuleType]) -> None:
     """Register the names of the namespaces with Python's import."""
-    package = rooms[""]
+    package = namespaces[""]
     sys.modules[ALIAS] = package
     setattr(package, "keras", package)  # noqa: B010 - an attribute that mypy does not know
     names = {}
-    for room, module in rooms.items():
-        sys.modules.setdefault(f"{ROOT}.{room}".rstrip("."), module)
-        names[module.__name__] = names[f"{ROOT}.{room}".rstrip(".")] = room
+    for namespace, module in namespaces.items():
+        sys.modules.setdefault(f"{ROOT}.{namespace}".rstrip("."), module)
+        names[module.__name__] = names[f"{ROOT}.{namespace}".rstrip(".")] = namespace
         if not hasattr(module, "__path__"):
             module.__path__ = []
     if not any(isinstance(finder, OtherName) for finder in sys.meta_path):

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from scratchnet import layers, saving
-from scratchnet.model import CLASSES, Model, Sequential, load_model
+from scratchnet.model import CLASSES, Model, load_model
+from scratchnet.sequential import Sequential
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model", "save_model"]
 

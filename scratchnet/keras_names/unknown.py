@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-_rooms: dict[str, ModuleType] = {}
+_namespaces: dict[str, ModuleType] = {}
 
 # What to do instead, for each name; written as the remedy and the names that share it.
 INSTEAD = {
@@ -59,16 +59,16 @@ INSTEAD = {
         "Use ReLU, LeakyReLU or ELU":
             "PReLU ThresholdedReLU celu glu hard_shrink hard_tanh soft_shrink tanh_shrink threshold squareplus"
             " sparse_plus hard_sigmoid hard_silu hard_swish mish exponential softsign sparse_sigmoid sparsemax",
-        "Use losses.CategoricalCrossentropy(from_logits=True)": "log_softmax log_sigmoid",
+        "Use losses.CategoricalCrossentropy(from_logits=True)": "log_sigmoid",
         "Dense, Conv2D and the others are in layers itself: from scratchnet.layers import Dense":
             "core convolutional normalization pooling advanced_activations noise embeddings recurrent wrappers_v1 local",
         "save(path) and load_model(path) keep the graph and the weights in one .npz":
             "model_from_json model_from_yaml model_from_config saving legacy export register_keras_serializable"
             " get_custom_objects custom_object_scope CustomObjectScope get_registered_name get_registered_object"
-            " serialize_keras_object deserialize_keras_object save_weights load_weights",
+            " serialize_keras_object deserialize_keras_object",
         "load_model(path, custom_objects={...}) takes classes by name; get_config() returns an object's arguments":
             "serialize deserialize",
-        "Call it as a string, such as optimizer='adam', or make an object": "get_source_inputs",
+        "A model knows its input: model.input": "get_source_inputs",
         "It is part of utils now: from scratchnet.utils import to_categorical": "np_utils",
         "Use model.summary(), or utils.plot_model(model)": "model_to_dot vis_utils",
         "Data are arrays in memory: fit(x, y) cuts batches and shuffles":
@@ -78,23 +78,23 @@ INSTEAD = {
         "fit shows progress with verbose=1":
             "Progbar generic_utils enable_interactive_logging disable_interactive_logging"
             " is_interactive_logging_enabled ProgbarLogger",
-        "Derive a class from callbacks.Callback": "LambdaCallback RemoteMonitor SwapEMAWeights",
+        "Derive a class from callbacks.Callback": "RemoteMonitor SwapEMAWeights",
         "Use callbacks.ModelCheckpoint": "BackupAndRestore OrbaxCheckpoint",
         "Use callbacks.CSVLogger, and plotting.plot_curves for a picture": "TensorBoard",
         "Pretrained networks do not exist: build a network of layers, and train it": "applications hub",
         "Arrays are NumPy's: use np":
             "constant convert_to_tensor Variable ops math linalg float32 float64 int32 uint8 cast reshape reduce_mean"
-            " argmax expand_dims Tensor KerasTensor numpy newaxis one_hot zeros ones",
+            " argmax expand_dims Tensor KerasTensor numpy newaxis zeros ones",
         "Gradients are computed by backward: model.train_on_batch(x, y) is one step, and model.grads holds its"
         " gradients":
             "GradientTape function Function stop_gradient",
-        "Call utils.set_random_seed(seed), or pass seed= to Model": "random set_random_seed",
+        "Call utils.set_random_seed(seed), or pass seed= to Model": "random",
         "Kernels use all cores by themselves; NUMBA_NUM_THREADS limits them":
             "config device distribution distribute test ConfigProto Session compat",
         "A model has one dtype: Model(..., dtype='float64')":
             "mixed_precision dtype_policies DTypePolicy FloatDTypePolicy set_epsilon cast_to_floatx LossScaleOptimizer",
         "The classes are in layers, losses, optimizers, initializers and callbacks":
-            "Initializer Regularizer Metric Operation",
+            "Initializer Operation",
         "SGD, Adam and the others are in optimizers itself: from scratchnet.optimizers import Adam":
             "optimizers.legacy optimizer_v2 adam rmsprop",
         "Use Adam": "Adamax Adafactor Ftrl Lamb Lion Muon ScheduleFreeAdamW MultiOptimizer OptimizerMap",
@@ -114,7 +114,7 @@ INSTEAD = {
 }
 
 # What a namespace is for, when there is nothing to say of the name itself.
-OF_ROOMS = {
+OF_NAMESPACES = {
     "layers": "Layers are those of convolutional networks for images, and a class derived from layers.Layer is a layer of your own",
     "losses": "A network here predicts classes, so the losses are CategoricalCrossentropy and SparseCategoricalCrossentropy",
     "metrics": "Write metrics=['accuracy'], and metrics.confusion_matrix(y, predict(x).argmax(axis=1), K) for more",
@@ -127,41 +127,42 @@ OF_ROOMS = {
 }
 
 
-def sentence(room: str, word: str) -> str:
+def sentence(namespace: str, word: str) -> str:
     """Return what was expected in a namespace, the name that was received, and what to write instead."""
-    who = f"scratchnet.{room}".rstrip(".")
-    return f"{who}: expected a name that exists here, got {word}. {_remedy(room, word)}"
+    who = f"scratchnet.{namespace}".rstrip(".")
+    return f"{who}: expected a name that exists here, got {word}. {_remedy(namespace, word)}"
 
 
-def _remedy(room: str, word: str) -> str:
-    if remedy := INSTEAD.get(f"{room}.{word}"):
+def _remedy(namespace: str, word: str) -> str:
+    if remedy := INSTEAD.get(f"{namespace}.{word}"):
         return remedy
-    elsewhere = [name for name, module in _rooms.items() if name != room and word in getattr(module, "__all__", ())]
+    elsewhere = [name for name, module in _namespaces.items() if name != namespace and word in getattr(module, "__all__", ())]
     if elsewhere:
         return f"It is scratchnet.{elsewhere[0]}.{word}".replace("..", ".")
     if remedy := INSTEAD.get(word):
         return remedy
-    if room in ("", "backend") and hasattr(np, word):
+    if namespace in ("", "backend") and hasattr(np, word):
         return f"Arrays are NumPy's: use np.{word}"
-    public = [name for name in getattr(_rooms.get(room), "__all__", None) or dir(_rooms[room]) if not name.startswith("_")]
+    module = _namespaces[namespace]
+    public = [name for name in getattr(module, "__all__", None) or dir(module) if not name.startswith("_")]
     lower = {name.lower(): name for name in public}
     near = get_close_matches(word.lower(), lower, n=1, cutoff=0.75)
     if near:
         return f"The nearest is {lower[near[0]]}"
-    return OF_ROOMS.get(room) or f"It has {', '.join(sorted(public)[:12])} and others"
+    return OF_NAMESPACES.get(namespace) or f"It has {', '.join(sorted(public)[:12])} and others"
 
 
-def _answer(room: str) -> Callable[[str], Any]:
+def _answer(namespace: str) -> Callable[[str], Any]:
     def __getattr__(name: str) -> Any:  # noqa: N807 - Python calls it for a name that a module does not have
         if name.startswith("_"):
-            raise AttributeError(f"module {_rooms[room].__name__!r} has no attribute {name!r}")
-        raise AttributeError(sentence(room, name))
+            raise AttributeError(f"module {_namespaces[namespace].__name__!r} has no attribute {name!r}")
+        raise AttributeError(sentence(namespace, name))
 
     return __getattr__
 
 
-def install(rooms: Mapping[str, ModuleType]) -> None:
+def install(namespaces: Mapping[str, ModuleType]) -> None:
     """Let each namespace answer to a name that it does not have."""
-    _rooms.update(rooms)
-    for room, module in rooms.items():
-        setattr(module, "__getattr__", _answer(room))  # noqa: B010 - mypy must still find misspelt names in the package
+    _namespaces.update(namespaces)
+    for namespace, module in namespaces.items():
+        setattr(module, "__getattr__", _answer(namespace))  # noqa: B010 - mypy must still find misspelt names in the package

@@ -7,14 +7,14 @@ With few channels, one pixel is too short for vector code. So the numbers of R p
 of a row belongs to channel k mod C. The means and factors of the channels are repeated R times, and R sums are added at the end.
 The last row may be shorter.
 
-The variance is found in the same pass as the mean, from the sums of d and of d², where d = x - o and o is the first number of the
-channel:
+The variance is computed in the same pass as the mean, from the sums of d and of d², where d = x - o, and the origin o is the first
+number of the channel:
 
     mean = o + Σd / M            variance = Σd² / M - (Σd / M)²
 
 Without o, where the mean is far from 0, the difference of two large numbers would have few correct digits. With it, Σd² / M is at
 most M + 1 times the variance, since none of M numbers is further from their mean than √M standard deviations: (o - mean)² ≤
-M · variance. All sums are float64, whose rounding times a million is still less than a float32 rounding.
+M · variance. All sums are float64: a million times its rounding error is still less than the rounding error of float32.
 
 Each group of rows has separate sums, which are then added in order. The groups depend on the shape only, and so do the bits.
 

@@ -29,8 +29,8 @@ def _masked(first, last, x, k0, k1, least, scale, out):
 def dropout_forward(x: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None) -> np.ndarray:
     """Return the output as `layers.dropout.dropout_forward` does, bit for bit, in recycled memory.
 
-    A word w is the number u = w / 2**32, so u ≥ rate where w ≥ rate · 2**32: the comparison is one of integers. A mask that is
-    smaller than x is stored, since it is small.
+    A word w is the number u = w / 2**32, so u ≥ rate where w ≥ rate · 2**32: the comparison is one of integers. With a
+    `noise_shape`, the mask is smaller than x, and is stored.
     """
     scale = x.dtype.type(1 / (1 - rate))
     out = empty(x.shape, x.dtype)

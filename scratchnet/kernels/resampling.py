@@ -33,7 +33,7 @@ def _forward(first, last, x, rows, cols, fill_value, out):
 
 @jit
 def _backward(first, last, dout, rows, cols, dx):
-    """Add to the gradient of each pixel what every output that was read from it receives, with the same weights."""
+    """Add the gradient of each output to those of the pixels that it was read from, with the same weights: the transposed map."""
     _, H, W, C = dx.shape
     dimage = np.empty((H + 1, (W + 1) * C), dx.dtype)
     dline = np.empty((W + 1) * C, dx.dtype)

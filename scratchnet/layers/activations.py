@@ -6,11 +6,10 @@ exist, we use 0, as Keras does:
 
     out = max(0, x)                     dx = dout where out > 0, else 0
 
-A unit whose ReLU is 0 for all images receives no gradient, and does not change any more. A leaky ReLU has a small slope a in place
-of 0, so its derivative is 1 or a. ReLU6 stops at m = 6, where its derivative is 0. Both are cases of
+The weights of a unit whose ReLU is 0 for all images receive no gradient, and no longer change. A leaky ReLU has a small slope a in
+place of 0, so its derivative is 1 or a. ReLU6 has an upper limit m = 6, from which on its derivative is 0. Both are cases of
 
-    out = x where x > 0, else a x       dx = dout where 0 < out < m, 0 where out = m, and a dout elsewhere
-    (at most m)
+    out = min(m, x) where x > 0, else a x       dx = dout where 0 < out < m, 0 where out = m, and a dout elsewhere
 
 Softmax converts K numbers, the logits, to probabilities. Adding the same number to all logits does not change p, so the largest
 logit is subtracted first, and no exponential overflows:
@@ -118,7 +117,7 @@ def linear_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def _smooth(name: str, kernels: Functions) -> dict[str, Functions]:
-    """Return the implementations of a function of smooth_activations.py. Only float32 has kernels; float64 uses the page."""
+    """Return the implementations of a function of smooth_activations.py. Only float32 has kernels; float64 runs that file's own."""
 
     def pair(module: Any) -> Functions:
         return getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
@@ -219,7 +218,7 @@ class Activation(Layer):
         return dout if joined else self.backward_function(dout, out_or_x, *self.settings)
 
     def branch_pattern(self) -> Sequence[np.ndarray]:
-        """Return where the last output is on the right of the kink at 0 and, in a ReLU with a limit, of that at the limit."""
+        """Return where the last output is above the kink at 0 and, for a ReLU with a limit, where it has reached the limit."""
         if self.function not in WITH_A_KINK or self.cache is None:
             return []
         (out,) = self.cache
@@ -342,7 +341,7 @@ def _name_of(activation: Any) -> str:
         if activation is function or (isinstance(activation, str) and activation == name):
             return ALIASES.get(name, name)
     known = ", ".join(map(repr, ACTIVATIONS))
-    fix = "For another function write a layer of your own; a slope of your own has LeakyReLU(0.1)"
+    fix = "For another function write a layer of your own; for another slope use LeakyReLU(0.1)"
     if isinstance(activation, Layer):
         fix = "Use this layer itself in the model, after the other one"
     raise ValueError(f"activation: expected {known} or None, got {shortened(activation)}. {fix}")

@@ -1,11 +1,11 @@
-"""Augmentation: in training, each image is replaced by a random variation of it, in which a person sees the same class.
+"""Augmentation: in training, each image is replaced by a random variation of it that shows the same class.
 
-Each variation reads the pixels of its output from other places of the same image. Row p of the output is read at row a + s·p of
+The pixels of a variation are read from other places of the same image. Row p of the output is read at row a + s·p of
 the input, and column q at column b + t·q:
 
     flip          rows: a = H - 1, s = -1             where the image is flipped, and a = 0, s = 1 where it is not
     crop          rows: a = the first row, s = 1
-    translation   rows: a = -d, s = 1                 d rows down, a fraction too
+    translation   rows: a = -d, s = 1                 d rows down; d may be a fraction
 
 and in the same way for columns, with numbers of their own. A place y between two rows is read as their weighted mean. With
 i = ⌊y⌋ and f = y - i,
@@ -16,11 +16,11 @@ Outside the image, rows are those of an infinite image:
 
     reflect     d c b a | a b c d | d c b a         the edge itself is repeated
     nearest     a a a a | a b c d | d d d d
-    constant    v v v v | a b c d | v v v v         v is fill_value: an additional row H of the image, which holds v
+    constant    v v v v | a b c d | v v v v         v is fill_value; these rows are read from an additional row H, which holds v
 
-So each row of the output has two indices and two weights (`taps`). Write the weights of image n into a matrix A with a row for
-each output row, A[p, i] += 1 - f, A[p, i + 1] += f, and those of the columns into B. For a translation by 1/2 with "reflect", and a
-flip,
+So each row of the output has two indices and two weights: its `taps`, as the coefficients of a filter are called. Write the
+weights of image n into a matrix A with a row for each output row, A[p, i] += 1 - f, A[p, i + 1] += f, and those of the columns into
+B. For a translation by 1/2 with "reflect", and a flip,
 
         [ 1    0    0   ]             [ 0  0  1 ]
     A = [ 1/2  1/2  0   ]         A = [ 0  1  0 ]
@@ -60,6 +60,8 @@ from scratchnet.support.checking import check_choice, check_count, check_number,
 
 def taps(place: np.ndarray, size: int, fill_mode: str, dtype: Any = "float64") -> Taps:
     """Return the two rows that each place is read from, and their weights: places (N, O) -> index and weight (N, O, 2).
+
+    O is the number of rows, or of columns, of the output: OH or OW.
 
     Examples
     --------
@@ -120,7 +122,7 @@ def resample_backward(dout: np.ndarray, x_shape: Shape, rows: Taps, cols: Taps) 
 
 
 class _Augmentation(Layer):
-    """The base of the three layers; each of them says in `places` where rows and columns begin, and in which direction they go."""
+    """The base of the three layers. Each of them defines `places`: where rows and columns start, and in which direction they go."""
 
     implementations = {
         "loops": (reference.resample_forward, reference.resample_backward),
@@ -144,7 +146,7 @@ class _Augmentation(Layer):
         """Return the start and the step of rows and columns, both (N, 2), for two numbers u in [0, 1) of each image, (N, 2)."""
         raise NotImplementedError
 
-    def rest(self) -> Pair:
+    def start_in_inference(self) -> Pair:
         """Return the start of rows and columns in inference."""
         return 0, 0
 
@@ -158,7 +160,7 @@ class _Augmentation(Layer):
             self.cache = (None, None)
             return x.copy()
         else:
-            start, step = np.tile(self.rest(), (N, 1)), np.ones((N, 2))
+            start, step = np.tile(self.start_in_inference(), (N, 1)), np.ones((N, 2))
         at = [start[:, k, None] + step[:, k, None] * np.arange(self.output_shape[k]) for k in range(2)]     # (N, OH), (N, OW)
         rows, cols = (taps(at[k], self.input_shape[k], self.fill_mode, x.dtype) for k in range(2))
         self.cache = (rows, cols)
@@ -222,16 +224,16 @@ class RandomTranslation(_Augmentation):
     Parameters
     ----------
     height_factor, width_factor : float or (float, float)
-        The least and the largest movement, as fractions of the height and of the width, from -1 to 1; positive is down and to
+        The smallest and the largest movement, as fractions of the height and of the width, from -1 to 1; positive is down and to
         the right. One number f stands for (-f, f).
     fill_mode : {"reflect", "constant", "nearest"}
-        What is outside the image: its reflection, `fill_value`, or the nearest pixel. (Keras also has "wrap".)
+        What is read outside the image: its reflection, `fill_value`, or the nearest pixel. (Keras also has "wrap".)
     interpolation : {"bilinear", "nearest"}
         Whether a movement by a fraction of a pixel is computed as the weighted mean of neighbours, or rounded to whole pixels.
     seed : int, optional
         Of the layer's own random numbers. By default the model's seed decides.
     fill_value : float
-        For "constant".
+        What `fill_mode="constant"` reads outside the image.
     implementation, name
         As for every `Layer`.
 
@@ -284,7 +286,7 @@ class RandomCrop(_Augmentation):
     Parameters
     ----------
     height, width : int
-        Of the window.
+        The size of the window.
     seed : int, optional
         Of the layer's own random numbers. By default the model's seed decides.
     implementation, name
@@ -322,15 +324,15 @@ class RandomCrop(_Augmentation):
 
     @property
     def spare(self) -> np.ndarray:
-        """How many rows and columns the image has more than the window."""
+        """How many more rows and columns the image has than the window."""
         return np.array(self.input_shape[:2]) - np.array(self.output_shape[:2])
 
     def places(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return one of the first rows and columns from 0 to `spare`, all with the same probability, and the step 1."""
         return np.floor(u * (self.spare + 1)), np.ones_like(u)
 
-    def rest(self) -> Pair:
-        """Return the first row and column of the window in the centre; of an odd rest, the larger half is after it."""
+    def start_in_inference(self) -> Pair:
+        """Return the first row and column of the window in the centre; if `spare` is odd, one more row is left after it."""
         return tuple(self.spare // 2)
 
 

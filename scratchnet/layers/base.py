@@ -6,8 +6,8 @@ A layer is a pair of functions, and the arrays that forward keeps for backward:
     dx = layer.backward(dout)       dout is the gradient of the loss with respect to out, dx with respect to x;
                                     the gradients of the parameters go to `layer.grads`
 
-A layer that behaves differently in training, such as dropout, has a second argument: `forward(x, training=False)`. What it changes
-in training, without a gradient, are the arrays of `make_state`; what it draws, it draws from `self.rng`.
+A layer that behaves differently in training, such as dropout, has a second argument: `forward(x, training=False)`. The
+arrays that it changes in training without a gradient are those of `make_state`; its random numbers are drawn from `self.rng`.
 
 dout is computed by the next layer, and backward is the chain rule,
 
@@ -140,9 +140,9 @@ class Layer:
     regularizers : dict of str to Regularizer
         The penalties of parameters, by the parameter's name; see `scratchnet.regularizers`.
     state : dict of str to ndarray
-        What forward changes in training and no gradient does, such as moving averages; saved with the parameters.
+        Arrays that forward changes in training, and that have no gradient, such as moving averages; saved with the parameters.
     rng : numpy.random.Generator
-        Of a layer that `draws`: the source of its random numbers, which a model gives it.
+        Of a layer that `draws`: the source of its random numbers. In a model it is made from the model's seed.
     input_shape, output_shape : tuple of int
         Without the batch axis; known after `build`.
     cache : tuple
@@ -153,7 +153,8 @@ class Layer:
     joins_relu : bool
         Of the class: whether its functions can also compute a ReLU next to the layer; see plan.py.
     selects : bool
-        Of the class: whether each of its outputs is one of its inputs, which alone receives that output's gradient.
+        Of the class: whether each of its outputs is one of its inputs, which alone receives that output's gradient, or is 0 and
+        passes no gradient on.
     couples_batch : bool
         Of the class: whether an image's output depends, in training, on the other images of the batch, but not on their order,
         as in batch normalization. The gradient checker then does not compare a batch with its images one by one.
@@ -267,7 +268,8 @@ class Layer:
             )
         if self.node is not None:
             raise ValueError(
-                f"{self._title}: expected a layer that is not connected yet, got one that is. Create a new {type(self).__name__}"
+                f"{self._title}: expected a layer that is not connected yet, got one that is. Create a new {type(self).__name__},"
+                " or call the next layer on its output, as in Dense(10)(layer.output)"
             )
         shapes = [parent.shape for parent in parents]
         node = Node(self, parents, self.compute_output_shape(*shapes))

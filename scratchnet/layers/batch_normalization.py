@@ -1,7 +1,7 @@
-"""Batch normalization: each channel is shifted and scaled to mean 0 and variance 1, then to a mean and a deviation it learns.
+"""Batch normalization: each channel gets mean 0 and variance 1, and then a mean and a standard deviation that are learned.
 
-Each channel is computed separately, so c is left out here. Number its values in the batch by m = 1 … M: one for each image, or, if
-the samples are images, one for each pixel of each image, M = N·H·W.
+Each channel is computed separately, so c is left out here. Number its values in the batch by m = 1 … M: one for each sample, M = N,
+or, if the samples are images, one for each pixel of each image, M = N·H·W.
 
     mean = 1/M Σ_m x_m                        inv    = 1 / √(variance + ε)
     variance = 1/M Σ_m (x_m - mean)²          x̂_m    = (x_m - mean) · inv                                          (1)
@@ -137,11 +137,11 @@ class BatchNormalization(Layer):
     momentum : float
         In [0, 1): how much of the moving averages remains in each step.
     epsilon : float
-        Is added to the variance, so that it is not 0.
+        A small number that is added to the variance, so that nothing is divided by 0.
     center, scale : bool
         Whether there is a `beta`, and a `gamma`.
     beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer : str or callable
-        See `scratchnet.initializers`. For the moving averages, a function of (shape, rng) receives `default_rng(0)`.
+        See `scratchnet.initializers`. Initializers of the moving averages draw from a generator of their own, `default_rng(0)`.
     beta_regularizer, gamma_regularizer : str or Regularizer, optional
         A penalty, which is added to the loss; see `scratchnet.regularizers`.
     implementation, name

@@ -6,11 +6,11 @@ Nothing is computed. With `start` the first index of an input's part along the a
 
     out[…, start + k, …] = b[…, k, …]             db[…, k, …] = dout[…, start + k, …]
 
-since every number of an input is read by one number of the output. So backward cuts dout where forward has joined.
+since every number of an input is read by one number of the output. So backward cuts dout where forward has joined the inputs.
 
 Axes are numbered as in Keras: axis 0 is the batch, 1 to 3 are rows, columns and channels, and -1 is the last.
 
-Source: Szegedy et al., *Going deeper with convolutions* (2015), section 4, where parallel convolutions are joined so.
+Source: Szegedy et al., *Going deeper with convolutions* (2015), section 4, which joins parallel convolutions in this way.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Concatenate(Layer):
     Parameters
     ----------
     axis : int
-        The axis along which their sizes may differ and are added; 0 is the batch, which cannot be chosen.
+        The axis along which the inputs are joined; their sizes may differ only there. 0 is the batch, which cannot be chosen.
     implementation, name
         As for every `Layer`.
 

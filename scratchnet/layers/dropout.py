@@ -14,7 +14,7 @@ and the next layer receives the same numbers on average in training as in infere
     inference   out_i = x_i
 
 (This is "inverted" dropout. The paper scales at inference instead: out_i = x_i · m_i in training, and (1 - r) · x_i in
-inference. The expectations agree in both, but the paper's form changes the network that is used.)
+inference. The expectations agree in both, but with the paper's form inference has to know the rate.)
 
 The mask is drawn once for a batch and does not depend on x. So each output is x_i times a constant, and the sum of the chain
 rule has one term:
@@ -146,6 +146,7 @@ class Dropout(Layer):
         super().__init__(name=name, implementation=implementation)
         self.rate = _check_rate(type(self).__name__, rate)
         self.noise_shape = _check_noise_shape(type(self).__name__, noise_shape)
+        self.couples_batch = self.noise_shape is not None and self.noise_shape[:1] == (1,)      # one mask for all images
         self.seed = check_seed("seed", seed)
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:

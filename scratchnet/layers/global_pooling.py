@@ -12,7 +12,7 @@ overlap. With dout[n, c] = ∂L/∂out[n, c], and since a pixel of channel c is 
 Among equal maxima the first in row-major order receives the gradient, as in max-pooling, and as in PyTorch's
 `adaptive_max_pool2d`. (`reduce_max` of TensorFlow, and so Keras there, divides it equally among them.)
 
-A sum of many float32 numbers loses digits with each addition. So the mean is computed in float64, and rounded once.
+A sum of many float32 numbers loses digits with each addition. So the sum is computed in float64, and the mean is rounded once.
 
 Source: Lin, Chen & Yan, *Network in network* (2014), section 3.2, for the average; Oquab et al., *Is object localization for
 free?* (2015), section 3, for the maximum.

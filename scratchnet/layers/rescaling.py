@@ -1,4 +1,4 @@
-"""Rescaling: every number is multiplied by a constant, and another is added, such as pixels from 0..255 to [0, 1].
+"""Rescaling: every number is multiplied by a constant, and another constant is added. It converts pixels from 0..255 to [0, 1].
 
     out[n, h, w, c] = x[n, h, w, c] · scale[c] + offset[c]              dx[n, h, w, c] = dout[n, h, w, c] · scale[c]
 
@@ -43,7 +43,7 @@ class Rescaling(Layer):
     Raises
     ------
     ValueError
-        For anything but finite numbers, or a list that has not one for each channel.
+        For anything but finite numbers, or a list whose length is not the number of channels.
 
     Examples
     --------
@@ -75,7 +75,7 @@ class Rescaling(Layer):
             if isinstance(value, tuple) and (len(value),) != shape[-1:]:
                 raise ValueError(
                     f"{self._title}: expected {what} as one number, or as {shape[-1]} numbers for samples of shape {shape}, got"
-                    f" {len(value)} numbers. Give one for each channel"
+                    f" {len(value)} numbers. Pass one for each channel"
                 )
         return shape
 
@@ -91,7 +91,7 @@ class Rescaling(Layer):
 
 
 def _numbers(name: str, value: float | Sequence[float]) -> float | tuple[float, ...]:
-    """Return one finite number, or several, as floats of Python."""
+    """Return one finite number, or several, as Python floats."""
     array = plain_array("Rescaling", name, value)
     if array.ndim > 1 or not array.size or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
         raise ValueError(

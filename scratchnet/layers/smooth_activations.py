@@ -1,13 +1,13 @@
 """Activation functions made of exponentials: sigmoid, tanh, softplus, ELU, SELU, SiLU and GELU.
 
-All are computed elementwise, out_i = f(x_i). So ∂out_i/∂x_j = f'(x_i) where i = j, and 0 elsewhere; of the sum of the chain rule,
-dx_j = Σ_i dout_i · ∂out_i/∂x_j, one term remains:
+All are computed elementwise, out_i = f(x_i). So ∂out_i/∂x_j = f'(x_i) where i = j, and 0 elsewhere. Only one term of the chain
+rule's sum, dx_j = Σ_i dout_i · ∂out_i/∂x_j, remains:
 
     dx_i = dout_i · f'(x_i)
 
-Where f' can be computed from out, backward uses out and not x. The next layer keeps the same array for its own backward, so nothing
-more is stored, and most of these f' need no second exponential. SiLU and GELU have a minimum, so that two numbers x have the same
-out; their backward uses x.
+Where f' can be computed from out, backward uses out and not x. The next layer keeps the same array for its own backward, so no
+additional array is stored, and most of these f' need no second exponential. SiLU and GELU have a minimum, so that two values of x
+give the same out; their backward uses x.
 
 Sigmoid, σ(x), is 1 / (1 + e⁻ˣ). By the quotient rule σ'(x) = e⁻ˣ / (1 + e⁻ˣ)². One factor 1 / (1 + e⁻ˣ) is σ, and the remaining
 e⁻ˣ / (1 + e⁻ˣ) is 1 - σ:

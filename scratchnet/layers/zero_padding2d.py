@@ -2,8 +2,9 @@
 
     out[n, h + top, w + left, c] = x[n, h, w, c], and 0 outside                dx[n, h, w, c] = dout[n, h + top, w + left, c]
 
-Every pixel is read by one number of the output, and the zeros are constants, which have no gradient. Residual networks that were
-ported from Caffe or PyTorch pad so before a convolution of stride 2: "same" would put the odd cell at the bottom and at the right.
+Every pixel is copied to one place of the output, and the zeros are constants, which have no gradient. Residual networks that were
+ported from Caffe or PyTorch pad in this way before a convolution of stride 2: "same" would put the odd cell at the bottom and
+at the right.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class ZeroPadding2D(Layer):
            [1., 1., 0., 0.]], dtype=float32)
     """
 
-    # Of the outputs that are no input, each is 0 and has no gradient: a ReLU before may be computed by the layer after.
+    # The outputs that are not pixels are 0 and pass no gradient on, so the layer after may compute a ReLU before this layer.
     selects = True
     implementations = {
         "loops": (reference.zero_padding2d_forward, reference.zero_padding2d_backward),

@@ -3,11 +3,13 @@
 `layout` places the boxes as Sugiyama, Tagawa & Toda do (*Methods for visual understanding of hierarchical system structures*,
 1981):
 
-1. The rank of a box is the longest way to it from the input; ranks lie one below the other.
-2. What passes a rank has a place in it, as narrow as a line, and so never runs through a box. The arrows of one output share it.
-3. Each rank is sorted by the mean place of the neighbours, downwards and upwards in turn, until fewer arrows do not cross.
-4. Each box moves below the mean place of those that it reads, as far as the order and the distances in its rank permit. The
-   ranks above were moved in the same way towards those below, so that neither side decides alone.
+1. The rank of a box is the length of the longest path to it from the input; ranks lie one below the other.
+2. An arrow that passes a rank has a place in it, as narrow as a line, and so never runs through a box. The arrows of one output
+   share it.
+3. Each rank is sorted by the mean place of the neighbours, downwards and upwards in turn; of the orders found, the one with the
+   fewest crossings is kept.
+4. Each box moves below the mean place of those that it reads, as far as the order and the distances in its rank permit; and in the
+   same way, from the last rank upwards, above those that read it.
 """
 
 from __future__ import annotations
@@ -301,7 +303,7 @@ def plot_model(
 
 
 def _boxes(model: Any, shown: dict[str, bool]) -> list[_Box]:
-    """Return a box for each layer of `model.layers`; an activation that is an argument of a layer is in that layer's box."""
+    """Return a box for each layer, also in nested models; an activation that is an argument of a layer is in that layer's box."""
     if not getattr(model, "nodes", None):
         raise ValueError(
             f"plot_model: expected a model with layers, got a {type(model).__name__} that has none. Begin it with Input(shape=...)"

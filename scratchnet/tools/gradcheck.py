@@ -1,4 +1,4 @@
-"""``scratchnet gradcheck``: check all layers, the losses, the optimizers and two whole networks."""
+"""``scratchnet gradcheck``: check all layers, losses, regularizers, optimizers, schedules, initializers, and two networks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import argparse
 import inspect
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from scratchnet import gradcheck
 from scratchnet.gradcheck.report import Report, Row, table
+from scratchnet.initializers import KNOWN as INITIALIZERS
 from scratchnet.layers import (
+    ELU,
     Activation,
     Add,
     AveragePooling2D,
@@ -20,21 +23,37 @@ from scratchnet.layers import (
     Concatenate,
     Conv2D,
     Dense,
+    Dropout,
     Flatten,
     GlobalAveragePooling2D,
     GlobalMaxPooling2D,
     Layer,
+    LeakyReLU,
     MaxPooling2D,
     MinPooling2D,
+    RandomCrop,
+    RandomFlip,
+    RandomTranslation,
     ReLU,
     Rescaling,
     Reshape,
     Softmax,
+    SpatialDropout2D,
     ZeroPadding2D,
 )
 from scratchnet.layers.activations import ACTIVATIONS
+from scratchnet.losses import CategoricalCrossentropy, softmax_cross_entropy
 from scratchnet.networks import net_1, net_2
-from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
+from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Nadam, RMSprop
+from scratchnet.regularizers import L1, L1L2, L2
+from scratchnet.schedules import (
+    CosineDecay,
+    CosineDecayRestarts,
+    ExponentialDecay,
+    InverseTimeDecay,
+    PiecewiseConstantDecay,
+    PolynomialDecay,
+)
 
 LAYERS: list[tuple[type[Layer], tuple, dict, tuple]] = [
     (Conv2D, (3, (3, 3)), {"padding": "same"}, (5, 6, 2)),
@@ -54,6 +73,8 @@ LAYERS: list[tuple[type[Layer], tuple, dict, tuple]] = [
     (ReLU, (), {}, (3, 4, 2)),
     (Softmax, (), {}, (5,)),
     *((Activation, (name,), {}, (5, 2)) for name in ACTIVATIONS if name not in ("relu", "softmax")),
+    (ELU, (0.5,), {}, (5, 2)),
+    (LeakyReLU, (0.5,), {}, (5, 2)),
     (Add, (), {}, ((3, 4, 2), (3, 4, 2))),
     (Concatenate, (), {}, ((3, 4, 2), (3, 4, 3))),
     (GlobalAveragePooling2D, (), {}, (3, 4, 2)),
@@ -61,6 +82,11 @@ LAYERS: list[tuple[type[Layer], tuple, dict, tuple]] = [
     (Rescaling, (1 / 127.5, -1), {}, (3, 4, 2)),
     (Reshape, ((2, -1),), {}, (3, 4, 2)),
     (ZeroPadding2D, (((1, 0), (2, 1)),), {}, (3, 4, 2)),
+    (Dropout, (0.4,), {}, (3, 4, 2)),
+    (SpatialDropout2D, (0.4,), {}, (3, 4, 5)),
+    (RandomFlip, (), {}, (3, 4, 2)),
+    (RandomCrop, (3, 2), {}, (4, 5, 2)),
+    *((RandomTranslation, (0.4, 0.3, mode), {}, (3, 4, 2)) for mode in ("reflect", "constant", "nearest")),
 ]
 OPTIMIZERS = [
     SGD(),
@@ -71,7 +97,29 @@ OPTIMIZERS = [
     Adadelta(),
     Adadelta(1.0),
     Adam(),
+    Adam(amsgrad=True),
+    AdamW(weight_decay=0.1),
+    Nadam(),
+    RMSprop(),
+    RMSprop(momentum=0.9, centered=True),
+    SGD(0.1, clipnorm=1.0),
+    SGD(0.1, clipvalue=0.5),
+    SGD(0.1, global_clipnorm=1.0),
+    Adam(CosineDecay(0.0, 4, warmup_target=0.1, warmup_steps=2)),
 ]
+SCHEDULES = [
+    ExponentialDecay(0.1, 1000, 0.96),
+    ExponentialDecay(0.1, 100, 0.5, staircase=True),
+    InverseTimeDecay(0.1, 100, 0.5),
+    PiecewiseConstantDecay([100, 300], [0.1, 0.05, 0.01]),
+    PolynomialDecay(0.1, 1000, power=2.0),
+    PolynomialDecay(0.1, 100, cycle=True),
+    CosineDecay(0.1, 1000, alpha=0.1),
+    CosineDecay(0.01, 1000, warmup_target=0.1, warmup_steps=100),
+    CosineDecayRestarts(0.1, 100, m_mul=0.9, alpha=0.1),
+]
+LOSSES: list[Any] = [softmax_cross_entropy, CategoricalCrossentropy(label_smoothing=0.1)]
+REGULARIZERS = [L1(0.1), L2(0.1), L1L2(0.1, 0.2)]
 SHAPES = [(28, 28, 1), (32, 32, 3)]
 
 
@@ -81,9 +129,16 @@ def reports(implementation: str = "fused") -> Iterator[Report]:
         if "implementation" in inspect.signature(kind).parameters:
             settings = {**settings, "implementation": implementation}
         yield gradcheck.check_layer(kind(*arguments, **settings), shape)
-    yield gradcheck.check_loss()
+    for loss in LOSSES:
+        yield gradcheck.check_loss(loss)
+    for regularizer in REGULARIZERS:
+        yield gradcheck.check_regularizer(regularizer)
     for optimizer in OPTIMIZERS:
         yield gradcheck.check_optimizer(optimizer)
+    for schedule in SCHEDULES:
+        yield gradcheck.check_schedule(schedule)
+    for name, rule in INITIALIZERS.items():
+        yield gradcheck.check_initializer(rule, (4, 5) if name == "identity" else (2, 3, 3, 5))
     rng = np.random.default_rng(0)
     for network in (net_1, net_2):
         for shape in SHAPES:
@@ -108,7 +163,8 @@ def run(args: argparse.Namespace) -> int:
 
         return demonstration.run(args.break_name)
     began = time.perf_counter()
-    total = len(LAYERS) + 1 + len(OPTIMIZERS) + 2 * len(SHAPES)
+    kinds = (LAYERS, LOSSES, REGULARIZERS, OPTIMIZERS, SCHEDULES, INITIALIZERS)
+    total = sum(len(kind) for kind in kinds) + 2 * len(SHAPES)
     done = list(tqdm(reports(), total=total, desc="gradcheck", unit="check", disable=None, leave=False))
     for report in done:
         print(table(shortened(report.rows), report.title), end="\n\n")

@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -168,6 +168,13 @@ class Recorder(Callback):
 
     def __init__(self, folder: Held, callbacks: Sequence[Callback] = (), record: Mapping[str, Any] | None = None):
         self.folder, self.callbacks, self.record = folder, callbacks, record or {}
+        for callback, state in zip(callbacks, self.record.get("callbacks", ()), strict=False):
+            wrong = [name for name in callback.state_names if name not in state or not fits(state[name], getattr(callback, name))]
+            if wrong:
+                raise ValueError(
+                    f"{folder.path / MODEL}: expected the state of {type(callback).__name__}, got none or an invalid one of"
+                    f" {', '.join(wrong)}. Train again, with another --out."
+                )
         self.history: History = {key: list(values) for key, values in self.record.get("history", {}).items()}
         self.seconds, self.began = self.record.get("seconds", 0.0), time.perf_counter()
         self.stopped, self.finished = (bool(self.record.get(name)) for name in ("stopped", "finished"))
@@ -226,6 +233,15 @@ class Recorder(Callback):
         return states, arrays
 
 
+def fits(value: Any, initial: Any) -> bool:
+    """Return whether a saved value is of the kind of a callback's initial one: a number, or anything for None.
+
+    >>> fits(3, 0), fits("3", 0), fits(None, 0), fits(None, None)
+    (True, False, False, True)
+    """
+    return initial is None or isinstance(value, (int, float))
+
+
 def resumed(folder: Path) -> tuple[Model, dict[str, Any]] | None:
     """Return the model and the record of a run after its last finished epoch; None if no epoch was finished.
 
@@ -248,6 +264,8 @@ def resumed(folder: Path) -> tuple[Model, dict[str, Any]] | None:
             for name, value in state.items():
                 if isinstance(value, list):
                     state[name] = [arrays[key] for key in value]
+                elif not isinstance(value, NoneType if name.endswith("weights") else (int, float, NoneType)):
+                    raise TypeError(f"{name} of a callback is of the wrong kind")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
             f"{path}: expected a model with the record of its run, got one with no record or an invalid one"
@@ -284,7 +302,7 @@ def wrong_history(folder: Path) -> History | None:
     with np.load(folder / MODEL, allow_pickle=False) as file:
         history = checked(json.loads(str(file["config"]))[RECORD])["history"]
     texts = history_texts(history)
-    same = all((folder / name).exists() and (folder / name).read_bytes() == text.encode() for name, text in texts.items())
+    same = all((folder / name).is_file() and (folder / name).read_bytes() == text.encode() for name, text in texts.items())
     return None if same else history
 
 

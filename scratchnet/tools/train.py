@@ -181,7 +181,10 @@ def arguments_of(settings: Mapping[str, Any], folder: Path) -> argparse.Namespac
     missing = {"net", "data", "optimizer", "epochs", "batch_size", "seed"} - known.keys()
     if missing:
         parser.error(f"no {', '.join(sorted(missing))}")
-    flags = ["--transpose"] * known.pop("transpose", False)
+    transpose = known.pop("transpose", False)
+    if not isinstance(transpose, bool):
+        parser.error(f"argument --transpose: expected true or false, got {run_folder.short(transpose)}")
+    flags = ["--transpose"] * transpose
     words = [*flags, *(f"--{name.replace('_', '-')}={value}" for name, value in known.items())]
     return parser.parse_args(words)
 

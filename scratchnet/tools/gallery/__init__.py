@@ -22,13 +22,19 @@ from contextlib import AbstractContextManager
 from scratchnet.tools.gallery import (
     activations_and_losses,
     adam,
+    batch_normalization,
     contracts,
     convolution,
     graph,
+    initial_values,
     memory,
+    newer_optimizers,
     other_optimizers,
     padding_and_dense,
     pooling,
+    random_layers,
+    smooth_activations,
+    smoothing_and_weights,
 )
 from scratchnet.tools.gallery.entry import CHECKS, TEXTS, Bug, catalogue, verdicts
 
@@ -46,6 +52,12 @@ ROOMS: dict[str, list[Bug]] = {
         "What is overwritten, and what is kept": contracts,
         "Memory and threads": memory,
         "The graph": graph,
+        "Batch normalization": batch_normalization,
+        "Dropout and augmentation": random_layers,
+        "Activations with parameters, global pooling, Concatenate": smooth_activations,
+        "Label smoothing, weights of images, penalties": smoothing_and_weights,
+        "Weight decay, clipping, Nadam, RMSprop, schedules": newer_optimizers,
+        "Initial values": initial_values,
     }.items()
 }
 CATALOGUE = catalogue([entry for room in ROOMS.values() for entry in room], TEXTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +31,9 @@ def check_cross_entropy() -> Report:
 def value(wrong: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> replace.Patch:
     """Replace the value of the loss by the mean of `wrong(p, y)`, the losses (N,) of all images; keep its gradient."""
 
-    def loss(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-        p = losses.softmax(logits.astype(np.float64))
-        return float(wrong(p, y).mean()), softmax_cross_entropy(logits, y)[1]
+    def loss(logits: np.ndarray, y: np.ndarray, sample_weight: Any = None) -> tuple[float, np.ndarray]:
+        p, w = losses.softmax(logits.astype(np.float64)), 1.0 if sample_weight is None else sample_weight
+        return float((w * wrong(p, y)).mean()), softmax_cross_entropy(logits, y, sample_weight)[1]
 
     return replace.attribute(losses, "softmax_cross_entropy")(loss)
 
@@ -40,8 +41,10 @@ def value(wrong: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> replace.Patc
 def gradient(wrong: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]) -> replace.Patch:
     """Replace the gradient of the loss by `wrong(p, y, logits)`; keep its value."""
 
-    def loss(logits: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-        return softmax_cross_entropy(logits, y)[0], wrong(losses.softmax(logits), y, logits).astype(logits.dtype)
+    def loss(logits: np.ndarray, y: np.ndarray, sample_weight: Any = None) -> tuple[float, np.ndarray]:
+        w = np.ones(len(y)) if sample_weight is None else sample_weight
+        dlogits = w[:, np.newaxis] * wrong(losses.softmax(logits), y, logits)
+        return softmax_cross_entropy(logits, y, sample_weight)[0], dlogits.astype(logits.dtype)
 
     return replace.attribute(losses, "softmax_cross_entropy")(loss)
 

@@ -19,10 +19,12 @@ Most of the broken networks still train. These commands show what accuracy a bro
     scratchnet gradcheck --break all
 
 There are four checks. **gradient** compares backward with finite differences of forward. **definition** compares forward
-and backward with the plain loops of `scratchnet/reference.py`. **update rule** compares an optimizer with its formula,
+and backward with the plain loops of `scratchnet/reference.py`, moving averages and learning rates with their formulas, and
+initial values with the mean and the variance that they should have. **update rule** compares an optimizer with its formula,
 derived a second time. **contract** checks properties other than the values: no input is modified, the same call gives the
-same bits, nothing remains from an earlier batch, and any memory layout, a batch of one and float32 work. "Passes" names the
-other checks that ran and found nothing.
+same bits, nothing remains from an earlier batch, inference and frozen layers change nothing, each image has random numbers
+of its own, and any memory layout, a batch of one and float32 work. "Passes" names the other checks that ran and found
+nothing.
 
 Where an entry says *another convention*, the source is not in error: it follows another rule than Keras and scratchnet.
 """

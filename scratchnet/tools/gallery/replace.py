@@ -43,7 +43,11 @@ def _joins_relu(forward: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(forward)
     def forward_and_relu(*arguments: Any, relu: bool = False) -> Any:
         out = forward(*arguments)
-        return activations.relu_forward(out) if relu else out
+        if not relu:
+            return out
+        if isinstance(out, tuple):  # of a layer that returns more than its output
+            return activations.relu_forward(out[0]), *out[1:]
+        return activations.relu_forward(out)
 
     return forward_and_relu
 
@@ -52,8 +56,8 @@ def _masks_relu(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function with the keyword `relu_x`, which plan.py passes to layers whose x comes from a ReLU."""
 
     @wraps(backward)
-    def backward_and_mask(dout: Any, x: Any, *others: Any, relu_x: bool = False) -> Any:
-        gradients = backward(dout, x, *others)
+    def backward_and_mask(dout: Any, x: Any, *others: Any, relu_x: bool = False, **mode: Any) -> Any:
+        gradients = backward(dout, x, *others, **mode)
         if not relu_x or gradients[0] is None:
             return gradients
         return activations.relu_backward(gradients[0], x), *gradients[1:]
