@@ -186,6 +186,7 @@ def test_a_report_that_finds_no_space_names_the_file(tmp_path, capsys):
         assert not [name for name in contents(tmp_path / "disk") if name.endswith(".part")]
 
 
+@pytest.mark.slow
 def test_a_standard_output_without_space_is_named():
     for words in (["data"], ["--help"], ["predict", "--help"], ["--version"]):
         with open("/dev/full", "w") as out:
