@@ -83,6 +83,11 @@ def test_every_public_name_of_keras_exists_or_is_answered_in_one_sentence(room):
         ("from scratchnet.losses import MeanSquaredError", "classes"),
         ("import scratchnet; scratchnet.metrics.Precision", "confusion_matrix"),
         ("import scratchnet; scratchnet.layers.to_categorical", "scratchnet.utils.to_categorical"),
+        ("import scratchnet as tf; tf.pad", r"use np\.pad"),
+        ("import scratchnet as keras; keras.activations.get", "activation='relu'"),
+        ("import scratchnet as keras; keras.metrics.SparseCategoricalCrossentropy", "val_loss"),
+        ("import scratchnet as keras; keras.backend.set_image_dim_ordering", "transpose"),
+        ("from scratchnet.utils import load_img", r"plt\.imread"),
     ],
 )
 def test_a_name_that_does_not_exist_is_answered_with_what_to_write(statement, words):
@@ -216,6 +221,63 @@ def test_outputs_of_layers_make_a_second_model():
         model.get_layer(index=9)
     with pytest.raises(AttributeError, match="expected a connected layer"):
         Dense(2).output  # noqa: B018
+
+
+def test_results_of_functions_and_losses_and_a_learning_rate_answer_numpy():
+    model = small()
+    probabilities = model(X)
+    assert scratchnet.nn.softmax(probabilities).numpy().shape == (6, 3)
+    loss = scratchnet.losses.SparseCategoricalCrossentropy()
+    assert loss([0, 1, 2, 0, 1, 2], probabilities).numpy() == loss([0, 1, 2, 0, 1, 2], model.predict(X))
+    assert scratchnet.losses.sparse_categorical_crossentropy([0] * 6, probabilities).numpy().shape == (6,)
+    assert model.optimizer.learning_rate.numpy() == scratchnet.backend.get_value(model.optimizer.learning_rate) == 0.001
+    with pytest.raises(AttributeError, match=r"optimizer\.learning_rate = 0\.001 sets it"):
+        model.optimizer.learning_rate.assign(0.1)
+
+
+def test_a_config_and_a_clone_are_models_with_the_same_layers_and_new_weights():
+    model = small()
+    for made in (Model.from_config(model.get_config()), scratchnet.models.clone_model(model)):
+        assert type(made) is Sequential
+        assert made.get_config() == model.get_config()
+        assert made.optimizer is None
+        made.set_weights(model.get_weights())
+        np.testing.assert_array_equal(made.predict(X), model.predict(X))
+    with pytest.raises(ValueError, match="get_config"):
+        Model.from_config({})
+    with pytest.raises(TypeError, match="expected a model"):
+        scratchnet.models.clone_model(3)
+
+
+def test_variables_say_whether_they_are_trained():
+    layer = scratchnet.layers.BatchNormalization().build((None, 4))
+    assert [(v.name, v.trainable) for v in layer.variables] == [
+        ("gamma", True), ("beta", True), ("moving_mean", False), ("moving_variance", False)
+    ]
+
+
+def test_a_layer_is_built_for_a_shape_with_or_without_the_batch_axis():
+    for shape in ((4,), (None, 4), [None, 4]):
+        assert Dense(3).build(shape).params["kernel"].shape == (4, 3)
+    with pytest.raises(ValueError, match="expected a shape"):
+        Dense(3).build(4)
+
+
+@pytest.mark.parametrize(
+    ("call", "remedy"),
+    [
+        (lambda model: Model(model.input, [layer.output for layer in model.layers]), "make one for each"),
+        (lambda model: Sequential(model.layers[:-1]), r"\(layer\.output\)"),
+        (lambda model: model.input.dtype, "dtype"),
+        (lambda model: model(X).eval(), "array of NumPy already"),
+        (lambda model: scratchnet.metrics.CategoricalAccuracy().no_such_attribute, "dir"),
+        (lambda model: model.save("a/long/path/" * 20 + "best.keras"), "'best.keras'"),
+        (lambda model: model.fit((X * 255).astype("uint8"), np.eye(3)[[0, 1, 2] * 2]), "Rescaling"),
+    ],
+)
+def test_what_scripts_ask_of_models_and_is_refused_names_what_to_write(call, remedy):
+    with pytest.raises((AttributeError, TypeError, ValueError), match=remedy):
+        call(small())
 
 
 def test_the_sum_of_two_nodes_is_a_layer_and_other_arithmetic_is_refused():

@@ -84,7 +84,7 @@ INSTEAD = {
         "It is an array of NumPy already": "eval",
         "A learning rate falls by a schedule: learning_rate=schedules.ExponentialDecay(...)": "decay",
         "It is update(params, grads), which train_on_batch calls": "apply_gradients apply minimize get_updates",
-        "A model has one dtype: Model(..., dtype='float64')": "dtype_policy compute_dtype variable_dtype quantize",
+        "A model has one dtype: Model(..., dtype='float64')": "dtype dtype_policy compute_dtype variable_dtype quantize",
         "Callbacks change stop_training and optimizer.learning_rate": "run_eagerly jit_compile",
         "evaluate(x, y) computes the metrics, and the names are in model.metrics": "get_metrics_result compute_metrics",
         "Its copy as an array is get_weights()": "state_dict get_own_variables parameters",
@@ -132,7 +132,7 @@ def _no_arithmetic(a: Node, b: Any) -> Any:
 
 def install() -> None:
     """Add the attributes to the classes."""
-    for kind in (Layer, Model, Optimizer, Loss, Metric, Callback, Tensor, Number):
+    for kind in (Layer, Model, Optimizer, Loss, Metric, Callback, Tensor, Number, Node):
         setattr(kind, "__getattr__", _attribute)  # noqa: B010 - mypy must still find misspelt names in the package
     for sign in ("add", "radd"):
         setattr(Node, f"__{sign}__", _sum)

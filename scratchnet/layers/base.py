@@ -268,7 +268,8 @@ class Layer:
             )
         if self.node is not None:
             raise ValueError(
-                f"{self._title}: expected a layer that is not connected yet, got one that is. Create a new {type(self).__name__}"
+                f"{self._title}: expected a layer that is not connected yet, got one that is. Create a new {type(self).__name__},"
+                " or call the next layer on its output, as in Dense(10)(layer.output)"
             )
         shapes = [parent.shape for parent in parents]
         node = Node(self, parents, self.compute_output_shape(*shapes))

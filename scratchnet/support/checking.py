@@ -59,8 +59,10 @@ def number_array(who: str, name: str, value: Any) -> np.ndarray:
     if array.dtype.kind in "iub":
         return array.astype(np.float64)
     if array.dtype.kind not in "fc" or not array.ndim:
-        got = f"{array.dtype}" if array.dtype.kind not in "fc" else "a single number"
-        raise ValueError(f"{who}: expected {name} as an array of numbers, got {got}. Convert it with np.array({name}, 'float32')")
+        single = array.dtype.kind in "fc"
+        got = "a single number" if single else array.dtype
+        given = f"[{name}]" if single else name
+        raise ValueError(f"{who}: expected {name} as an array of numbers, got {got}. Convert it with np.array({given}, 'float32')")
     return array
 
 

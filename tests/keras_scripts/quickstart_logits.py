@@ -18,8 +18,9 @@ model = tf.keras.models.Sequential(
     ]
 )
 predictions = model(x_train[:1]).numpy()
-print(predictions.shape)
+print(tf.nn.softmax(predictions).numpy().shape)
 loss_fn = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+print(loss_fn(y_train[:1], predictions).numpy())
 model.compile(optimizer="adam", loss=loss_fn, metrics=["accuracy"])
 model.fit(x_train, y_train, epochs=2)
 model.evaluate(x_test, y_test, verbose=2)
