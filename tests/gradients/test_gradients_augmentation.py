@@ -6,6 +6,8 @@ import pytest
 from scratchnet import RandomCrop, RandomFlip, RandomTranslation
 from scratchnet.gradcheck import check_layer
 
+pytestmark = pytest.mark.compiled       # without the compiler, drawing for each image takes minutes
+
 CASES = [
     (lambda **given: RandomFlip(**given), (3, 4, 2)),
     (lambda **given: RandomFlip("horizontal", **given), (4, 3, 1)),
