@@ -27,7 +27,7 @@ from numpy.typing import DTypeLike
 from scratchnet import losses, optimizers, regularizers, saving, training
 from scratchnet.callbacks import History
 from scratchnet.layers import InputLayer, Layer
-from scratchnet.layers.base import InnerNode, Node, choose_implementation, set_weights
+from scratchnet.layers.base import InnerNode, Node, Samples, choose_implementation, set_weights
 from scratchnet.metrics import Metric
 from scratchnet.metrics import by_name as named_metrics
 from scratchnet.plan import NOTHING_JOINED, is_activation, plan_of
@@ -450,7 +450,15 @@ class Model:
     # -- forward and backward -----------------------------------------------------------------------------------------
 
     @quiet
-    def forward(self, x: np.ndarray, *, training: bool = False, to: Node | None = None, keep: bool = True) -> np.ndarray:
+    def forward(
+        self,
+        x: np.ndarray,
+        *,
+        training: bool = False,
+        samples: Samples | None = None,
+        to: Node | None = None,
+        keep: bool = True,
+    ) -> np.ndarray:
         """Run a batch (N, …) through the layers in order, and return the output (N, …), or that of the node `to`.
 
         Parameters
@@ -458,6 +466,8 @@ class Model:
         x : ndarray (N, …)
         training : bool
             Passed to the layers that behave differently in training.
+        samples : Samples, optional
+            Passed to the layers that treat samples differently; see `Layer`.
         to : Node, optional
             The node to stop at, such as `model.logits`; the last by default.
         keep : bool
@@ -477,6 +487,8 @@ class Model:
         for node in self.nodes[1 : self.nodes.index(to) + 1]:
             joined: Any = keywords.get(node, {})
             mode: Any = {"training": training, **joined} if node.layer.takes_training else joined
+            if samples is not None and node.layer.takes_samples:
+                mode = {"samples": samples, **mode}
             out = node.layer.forward(*(outputs[parent] for parent in node.parents), **mode)
             if out.shape != (len(x), *node.shape):
                 raise ValueError(
@@ -550,12 +562,14 @@ class Model:
     # -- training -----------------------------------------------------------------------------------------------------
 
     @quiet
-    def train_step(self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> tuple[float, np.ndarray]:
-        """Train on one batch: images (N, …), labels as rows (N, K), and weights (N,) if there are any.
+    def train_step(
+        self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None, samples: Samples | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Train on one batch: images (N, …), labels as rows (N, K), weights (N,) if there are any, and which samples these are.
 
         Return the loss and the logits from before the step.
         """
-        logits = self.forward(x, training=True, to=self.logits)         # every layer in order
+        logits = self.forward(x, training=True, samples=samples, to=self.logits)    # every layer in order
         loss, dlogits = self.loss_and_gradient(logits, y, sample_weight)            # how wrong, and in which direction
         check_finite(self, x, loss)
         self.backward(dlogits, need_dx=False, start=self.logits)        # every layer in reverse order

@@ -39,7 +39,15 @@ from scratchnet.kernels import updates as fused
 from scratchnet.kernels.jit import COMPILED
 from scratchnet.support.arithmetic import quiet
 from scratchnet.support.arrays import Number
-from scratchnet.support.checking import check_choice, check_flag, check_number, check_positive, check_update, shortened
+from scratchnet.support.checking import (
+    check_choice,
+    check_flag,
+    check_names,
+    check_number,
+    check_positive,
+    check_update,
+    shortened,
+)
 from scratchnet.support.config import config_of
 from scratchnet.support.keywords import name_arguments, named_arguments
 
@@ -202,7 +210,7 @@ Rate = float | Callable[..., Any]       # a number, a LearningRateSchedule, or a
 
 IMPLEMENTATIONS = ("numpy", "fused")
 DECAY = {"numpy": weight_decay_update, "fused": fused.weight_decay_update}
-UNLESS_NONE = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")      # arguments of every optimizer
+UNLESS_NONE = ("weight_decay", "learning_rate_multipliers", "clipnorm", "clipvalue", "global_clipnorm")     # of every optimizer
 IN_ONE_PASS = "in_one_pass is now implementation: 'fused' for True, 'numpy' for False"
 
 
@@ -217,6 +225,10 @@ class Optimizer:
         without argument if it takes none.
     weight_decay : float, optional
         Before each step a parameter loses this fraction of itself times the learning rate. Biases do too, as in Keras.
+    learning_rate_multipliers : dict of str to float, optional
+        Some parameters have another learning rate: it is multiplied by the number that stands beside the parameter's name, such as
+        "dense/kernel", or beside the end of it: {"bias": 2.0} means those of all layers. (PyTorch has parameter groups for this,
+        and Keras nothing.) Weight decay is not multiplied.
     clipnorm : float, optional
         The gradient of each parameter is scaled to this norm if its own is larger.
     clipvalue : float, optional
@@ -259,6 +271,7 @@ class Optimizer:
         learning_rate: Rate,
         *,
         weight_decay: float | None = None,
+        learning_rate_multipliers: Mapping[str, float] | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
@@ -266,6 +279,10 @@ class Optimizer:
     ):
         self.learning_rate = learning_rate
         self.weight_decay = None if weight_decay is None else check_number("weight_decay", weight_decay)
+        self.learning_rate_multipliers = None
+        if learning_rate_multipliers is not None:
+            factors = check_names("learning_rate_multipliers", learning_rate_multipliers, '{"bias": 2.0}')
+            self.learning_rate_multipliers = {name: check_number(f"the factor of {name!r}", f) for name, f in factors.items()}
         limits = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         limits = {name: value for name, value in limits.items() if value is not None}
         if len(limits) > 1:
@@ -365,18 +382,38 @@ class Optimizer:
         gs = [grads[name] for name in params] if isinstance(grads, Mapping) else grads
         states = self.state or [self.make_state(p) for p in ps]
         check_update(ps, gs, states)
+        factors = self._multipliers(params)
         rate = float(self.learning_rate)    # of this step, before it is counted: schedules count from 0
         self.state = states
         self.iterations += 1
-        self._rate_of_step = rate
         try:
-            for p, g, state in zip(ps, self._clip(gs), self.state, strict=True):
+            for p, g, state, factor in zip(ps, self._clip(gs), self.state, factors, strict=True):
                 if g is not None:
+                    self._rate_of_step = rate * factor
                     if self.weight_decay:
                         DECAY[self._form(p)](p, rate, self.weight_decay)
                     self.step(p, g, state)
         finally:
             self._rate_of_step = None
+
+    def _multipliers(self, params: Sequence[np.ndarray] | Mapping[Any, np.ndarray]) -> list[float]:
+        """Return the factor of the learning rate for each parameter."""
+        factors = self.learning_rate_multipliers
+        if not factors:
+            return [1.0] * len(params)
+        model = self.owner and self.owner()
+        names = [*(params if isinstance(params, Mapping) or model is None else model.params)]
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(
+                "update: expected params as a dict, since learning_rate_multipliers go by name, got a list. Pass model.params"
+            )
+        unused = [key for key in factors if not any(f"/{name}".endswith(f"/{key}") for name in names)]
+        if unused:
+            raise ValueError(
+                f"learning_rate_multipliers: expected names of parameters, got {shortened(unused[0])}, which is the end of none."
+                f" The names are {shortened(names)}"
+            )
+        return [prod(factor for key, factor in factors.items() if f"/{name}".endswith(f"/{key}")) for name in names]
 
     def _clip(self, grads: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
         """Return the gradients, limited as `clipnorm`, `clipvalue` or `global_clipnorm` says; those given are only read."""
@@ -426,7 +463,8 @@ class SGD(Optimizer):
         In [0, 1): the fraction of the velocity that is kept from step to step.
     nesterov : bool
     **common
-        weight_decay, clipnorm, clipvalue, global_clipnorm, implementation: as for every `Optimizer`.
+        weight_decay, learning_rate_multipliers, clipnorm, clipvalue, global_clipnorm, implementation: as for every
+        `Optimizer`.
 
     Examples
     --------
@@ -456,7 +494,8 @@ class Adagrad(Optimizer):
         0 or more.
     epsilon : float
     **common
-        weight_decay, clipnorm, clipvalue, global_clipnorm, implementation: as for every `Optimizer`.
+        weight_decay, learning_rate_multipliers, clipnorm, clipvalue, global_clipnorm, implementation: as for every
+        `Optimizer`.
 
     Examples
     --------
@@ -492,7 +531,8 @@ class Adadelta(Optimizer):
         In [0, 1): the fraction of both averages that is kept from step to step.
     epsilon : float
     **common
-        weight_decay, clipnorm, clipvalue, global_clipnorm, implementation: as for every `Optimizer`.
+        weight_decay, learning_rate_multipliers, clipnorm, clipvalue, global_clipnorm, implementation: as for every
+        `Optimizer`.
 
     Examples
     --------
@@ -525,7 +565,8 @@ class Adam(Optimizer):
     amsgrad : bool
         Whether the largest v so far takes the place of v; it is chosen when the optimizer is made.
     **common
-        weight_decay, clipnorm, clipvalue, global_clipnorm, implementation: as for every `Optimizer`.
+        weight_decay, learning_rate_multipliers, clipnorm, clipvalue, global_clipnorm, implementation: as for every
+        `Optimizer`.
 
     Examples
     --------
@@ -568,7 +609,7 @@ class AdamW(Adam):
     beta_1, beta_2, epsilon, amsgrad
         As for `Adam`.
     **common
-        clipnorm, clipvalue, global_clipnorm, implementation: as for every `Optimizer`.
+        learning_rate_multipliers, clipnorm, clipvalue, global_clipnorm, implementation: as for every `Optimizer`.
 
     Examples
     --------
@@ -604,7 +645,8 @@ class Nadam(Optimizer):
         In [0, 1): the fractions of the averages m and v that are kept from step to step.
     epsilon : float
     **common
-        weight_decay, clipnorm, clipvalue, global_clipnorm, implementation: as for every `Optimizer`.
+        weight_decay, learning_rate_multipliers, clipnorm, clipvalue, global_clipnorm, implementation: as for every
+        `Optimizer`.
 
     Examples
     --------
@@ -648,7 +690,8 @@ class RMSprop(Optimizer):
         Whether steps are divided by the standard deviation of recent gradients, not by the root of their mean square. With
         `momentum` or `centered`, which are chosen when the optimizer is made, the rule is `full_rmsprop_update`.
     **common
-        weight_decay, clipnorm, clipvalue, global_clipnorm, implementation: as for every `Optimizer`.
+        weight_decay, learning_rate_multipliers, clipnorm, clipvalue, global_clipnorm, implementation: as for every
+        `Optimizer`.
 
     Examples
     --------

@@ -807,6 +807,16 @@ def piecewise_constant_decay(step: int, *, boundaries: Sequence[float], values: 
     return values[-1]
 
 
+def piecewise_linear(step: int, *, boundaries: Sequence[float], values: Sequence[float]) -> float:
+    """The mean of the values at both ends of the piece that holds the step, each weighted by the distance to the other end."""
+    if step <= boundaries[0]:
+        return values[0]
+    for a, b, at_a, at_b in zip(boundaries, boundaries[1:], values, values[1:], strict=False):
+        if step <= b:
+            return ((b - step) * at_a + (step - a) * at_b) / (b - a)
+    return values[-1]
+
+
 def polynomial_decay(
     step: int,
     *,
@@ -859,6 +869,7 @@ SCHEDULES: dict[str, Callable[..., float]] = {
     "ExponentialDecay": exponential_decay,
     "InverseTimeDecay": inverse_time_decay,
     "PiecewiseConstantDecay": piecewise_constant_decay,
+    "PiecewiseLinear": piecewise_linear,
     "PolynomialDecay": polynomial_decay,
     "CosineDecay": cosine_decay,
     "CosineDecayRestarts": cosine_decay_restarts,

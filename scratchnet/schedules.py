@@ -145,15 +145,43 @@ class PiecewiseConstantDecay(LearningRateSchedule):
                 f"PiecewiseConstantDecay: expected one value more than boundaries, got {len(self.boundaries)} boundaries and"
                 f" {len(self.values)} values. The first value is the rate before the first boundary"
             )
-        if self.boundaries != sorted(set(self.boundaries)):
-            raise ValueError(
-                f"PiecewiseConstantDecay: expected boundaries in increasing order, got {shortened(boundaries)}. Sort them, and"
-                " their values with them"
-            )
+        check_increasing("PiecewiseConstantDecay", boundaries, self.boundaries)
 
     def __call__(self, step: int) -> float:
         """Return the learning rate of a step; the first is 0."""
         return self.values[sum(step > boundary for boundary in self.boundaries)]
+
+
+class PiecewiseLinear(LearningRateSchedule):
+    """Go from value to value in straight lines: the rate is values[i] at step boundaries[i], and constant outside the boundaries.
+
+    (Keras has no schedule of this name; pytorch-ignite has. With three boundaries it is a warm-up and a linear decay.)
+
+    Parameters
+    ----------
+    boundaries : list of int
+        Steps, in increasing order.
+    values : list of float
+        As many as boundaries.
+
+    Examples
+    --------
+    >>> [PiecewiseLinear([0, 2, 4], [0.5, 1.0, 0.0])(step) for step in range(6)]
+    [0.5, 0.75, 1.0, 0.5, 0.0, 0.0]
+    """
+
+    def __init__(self, boundaries: Sequence[float], values: Sequence[float]):
+        self.boundaries, self.values = _numbers("boundaries", boundaries), _numbers("values", values)
+        if len(self.values) != len(self.boundaries) or not self.values:
+            raise ValueError(
+                f"PiecewiseLinear: expected a value for each boundary, got {len(self.boundaries)} boundaries and"
+                f" {len(self.values)} values. values[i] is the rate at step boundaries[i]"
+            )
+        check_increasing("PiecewiseLinear", boundaries, self.boundaries)
+
+    def __call__(self, step: int) -> float:
+        """Return the learning rate of a step; the first is 0."""
+        return float(np.interp(step, self.boundaries, self.values))
 
 
 class PolynomialDecay(LearningRateSchedule):
@@ -287,6 +315,14 @@ class CosineDecayRestarts(LearningRateSchedule):
         return self.initial_learning_rate * (self.alpha + (1 - self.alpha) * height * (1 + cos(pi * rest / length)) / 2)
 
 
+def check_increasing(title: str, given: Any, boundaries: Sequence[float]) -> None:
+    """Raise ValueError unless each boundary is larger than the one before."""
+    if [*boundaries] != sorted(set(boundaries)):
+        raise ValueError(
+            f"{title}: expected boundaries in increasing order, got {shortened(given)}. Sort them, and their values with them"
+        )
+
+
 def _numbers(name: str, values: Sequence[float]) -> list[float]:
     """Return a list of finite numbers of at least 0."""
     if not isinstance(values, (list, tuple, np.ndarray)):
@@ -343,7 +379,8 @@ def single(value: Any) -> Any:
 KNOWN: dict[str, type[LearningRateSchedule]] = {
     kind.__name__: kind
     for kind in (
-        CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay,
+        CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay,
+        PiecewiseLinear, PolynomialDecay,
     )
 }  # fmt: skip
 

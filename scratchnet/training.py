@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scratchnet.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, TerminateOnNaN
+from scratchnet.layers.base import Samples
 from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import (
     check_batch_size,
@@ -125,7 +126,7 @@ def fit(
         len(validation[0]) if validation else 0,
     )
     batch_size, _ = check_steps("steps_per_epoch", steps_per_epoch, batch_size, len(x))
-    order = Order(len(x), batch_size, steps_per_epoch, model.shuffle_rng if shuffle else None)
+    order = Order(len(x), batch_size, steps_per_epoch, model.shuffle_rng if shuffle else None, initial_epoch)
 
     given = as_list(callbacks)
     history = model.history = next((c for c in given if isinstance(c, History)), None) or History()
@@ -176,10 +177,12 @@ class Order:
         Batches in an epoch: the next epoch then continues where this one ends. By default an epoch is all data.
     rng : numpy.random.Generator, optional
         Draws the orders. None: the order of the data.
+    passes : int
+        How often all data have been used before.
     """
 
-    def __init__(self, count: int, batch_size: int, steps: int | None, rng: np.random.Generator | None):
-        self.count, self.batch_size, self.steps, self.rng = count, batch_size, steps, rng
+    def __init__(self, count: int, batch_size: int, steps: int | None, rng: np.random.Generator | None, passes: int = 0):
+        self.count, self.batch_size, self.steps, self.rng, self.passes = count, batch_size, steps, rng, passes
         self.batches = -(-count // batch_size)
         self.next = 0               # the number of the next batch
         self.order = np.arange(count)
@@ -200,7 +203,7 @@ class Order:
             self.next += 1
             yield self.order[(self.next - 1) * self.batch_size : self.next * self.batch_size]
         if self.next == self.batches:
-            self.next = 0
+            self.next, self.passes = 0, self.passes + 1
 
 
 def train_epoch(
@@ -208,10 +211,12 @@ def train_epoch(
 ) -> dict[str, float]:
     """Train on the batches of one epoch, and return the mean loss and metrics."""
     means, logs = Means(model), {}
+    takes_samples = any(layer.takes_samples for layer in model.every_layer.values())
     for number, rows in enumerate(order.epoch()):
         events.call("on_train_batch_begin", number, {})
         w = None if weights is None else weights[rows]
-        loss, logits = model.train_step(batch_of(model, x, rows), labels[rows], w)
+        which: Any = {"samples": Samples(rows, order.passes)} if takes_samples else {}
+        loss, logits = model.train_step(batch_of(model, x, rows), labels[rows], w, **which)
         means.add(loss, logits, labels[rows], w)
         logs = means.values()
         events.call("on_train_batch_end", number, logs)

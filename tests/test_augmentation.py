@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from scratchnet import RandomCrop, RandomFlip, RandomTranslation, preprocessing
+from scratchnet import Dense, Flatten, Input, Model, RandomCrop, RandomFlip, RandomTranslation, load_model, preprocessing
+from scratchnet.callbacks import Callback
 from scratchnet.datasets import cifar10
 from scratchnet.kernels.draws import uniform
 from scratchnet.kernels.threads import limit
 from scratchnet.layers import augmentation
 from scratchnet.layers.augmentation import taps
+from scratchnet.optimizers import SGD
 
 KINDS = {
     "flip": lambda **given: RandomFlip(**given),
@@ -304,3 +306,80 @@ def test_bad_arguments_are_refused(make, reason):
 def test_the_derivation_has_the_matrices_of_its_examples(place, expected):
     A = augmentation._matrices(taps(place[None], 3, "reflect"), 3, np.dtype("float64"))
     np.testing.assert_array_equal(A[0, :, :3], expected)
+
+
+# -- crops beyond the edge, and flips that alternate -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fill_mode", ["reflect", "nearest", "constant"])
+def test_a_padded_crop_is_a_window_of_the_padded_image(fill_mode):
+    x = np.random.default_rng(0).standard_normal((40, 5, 4, 2)).astype("float32")
+    mode = {"reflect": "symmetric", "nearest": "edge", "constant": "constant"}[fill_mode]
+    padded = np.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)), mode=mode)
+    out = RandomCrop(5, 4, padding=2, fill_mode=fill_mode, seed=3).build((5, 4, 2)).forward(x, training=True)
+    seen = set()
+    for n in range(len(x)):
+        windows = {(i, j): padded[n, i : i + 5, j : j + 4] for i in range(5) for j in range(5)}
+        places = [place for place, window in windows.items() if np.array_equal(window, out[n])]
+        assert len(places) == 1
+        seen.update(places)
+    assert {i for i, _ in seen} == {j for _, j in seen} == set(range(5))
+
+
+def test_a_padded_crop_of_the_images_own_size_changes_nothing_in_inference():
+    x = np.random.default_rng(0).random((2, 5, 4, 1), "float32")
+    np.testing.assert_array_equal(RandomCrop(5, 4, padding=2).build((5, 4, 1)).forward(x), x)
+    np.testing.assert_array_equal(RandomCrop(3, 2, padding=1).build((5, 4, 1)).forward(x), x[:, 1:4, 1:3])
+
+
+def alternating(seed=0):
+    x = Input(shape=(2, 2, 1))
+    out = Dense(2, activation="softmax", use_bias=False)(Flatten()(RandomFlip("horizontal", alternate=True)(x)))
+    model = Model(x, out, seed=seed)
+    model.compile(SGD(0.0))
+    return model
+
+
+def flips_of(model, epochs, **options):
+    """Return for each epoch which of 64 images were flipped."""
+    flips = []
+
+    class Watch(Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            flips.append(np.zeros(64, bool))
+
+    x = np.zeros((64, 2, 2, 1), "float32")
+    x[:, :, 1, 0] = np.arange(1, 65)[:, None]
+    layer = model.layers[1]
+    forward = layer.forward
+
+    def watched(batch, **mode):
+        out = forward(batch, **mode)
+        flips[-1][batch[:, 0, 1, 0].astype(int) - 1] = out[:, 0, 0, 0] != 0
+        return out
+
+    layer.forward = watched
+    model.fit(x, np.eye(2)[np.arange(64) % 2], batch_size=24, epochs=epochs, verbose=0, callbacks=[Watch()], **options)
+    del layer.forward
+    return flips
+
+
+def test_an_alternating_flip_turns_every_image_over_from_epoch_to_epoch():
+    first, second, third = flips_of(alternating(), 3)
+    np.testing.assert_array_equal(first, ~second)
+    np.testing.assert_array_equal(first, third)
+    assert 16 < first.sum() < 48
+
+
+def test_alternating_flips_go_on_after_a_model_is_loaded(tmp_path):
+    model = alternating()
+    first, second = flips_of(model, 2)
+    model.save(tmp_path / "model.npz")
+    (third,) = flips_of(load_model(tmp_path / "model.npz"), 3, initial_epoch=2)
+    np.testing.assert_array_equal(third, first)
+    assert (flips_of(alternating(seed=1), 1)[0] != first).any()
+
+
+def test_alternating_flips_need_fit():
+    with pytest.raises(ValueError, match=r"expected samples.*Train with fit"):
+        alternating().train_on_batch(np.ones((2, 2, 2, 1), "float32"), np.eye(2))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchnet import Dense, Input, Sequential, optimizers
+from scratchnet import Dense, Input, Model, Sequential, load_model, optimizers
 from scratchnet.kernels.threads import WORTH_THREADS, limit
 from scratchnet.optimizers import KNOWN, SGD, Adadelta, Adagrad, Adam, AdamW, Nadam, Optimizer, RMSprop, get
 
@@ -778,3 +778,68 @@ def test_a_norm_does_not_depend_on_where_in_memory_a_gradient_starts(seed, size,
     moved[...] = g
     assert optimizers.norm(moved) == optimizers.norm(g)
     assert optimizers.norm(g) == pytest.approx(math.sqrt(math.fsum(float(x) ** 2 for x in g)), rel=1e-14)
+
+
+# -- a learning rate for each parameter ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", [SGD(0.1, momentum=0.9, nesterov=True), Adam(0.1), RMSprop(0.1)], ids=repr)
+def test_a_multiplied_rate_is_that_of_an_optimizer_with_this_rate(rule):
+    rng = np.random.default_rng(1)
+    values = {"a/kernel": rng.standard_normal((3, 2)), "a/bias": rng.standard_normal(3), "b/bias": rng.standard_normal(2)}
+    config = {key: value for key, value in rule.get_config().items() if key != "learning_rate"}
+    one = type(rule)(0.1, learning_rate_multipliers={"bias": 2.0, "b/bias": 3.0}, **config)
+    rates = {"a/kernel": 0.1, "a/bias": 0.1 * 2.0, "b/bias": 0.1 * (2.0 * 3.0)}
+    each = {name: type(rule)(rate, **config) for name, rate in rates.items()}
+    together, apart = ({name: value.copy() for name, value in values.items()} for _ in range(2))
+    for _ in range(3):
+        grads = {name: rng.standard_normal(value.shape) for name, value in values.items()}
+        one.update(together, grads)
+        for name, optimizer in each.items():
+            optimizer.update([apart[name]], [grads[name]])
+    for name in values:
+        np.testing.assert_array_equal(together[name], apart[name])
+
+
+def test_a_model_gives_its_optimizer_the_names_that_multipliers_need():
+    model = Model(x := Input(shape=(3,)), Dense(2, activation="softmax")(x), seed=0)
+    model.compile(SGD(0.1, learning_rate_multipliers={"bias": 0.0}))
+    before = model.get_weights()
+    model.train_on_batch(np.ones((2, 3), "float32"), np.eye(2))
+    after = model.get_weights()
+    assert (after[0] != before[0]).any()
+    np.testing.assert_array_equal(after[1], before[1])
+
+
+def test_weight_decay_is_not_multiplied():
+    p = {"bias": np.array([1.0])}
+    SGD(0.1, weight_decay=0.5, learning_rate_multipliers={"bias": 100.0}).update(p, {"bias": np.array([0.0])})
+    np.testing.assert_allclose(p["bias"], [0.95])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"gamma": 2.0}, "expected names of parameters, got 'gamma'"),
+        ({"bias": -1.0}, "the factor of 'bias': expected a finite number of at least 0, got -1"),
+        ([2.0], "expected a dict by names"),
+    ],
+)
+def test_multipliers_that_cannot_be_meant_are_refused(given, message):
+    p = np.array([1.0])
+    with pytest.raises(ValueError, match=message):
+        SGD(0.1, learning_rate_multipliers=given).update({"a/bias": p}, {"a/bias": p})
+    assert p == 1
+
+
+def test_multipliers_need_names():
+    with pytest.raises(ValueError, match=r"expected params as a dict.*Pass model\.params"):
+        SGD(0.1, learning_rate_multipliers={"bias": 2.0}).update([np.array([1.0])], [np.array([1.0])])
+
+
+def test_multipliers_are_among_the_settings_that_are_saved(tmp_path):
+    model = Model(x := Input(shape=(3,)), Dense(2, activation="softmax")(x), seed=0)
+    model.compile(SGD(0.1, learning_rate_multipliers={"bias": 4.0}))
+    model.train_on_batch(np.ones((2, 3), "float32"), np.eye(2))
+    model.save(tmp_path / "model.npz")
+    assert load_model(tmp_path / "model.npz").optimizer.learning_rate_multipliers == {"bias": 4.0}

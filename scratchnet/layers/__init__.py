@@ -12,6 +12,7 @@ from scratchnet.layers.dropout import Dropout, SpatialDropout2D
 from scratchnet.layers.flatten import Flatten
 from scratchnet.layers.global_pooling import GlobalAveragePooling2D, GlobalMaxPooling2D
 from scratchnet.layers.input import Input, InputLayer
+from scratchnet.layers.patch_whitening import PatchWhitening
 from scratchnet.layers.pooling import AveragePooling2D, MaxPooling2D, MinPooling2D
 from scratchnet.layers.rescaling import Rescaling
 from scratchnet.layers.reshape import Reshape
@@ -36,6 +37,7 @@ __all__ = [
     "LeakyReLU",
     "MaxPooling2D",
     "MinPooling2D",
+    "PatchWhitening",
     "RandomCrop",
     "RandomFlip",
     "RandomTranslation",

@@ -54,8 +54,8 @@ from scratchnet import reference
 from scratchnet.kernels import resampling as fused
 from scratchnet.kernels.draws import uniform
 from scratchnet.kernels.structures import Taps
-from scratchnet.layers.base import Layer, Pair, Shape
-from scratchnet.support.checking import check_choice, check_count, check_number, check_seed, shortened
+from scratchnet.layers.base import Layer, Pair, Samples, Shape
+from scratchnet.support.checking import check_choice, check_count, check_flag, check_number, check_seed, shortened
 
 
 def taps(place: np.ndarray, size: int, fill_mode: str, dtype: Any = "float64") -> Taps:
@@ -182,13 +182,20 @@ class RandomFlip(_Augmentation):
         independently. (Keras 3 draws once for both, so that an image is either turned by 180 degrees or left as it is.)
     seed : int, optional
         Of the layer's own random numbers. By default the model's seed decides.
+    alternate : bool
+        Draw once for each image of the data, and flip it in every other epoch: an image that is flipped in one epoch is not in the
+        next. Two epochs then show both forms of every image, where independent draws show half of the images twice in the same.
     implementation, name
         As for every `Layer`.
 
     Raises
     ------
     ValueError
-        For an unknown mode, or an input that is not images.
+        For an unknown mode, an input that is not images, or with `alternate` outside `fit`, which alone knows image and epoch.
+
+    Notes
+    -----
+    The source of `alternate` is Jordan, *94% on CIFAR-10 in 3.29 seconds on a single GPU* (2024), section 3.6.
 
     Examples
     --------
@@ -205,17 +212,45 @@ class RandomFlip(_Augmentation):
         mode: str = "horizontal_and_vertical",
         seed: int | None = None,
         *,
+        alternate: bool = False,
         implementation: str | None = None,
         name: str | None = None,
     ):
         super().__init__(name=name, implementation=implementation)
         self.mode = check_choice("mode", mode, ("horizontal_and_vertical", "horizontal", "vertical"))
         self.seed = check_seed("seed", seed)
+        self.alternate = check_flag("alternate", alternate)
+        self.samples: Samples | None = None
+
+    def make_state(self) -> dict[str, np.ndarray]:
+        """Return the key of the numbers that are drawn once, which is 0 until the first batch draws it."""
+        return {"key": np.zeros(1)} if self.alternate else {}
+
+    def forward(self, x: np.ndarray, training: bool = False, samples: Samples | None = None) -> np.ndarray:
+        """Return the images, some of them flipped in training; `samples` says which images of the data they are."""
+        self.samples = samples
+        return super().forward(x, training)
 
     def places(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the last row and the step -1 where the number is below 1/2, for rows and for columns."""
-        flips = (u < 0.5) & np.array(["vertical" in self.mode, "horizontal" in self.mode])
+        first = u < 0.5
+        if self.alternate:
+            first = self.first_flips() ^ bool(self.samples.epoch % 2)
+        flips = first & np.array(["vertical" in self.mode, "horizontal" in self.mode])
         return np.where(flips, np.array(self.input_shape[:2]) - 1, 0), np.where(flips, -1, 1)
+
+
+    def first_flips(self) -> np.ndarray:
+        """Return for each image of the batch whether its rows, and its columns, are reversed in epochs 0, 2, 4, …: (N, 2)."""
+        if self.samples is None:
+            raise ValueError(
+                f"{self._title}: expected samples, which fit passes to alternate flips, got none. Train with fit, or leave out"
+                " alternate=True"
+            )
+        key = self.state["key"]
+        if not key:
+            key[...] = self.rng.integers(1, 2**24)          # exact in float32
+        return uniform(int(key[0]), (int(self.samples.index.max()) + 1, 2))[self.samples.index] < 0.5
 
 
 class RandomTranslation(_Augmentation):
@@ -289,6 +324,10 @@ class RandomCrop(_Augmentation):
         The size of the window.
     seed : int, optional
         Of the layer's own random numbers. By default the model's seed decides.
+    padding : int
+        Rows and columns that the window may extend beyond each edge of the image. (Keras has no such argument; torchvision has.)
+    fill_mode : {"reflect", "nearest", "constant"}
+        What is read there, as in `RandomTranslation`; "constant" reads zeros.
     implementation, name
         As for every `Layer`.
 
@@ -305,35 +344,46 @@ class RandomCrop(_Augmentation):
     """
 
     def __init__(
-        self, height: int, width: int, seed: int | None = None, *, implementation: str | None = None, name: str | None = None
+        self,
+        height: int,
+        width: int,
+        seed: int | None = None,
+        *,
+        padding: int = 0,
+        fill_mode: str = "reflect",
+        implementation: str | None = None,
+        name: str | None = None,
     ):
         super().__init__(name=name, implementation=implementation)
         self.height = check_count("height", height, "RandomCrop(28, 28)")
         self.width = check_count("width", width, "RandomCrop(28, 28)")
         self.seed = check_seed("seed", seed)
+        self.padding = check_count("padding", padding, "RandomCrop(32, 32, padding=4)", lowest=0)
+        self.fill_mode = check_choice("fill_mode", fill_mode, ("reflect", "nearest", "constant"))
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
         """Return (height, width, C) for (H, W, C)."""
         H, W, C = super().compute_output_shape(*input_shapes)
+        H, W = H + 2 * self.padding, W + 2 * self.padding
         if self.height > H or self.width > W:
             raise ValueError(
-                f"{self._title}: expected images of at least {(self.height, self.width)} pixels, got {(H, W)}. Choose a smaller"
-                f" window, such as RandomCrop({min(self.height, H)}, {min(self.width, W)})"
+                f"{self._title}: expected images of at least {(self.height, self.width)} pixels, got {(H, W)}, padding included."
+                f" Choose a smaller window, such as RandomCrop({min(self.height, H)}, {min(self.width, W)})"
             )
         return self.height, self.width, C
 
     @property
     def spare(self) -> np.ndarray:
-        """How many more rows and columns the image has than the window."""
-        return np.array(self.input_shape[:2]) - np.array(self.output_shape[:2])
+        """How many more rows and columns the image has than the window, padding included."""
+        return np.array(self.input_shape[:2]) + 2 * self.padding - np.array(self.output_shape[:2])
 
     def places(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return one of the first rows and columns from 0 to `spare`, all with the same probability, and the step 1."""
-        return np.floor(u * (self.spare + 1)), np.ones_like(u)
+        """Return one of the first rows and columns that are possible, all with the same probability, and the step 1."""
+        return np.floor(u * (self.spare + 1)) - self.padding, np.ones_like(u)
 
     def start_in_inference(self) -> Pair:
         """Return the first row and column of the window in the centre; if `spare` is odd, one more row is left after it."""
-        return tuple(self.spare // 2)
+        return tuple(self.spare // 2 - self.padding)
 
 
 def _factor(name: str, factor: Any) -> float | tuple[float, ...]:

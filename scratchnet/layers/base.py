@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from math import prod
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import ref
 
 import numpy as np
@@ -57,6 +57,13 @@ Pair = tuple[int, int]
 Functions = tuple[Callable[..., Any], Callable[..., Any]]
 Fold = Callable[[np.ndarray, np.ndarray | None], tuple[np.ndarray, np.ndarray]]     # a layer's w and b -> other w and b
 IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
+
+
+class Samples(NamedTuple):
+    """Which samples of the training data a batch holds, for layers that do not treat all alike."""
+
+    index: np.ndarray           # (N,), where they stand in the data
+    epoch: int                  # how often all data have been used before
 
 
 class Node:
@@ -163,6 +170,8 @@ class Layer:
         is the seed of `rng`.
     takes_training : bool
         Of the class: whether forward has the argument `training`; found from its signature.
+    takes_samples : bool
+        Of the class: whether forward has the argument `samples`, too; `fit` then passes a `Samples` in training.
     """
 
     implementations: Mapping[str, Functions] = {}
@@ -171,6 +180,7 @@ class Layer:
     couples_batch = False
     draws = False
     takes_training = False
+    takes_samples = False
     place: Callable[[], Node | None] | None = None      # a weak reference to the layer's node; see `Node`
     sources: tuple[Node, ...] | None = None             # the nodes that a connected layer reads
     declared_shape: Shape | None = None                 # the argument input_shape, for the first layer of a Sequential model
@@ -183,6 +193,7 @@ class Layer:
         name_arguments(cls)
         if isinstance(forward := vars(cls).get("forward"), FunctionType):
             cls.takes_training = "training" in signature(forward).parameters
+            cls.takes_samples = "samples" in signature(forward).parameters
         for name in ("forward", "backward"):
             if isinstance(method := vars(cls).get(name), FunctionType):
                 setattr(cls, name, quiet(method))

@@ -194,6 +194,11 @@ class Conv2D(WindowLayer):
         how = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
         return {key: initialize(how[key], shape, rng) for key, shape in self.compute_param_shapes(self.input_shape).items()}
 
+    @property
+    def kernel_and_bias(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """The kernel (KH, KW, C, F), and the bias (F,) if there is one."""
+        return self.params["kernel"], self.params.get("bias")
+
     def forward(self, x: np.ndarray, *, fold: Fold | None = None, **joined: bool) -> np.ndarray:
         """Return the output: (N, H, W, C) -> (N, OH, OW, F). With `relu=True`, from plan.py, also compute the ReLU after it.
 
@@ -201,7 +206,7 @@ class Conv2D(WindowLayer):
         """
         self.check_input(x)
         self.cache = (x,)
-        w, b = self.params["kernel"], self.params.get("bias")
+        w, b = self.kernel_and_bias
         if fold is not None:
             w, b = fold(w, b)
         return self.forward_function(x, w, b, self.steps, self.pads, **joined)
@@ -214,6 +219,6 @@ class Conv2D(WindowLayer):
         (x,) = self.cached(dout)
         if not self.trainable:
             joined["need_dw"] = False
-        dx, dw, db = self.backward_function(dout, x, self.params["kernel"], self.steps, self.pads, need_dx, **joined)
-        self.grads = {"kernel": dw, "bias": db} if self.use_bias else {"kernel": dw}
+        dx, dw, db = self.backward_function(dout, x, self.kernel_and_bias[0], self.steps, self.pads, need_dx, **joined)
+        self.grads = {name: gradient for name, gradient in (("kernel", dw), ("bias", db)) if name in self.params}
         return dx

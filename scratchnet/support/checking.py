@@ -343,6 +343,13 @@ def check_number(name: str, value: Any, lowest: float = 0.0, below: float = np.i
     return number
 
 
+def check_names(name: str, value: Any, example: str) -> dict[str, Any]:
+    """Return a dict by strings as a copy; `example` is one for the message."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{name}: expected a dict by names, got {shortened(value)}. For example {name}={example}")
+    return dict(value)
+
+
 def check_positive(name: str, value: Any, fix: str = "") -> float:
     """Return a finite number above 0; `fix` is a sentence for the message."""
     number = check_number(name, value)
@@ -388,10 +395,10 @@ def check_function(name: str, value: Any, example: str) -> Any:
     return value
 
 
-def check_count(name: str, value: Any, example: str) -> int:
-    """Return an integer from 1 to 2**31 - 1; `example` is a call that the message proposes."""
-    if not is_integer(value) or not 1 <= value < 2**31:
-        raise ValueError(f"{name}: expected an integer from 1 to 2147483647, got {shortened(value)}. For example {example}")
+def check_count(name: str, value: Any, example: str, lowest: int = 1) -> int:
+    """Return an integer from `lowest` to 2**31 - 1; `example` is a call that the message proposes."""
+    if not is_integer(value) or not lowest <= value < 2**31:
+        raise ValueError(f"{name}: expected an integer from {lowest} to 2147483647, got {shortened(value)}. For example {example}")
     return int(value)
 
 

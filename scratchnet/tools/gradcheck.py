@@ -52,6 +52,7 @@ from scratchnet.schedules import (
     ExponentialDecay,
     InverseTimeDecay,
     PiecewiseConstantDecay,
+    PiecewiseLinear,
     PolynomialDecay,
 )
 
@@ -112,6 +113,7 @@ SCHEDULES = [
     ExponentialDecay(0.1, 100, 0.5, staircase=True),
     InverseTimeDecay(0.1, 100, 0.5),
     PiecewiseConstantDecay([100, 300], [0.1, 0.05, 0.01]),
+    PiecewiseLinear([0, 200, 1000], [0.02, 0.1, 0.0]),
     PolynomialDecay(0.1, 1000, power=2.0),
     PolynomialDecay(0.1, 100, cycle=True),
     CosineDecay(0.1, 1000, alpha=0.1),

@@ -21,6 +21,7 @@ from scratchnet.schedules import (
     InverseTimeDecay,
     LearningRateSchedule,
     PiecewiseConstantDecay,
+    PiecewiseLinear,
     PolynomialDecay,
 )
 
@@ -38,6 +39,7 @@ SCHEDULES = [
     InverseTimeDecay(0.1, 7, 0.5),
     InverseTimeDecay(0.1, 7, 0.5, staircase=True),
     PiecewiseConstantDecay([5, 9], [0.1, 0.05, 0.01]),
+    PiecewiseLinear([2, 5, 11], [0.02, 0.1, 0.01]),
     PolynomialDecay(0.1, 30, power=0.5),
     PolynomialDecay(0.1, 7, cycle=True),
     CosineDecay(0.1, 30, alpha=0.1),
