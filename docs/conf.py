@@ -19,6 +19,8 @@ suppress_warnings = ["misc.highlighting_failure"]      # code with "…" for omi
 html_theme = "furo"
 html_title = f"scratchnet {version}"
 html_show_sphinx = False
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
 
 # Old names still work, but they print a warning when autodoc reads them, and are not documented.
 autodoc_default_options = {"exclude-members": "tellings, kinks, witness, in_one_pass"}
