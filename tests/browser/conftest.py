@@ -82,8 +82,10 @@ def too_wide(browser):
     return browser.execute_script("""
         const width = document.documentElement.clientWidth;
         if (document.documentElement.scrollWidth <= width) return [];
-        return [...document.body.querySelectorAll("*")].filter(e => e.getBoundingClientRect().right > width + 0.5)
-            .map(e => e.outerHTML.slice(0, 80));""")
+        const scrolls = e => e !== document.body && (getComputedStyle(e).overflowX !== "visible" || scrolls(e.parentElement));
+        return [...document.body.querySelectorAll("*")]
+            .filter(e => e.getBoundingClientRect().right > width + 0.5 && !scrolls(e.parentElement))
+            .slice(0, 5).map(e => e.outerHTML.slice(0, 80));""")
 
 
 def screenshot(browser, path):
