@@ -62,7 +62,8 @@ def draw_networks():
             title = {Conv2D: "conv 3×3", MaxPooling2D: "max-pool 2×2"}.get(type(layer), layer.name.split("_")[0])
             strides = getattr(layer, "strides", None)
             title += f", stride {strides[0]}" if strides else ""
-            axes.text(0.1, y + half + 0.45, title, color=color if color != QUIET else "black", ha="left", va="center", fontsize=10.5)
+            text_color = "black" if color == QUIET else color
+            axes.text(0.1, y + half + 0.45, title, color=text_color, ha="left", va="center", fontsize=10.5)
             arrow = FancyArrowPatch((0, y + half + 0.68), (0, y + half + 0.22), arrowstyle="-|>", mutation_scale=11, color=QUIET)
             axes.add_patch(arrow)
             last = half + (0 if len(shape) == 3 else 0.35)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from scratchnet.optimizers.schedules import CosineDecay, ExponentialDecay, PiecewiseConstantDecay, PolynomialDecay
 
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam
-from scratchnet.optimizers.schedules import CosineDecay, ExponentialDecay, PiecewiseConstantDecay, PolynomialDecay
 from scratchnet.plotting.canvas import QUIET, finish, new_figure, plain_grid
 from scratchnet.plotting.comparison import COLORS
 

@@ -60,7 +60,8 @@ def draw_first_gradient(sets):
     figure = new_figure(5.2, 6.2)
     for axes, data in zip(figure.subplots(2, 1, sharex=True), sets, strict=True):
         y = one_hot(data.y_train[:IMAGES], len(data.class_names))
-        for (name, x), color, marker in zip(ways(add_channel_axis(data.x_train)).items(), (RED, BLUE, GREEN, PINK), "Xosv", strict=True):
+        marks = zip((RED, BLUE, GREEN, PINK), "Xosv", strict=True)
+        for (name, x), (color, marker) in zip(ways(add_channel_axis(data.x_train)).items(), marks, strict=True):
             runs = [first_gradients(x[:IMAGES], y, seed) for seed in range(SEEDS)]
             norms = np.mean([[np.linalg.norm(dw) for dw in grads] for _, grads in runs], axis=0)
             axes.semilogx(norms, range(4), marker, color=color, markersize=9, label=name)
