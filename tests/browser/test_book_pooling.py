@@ -36,10 +36,9 @@ def grid_of(page, title):
 
 def numbers(page, title):
     """Return the numbers of the grid whose title begins with this word: (H, W)."""
-    grid = grid_of(page, title)
-    columns = int(grid.find_element("css selector", ".cells").value_of_css_property("--columns"))
-    texts = page.execute_script("return [...arguments[0].querySelectorAll('.cell')].map(c => c.textContent)", grid)
-    return np.array([float(text.replace("−", "-")) for text in texts]).reshape(-1, columns)
+    script = "return [...arguments[0].querySelectorAll('.cell')].map(cell => [cell.dataset.row, cell.textContent])"
+    rows, texts = zip(*page.execute_script(script, grid_of(page, title)), strict=True)
+    return np.array([float(text.replace("−", "-")) for text in texts]).reshape(len(set(rows)), -1)
 
 
 def press(page, name):
