@@ -24,7 +24,7 @@ FLOORS = [
     {"networks", "datasets", "preprocessing", "plotting", "gradcheck"},
     {"keras_names"},
     {"scratchnet"},  # the public names, for those who use the library as a reader would
-    {"tools"},
+    {"tools", "exercises"},
     {"cli"},
     {"__main__"},
 ]
@@ -33,7 +33,7 @@ CORE = [
     "networks", "layers", "losses", "regularizers", "optimizers", "schedules", "initializers", "padding", "model", "sequential",
     "training", "reference",
 ]  # fmt: skip
-AROUND = ["datasets", "preprocessing", "plotting", "tools", "cli"]
+AROUND = ["datasets", "preprocessing", "plotting", "exercises", "tools", "cli"]
 
 
 def name_of(path):

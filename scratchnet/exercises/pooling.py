@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchnet import reference
 from scratchnet.exercises.exercise import Case, Exercise, installed
-from scratchnet.exercises.pictures import beside, covering, grid, marked, number, rows
+from scratchnet.exercises.pictures import covering, marked, number, rows
 from scratchnet.layers import MaxPooling2D
 from scratchnet.padding import window_output_shape
 

@@ -1,0 +1,110 @@
+"""Whether two arrays are equal up to rounding, and whether an answer is that of a known mistake.
+
+A result may be computed in float32, and its sums in any order: this changes it by about 1e-7 of the array's largest number. An
+answer is right within `RIGHT` and that of a mistake within `SAME`; a case distinguishes the two if they differ by `DIFFERENT`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from scratchnet.exercises.exercise import Case, Exercise, copied
+from scratchnet.support.arithmetic import quiet
+
+RIGHT = 1e-5
+SAME = 1e-4
+DIFFERENT = 1e-3
+CASES = 2                       # that must distinguish a mistake from the right answer
+
+Results = Mapping[str, np.ndarray]
+
+
+@quiet
+def differing(got: np.ndarray, expected: np.ndarray, tolerance: float = RIGHT) -> np.ndarray:
+    """Return where two arrays of one shape differ by more than the tolerance, relative to the number and to the array.
+
+    Examples
+    --------
+    >>> differing(np.array([1.0, 2.0, np.nan]), np.array([1.0000001, 2.1, np.nan]))
+    array([False,  True, False])
+    """
+    got, expected = np.asarray(got, float), np.asarray(expected, float)
+    finite = np.isfinite(expected)
+    scale = np.abs(expected[finite]).max(initial=0.0)
+    limit = tolerance * (np.abs(expected) + 0.1 * scale) + 1e-12
+    near = np.abs(got - expected) <= limit
+    same = (got == expected) | (np.isnan(got) & np.isnan(expected))
+    return ~np.where(finite, near, same)
+
+
+def equal(got: np.ndarray | None, expected: np.ndarray, tolerance: float = RIGHT) -> bool:
+    """Return whether two arrays have one shape and the same numbers, up to the tolerance."""
+    return got is not None and got.shape == expected.shape and not differing(got, expected, tolerance).any()
+
+
+def mistaken(exercise: Exercise, function: object, case: Case) -> dict[str, np.ndarray] | None:
+    """Return the results of a mistake in one case; None where it does not appear."""
+    try:
+        with np.errstate(all="ignore"):
+            return exercise.named(function(**copied(case.arguments)))       # type: ignore[operator]
+    except Exception:
+        return None
+
+
+def recognized(exercise: Exercise, answers: Sequence[Results]) -> list[str]:
+    """Return the bugs of the gallery whose results are those of an answer.
+
+    Parameters
+    ----------
+    exercise : Exercise
+    answers : sequence
+        The results of the first cases, by name; a result that is no array is left out.
+
+    Returns
+    -------
+    list of str
+        For each result that is wrong, the first bug that explains it in all cases and differs from the right result in at least
+        two; without repetition.
+    """
+    cases = exercise.all_cases()[: len(answers)]
+    right = [exercise.right(case.arguments) for case in cases]
+    wrong = [name for name in exercise.returns if not all(equal(a.get(name), r[name]) for a, r in zip(answers, right, strict=True))]
+    explained: dict[str, str] = {}
+    for bug, function in exercise.mistakes:
+        of_bug = [mistaken(exercise, function, case) for case in cases]
+        for name in wrong:
+            if name not in explained and _explains(name, answers, right, of_bug):
+                explained[name] = bug
+    return list(dict.fromkeys(explained[name] for name in wrong if name in explained))
+
+
+def _explains(name: str, answers: Sequence[Results], right: Sequence[Results], of_bug: Sequence[Results | None]) -> bool:
+    """Return whether one result of all cases is that of a bug."""
+    distinguishing = 0
+    for answer, r, b in zip(answers, right, of_bug, strict=True):
+        got = answer.get(name)
+        if b is None or equal(b[name], r[name]):
+            if not equal(got, r[name], SAME):
+                return False
+        elif not equal(got, b[name], SAME):
+            return False
+        else:
+            distinguishing += not equal(b[name], r[name], DIFFERENT)
+    return distinguishing >= CASES
+
+
+def kept(exercise: Exercise, answers: Sequence[Results]) -> list[str]:
+    """Return the bugs that use an argument of an earlier call, if the answers are those of one."""
+    bugs = []
+    for argument, bug in exercise.kept.items():
+        hits = 0
+        for case, answer in zip(exercise.all_cases(), answers, strict=False):
+            if argument in case.before:
+                right, stale = exercise.right(case.arguments), exercise.right({**case.arguments, argument: case.before[argument]})
+                wrong = [name for name in exercise.returns if not equal(answer.get(name), right[name])]
+                hits += bool(wrong) and all(equal(answer.get(name), stale[name], SAME) for name in wrong)
+        if hits >= CASES:
+            bugs.append(bug)
+    return bugs
