@@ -25,6 +25,8 @@ Results = Mapping[str, np.ndarray]
 def differing(got: np.ndarray, expected: np.ndarray, tolerance: float = RIGHT) -> np.ndarray:
     """Return where two arrays of one shape differ by more than the tolerance, relative to the number and to the array.
 
+    NaN and infinities are equal to each other: which of them follows an overflow depends on the order of operations.
+
     Examples
     --------
     >>> differing(np.array([1.0, 2.0, np.nan]), np.array([1.0000001, 2.1, np.nan]))
@@ -35,8 +37,7 @@ def differing(got: np.ndarray, expected: np.ndarray, tolerance: float = RIGHT) -
     scale = np.abs(expected[finite]).max(initial=0.0)
     limit = tolerance * (np.abs(expected) + 0.1 * scale) + 1e-12
     near = np.abs(got - expected) <= limit
-    same = (got == expected) | (np.isnan(got) & np.isnan(expected))
-    return ~np.where(finite, near, same)
+    return ~np.where(finite, near, ~np.isfinite(got))
 
 
 def equal(got: np.ndarray | None, expected: np.ndarray, tolerance: float = RIGHT) -> bool:
@@ -65,19 +66,26 @@ def recognized(exercise: Exercise, answers: Sequence[Results]) -> list[str]:
     Returns
     -------
     list of str
-        For each result that is wrong, the first bug that explains it in all cases and differs from the right result in at least
-        two; without repetition.
+        Bugs that explain wrong results: in all cases the result is that of the bug, and in at least two the bug's differs from the
+        right one. A bug that explains several results goes before those that explain one of them.
     """
     cases = exercise.all_cases()[: len(answers)]
     right = [exercise.right(case.arguments) for case in cases]
-    wrong = [name for name in exercise.returns if not all(equal(a.get(name), r[name]) for a, r in zip(answers, right, strict=True))]
-    explained: dict[str, str] = {}
+    wrong = {name for name in exercise.returns if not all(equal(a.get(name), r[name]) for a, r in zip(answers, right, strict=True))}
+    candidates = []
     for bug, function in exercise.mistakes:
         of_bug = [mistaken(exercise, function, case) for case in cases]
-        for name in wrong:
-            if name not in explained and _explains(name, answers, right, of_bug):
-                explained[name] = bug
-    return list(dict.fromkeys(explained[name] for name in wrong if name in explained))
+        broken = {name for name in exercise.returns if not all(b is None or equal(b[name], r[name]) for b, r in zip(of_bug, right))}
+        explained = {name for name in wrong & broken if _explains(name, answers, right, of_bug)}
+        if explained:
+            candidates.append((explained, len(broken), bug))
+    bugs: list[str] = []
+    while candidates:
+        explained, _, bug = max(candidates, key=lambda candidate: (len(candidate[0]), -candidate[1]))
+        bugs.append(bug)
+        rest = [(names - explained, count, other) for names, count, other in candidates]
+        candidates = [candidate for candidate in rest if candidate[0]]
+    return list(dict.fromkeys(bugs))
 
 
 def _explains(name: str, answers: Sequence[Results], right: Sequence[Results], of_bug: Sequence[Results | None]) -> bool:

@@ -74,8 +74,8 @@ class Exercise:
     uninitialized : str
         The bug that returns the numbers of uninitialized memory, if the exercise can have it.
     forward : callable, optional
-        For a backward function: takes the same arguments without the first, `dout`, and returns the output whose gradients they
-        are, which are compared with finite differences. `gradients` are the names of the arguments that the results belong to.
+        Takes the same arguments without `dout`, by name, and returns the output whose gradients the results are: they are compared
+        with finite differences. `gradients` are the names of the arguments that the gradients belong to.
     """
 
     name: str
