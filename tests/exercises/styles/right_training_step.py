@@ -83,4 +83,5 @@ def gradients_in_a_dict(x, y, w1, b1, w2, b2, learning_rate):
     dz = (np.exp(log_p) - y) / len(y)
     dpre = np.einsum("nk,uk->nu", dz, w2) * (pre > 0)
     grads = [np.einsum("nd,nu->du", x, dpre), dpre.sum(0), np.einsum("nu,nk->uk", hidden, dz), dz.sum(0)]
-    return [-np.einsum("nk,nk->", y, log_p) / len(y), *(a - learning_rate * da for a, da in zip((w1, b1, w2, b2), grads, strict=True))]
+    loss = -np.einsum("nk,nk->", y, log_p) / len(y)
+    return [loss, *(a - learning_rate * da for a, da in zip((w1, b1, w2, b2), grads, strict=True))]
