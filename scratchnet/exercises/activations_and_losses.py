@@ -36,7 +36,7 @@ def relu_picture(arguments, result, index):
     x, dout = arguments["x"], arguments["dout"]
     *front, k = index
     row = [(*front, j) for j in range(max(0, k - 2), min(x.shape[-1], k + 3))]
-    table = [("index", "x", "out", "dout", "dx", "")]
+    table: list[tuple[str, ...]] = [("index", "x", "out", "dout", "dx", "")]
     for at in row:
         open_ = x[at] > 0
         name = "[" + ", ".join(map(str, at)) + "]"
@@ -87,7 +87,8 @@ def cross_entropy_cases(rng: np.random.Generator) -> list[Case]:
     ]
     cases += [Case({"logits": 2 * rng.normal(size=(N, K)), "y": labels(N, K)}) for N, K in [(3, 4), (5, 10), (4, 3)]]
     cases.append(Case({"logits": np.array([[40.0, 0.0], [1.0, 2.0]]), "y": np.array([[0.0, 1.0], [1.0, 0.0]])}))
-    cases.append(Case({"logits": np.array([[3.0, 60.0, 0.0], [0.0, 50.0, 1.0]]), "y": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])}))
+    sure = np.array([[3.0, 60.0, 0.0], [0.0, 50.0, 1.0]])
+    cases.append(Case({"logits": sure, "y": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])}))
     improbable = np.array([[-np.log(epsilon), 0.0] for epsilon in EPSILONS])
     cases.append(Case({"logits": improbable, "y": np.repeat([[0.0, 1.0]], len(EPSILONS), axis=0)}))
     cases.append(Case({"logits": np.array([[1000.0, 998.0]]), "y": np.array([[0.0, 1.0]])}))
@@ -104,6 +105,7 @@ def cross_entropy_picture(arguments, result, index):
     N, K = logits.shape
     log_p = logits - logits.max(axis=1, keepdims=True)
     log_p = log_p - np.log(np.exp(log_p).sum(axis=1, keepdims=True))
+    table: list[tuple[str, ...]]
     if result == "loss":
         each = -(y * log_p).sum(axis=1)
         table = [("n", "largest logit", "loss of the row, -Σ_k y[n, k] · log p[n, k]")]

@@ -28,10 +28,11 @@ def one(p, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
 
 def definition(p, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
     """Return p, m and v after the step, one weight after the other."""
-    after = np.zeros((3, *p.shape))
+    after = tuple(np.zeros(p.shape) for _ in "pmv")
     for k in np.ndindex(p.shape):
-        after[(slice(None), *k)] = one(p[k], g[k], m[k], v[k], t, learning_rate, beta_1, beta_2, epsilon)[:3]
-    return tuple(after)
+        new = one(p[k], g[k], m[k], v[k], t, learning_rate, beta_1, beta_2, epsilon)
+        after[0][k], after[1][k], after[2][k] = new[:3]
+    return after
 
 
 def cases(rng: np.random.Generator) -> list[Case]:

@@ -38,6 +38,7 @@ LARGEST_FILE = 1_000_000        # bytes
 STEP = 1e-5                     # of finite differences
 BY_DIFFERENCES = 2              # cases, the smallest, that are compared with finite differences too
 SHOWN = 10                      # lines of what the function prints
+HINTS = {"None": " Is there a return at its end?", "a generator": " Write return in place of yield."}
 
 
 @dataclass
@@ -129,6 +130,12 @@ def check_file(path: Path, *, seconds: float = SECONDS) -> Report:
         return Report("", False, problem.kind, ["The file is not Python.", *problem.lines])
     exercise = exercise_of(source, path)
     return reported(exercise, running.run_file(exercise, path.absolute(), source, seconds), None, seconds)
+
+
+def exercise_in(path: Path) -> Exercise | None:
+    """Return the exercise that a file answers; None if the file is not Python. Errors are those of `check_file`."""
+    source = read_source(path)
+    return None if syntax_problem(source, path) else exercise_of(source, path)
 
 
 # -- which exercise -----------------------------------------------------------------------------------------------------
@@ -240,7 +247,7 @@ def first_problem(exercise: Exercise, run: Run, answers: list[Results], seconds:
     if failed and failed["case"] is None:
         return Problem("error", [*error_lines(failed, "when the file was run, before any call"), *at_top_level(failed)])
     if run.first("loaded") is None:
-        late = f"The file did not come to its end within {seconds:g} s. Is there a loop, or a long computation, outside of functions?"
+        late = f"The file did not come to its end within {seconds:g} s. Is there a loop outside of the functions?"
         return Problem("time", wrapped(late)) if run.ending == "time" else Problem("died", died(run, "while the file was run"))
     cases = exercise.all_cases()
     for i, case in enumerate(cases):
@@ -291,15 +298,13 @@ def wrong_results(exercise: Exercise, records: Any, answer: Results, right: Resu
     """Return what is wrong with the number, types, shapes or dtypes of the results."""
     names = ", ".join(exercise.returns)
     if isinstance(records, str):
-        hint = " Is there a return at its end?" if records == "None" else ""
-        hint = " Write return in place of yield." if records == "a generator" else hint
-        return Problem("results", wrapped(f"Expected {len(exercise.returns)} results, {names}, got {records}.{hint}"))
+        line = f"Expected {len(exercise.returns)} results, {names}, got {records}."
+        return Problem("results", wrapped(line + HINTS.get(records, "")))
     for name, record in zip(exercise.returns, records, strict=True):
         expected = f"float64 of shape {right[name].shape}" if right[name].ndim else "a number"
         line = f"{name}: expected {expected}, got {record['is']}."
         if name not in answer or (right[name].ndim and not record["array"]):
-            hint = {"None": " Is there a return at its end?", "a generator": " Write return in place of yield."}.get(record["is"], "")
-            return Problem("results", wrapped(line + (hint or " Return a NumPy array." if right[name].ndim else hint)))
+            return Problem("results", wrapped(line + HINTS.get(record["is"], " Return a NumPy array." if right[name].ndim else "")))
         if answer[name].shape != right[name].shape:
             same = [n for n, a in exercise.all_cases()[0].arguments.items() if name == f"d{n}" and isinstance(a, np.ndarray)]
             hint = f" A gradient has the shape of its array, here {same[0]}." if same else ""
@@ -331,8 +336,8 @@ def uninitialized(answer: Results) -> Problem | None:
         huge = np.abs(np.nan_to_num(a, nan=0.0, posinf=0.0, neginf=0.0)) > UNINITIALIZED / 1e4
         if huge.any():
             where = place(name, tuple(int(k) for k in np.argwhere(huge)[0]))
-            line = f"{where} contains whatever was in memory: it was made by np.empty, and no number was stored in it before it was read"
-            return Problem("uninitialized", wrapped(line + ". Begin with np.zeros, or write every number."))
+            line = f"{where} contains whatever was in memory: an array of np.empty was read where no number had been stored."
+            return Problem("uninitialized", wrapped(line + " Begin with np.zeros, or write every number."))
     return None
 
 
@@ -387,7 +392,8 @@ def about(arguments: Arguments) -> str:
     """
     words = []
     for name, a in arguments.items():
-        words.append(f"{name} {a.shape}" if isinstance(a, np.ndarray) else f"{name} {a}" if isinstance(a, tuple) else f"{name} = {a}")
+        shown = f"{name} {a.shape}" if isinstance(a, np.ndarray) else f"{name} {a}"
+        words.append(shown if isinstance(a, (np.ndarray, tuple)) else f"{name} = {a}")
     return ", ".join(words)
 
 

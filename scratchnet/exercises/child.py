@@ -15,7 +15,7 @@ import types
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 if __name__ == "__main__":      # Python has put this folder, whose modules nobody should import by their short names, in the path
     HERE = os.path.dirname(os.path.abspath(__file__))
@@ -55,7 +55,7 @@ class Log:
     """The lines of log.jsonl."""
 
     def __init__(self, folder: Path) -> None:
-        self.file = open(folder / "log.jsonl", "a", encoding="utf-8")   # noqa: SIM115: until the process ends
+        self.file = open(folder / "log.jsonl", "a", encoding="utf-8")   # noqa: SIM115 - until the process ends
 
     def __call__(self, **record: Any) -> None:
         """Write one line."""
@@ -143,12 +143,11 @@ def save_results(returned: Any, count: int, path: Path) -> list[dict[str, Any]] 
     for k, result in enumerate(results):
         number = isinstance(result, (int, float, np.number)) and not isinstance(result, bool)
         a = np.asarray(result) if number or isinstance(result, np.ndarray) else None
-        keep = a is not None and a.dtype.kind in "biufc" and a.size <= LARGEST
-        if keep:
+        if a is not None and a.dtype.kind in "biufc" and a.size <= LARGEST:
             saved[str(k)] = a
         array = isinstance(result, np.ndarray)
-        records.append({"is": describe(result), "saved": keep, "array": array, "dtype": str(a.dtype) if a is not None else ""})
-    np.savez(path, **saved)         # type: ignore[arg-type]
+        records.append({"is": describe(result), "array": array, "dtype": str(a.dtype) if a is not None else ""})
+    np.savez(path, **saved)     # type: ignore[arg-type]
     return records
 
 
@@ -216,7 +215,7 @@ def load(file: str, name: str, source: str) -> Callable[..., Any]:
 def begin(folder: Path) -> tuple[Log, Printed]:
     """Prepare the process, and return the log and the stream that receives what is printed."""
     log, printed = Log(folder), Printed()
-    sys.stdout = sys.stderr = printed   # type: ignore[assignment]
+    sys.stdout = sys.stderr = cast(Any, printed)
     warnings.simplefilter("default")
     fill_empty_arrays()
     limit_resources()

@@ -75,7 +75,7 @@ def recognized(exercise: Exercise, answers: Sequence[Results]) -> list[str]:
     candidates = []
     for bug, function in exercise.mistakes:
         of_bug = [mistaken(exercise, function, case) for case in cases]
-        broken = {name for name in exercise.returns if not all(b is None or equal(b[name], r[name]) for b, r in zip(of_bug, right))}
+        broken = {name for name in exercise.returns if not all(b is None or equal(b[name], r[name]) for b, r in zip(of_bug, right, strict=True))}
         explained = {name for name in wrong & broken if _explains(name, answers, right, of_bug)}
         if explained:
             candidates.append((explained, len(broken), bug))

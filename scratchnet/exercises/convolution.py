@@ -160,9 +160,11 @@ def forward_picture(arguments, result, index):
 def backward_picture(arguments, result, index):
     """Show the windows that cover a pixel (dx), or that a weight is used in (dw), and what each contributes."""
     dout, x, w, strides, pads = arguments.values()
+    table: list[tuple[str, ...]]
     if result == "db":
         (f,) = index
-        table = [("n", f"sum of dout[n, :, :, {f}]"), *((str(n), number(dout[n, :, :, f].sum())) for n in range(len(dout)))]
+        sums = [(str(n), number(dout[n, :, :, f].sum())) for n in range(len(dout))]
+        table = [("n", f"sum of dout[n, :, :, {f}]"), *sums]
         return [f"b[{f}] is added to every output of filter {f}, so db[{f}] = Σ_n Σ_oh Σ_ow dout[n, oh, ow, {f}]", "", *rows(table)]
     if result == "dw":
         i, j, c, f = index

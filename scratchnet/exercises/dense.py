@@ -55,7 +55,7 @@ def forward_picture(arguments, result, index):
 def backward_picture(arguments, result, index):
     """Show the sum over the units (dx), the images (dw) or the images (db)."""
     dout, x, w = arguments["dout"], arguments["x"], arguments["w"]
-    (N, U), D = dout.shape, x.shape[1]
+    N, U = dout.shape
     if result == "dx":
         n, d = index
         terms = [((f"dout[{n}, {u}]", dout[n, u]), (f"w[{d}, {u}]", w[d, u])) for u in range(U)]
@@ -63,7 +63,8 @@ def backward_picture(arguments, result, index):
     if result == "dw":
         d, u = index
         terms = [((f"x[{n}, {d}]", x[n, d]), (f"dout[{n}, {u}]", dout[n, u])) for n in range(N)]
-        return [f"w[{d}, {u}] is used by every sample n, so dw[{d}, {u}] = Σ_n x[n, {d}] · dout[n, {u}]", "", *sum_of_products(terms)]
+        rule = f"w[{d}, {u}] is used by every sample n, so dw[{d}, {u}] = Σ_n x[n, {d}] · dout[n, {u}]"
+        return [rule, "", *sum_of_products(terms)]
     (u,) = index
     lines = [f"    dout[{n}, {u}] = {number(dout[n, u])}" for n in range(N)]
     return [f"b[{u}] is added to unit {u} of every sample n, so db[{u}] = Σ_n dout[n, {u}]", "", *lines]

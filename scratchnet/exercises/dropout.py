@@ -50,13 +50,14 @@ def picture(arguments, result, index):
         return [f"training is False: dropout does nothing, and {result} is {name}."]
     *front, k = index
     given, name = (x, "x") if result == "out" else (dout, "dout")
-    table = [("index", "u", f"u >= {number(rate)}", name, result, "")]
+    table: list[tuple[str, ...]] = [("index", "u", f"u >= {number(rate)}", name, result, "")]
     for j in range(max(0, k - 3), min(x.shape[-1], k + 4)):
         at = (*front, j)
         kept = u[at] >= rate
         value = given[at] / (1 - rate) if kept else 0.0
-        cells = ["[" + ", ".join(map(str, at)) + "]", number(u[at]), "kept" if kept else "dropped", number(given[at]), number(value)]
-        table.append((*cells, "<- here" if at == index else ""))
+        name_at = "[" + ", ".join(map(str, at)) + "]"
+        cells = [number(u[at]), "kept" if kept else "dropped", number(given[at]), number(value)]
+        table.append((name_at, *cells, "<- here" if at == index else ""))
     return [f"What is kept is divided by 1 - rate = {number(1 - rate)}, in forward and in backward:", "", *rows(table)]
 
 

@@ -26,7 +26,7 @@ def number(value: float) -> str:
     return f"{float(value) + 0.0:.5g}"
 
 
-def rows(table: Sequence[tuple[str, ...]], indent: int = 2) -> list[str]:
+def rows(table: Sequence[Sequence[str]], indent: int = 2) -> list[str]:
     """Return the lines of an aligned table; its first row is the header."""
     return [" " * indent + line for line in text_table(table)]
 
@@ -43,15 +43,16 @@ def around(size: int, at: int, most: int) -> range:
     return range(first, min(first + most, size))
 
 
-def marked(a: np.ndarray, at: Pair, inside: Sequence[Pair] = ()) -> list[str]:
+def marked(a: np.ndarray, at: Pair) -> list[str]:
     """Return a matrix as lines, with one element in brackets; of a large matrix, the part around it.
 
     Examples
     --------
-    >>> print(*marked(np.array([[1.0, 2.0], [3.0, 4.5]]), (1, 0)), sep="\\n")
-              0   1
-        0     1   2
-        1   [ 3]  4.5
+    >>> for line in marked(np.array([[1.0, 2.0], [3.0, 4.5]]), (1, 0)):
+    ...     print(line)
+               0     1
+        0      1     2
+        1    [ 3 ]  4.5
     """
     a = np.atleast_2d(a)
     which_rows = around(a.shape[0], at[0], ROWS)
@@ -90,9 +91,12 @@ def sum_of_products(terms: Sequence[Term], extra: tuple[str, float] | None = Non
     Examples
     --------
     >>> terms = [(("x[0]", 2.0), ("w[0]", 3.0)), (("x[1]", -1.0), ("w[1]", 4.0))]
-    >>> print(*sum_of_products(terms, ("b", 0.5)), sep="\\n")
-      x[0]  2   w[0]  3  product  6
-      x[1]  -1  w[1]  4  product  -4
+    >>> for line in sum_of_products(terms, ("b", 0.5)):
+    ...     print(line)
+        x[0] · w[0]  =   2 · 3  =  6
+        x[1] · w[1]  =  -1 · 4  =  -4
+        b  =  0.5
+        sum: 2.5
     """
     lines = []
     total = sum(a * b for (_, a), (_, b) in terms) + (extra[1] if extra else 0.0)

@@ -48,11 +48,11 @@ def starting_at_first_cell(lowest):
         dx = np.zeros_like(x)
         for n, oh, ow, c in np.ndindex(dout.shape):
             top, left = oh * strides[0], ow * strides[1]
-            best, at = lowest, (top, left)
-            for h, w in np.ndindex(*pool_size):
-                if x[n, top + h, left + w, c] > best:
-                    best, at = x[n, top + h, left + w, c], (top + h, left + w)
-            dx[n, *at, c] += dout[n, oh, ow, c]
+            best, at = lowest, (n, top, left, c)
+            for i, j in np.ndindex(*pool_size):
+                if x[n, top + i, left + j, c] > best:
+                    best, at = x[n, top + i, left + j, c], (n, top + i, left + j, c)
+            dx[at] += dout[n, oh, ow, c]
         return dx
 
     return backward
@@ -106,7 +106,7 @@ def picture(arguments, result, index):
     dout, x, pool_size, strides = arguments.values()
     n, h, w, c = index
     lines = [f"x[{n}, :, :, {c}], with the pixel ({h}, {w}) in brackets:", "", *marked(x[n, :, :, c], (h, w)), ""]
-    table = [("window", "its cells", "its largest", "dout", "for the pixel")]
+    table: list[tuple[str, ...]] = [("window", "its cells", "its largest", "dout", "for the pixel")]
     total = 0.0
     for oh, ow in covering((h, w), dout.shape[1:3], pool_size, strides, NO_PADS):
         top, left = oh * strides[0], ow * strides[1]
