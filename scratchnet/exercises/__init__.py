@@ -18,7 +18,7 @@ results are returned as a tuple, in this order. `kernel`, `pool_size` and `strid
     dense_forward(x, w, b)                                           out
     dense_backward(dout, x, w)                                       dx, dw, db
     relu(x, dout)                                                    out, dx            forward and backward in one function
-    softmax_cross_entropy(logits, y)                                 loss, dlogits      y: rows of probabilities (N, K); mean loss
+    softmax_cross_entropy(logits, y)                                 loss, dlogits      y: one-hot (N, K); mean loss
     im2col(x, kernel, strides, pads)                                 cols               (N·OH·OW, KH·KW·C)
     conv2d_forward(x, w, b, strides, pads)                           out
     conv2d_backward(dout, x, w, strides, pads)                       dx, dw, db

@@ -2,10 +2,10 @@
 
 Its texts are files in the folder `content/NAME`:
 
-    starter.py      what `scratchnet exercise start` writes: a docstring with shapes, formula and a worked example in numbers, and
+    starter.txt     what `scratchnet exercise start` writes: a docstring with shapes, formula and a worked example in numbers, and
                     the function, whose body is `raise NotImplementedError`
     hints.md        the hints: each begins with a line "## Hint 1", "## Hint 2", …
-    solution.py     a solution, which `--solution` prints
+    solution.txt    a solution, which `--solution` prints
 """
 
 from __future__ import annotations
@@ -156,12 +156,12 @@ class Exercise:
     @property
     def starter(self) -> str:
         """The file with which the exercise begins."""
-        return self._text("starter.py")
+        return self._text("starter.txt")
 
     @property
     def solution(self) -> str:
         """A solution."""
-        return self._text("solution.py")
+        return self._text("solution.txt")
 
     @property
     def hints(self) -> list[str]:
