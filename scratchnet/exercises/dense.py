@@ -68,7 +68,8 @@ def backward_picture(arguments, result, index):
         return [*wrapped(rule), "", *sum_of_products(terms)]
     (u,) = index
     lines = [f"    dout[{n}, {u}] = {number(dout[n, u])}" for n in range(N)]
-    return [f"b[{u}] is added to unit {u} of every sample n, so db[{u}] = Σ_n dout[n, {u}]", "", *lines, f"    sum: {number(dout[:, u].sum())}"]
+    rule = f"b[{u}] is added to unit {u} of every sample n, so db[{u}] = Σ_n dout[n, {u}]"
+    return [*wrapped(rule), "", *lines, f"    sum: {number(dout[:, u].sum())}"]
 
 
 DENSE_FORWARD = Exercise(
