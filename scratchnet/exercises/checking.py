@@ -130,7 +130,7 @@ def check_file(path: Path, *, seconds: float = SECONDS) -> Report:
     source = read_source(path)
     problem = syntax_problem(source, path)
     if problem:
-        return Report("", False, problem.kind, ["The file is not Python.", *problem.lines])
+        return Report("", False, problem.kind, ["The file has a syntax error, so it was not run:", "", *problem.lines])
     exercise = exercise_of(source, path)
     return reported(exercise, running.run_file(exercise, path.absolute(), source, seconds), None, seconds)
 

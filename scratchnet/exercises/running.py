@@ -169,8 +169,9 @@ def run_in_thread(
         thread.join(1)
     else:
         log(event="end")
-        log.file.close()
         run = read(folder, "")
+    if not thread.is_alive():
+        log.file.close()
     return run
 
 

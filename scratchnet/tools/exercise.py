@@ -79,7 +79,9 @@ def check(file: str, hint: int | None, solution: bool) -> int:
     exercise = exercises.exercise_in(path)
     if hint is not None and exercise is not None:
         shown = hint_lines(exercise, hint)      # before the file is run: a wrong N is told at once
-    print(f"Running {path}, and no other file, for at most {SECONDS:g} s and with at most {GIGABYTES} GB of memory.\n", flush=True)
+    if exercise is not None:
+        limits = f"for at most {SECONDS:g} s and with at most {GIGABYTES} GB of memory"
+        print(f"Running {path}, and no other file, {limits}.\n", flush=True)
     report = exercises.check_file(path)
     print(report)
     if exercise is None:
