@@ -41,12 +41,16 @@ def test_check_says_what_it_runs_and_shows_hints_and_the_solution_only_when_aske
     assert cli.main(["exercise", "check", "relu.py"]) == 1
     out = capsys.readouterr().out
     assert out.startswith("Running relu.py, and no other file, for at most 10 s")
-    assert "NotImplementedError" in out and "For a hint: scratchnet exercise check relu.py --hint" in out
-    assert exercise.hints[0] not in out and exercise.solution not in out
+    assert "NotImplementedError" in out
+    assert "For a hint: scratchnet exercise check relu.py --hint" in out
+    assert exercise.hints[0] not in out
+    assert exercise.solution not in out
 
     assert cli.main(["exercise", "check", "relu.py", "--hint", "2"]) == 1
     out = capsys.readouterr().out
-    assert exercise.hints[1] in out and exercise.hints[0] not in out and exercise.solution not in out
+    assert exercise.hints[1] in out
+    assert exercise.hints[0] not in out
+    assert exercise.solution not in out
 
     assert cli.main(["exercise", "check", "relu.py", "--solution"]) == 1
     assert exercise.solution in capsys.readouterr().out
@@ -64,7 +68,9 @@ def test_what_cannot_be_checked_is_told_in_one_line(tmp_path, monkeypatch, capsy
         assert cli.main(["exercise", "check", *words]) == 1
         streams = capsys.readouterr()
         assert streams.out == ""
-        assert streams.err.startswith("scratchnet: ") and streams.err.count("\n") == 1
+        assert streams.err.startswith("scratchnet: ")
+        assert streams.err.count("\n") == 1
     assert cli.main(["exercise", "check", "syntax.py"]) == 1
     out = capsys.readouterr().out
-    assert "Running" not in out and "syntax.py, line 1" in out
+    assert "Running" not in out
+    assert "syntax.py, line 1" in out
