@@ -110,7 +110,7 @@ def cross_entropy_picture(arguments, result, index):
         each = -(y * log_p).sum(axis=1)
         table = [("n", "largest logit", "loss of the row, -Σ_k y[n, k] · log p[n, k]")]
         table += [(str(n), number(logits[n].max()), number(each[n])) for n in range(min(N, SHOWN))]
-        return [*rows(table), "", f"The loss is their mean: their sum, {number(each.sum())}, divided by N = {N}."]
+        return [*rows(table), "", f"The loss is their mean: {number(each.sum())} / {N} = {number(each.mean())}."]
     n, k = index
     table = [("k", "logit", "minus the largest", "p", "y", "(p - y) / N", "")]
     for j in range(max(0, min(k - SHOWN // 2, K - SHOWN)), K)[:SHOWN]:

@@ -46,7 +46,7 @@ def picture(arguments, result, index):
     dbeta, dgamma = dout[..., c].sum(), (dout[..., c] * xhat).sum()
     n = number
     lines = [
-        f"Channel {c}, with M = {M} values (all axes but the last), mean {n(mean[c])}, variance {n(variance[c])}:",
+        f"Channel {c}, with M = {M} values, mean {n(mean[c])}, variance {n(variance[c])}:",
         "",
         f"  inv    = 1 / √(variance + ε) = 1 / √({n(variance[c])} + {n(epsilon)})  =  {n(inv)}",
         f"  dbeta  = Σ_m dout             =  {n(dbeta)}",

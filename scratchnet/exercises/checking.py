@@ -12,7 +12,6 @@ import difflib
 import inspect
 import re
 import signal
-import textwrap
 import tokenize
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,7 +27,7 @@ from scratchnet.exercises import catalogue, comparison, running
 from scratchnet.exercises.child import GIGABYTES, UNINITIALIZED
 from scratchnet.exercises.comparison import Results
 from scratchnet.exercises.exercise import Arguments, Exercise
-from scratchnet.exercises.pictures import WIDTH, number
+from scratchnet.exercises.pictures import number, wrapped
 from scratchnet.exercises.running import SECONDS, Run
 from scratchnet.gradcheck.numeric import central_differences
 from scratchnet.tools import gallery
@@ -222,7 +221,7 @@ def reported(exercise: Exercise, run: Run, problem: Problem | None, seconds: flo
     """Return the report of a run."""
     answers = answers_of(exercise, run)
     problem = problem or first_problem(exercise, run, answers, seconds)
-    printed = printed_lines(run.printed)
+    printed = printed_lines(run.printed(problem.case if problem else 0))
     if problem is None:
         return Report(exercise.name, True, "", [f"{exercise.name}: passed", *passed_lines(exercise, answers), *printed])
     bugs = recognized(exercise, run, answers, problem)
@@ -277,7 +276,7 @@ def problem_of_case(exercise: Exercise, run: Run, answers: list[Results], i: int
     if returned is None:
         return None
     arguments = exercise.all_cases()[i].arguments
-    right = exercise.right(arguments)
+    right = exercise.rights[i]
     answer = answers[i] if i < len(answers) else {}
     problem = (
         wrong_results(exercise, returned["results"], answer, right)
@@ -375,11 +374,6 @@ def recognized(exercise: Exercise, run: Run, answers: list[Results], problem: Pr
 
 
 # -- in words -----------------------------------------------------------------------------------------------------------
-
-
-def wrapped(text: str, indent: str = "") -> list[str]:
-    """Return a text as lines of at most 80 columns."""
-    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def about(arguments: Arguments) -> str:

@@ -25,30 +25,8 @@ import numpy as np
 
 UNINITIALIZED = 3e33            # what `np.empty` contains in this process; the next call has a multiple of it
 GIGABYTES = 2                   # of memory that the function may use
-PRINTED = 4_000                 # characters of its output that are kept
+PRINTED = 4_000                 # characters of its output that are kept, of all calls together
 LARGEST = 1_000_000             # numbers of a result that are saved
-
-
-class Printed:
-    """A stream that keeps the beginning of what is written."""
-
-    encoding = "utf-8"
-    errors = "replace"
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def write(self, text: Any) -> int:
-        """Keep the text, as far as there is room."""
-        self.text += str(text)[: max(PRINTED - len(self.text), 0)]
-        return len(str(text))
-
-    def flush(self) -> None:
-        """Do nothing."""
-
-    def isatty(self) -> bool:
-        """Return False."""
-        return False
 
 
 class Log:
@@ -61,6 +39,31 @@ class Log:
         """Write one line."""
         self.file.write(json.dumps(record) + "\n")
         self.file.flush()
+
+
+class Printed:
+    """A stream that writes the beginning of what is printed into the log."""
+
+    encoding = "utf-8"
+    errors = "replace"
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.room = PRINTED
+
+    def write(self, text: str) -> int:
+        """Write the text, as far as there is room."""
+        if self.room > 0 and text:
+            self.log(event="printed", text=text[: self.room])
+            self.room -= len(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def isatty(self) -> bool:
+        """Return False."""
+        return False
 
 
 def limit_resources() -> None:
@@ -212,19 +215,19 @@ def load(file: str, name: str, source: str) -> Callable[..., Any]:
     return vars(module)[name]
 
 
-def begin(folder: Path) -> tuple[Log, Printed]:
-    """Prepare the process, and return the log and the stream that receives what is printed."""
-    log, printed = Log(folder), Printed()
-    sys.stdout = sys.stderr = cast(Any, printed)
+def begin(folder: Path) -> Log:
+    """Prepare the process, and return its log."""
+    log = Log(folder)
+    sys.stdout = sys.stderr = cast(Any, Printed(log))
     warnings.simplefilter("default")
     fill_empty_arrays()
     limit_resources()
-    return log, printed
+    return log
 
 
-def end(log: Log, printed: Printed) -> None:
+def end(log: Log) -> None:
     """Record the end, and end the process without anything that the user's file has registered for it."""
-    log(event="end", printed=printed.text)
+    log(event="end")
     os._exit(0)
 
 
@@ -244,7 +247,7 @@ def main(folder: Path) -> None:
         before = {n: arrays[f"{i}/before/{n}"] for n in job["arguments"] if f"{i}/before/{n}" in arrays}
         cases.append({"arguments": arguments, "before": before})
     sys.path += job["path"]
-    log, printed = begin(folder)
+    log = begin(folder)
     log(event="loading")
     try:
         function = load(job["file"], job["name"], job["source"])
@@ -253,7 +256,7 @@ def main(folder: Path) -> None:
     else:
         log(event="loaded")
         serve(function, cases, job["results"], job["file"], folder, log)
-    end(log, printed)
+    end(log)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from scratchnet.exercises.exercise import Case, Exercise, copied
+from scratchnet.exercises.exercise import Exercise
 from scratchnet.support.arithmetic import quiet
 
 RIGHT = 1e-5
@@ -45,15 +45,6 @@ def equal(got: np.ndarray | None, expected: np.ndarray, tolerance: float = RIGHT
     return got is not None and got.shape == expected.shape and not differing(got, expected, tolerance).any()
 
 
-def mistaken(exercise: Exercise, function: object, case: Case) -> dict[str, np.ndarray] | None:
-    """Return the results of a mistake in one case; None where it does not appear."""
-    try:
-        with np.errstate(all="ignore"):
-            return exercise.named(function(**copied(case.arguments)))       # type: ignore[operator]
-    except Exception:
-        return None
-
-
 def recognized(exercise: Exercise, answers: Sequence[Results]) -> list[str]:
     """Return the bugs of the gallery whose results are those of an answer.
 
@@ -69,13 +60,13 @@ def recognized(exercise: Exercise, answers: Sequence[Results]) -> list[str]:
         Bugs that explain wrong results: in all cases the result is that of the bug, and in at least two the bug's differs from the
         right one. A bug that explains several results goes before those that explain one of them.
     """
-    cases = exercise.all_cases()[: len(answers)]
-    right = [exercise.right(case.arguments) for case in cases]
+    right = exercise.rights[: len(answers)]
     wrong = {name for name in exercise.returns if not all(equal(a.get(name), r[name]) for a, r in zip(answers, right, strict=True))}
     candidates = []
-    for bug, function in exercise.mistakes:
-        of_bug = [mistaken(exercise, function, case) for case in cases]
-        broken = {name for name in exercise.returns if not all(b is None or equal(b[name], r[name]) for b, r in zip(of_bug, right, strict=True))}
+    for bug, of_all in exercise.wrongs:
+        of_bug = of_all[: len(answers)]
+        pairs = [(b, r) for b, r in zip(of_bug, right, strict=True) if b is not None]
+        broken = {name for name in exercise.returns if not all(equal(b[name], r[name]) for b, r in pairs)}
         explained = {name for name in wrong & broken if _explains(name, answers, right, of_bug)}
         if explained and explained == wrong & broken:       # else some of what it breaks is wrong in another way
             candidates.append((explained, len(broken), bug))
@@ -108,9 +99,9 @@ def kept(exercise: Exercise, answers: Sequence[Results]) -> list[str]:
     bugs = []
     for argument, bug in exercise.kept.items():
         hits = 0
-        for case, answer in zip(exercise.all_cases(), answers, strict=False):
+        for case, right, answer in zip(exercise.all_cases(), exercise.rights, answers, strict=False):
             if argument in case.before:
-                right, stale = exercise.right(case.arguments), exercise.right({**case.arguments, argument: case.before[argument]})
+                stale = exercise.right({**case.arguments, argument: case.before[argument]})
                 wrong = [name for name in exercise.returns if not equal(answer.get(name), right[name])]
                 hits += bool(wrong) and all(equal(answer.get(name), stale[name], SAME) for name in wrong)
         if hits >= CASES:

@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchnet import reference
 from scratchnet.exercises.exercise import Case, Exercise, installed
-from scratchnet.exercises.pictures import covering, marked, number, rows, sum_of_products
+from scratchnet.exercises.pictures import covering, marked, number, rows, sum_of_products, wrapped
 from scratchnet.layers import Conv2D
 from scratchnet.layers import conv2d as page
 from scratchnet.padding import window_output_shape, window_pads
@@ -165,7 +165,8 @@ def backward_picture(arguments, result, index):
         (f,) = index
         sums = [(str(n), number(dout[n, :, :, f].sum())) for n in range(len(dout))]
         table = [("n", f"sum of dout[n, :, :, {f}]"), *sums]
-        return [f"b[{f}] is added to every output of filter {f}, so db[{f}] = Σ_n Σ_oh Σ_ow dout[n, oh, ow, {f}]", "", *rows(table)]
+        rule = f"b[{f}] is added to every output of filter {f}, so db[{f}] = Σ_n Σ_oh Σ_ow dout[n, oh, ow, {f}]"
+        return [*wrapped(rule), "", *rows(table), "", f"Their sum: {number(dout[..., f].sum())}"]
     if result == "dw":
         i, j, c, f = index
         terms = []
@@ -173,10 +174,11 @@ def backward_picture(arguments, result, index):
             h, v = oh * strides[0] + i - pads[0][0], ow * strides[1] + j - pads[1][0]
             if 0 <= h < x.shape[1] and 0 <= v < x.shape[2]:
                 terms.append(((f"dout[{n}, {oh}, {ow}, {f}]", dout[n, oh, ow, f]), (f"x[{n}, {h}, {v}, {c}]", x[n, h, v, c])))
-        return [f"w[{i}, {j}, {c}, {f}] is used in every window, for the cell ({i}, {j}) of each:", "", *sum_of_products(terms)]
+        rule = f"w[{i}, {j}, {c}, {f}] is used in every window, for the cell ({i}, {j}) of each:"
+        return [*wrapped(rule), "", *sum_of_products(terms)]
     n, h, v, c = index
     lines = [f"x[{n}, :, :, {c}], with the pixel ({h}, {v}) in brackets:", "", *marked(x[n, :, :, c], (h, v)), ""]
-    table = [("window", "the pixel is its cell", "Σ_f dout · w", "for the pixel")]
+    table = [("window", "cell", "Σ_f dout · w", "for the pixel")]
     total = 0.0
     for oh, ow in covering((h, v), dout.shape[1:3], w.shape[:2], strides, pads):
         i, j = h + pads[0][0] - oh * strides[0], v + pads[1][0] - ow * strides[1]
@@ -190,7 +192,8 @@ def backward_picture(arguments, result, index):
     rest = [f"  … and {len(table) - 1 - ROWS} more"] if len(table) - 1 > ROWS else []
     return [
         *lines,
-        f"The windows (oh, ow) that cover it, dout[{n}, oh, ow, f] times w[i, j, {c}, f]:",
+        "The windows (oh, ow) that cover it, and the cell (i, j) of each that it is. Each",
+        f"contributes dout[{n}, oh, ow, f] · w[i, j, {c}, f], summed over the filters f:",
         "",
         *rows(table[: ROWS + 1]),
         *rest,
@@ -238,7 +241,6 @@ IM2COL = Exercise(
     cases=im2col_cases,
     picture=im2col_picture,
     mistakes=[installed("im2col-column-order", im2col), installed("view-read-as-contiguous", im2col), *wrong_pads(im2col)],
-    uninitialized="col2im-uninitialised",
 )
 CONV2D_FORWARD = Exercise(
     name="conv2d_forward",
@@ -254,7 +256,6 @@ CONV2D_FORWARD = Exercise(
         ("batch-of-one-squeezed", lambda x, w, b, strides, pads: np.squeeze(conv2d_forward(x, w, b, strides, pads))),
     ],
     kept={"w": "stale-weight-cache"},
-    uninitialized="col2im-uninitialised",
 )
 CONV2D_BACKWARD = Exercise(
     name="conv2d_backward",

@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchnet import reference
 from scratchnet.exercises.exercise import Case, Exercise, installed
-from scratchnet.exercises.pictures import number, sum_of_products
+from scratchnet.exercises.pictures import number, sum_of_products, wrapped
 from scratchnet.layers import Dense
 
 
@@ -59,15 +59,17 @@ def backward_picture(arguments, result, index):
     if result == "dx":
         n, d = index
         terms = [((f"dout[{n}, {u}]", dout[n, u]), (f"w[{d}, {u}]", w[d, u])) for u in range(U)]
-        return [f"x[{n}, {d}] is used by every unit u, so dx[{n}, {d}] = Σ_u dout[{n}, u] · w[{d}, u]", "", *sum_of_products(terms)]
+        rule = f"x[{n}, {d}] is used by every unit u, so dx[{n}, {d}] = Σ_u dout[{n}, u] · w[{d}, u]"
+        return [*wrapped(rule), "", *sum_of_products(terms)]
     if result == "dw":
         d, u = index
         terms = [((f"x[{n}, {d}]", x[n, d]), (f"dout[{n}, {u}]", dout[n, u])) for n in range(N)]
         rule = f"w[{d}, {u}] is used by every sample n, so dw[{d}, {u}] = Σ_n x[n, {d}] · dout[n, {u}]"
-        return [rule, "", *sum_of_products(terms)]
+        return [*wrapped(rule), "", *sum_of_products(terms)]
     (u,) = index
     lines = [f"    dout[{n}, {u}] = {number(dout[n, u])}" for n in range(N)]
-    return [f"b[{u}] is added to unit {u} of every sample n, so db[{u}] = Σ_n dout[n, {u}]", "", *lines]
+    rule = f"b[{u}] is added to unit {u} of every sample n, so db[{u}] = Σ_n dout[n, {u}]"
+    return [*wrapped(rule), "", *lines, f"    sum: {number(dout[:, u].sum())}"]
 
 
 DENSE_FORWARD = Exercise(

@@ -46,8 +46,8 @@ def picture(arguments, result, index):
     """Show the numbers drawn around an element, which of them are kept, and what follows."""
     x, dout, rate, u, training = arguments.values()
     if not training:
-        name = "x" if result == "out" else "dout"
-        return [f"training is False: dropout does nothing, and {result} is {name}."]
+        given, name = (x, "x") if result == "out" else (dout, "dout")
+        return [f"training is False: dropout does nothing, and {result} is {name}, here {number(given[index])}."]
     *front, k = index
     given, name = (x, "x") if result == "out" else (dout, "dout")
     table: list[tuple[str, ...]] = [("index", "u", f"u >= {number(rate)}", name, result, "")]

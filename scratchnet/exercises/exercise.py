@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,22 @@ class Exercise:
     gradients: tuple[str, ...] = ()
 
     def all_cases(self) -> list[Case]:
-        """Return the cases, always with the same numbers."""
-        return self.cases(np.random.default_rng(0))
+        """Return the cases, always with the same numbers, in arrays that cannot be modified."""
+        return self._all_cases
+
+    @cached_property
+    def _all_cases(self) -> list[Case]:
+        cases = self.cases(np.random.default_rng(0))
+        for case in cases:
+            for a in [*case.arguments.values(), *case.before.values()]:
+                if isinstance(a, np.ndarray):
+                    a.flags.writeable = False
+        return cases
+
+    @cached_property
+    def rights(self) -> list[dict[str, np.ndarray]]:
+        """The right results of all cases."""
+        return [self.right(case.arguments) for case in self.all_cases()]
 
     @property
     def arguments(self) -> list[str]:
@@ -116,6 +130,18 @@ class Exercise:
     def right(self, arguments: Arguments) -> dict[str, np.ndarray]:
         """Return the right results by name."""
         return self.named(self.definition(**copied(arguments)))
+
+    @cached_property
+    def wrongs(self) -> list[tuple[str, list[dict[str, np.ndarray] | None]]]:
+        """For each of the mistakes the bug, and its results in all cases; None where it does not appear."""
+        return [(bug, [self._wrong(function, case.arguments) for case in self.all_cases()]) for bug, function in self.mistakes]
+
+    def _wrong(self, function: Function, arguments: Arguments) -> dict[str, np.ndarray] | None:
+        try:
+            with np.errstate(all="ignore"):
+                return self.named(function(**copied(arguments)))
+        except Exception:       # of arrays whose shapes do not fit, for example
+            return None
 
     def named(self, results: Any) -> dict[str, np.ndarray]:
         """Return the results of a function by name, as arrays of float64."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -24,6 +25,11 @@ def number(value: float) -> str:
     ['2', '-0.12346', '1.2346e+06', 'nan']
     """
     return f"{float(value) + 0.0:.5g}"
+
+
+def wrapped(text: str, indent: str = "") -> list[str]:
+    """Return a text as lines of at most 80 columns."""
+    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def rows(table: Sequence[Sequence[str]], indent: int = 2) -> list[str]:

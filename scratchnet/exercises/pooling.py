@@ -153,6 +153,7 @@ MAXPOOL_BACKWARD = Exercise(
         ("maxpool-axes-scrambled", _scrambled),
         installed("maxpool-returns-inside-loop", maxpool_backward),
     ],
+    uninitialized="col2im-uninitialised",
     forward=lambda x, pool_size, strides: reference.max_pool2d_forward(x, pool_size, strides, NO_PADS),
     gradients=("x",),
 )

@@ -64,10 +64,15 @@ class Run:
         found = (e for e in self.events if e["event"] == event and (case is None or e["case"] == case))
         return next(found, None)
 
-    @property
-    def printed(self) -> str:
-        """What the function printed."""
-        return (self.first("end") or {}).get("printed", "")
+    def printed(self, case: int | None) -> str:
+        """Return what the file printed when it was run, and what the function printed in the first call of a case."""
+        text, now = "", True
+        for event in self.events:
+            if event["event"] == "printed" and now:
+                text += event["text"]
+            elif event["event"] == "call":
+                now = event["case"] == case and event["call"] == 0
+        return text
 
 
 def run_file(exercise: Exercise, file: Path, source: str, seconds: float = SECONDS) -> Run:
@@ -123,10 +128,10 @@ def run_function(exercise: Exercise, function: Callable[..., Any], seconds: floa
                 os.setsid()
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, signal.SIG_DFL)
-                log, printed = child.begin(folder)
+                log = child.begin(folder)
                 log(event="loaded")
                 child.serve(function, cases, len(exercise.returns), file, folder, log)
-                child.end(log, printed)
+                child.end(log)
             finally:
                 os._exit(1)
         status: list[int] = []
@@ -163,7 +168,7 @@ def run_in_thread(
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TimeOver))
         thread.join(1)
     else:
-        log(event="end", printed="")
+        log(event="end")
         log.file.close()
         run = read(folder, "")
     return run

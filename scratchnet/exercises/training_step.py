@@ -81,7 +81,8 @@ def picture(arguments, result, index):
         "",
     ]
     if result == "loss":
-        return [*lines, f"The loss is the mean of -Σ_k y[n, k] · log p[n, k] over {len(x)} images."]
+        loss = reference.softmax_cross_entropy(logits, y)
+        return [*lines, f"The loss is the mean of -Σ_k y[n, k] · log p[n, k] over n: {number(loss)}."]
     parts = {"dense_backward": reference.dense_backward, "relu": activations_and_losses.relu_definition}
     found = gradients(x, y, w1, b1, w2, b2, **parts, cross_entropy=activations_and_losses.cross_entropy_definition)
     g, before = found[1 + PARAMETERS.index(result)][index], arguments[result][index]
