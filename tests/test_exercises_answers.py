@@ -13,6 +13,7 @@ from scratchnet import exercises
 from scratchnet.exercises import EXERCISES
 
 ANSWERS = Path(__file__).parent / "exercises"
+BOOK = Path(__file__).parent.parent / "docs" / "book"
 EVERY = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
 QUICK = {"styles": 3, "wrong": 2}       # answers to each exercise in the quick suite
 
@@ -23,10 +24,10 @@ SAME_NUMBERS = {
 }
 
 
-def run(text):
-    """Return the names that a program of a student defines."""
-    names = {"__name__": "answer"}
-    exec(compile(text, "answer", "exec"), names)
+def run(text, path="answer.py"):
+    """Return the names that a program defines."""
+    names = {"__name__": "answer", "__file__": str(path)}
+    exec(compile(text, str(path), "exec"), names)
     return names
 
 
@@ -134,3 +135,19 @@ def test_a_wrong_answer_that_is_not_in_the_gallery_is_refused_without_an_accusat
     assert report.bugs == SAME_NUMBERS.get((name, style), [])
     assert re.search(r"expected .*, got |was .* when the same call was made again", " ".join(report.lines))
     assert all(len(line) <= 80 or "http" in line or "docs/gallery.md" in line for line in report.lines), str(report)
+
+
+# -- the page -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_of_the_exercises_shows_what_the_commands_print():
+    page = (BOOK / "exercises.md").read_text(encoding="utf-8")
+    written = run((BOOK / "exercises_session.py").read_text(encoding="utf-8"), BOOK / "exercises_session.py")["session"](page)
+    assert page.count("$ scratchnet") == 4
+    assert page == written, "run python docs/book/exercises_session.py"
+
+
+def test_the_notebook_on_the_page_of_the_exercises_prints_what_it_shows():
+    result = doctest.testfile(str(BOOK / "exercises.md"), module_relative=False, encoding="utf-8")
+    assert result.attempted >= 4
+    assert not result.failed

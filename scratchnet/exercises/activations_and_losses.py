@@ -76,7 +76,7 @@ def cross_entropy_definition(logits, y):
 
 
 def cross_entropy_cases(rng: np.random.Generator) -> list[Case]:
-    """Return one row, batches, improbable labels, and logits that exp cannot take. Labels are one-hot: many answers assume it."""
+    """Return one row, batches, improbable labels, and logits too large for exp; labels are one-hot, as answers may assume."""
 
     def labels(N, K):
         return np.eye(K)[rng.integers(0, K, N)]

@@ -37,7 +37,11 @@ LARGEST_FILE = 1_000_000        # bytes
 STEP = 1e-5                     # of finite differences
 BY_DIFFERENCES = 2              # cases, the smallest, that are compared with finite differences too
 SHOWN = 10                      # lines of what the function prints
-HINTS = {"None": " Is there a return at its end?", "a generator": " Write return in place of yield."}
+HINTS = {
+    "None": " Is there a return at its end?",
+    "a generator": " Write return in place of yield.",
+    "a coroutine": " Leave out async.",
+}
 
 
 @dataclass
@@ -142,6 +146,8 @@ def exercise_in(path: Path) -> Exercise | None:
 
 def read_source(path: Path) -> str:
     """Return the text of a Python file, in the encoding that it declares."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"exercise: expected a Python file, got {path}, which is none. Name the file that you wrote")
     with open(path, "rb") as file:
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
@@ -253,10 +259,12 @@ def first_problem(exercise: Exercise, run: Run, answers: list[Results], seconds:
         where = f"Case {i + 1} of {len(cases)}: {about(case.arguments)}"
         problem = problem_of_case(exercise, run, answers, i)
         if problem is None and failed and failed["case"] == i:
-            problem = Problem("error", error_lines(failed, "for these arguments"))
+            of_call = failed["type"] == "TypeError" and failed["line"] is None
+            first_line = [f"Its first line should be {exercise.signature}"] if of_call else []
+            problem = Problem("error", [*error_lines(failed, "for these arguments"), *first_line])
         if problem is None and (run.first("returned", i) is None or run.ending) and not finished(run, i):
             if run.ending == "time":
-                late = f"The function did not return within {seconds:g} s. Is there a loop that never ends?"
+                late = f"The function did not return within {seconds:g} s. Is there a loop that never ends, or a very slow one?"
                 problem = Problem("time", wrapped(late))
             else:
                 problem = Problem("died", died(run, "for these arguments"))
@@ -303,7 +311,8 @@ def wrong_results(exercise: Exercise, records: Any, answer: Results, right: Resu
         expected = f"float64 of shape {right[name].shape}" if right[name].ndim else "a number"
         line = f"{name}: expected {expected}, got {record['is']}."
         if name not in answer or (right[name].ndim and not record["array"]):
-            return Problem("results", wrapped(line + HINTS.get(record["is"], " Return a NumPy array." if right[name].ndim else "")))
+            fix = "" if record["array"] or not right[name].ndim else " Return a NumPy array."
+            return Problem("results", wrapped(line + HINTS.get(record["is"], fix)))
         if answer[name].shape != right[name].shape:
             same = [n for n, a in exercise.all_cases()[0].arguments.items() if name == f"d{n}" and isinstance(a, np.ndarray)]
             hint = f" A gradient has the shape of its array, here {same[0]}." if same else ""
@@ -312,8 +321,6 @@ def wrong_results(exercise: Exercise, records: Any, answer: Results, right: Resu
         if record["array"] and record["dtype"] != "float64":
             line = f"{name}: expected float64, the dtype of the arguments, got {record['dtype']}."
             return Problem("dtype", wrapped(line + " Does an array of zeros, or a conversion, have another dtype?"))
-        if not record["array"] and record["dtype"].startswith("complex"):
-            return Problem("dtype", [f"{name}: expected a real number, got {record['is']}."])
     return None
 
 
@@ -415,7 +422,7 @@ def error_lines(failed: dict[str, Any], when: str) -> list[str]:
     elif kind == "KeyError" and failed["line"] is None:
         text = f"The file was run, and defines no function {message} then."
     else:
-        text = f"{kind} {when}: {message}"
+        text = f"{kind} {when}" + (f": {message}" if message else "")
     line = [f"It is line {failed['line']}:", f"    {failed['source'][:74]}"] if failed["line"] else []
     return [*wrapped(text), *line]
 

@@ -7,6 +7,7 @@ started this one reads only these files.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -41,13 +42,11 @@ class Log:
         self.file.flush()
 
 
-class Printed:
+class Printed(io.TextIOBase):
     """A stream that writes the beginning of what is printed into the log."""
 
-    encoding = "utf-8"
-    errors = "replace"
-
     def __init__(self, log: Log) -> None:
+        super().__init__()
         self.log = log
         self.room = PRINTED
 
@@ -57,13 +56,6 @@ class Printed:
             self.log(event="printed", text=text[: self.room])
             self.room -= len(text)
         return len(text)
-
-    def flush(self) -> None:
-        """Do nothing."""
-
-    def isatty(self) -> bool:
-        """Return False."""
-        return False
 
 
 def limit_resources() -> None:
@@ -146,7 +138,7 @@ def save_results(returned: Any, count: int, path: Path) -> list[dict[str, Any]] 
     for k, result in enumerate(results):
         number = isinstance(result, (int, float, np.number)) and not isinstance(result, bool)
         a = np.asarray(result) if number or isinstance(result, np.ndarray) else None
-        if a is not None and a.dtype.kind in "biufc" and a.size <= LARGEST:
+        if a is not None and a.dtype.kind in "biuf" and a.size <= LARGEST:
             saved[str(k)] = a
         array = isinstance(result, np.ndarray)
         records.append({"is": describe(result), "array": array, "dtype": str(a.dtype) if a is not None else ""})
@@ -212,14 +204,21 @@ def load(file: str, name: str, source: str) -> Callable[..., Any]:
     module.__file__ = file
     sys.modules["exercise_file"] = module
     exec(compile(source, file, "exec", dont_inherit=True), vars(module))
-    return vars(module)[name]
+    function = vars(module)[name]
+    if not callable(function):
+        raise TypeError(f"{name} is {describe(function)}, and no function")
+    return function
 
 
 def begin(folder: Path) -> Log:
     """Prepare the process, and return its log."""
     log = Log(folder)
     sys.stdout = sys.stderr = cast(Any, Printed(log))
-    warnings.simplefilter("default")
+    warnings.resetwarnings()
+    warnings.simplefilter("ignore")
+    for kind in (RuntimeWarning, UserWarning):      # such as a division by zero
+        warnings.simplefilter("default", kind)
+    warnings.filterwarnings("ignore", "coroutine")
     fill_empty_arrays()
     limit_resources()
     return log

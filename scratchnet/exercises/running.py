@@ -236,7 +236,7 @@ def read(folder: Path, ending: str) -> Run:
     with suppress(OSError):
         for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines():
             with suppress(ValueError):
-                run.events.append(json.loads(line))
+                run.events.append(json.loads(line.encode().replace(b"\\ud", b"\\\\ud")))      # surrogates, which cannot be printed
     for event in run.events:
         if event["event"] == "returned":
             key = event["case"], event["call"]
