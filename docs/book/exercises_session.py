@@ -20,7 +20,9 @@ from pathlib import Path
 from scratchnet import cli
 
 PAGE = Path(__file__).with_name("exercises.md")
-BLOCK = re.compile(r"```console\n\$ (?P<command>.*)\n(?P<output>(?:(?!```).*\n)*)```|<!-- the body -->\n```python\n(?P<body>(?:.*\n)*?)```")
+BLOCK = re.compile(
+    r"^```console\n\$ (?P<command>.*)\n(?:.*\n)*?```$|^<!-- the body -->\n```python\n(?P<body>(?:.*\n)*?)```$", re.MULTILINE
+)
 EMPTY = re.compile(r"^ +raise NotImplementedError.*\n", re.MULTILINE)
 
 
