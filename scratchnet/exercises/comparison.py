@@ -68,7 +68,7 @@ def recognized(exercise: Exercise, answers: Sequence[Results]) -> list[str]:
         pairs = [(b, r) for b, r in zip(of_bug, right, strict=True) if b is not None]
         broken = {name for name in exercise.returns if not all(equal(b[name], r[name]) for b, r in pairs)}
         explained = {name for name in wrong & broken if _explains(name, answers, right, of_bug)}
-        if explained:
+        if explained and explained == wrong & broken:       # else some of what it breaks is wrong in another way
             candidates.append((explained, len(broken), bug))
     bugs: list[str] = []
     while candidates:
