@@ -126,7 +126,8 @@ def small_panels(
         plain_grid(axes)
     for axes in grid[len(panels) :]:
         axes.remove()
-    figure.supxlabel("epoch", fontsize=10)
+    for axes in grid[-columns:]:
+        axes.set_xlabel("epoch")
     figure.supylabel(ylabel, fontsize=10)
     legend_below(figure, columns=4)
     return finish(figure, path)
