@@ -3,9 +3,9 @@
 A stage is a layer together with the ReLU that alone reads it. Layers that change no number in inference, such as Flatten and
 Dropout, are no stages: the stage after them reads the stage before.
 
-Every number comes from the layers' own `forward` and `backward`, in float64, with the weights of the model. Each output is rounded to
-float32 before the next layer reads it. So the page, which stores float32, has exactly the numbers that each layer read, and the sums
-that it shows are those of the layer.
+Every number comes from the layers' own `forward` and `backward`, in float64, with the weights of the model. Each output is rounded
+to float32 before the next layer reads it. So the page, which stores float32, has exactly the numbers that each layer read, and the
+sums that it shows are those of the layer.
 
 The gradient is that of a class's logit, not of the loss: it says how the score of the chosen class changes with a number, for any
 class. The loss's gradient is a sum of those of the logits: ∂L/∂a = Σ_k (p_k - y_k) · ∂logit_k/∂a.
@@ -101,8 +101,9 @@ def look_inside(model: Model, x: Array, label: int | None = None) -> Inside:
     p = losses.softmax(logits)
     classes = sorted({*np.argsort(-p, kind="stable")[:CLASSES_SHOWN].tolist(), *([] if label is None else [label])})
     stages, place = stages_of(model, values, classes)
-    last = {"kind": "softmax", "name": "softmax", "inputs": [place[model.logits]], "passed": [], "shape": [len(p)], "values": f32(p)}
-    return Inside([*stages, last], place[model.logits], classes, p)
+    end = place[model.logits]
+    last = {"kind": "softmax", "name": "softmax", "inputs": [end], "passed": [], "shape": [len(p)], "relu": False, "values": f32(p)}
+    return Inside([*stages, last], end, classes, p)
 
 
 def check_explainable(model: Model) -> None:
@@ -115,11 +116,12 @@ def check_explainable(model: Model) -> None:
     for node in model.nodes:
         title = f"layer {node.layer.name!r}"
         if type(node.layer) not in known:
-            raise ValueError(f"{title}: expected a layer of scratchnet, got a {type(node.layer).__name__}. It cannot be explained.")
+            kind = type(node.layer).__name__
+            raise ValueError(f"{title}: expected a layer of scratchnet, got a {kind}. Use a network without it.")
         if len(node.shape) not in (1, 3):
-            raise ValueError(f"{title}: expected images or rows of numbers, got samples of shape {node.shape}. Use another network.")
+            raise ValueError(f"{title}: expected images or rows of numbers, got {node.shape}. Use a network without it.")
         if node is not model.nodes[-1] and is_activation(node, "softmax"):
-            raise ValueError(f"{title}: expected softmax only at the end of the network, got it before. Use another network.")
+            raise ValueError(f"{title}: expected softmax only at the end, got it before the end. Use a network without it.")
     if len(model.logits.shape) != 1 or model.logits.shape[0] < 2:
         raise ValueError(
             f"the network: expected one number for each of at least two classes, got {model.logits.shape}. Use a classifier."
@@ -233,7 +235,8 @@ def kind_of(layer: Layer) -> str:
 
 def details(node: Node, values: Values) -> dict[str, Any]:
     """Return what the page needs of a layer besides its output: how it was computed, and how its gradient goes on."""
-    layer, kind = node.layer, kind_of(node.layer)
+    layer: Any = node.layer
+    kind = kind_of(layer)
     if kind in ("conv", "dense"):
         weights = {key: f32(p) for key, p in layer.params.items()}
         return weights if kind == "dense" else {**weights, **window_of(layer)}
@@ -277,10 +280,10 @@ def window_of(layer: Any) -> dict[str, int]:
 def large_dense(layer: Layer, x: Array, active: Array, stops: bool, gradients: list[Array]) -> dict[str, Any]:
     """Return the parts of a large dense layer that the page needs, which has millions of weights.
 
-    Forward: for each unit its 20 largest products x·w, and the sum of all others. Backward: dx for each class, and as many rows of
-    the kernel as fit, those of the cells with the largest gradients. If `stops`, x is the output of a ReLU (pooling may stand between),
-    which passes no gradient to a cell that is 0; so this is not stored. Nor are the weights of units that are not `active`: their
-    own ReLU passes nothing on.
+    Forward: for each unit its 20 largest products x·w, and the sum of all others. Backward: as many rows of the kernel as fit, those
+    of the cells with the largest gradients; for the other cells dx for each class. If `stops`, x is the output of a ReLU (pooling
+    may stand between), which passes no gradient to a cell that is 0; so this is not stored. Nor are the weights of units that are
+    not `active`: their own ReLU passes nothing on.
     """
     w, flat = layer.params["kernel"], x.reshape(-1)                     # (D, U), (D,)
     products = flat[:, None] * w                                        # (D, U)
@@ -297,7 +300,7 @@ def large_dense(layer: Layer, x: Array, active: Array, stops: bool, gradients: l
         "top_weights": f32(np.take_along_axis(w.T, top, axis=1)),
         "rest": (products.sum(axis=0) - largest.sum(axis=1)).tolist(),
         "cells": f32(cells),
-        "dx": f32(dx[:, cells]),
+        "dx": f32(dx[:, cells[len(rows) :]]),
         "units": f32(units),
         "rows": f32(w[np.ix_(rows, units)]),
         "stops": stops,
