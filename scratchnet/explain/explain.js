@@ -127,7 +127,10 @@ const TERMS = {
     const source = stage.inputs[0], input = stages[source], terms = [];
     const add = (from, w) => terms.push({ stage: source, cell: from, x: input.out[from], w, product: input.out[from] * w });
     if (stage.kernel) input.out.forEach((_, from) => add(from, stage.kernel[from * stage.C + cell]));
-    else for (let k = cell * 20; k < cell * 20 + 20 && k < stage.top_cells.length; k++) add(stage.top_cells[k], stage.top_weights[k]);
+    else {
+      const n = stage.top_cells.length / stage.C;             // the largest of each unit
+      for (let k = cell * n; k < (cell + 1) * n; k++) add(stage.top_cells[k], stage.top_weights[k]);
+    }
     return terms;
   },
   pool(stage, cell) {
@@ -661,7 +664,7 @@ function copied(s) {
   return term ? [element("p", { class: "equation" }, "The same number as ", jumpTo(term)), reluEnd(stages[s])] : [element("p", {}, "A zero around the map.")];
 }
 
-const jumpTo = term => element("button", { type: "button", onclick: () => select(term.stage, term.cell) }, `${stageName(term.stage)}, ${cellName(term.stage, term.cell)}`);
+const jumpTo = term => element("button", { type: "button", onclick: () => jump(term.stage, term.cell) }, `${stageName(term.stage)}, ${cellName(term.stage, term.cell)}`);
 
 /* The way back: what each stage that reads this number sent to it. */
 function explainBackward(s) {
@@ -691,7 +694,7 @@ function explainBackward(s) {
 function sentParts(s, r, terms, several) {
   const reader = stages[r], place = placeOf(stages[s], state.cell), total = number(sum(terms), several ? `sum-${r}` : "sum");
   if (reader.kind === "dense" && terms.length === 0) {
-    return [element("p", {}, reader.stops && !reader.place.has(state.cell)
+    return [element("p", {}, !reader.place.has(state.cell)
       ? "This number is 0: the ReLU that made it so stops whatever gradient arrives here, so the network does not compute it."
       : `The sum of what ${reader.C} units of ${reader.name} sent. (Its weights are millions; this page has those of the cells with larger gradients.)`)];
   }
@@ -739,7 +742,7 @@ function grid(terms, columns, key, title, won = () => false) {
     const outside = term.cell < 0 && (key !== "w" || term.w === 0), rgb = colour(term[key], limit);
     return element("div", {
       class: outside ? "outside" : won(term) ? "won" : "", title: term.cell < 0 ? "outside" : `${cellName(term.stage, term.cell)}: ${digits(term[key])}`,
-      style: outside ? "" : `background: ${css(rgb)}; color: ${ink(rgb)}`, onclick: () => term.cell >= 0 && select(term.stage, term.cell),
+      style: outside ? "" : `background: ${css(rgb)}; color: ${ink(rgb)}`, onclick: () => term.cell >= 0 && jump(term.stage, term.cell),
     }, outside && key === "w" ? "–" : short(term[key]));
   });
   return element("figure", {}, element("div", { class: columns > 7 ? "grid many" : "grid", style: `grid-template-columns: repeat(${columns}, auto)`, "aria-hidden": "true" }, cells), element("figcaption", {}, title));
@@ -782,7 +785,7 @@ function contributionPicture(source, terms) {
   canvas.addEventListener("click", event => {
     const [column, row] = [Math.floor(event.offsetX / canvas.clientWidth * input.W), Math.floor(event.offsetY / canvas.clientHeight * input.H)];
     const found = places.get(row * input.W + column);
-    if (found) select(source, found[0].cell);
+    if (found) jump(source, found[0].cell);
   });
   return element("figure", {}, canvas, element("figcaption", {}, "orange pushes the number up, blue down; the larger, the more"));
 }
@@ -791,7 +794,7 @@ function table(titles, terms) {
   return element("div", { class: "scroll" }, element("table", { class: "terms" },
     element("tr", {}, titles.map(text => element("th", { scope: "col" }, text))),
     terms.map(term => element("tr", { "data-stage": term.stage, "data-cell": term.cell },
-      element("td", {}, term.cell < 0 ? "outside" : element("button", { type: "button", onclick: () => select(term.stage, term.cell) }, cellName(term.stage, term.cell))),
+      element("td", {}, term.cell < 0 ? "outside" : element("button", { type: "button", onclick: () => jump(term.stage, term.cell) }, cellName(term.stage, term.cell))),
       [term.x, term.w, term.product].map(value => element("td", { "data-value": value }, digits(value)))))));
 }
 
@@ -805,6 +808,14 @@ function select(s, cell) {
   if (!stages[s].vector) state.channel[s] = placeOf(stages[s], cell).c;
   showStrongest();
   draw();
+}
+
+/* Select a cell that the explanation names, and go to its picture. */
+function jump(s, cell) {
+  select(s, cell);
+  const section = byId(`stage-${s}`);
+  section.querySelector(isAnswer(s) ? `[data-stage="${s}"][data-cell="${cell}"]` : ".cells")?.focus({ preventScroll: true });
+  section.scrollIntoView({ block: "nearest" });
 }
 
 /* Of the stages whose maps the selected cell sums over, show the map with the largest sum. */
