@@ -34,7 +34,7 @@ CORE = [
     "networks", "layers", "losses", "regularizers", "optimizers", "schedules", "initializers", "padding", "model", "sequential",
     "training", "reference",
 ]  # fmt: skip
-AROUND = ["datasets", "preprocessing", "plotting", "explain", "web", "exercises", "tools", "cli"]
+AROUND = ["datasets", "preprocessing", "plotting", "exercises", "explain", "web", "tools", "cli"]
 
 
 def name_of(path):
