@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -28,8 +29,16 @@ def number(value: float) -> str:
 
 
 def wrapped(text: str, indent: str = "") -> list[str]:
-    """Return a text as lines of at most 80 columns."""
-    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    """Return a text as lines of at most 80 columns; a line does not end in a shape, nor at an equals sign.
+
+    Examples
+    --------
+    >>> wrapped(70 * "x" + " of shape (2, 3)")[1]
+    '(2, 3)'
+    """
+    text = re.sub(r"\([\d, ()]+\)| = ", lambda whole: whole[0].replace(" ", "\0"), text)
+    lines = textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\0", " ") for line in lines]
 
 
 def rows(table: Sequence[Sequence[str]], indent: int = 2) -> list[str]:

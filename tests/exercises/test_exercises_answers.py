@@ -11,9 +11,10 @@ import pytest
 
 from scratchnet import exercises
 from scratchnet.exercises import EXERCISES
+from scratchnet.tools.exercise import listed
 
-ANSWERS = Path(__file__).parent / "exercises"
-BOOK = Path(__file__).parent.parent / "docs" / "book"
+ANSWERS = Path(__file__).parent
+BOOK = Path(__file__).parents[2] / "docs" / "book"
 EVERY = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
 QUICK = {"styles": 3, "wrong": 2}       # answers to each exercise in the quick suite
 
@@ -151,3 +152,7 @@ def test_the_notebook_on_the_page_of_the_exercises_prints_what_it_shows():
     result = doctest.testfile(str(BOOK / "exercises.md"), module_relative=False, encoding="utf-8")
     assert result.attempted >= 4
     assert not result.failed
+
+
+def test_the_list_of_the_exercises_fits_80_columns():
+    assert max(map(len, listed())) <= 80
