@@ -22,8 +22,8 @@ html_title = f"scratchnet {version}"
 html_show_sphinx = False
 
 # The figures to play with in the book: what they have in common first, then one file for each.
-html_static_path = ["book/figures"]
-html_css_files = ["figures.css"]
+html_static_path = ["static", "book/figures"]
+html_css_files = ["pages.css", "figures.css"]
 FIGURES = sorted(path.name for path in (Path(__file__).parent / "book/figures").glob("*.js") if path.name != "figure.js")
 html_js_files = [(name, {"defer": "defer"}) for name in ("figure.js", *FIGURES)]
 

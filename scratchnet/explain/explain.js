@@ -8,7 +8,7 @@
 
 const page = JSON.parse(document.getElementById("data").textContent);
 const stages = page.stages;
-const state = { mode: "forward", stage: 0, cell: 0, class: page.best, channel: [], group: {} };
+const state = { mode: "forward", stage: 0, cell: 0, class: page.best, channel: [], open: false };
 const byId = id => document.getElementById(id);
 
 // -- the data --------------------------------------------------------------------------------------------------------
@@ -34,7 +34,6 @@ function prepare(stage) {
   stage.out = stage.relu ? stage.values.map(v => Math.max(0, v)) : stage.values;
   if (stage.kind === "dense" && stage.cells) {
     stage.place = new Map(Array.from(stage.cells, (cell, j) => [cell, j]));
-    stage.unitPlace = new Map(Array.from(stage.units, (unit, j) => [unit, j]));
   }
   if (stage.kind === "norm") stage.slope = stage.gamma.map((gamma, c) => gamma / Math.sqrt(stage.variance[c] + stage.epsilon));
   if (stage.kind === "pool" && stage.mode !== "average") stage.winner = winners(stage);
@@ -128,7 +127,10 @@ const TERMS = {
     const source = stage.inputs[0], input = stages[source], terms = [];
     const add = (from, w) => terms.push({ stage: source, cell: from, x: input.out[from], w, product: input.out[from] * w });
     if (stage.kernel) input.out.forEach((_, from) => add(from, stage.kernel[from * stage.C + cell]));
-    else for (let k = cell * 20; k < cell * 20 + 20 && k < stage.top_cells.length; k++) add(stage.top_cells[k], stage.top_weights[k]);
+    else {
+      const n = stage.top_cells.length / stage.C;             // the largest of each unit
+      for (let k = cell * n; k < (cell + 1) * n; k++) add(stage.top_cells[k], stage.top_weights[k]);
+    }
     return terms;
   },
   pool(stage, cell) {
@@ -214,8 +216,11 @@ const SEND = {
         for (let unit = 0; unit < stage.C; unit++) dx[cell] += dout[unit] * stage.kernel[cell * stage.C + unit];
       }
     } else {
-      const row = page.classes.indexOf(k) * stage.cells.length;
-      stage.cells.forEach((cell, j) => { dx[cell] += stage.dx[row + j]; });
+      const U = stage.units.length, known = stage.rows.length / U, others = stage.cells.length - known;
+      stage.cells.forEach((cell, j) => {
+        if (j >= known) dx[cell] += stage.dx[page.classes.indexOf(k) * others + j - known];
+        else for (let u = 0; u < U; u++) dx[cell] += dout[stage.units[u]] * stage.rows[j * U + u];
+      });
     }
   },
   pool(stage, dout, [dx]) {
@@ -287,8 +292,9 @@ function sentBy(r, slot, cell, k) {
 
 // -- numbers and names ------------------------------------------------------------------------------------------------
 
-/* A number with n significant digits and a real minus sign. */
+/* A number with n significant digits and a real minus sign; a short form of at most six characters. */
 const digits = (value, n = 6) => String(Number(value.toPrecision(n))).replaceAll("-", "−");
+const short = value => (Math.abs(value) < 0.0095 ? digits(value, 1) : value.toFixed(Math.abs(value) < 0.095 ? 3 : 2).replace("-", "−"));
 const sum = terms => terms.reduce((total, term) => total + term.product, 0);
 const largestFirst = terms => [...terms].sort((a, b) => Math.abs(b.product) - Math.abs(a.product));
 const percent = p => `${digits(100 * p, p > 0.99 ? 6 : 3)} %`;
@@ -432,9 +438,9 @@ function drawStage(s, parts) {
   section.classList.toggle("selected", s === state.stage);
   section.classList.toggle("involved", parts.has(s));
   if (isAnswer(s)) return;
-  const numbers = shown(s), limit = limitOf(numbers), channel = state.channel[s];
+  const numbers = shown(s), channel = state.channel[s];
   const grid = layout(stage, channel);
-  const small = isImage(stage) ? imagePicture() : mapPicture(s, channel, numbers, limit);
+  const small = isImage(stage) ? imagePicture() : mapPicture(s, channel, numbers, limitOf(numbers));
   const canvas = section.querySelector(".cells"), { context, size } = enlarge(canvas, small);
   if (part) frame(context, part.left * size, part.top * size, (part.right - part.left + 1) * size, (part.bottom - part.top + 1) * size, false);
   if (s === state.stage) {
@@ -658,7 +664,7 @@ function copied(s) {
   return term ? [element("p", { class: "equation" }, "The same number as ", jumpTo(term)), reluEnd(stages[s])] : [element("p", {}, "A zero around the map.")];
 }
 
-const jumpTo = term => element("button", { type: "button", onclick: () => select(term.stage, term.cell) }, `${stageName(term.stage)}, ${cellName(term.stage, term.cell)}`);
+const jumpTo = term => element("button", { type: "button", onclick: () => jump(term.stage, term.cell) }, `${stageName(term.stage)}, ${cellName(term.stage, term.cell)}`);
 
 /* The way back: what each stage that reads this number sent to it. */
 function explainBackward(s) {
@@ -688,7 +694,7 @@ function explainBackward(s) {
 function sentParts(s, r, terms, several) {
   const reader = stages[r], place = placeOf(stages[s], state.cell), total = number(sum(terms), several ? `sum-${r}` : "sum");
   if (reader.kind === "dense" && terms.length === 0) {
-    return [element("p", {}, reader.stops && !reader.place.has(state.cell)
+    return [element("p", {}, !reader.place.has(state.cell)
       ? "This number is 0: the ReLU that made it so stops whatever gradient arrives here, so the network does not compute it."
       : `The sum of what ${reader.C} units of ${reader.name} sent. (Its weights are millions; this page has those of the cells with larger gradients.)`)];
   }
@@ -717,11 +723,11 @@ function grouped(r, terms, rows, columns, titles, direction) {
   if (groups.size > 1) {
     const sums = [...groups].map(([group, members]) => ({ group, product: sum(members) }));
     const pick = group => { setChannel(r, group); };
-    parts.push(bars(sums, channel, pick),
+    parts.push(groups.size > 4 ? bars(sums, channel, pick) : "",
       element("label", {}, isImage(stages[r]) ? "colour " : "map ", element("select", { id: "group", onchange: event => { pick(Number(event.target.value)); byId("group").focus(); } },
         largestFirst(sums).map(({ group, product }) => element("option", { value: group, selected: group === channel ? "" : false }, `${isImage(stages[r]) ? mapName(stages[r], group) : group}: ${digits(product)}`)))));
   }
-  const pictures = ["x", "w", "product"].map((key, k) => [k === 0 ? "" : element("span", { class: "sign" }, k === 1 ? "×" : "="), grid(chosen, columns, key, titles[k])]);
+  const pictures = ["x", "w", "product"].map((key, k) => element("div", {}, k === 0 ? "" : element("span", { class: "sign" }, k === 1 ? "×" : "="), grid(chosen, columns, key, titles[k])));
   parts.push(element("div", { class: "grids" }, pictures),
     element("details", { "data-open": "numbers", open: state.open ? "" : false, ontoggle: event => { state.open = event.target.open; } },
       element("summary", {}, `these ${plural(chosen.length, "product")} to six digits, sum ${digits(sum(chosen))}`),
@@ -736,8 +742,8 @@ function grid(terms, columns, key, title, won = () => false) {
     const outside = term.cell < 0 && (key !== "w" || term.w === 0), rgb = colour(term[key], limit);
     return element("div", {
       class: outside ? "outside" : won(term) ? "won" : "", title: term.cell < 0 ? "outside" : `${cellName(term.stage, term.cell)}: ${digits(term[key])}`,
-      style: outside ? "" : `background: ${css(rgb)}; color: ${ink(rgb)}`, onclick: () => term.cell >= 0 && select(term.stage, term.cell),
-    }, outside && key === "w" ? "–" : digits(term[key], 2));
+      style: outside ? "" : `background: ${css(rgb)}; color: ${ink(rgb)}`, onclick: () => term.cell >= 0 && jump(term.stage, term.cell),
+    }, outside && key === "w" ? "–" : short(term[key]));
   });
   return element("figure", {}, element("div", { class: columns > 7 ? "grid many" : "grid", style: `grid-template-columns: repeat(${columns}, auto)`, "aria-hidden": "true" }, cells), element("figcaption", {}, title));
 }
@@ -779,7 +785,7 @@ function contributionPicture(source, terms) {
   canvas.addEventListener("click", event => {
     const [column, row] = [Math.floor(event.offsetX / canvas.clientWidth * input.W), Math.floor(event.offsetY / canvas.clientHeight * input.H)];
     const found = places.get(row * input.W + column);
-    if (found) select(source, found[0].cell);
+    if (found) jump(source, found[0].cell);
   });
   return element("figure", {}, canvas, element("figcaption", {}, "orange pushes the number up, blue down; the larger, the more"));
 }
@@ -788,7 +794,7 @@ function table(titles, terms) {
   return element("div", { class: "scroll" }, element("table", { class: "terms" },
     element("tr", {}, titles.map(text => element("th", { scope: "col" }, text))),
     terms.map(term => element("tr", { "data-stage": term.stage, "data-cell": term.cell },
-      element("td", {}, term.cell < 0 ? "outside" : element("button", { type: "button", onclick: () => select(term.stage, term.cell) }, cellName(term.stage, term.cell))),
+      element("td", {}, term.cell < 0 ? "outside" : element("button", { type: "button", onclick: () => jump(term.stage, term.cell) }, cellName(term.stage, term.cell))),
       [term.x, term.w, term.product].map(value => element("td", { "data-value": value }, digits(value)))))));
 }
 
@@ -800,7 +806,27 @@ function select(s, cell) {
   state.stage = s;
   state.cell = cell;
   if (!stages[s].vector) state.channel[s] = placeOf(stages[s], cell).c;
+  showStrongest();
   draw();
+}
+
+/* Select a cell that the explanation names, and go to its picture. */
+function jump(s, cell) {
+  select(s, cell);
+  const section = byId(`stage-${s}`);
+  section.querySelector(isAnswer(s) ? `[data-stage="${s}"][data-cell="${cell}"]` : ".cells")?.focus({ preventScroll: true });
+  section.scrollIntoView({ block: "nearest" });
+}
+
+/* Of the stages whose maps the selected cell sums over, show the map with the largest sum. */
+function showStrongest() {
+  const stage = stages[state.stage], largest = new Map();
+  const terms = state.mode === "forward" ? (stage.kind === "conv" ? TERMS.conv(stage, state.cell) : [])
+    : stage.readers.filter(({ stage: r }) => stages[r].kind === "conv").flatMap(({ stage: r, slot }) => sentBy(r, slot, state.cell, state.class));
+  const key = term => `${term.stage} ${term.group}`, sums = new Map();
+  terms.forEach(term => sums.set(key(term), { ...term, product: (sums.get(key(term))?.product ?? 0) + term.product }));
+  sums.forEach(total => { if (Math.abs(total.product) > Math.abs(largest.get(total.stage)?.product ?? 0)) largest.set(total.stage, total); });
+  largest.forEach((total, s) => { state.channel[s] = total.group; });
 }
 
 function selectAt(s, channel, event) {
@@ -835,6 +861,7 @@ function setMode(mode) {
   state.mode = mode;
   byId("forward").setAttribute("aria-pressed", mode === "forward");
   byId("backward").setAttribute("aria-pressed", mode === "backward");
+  showStrongest();
   drawAll();
 }
 
@@ -853,12 +880,12 @@ function drawAll() {
   draw();
 }
 
-/* The first cell that is shown: the strongest of the first layer that has windows. */
+/* The first cell that is shown: of the first layer that has windows, the strongest that is not at the edge. */
 function firstChoice() {
-  const s = Math.max(0, stages.findIndex(stage => stage.kind === "conv" || stage.kind === "pool"));
-  const out = stages[s].out;
+  const s = Math.max(0, stages.findIndex(stage => stage.kind === "conv" || stage.kind === "pool")), { out, H, W } = stages[s];
+  const isInner = cell => { const { h, w } = placeOf(stages[s], cell); return h > 1 && w > 1 && h < H - 2 && w < W - 2; };
   state.stage = s;
-  state.cell = out.reduce((best, v, cell) => (v > out[best] ? cell : best), 0);
+  state.cell = out.reduce((best, v, cell) => (v > out[best] && isInner(cell) ? cell : best), 0);
   stages.forEach((stage, n) => {
     const best = stage.out.reduce((found, v, cell) => (v > stage.out[found] ? cell : found), 0);
     state.channel[n] = stage.vector ? 0 : placeOf(stage, n === s ? state.cell : best).c;
@@ -868,8 +895,9 @@ function firstChoice() {
 async function start() {
   await unpack();
   firstChoice();
+  showStrongest();
   byId("title").textContent = `What ${page.net} computed for ${page.source}`;
-  byId("lead").append("It answers ", element("b", {}, answerText()), ". ", element("b", {}, "Click any cell of any picture"), " to see the sum that made its number; choose Backward to see the gradient that reached it.");
+  byId("lead").append(`It answers ${answerText()}. `, element("b", {}, "Click any cell"), " to see the sum that made its number. ", element("b", {}, "Backward"), " shows which cells sent it gradient.");
   byId("source").textContent = page.note;
   byId("class").append(...page.classes.map(k => element("option", { value: k, selected: k === page.best ? "" : false }, page.names[k])));
   byId("class").addEventListener("change", event => { state.class = Number(event.target.value); setMode("backward"); });

@@ -3,9 +3,9 @@
 A stage is a layer together with the ReLU that alone reads it. Layers that change no number in inference, such as Flatten and
 Dropout, are no stages: the stage after them reads the stage before.
 
-Every number comes from the layers' own `forward` and `backward`, in float64, with the weights of the model. Each output is rounded to
-float32 before the next layer reads it. So the page, which stores float32, has exactly the numbers that each layer read, and the sums
-that it shows are those of the layer.
+Every number comes from the layers' own `forward` and `backward`, in float64, with the weights of the model. Each output is rounded
+to float32 before the next layer reads it. So the page, which stores float32, has exactly the numbers that each layer read, and the
+sums that it shows are those of the layer.
 
 The gradient is that of a class's logit, not of the loss: it says how the score of the chosen class changes with a number, for any
 class. The loss's gradient is a sum of those of the logits: ∂L/∂a = Σ_k (p_k - y_k) · ∂logit_k/∂a.
@@ -42,7 +42,8 @@ WINDOWS: dict[type[Layer], str] = {
 CLASSES_SHOWN = 10          # of a network with more classes: the most probable
 CONTRIBUTIONS = 20          # of a dense unit: the largest
 SMALL = 40_000              # weights of a dense layer that are stored all
-ROWS = 500_000              # weights of a larger dense layer that are stored, for its backward
+ROWS = 350_000              # weights of a larger dense layer that are stored, for its backward
+GRADIENTS = 450_000         # gradients below such a layer that are stored, of all classes: in wide layers fewer than ten
 
 
 class Inside(NamedTuple):
@@ -99,10 +100,13 @@ def look_inside(model: Model, x: Array, label: int | None = None) -> Inside:
     values = outputs_of(model, check_images(np.asarray(x)[None], model.nodes[0].shape))
     logits = values[model.logits][0]
     p = losses.softmax(logits)
-    classes = sorted({*np.argsort(-p, kind="stable")[:CLASSES_SHOWN].tolist(), *([] if label is None else [label])})
+    below = sum(len(cells_below(model, node, values)) for node in large_layers(model))
+    count = max(2, min(CLASSES_SHOWN, GRADIENTS // max(1, below)))
+    classes = sorted({*np.argsort(-p, kind="stable")[:count].tolist(), *([] if label is None else [label])})
     stages, place = stages_of(model, values, classes)
-    last = {"kind": "softmax", "name": "softmax", "inputs": [place[model.logits]], "passed": [], "shape": [len(p)], "values": f32(p)}
-    return Inside([*stages, last], place[model.logits], classes, p)
+    end = place[model.logits]
+    last = {"kind": "softmax", "name": "softmax", "inputs": [end], "passed": [], "shape": [len(p)], "relu": False, "values": f32(p)}
+    return Inside([*stages, last], end, classes, p)
 
 
 def check_explainable(model: Model) -> None:
@@ -115,11 +119,12 @@ def check_explainable(model: Model) -> None:
     for node in model.nodes:
         title = f"layer {node.layer.name!r}"
         if type(node.layer) not in known:
-            raise ValueError(f"{title}: expected a layer of scratchnet, got a {type(node.layer).__name__}. It cannot be explained.")
+            kind = type(node.layer).__name__
+            raise ValueError(f"{title}: expected a layer of scratchnet, got a {kind}. Use a network without it.")
         if len(node.shape) not in (1, 3):
-            raise ValueError(f"{title}: expected images or rows of numbers, got samples of shape {node.shape}. Use another network.")
+            raise ValueError(f"{title}: expected images or rows of numbers, got {node.shape}. Use a network without it.")
         if node is not model.nodes[-1] and is_activation(node, "softmax"):
-            raise ValueError(f"{title}: expected softmax only at the end of the network, got it before. Use another network.")
+            raise ValueError(f"{title}: expected softmax only at the end, got it before the end. Use a network without it.")
     if len(model.logits.shape) != 1 or model.logits.shape[0] < 2:
         raise ValueError(
             f"the network: expected one number for each of at least two classes, got {model.logits.shape}. Use a classifier."
@@ -135,10 +140,12 @@ def in_float64(model: Model) -> Model:
 
 def _changed(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the description of a model, and of the models that are layers of it, with float64 and im2col."""
-    inner = [{**one, "config": _changed(one["config"])} if "layers" in one["config"] else one for one in config["layers"]]
-    for one in inner:
-        one["config"].pop("implementation", None)
-    return {**config, "layers": inner, "dtype": "float64", "implementation": "im2col"}
+    parts = []
+    for part in config["layers"]:
+        settings = part["config"]
+        without = {key: value for key, value in settings.items() if key != "implementation"}
+        parts.append({**part, "config": _changed(settings) if "layers" in settings else without})
+    return {**config, "layers": parts, "dtype": "float64", "implementation": "im2col"}
 
 
 def outputs_of(model: Model, x: Array) -> Values:
@@ -149,15 +156,17 @@ def outputs_of(model: Model, x: Array) -> Values:
     return values
 
 
-def gradients_of(model: Model, k: int) -> Values:
+def gradients_of(model: Model, k: int, *, lowest: Node | None = None) -> Values:
     """Return the gradient of the logit of class `k` at the output of each node that it depends on, after `outputs_of`.
 
-    Where a ReLU passes nothing on, the layers of the model compute nothing for what reads it (see plan.py); here they do.
+    The backward of the node `lowest` is the last that runs; by default that of the first layer. Where a ReLU passes nothing on, a
+    model in training computes nothing for what reads it (see plan.py); here it is computed.
     """
     start = np.zeros((1, *model.logits.shape))
     start[0, k] = 1
     gradients: Values = {model.logits: start}
-    for node in reversed(model.nodes[1 : model.nodes.index(model.logits) + 1]):
+    first = model.nodes.index(lowest) if lowest is not None else 1
+    for node in reversed(model.nodes[first : model.nodes.index(model.logits) + 1]):
         if node in gradients:
             dxs = node.layer.backward(gradients[node])
             for parent, dx in zip(node.parents, dxs if isinstance(dxs, tuple) else (dxs,), strict=True):
@@ -165,12 +174,30 @@ def gradients_of(model: Model, k: int) -> Values:
     return gradients
 
 
+def large_layers(model: Model) -> list[Node]:
+    """Return the nodes of the dense layers whose weights are too many for the page."""
+    return [node for node in model.nodes if isinstance(node.layer, layers.Dense) and node.layer.params["kernel"].size > SMALL]
+
+
+def cells_below(model: Model, node: Node, values: Values) -> Array:
+    """Return the indices of the numbers that a large dense layer reads, without those whose gradient a ReLU stops.
+
+    If the numbers are the output of a ReLU (pooling may stand between), it passes no gradient to a number that is 0.
+    """
+    x = values[node.parents[0]].reshape(-1)
+    return np.flatnonzero(x > 0) if stops(model, node) else np.arange(len(x))
+
+
+def stops(model: Model, node: Node) -> bool:
+    """Return whether what `node` reads is the output of a ReLU, perhaps pooled, so that its backward computes the ReLU's too."""
+    return bool(plan_of(model.nodes).backward.get(node, {}).get("relu_x"))
+
+
 def stages_of(model: Model, values: Values, classes: list[int]) -> tuple[list[dict[str, Any]], dict[Node, int]]:
     """Return the stages up to the logits, and the place of each node's stage."""
     nodes = model.nodes[: model.nodes.index(model.logits) + 1]
-    stopping = {node for node, joined in plan_of(model.nodes).backward.items() if joined.get("relu_x")}
-    large = [node for node in nodes if isinstance(node.layer, layers.Dense) and node.layer.params["kernel"].size > SMALL]
-    gradients = [gradients_of(model, k) for k in classes] if large else []
+    large = large_layers(model)
+    gradients = [gradients_of(model, k, lowest=large[0]) for k in classes] if large else []
     reader = only_readers(model.nodes)
 
     stages: list[dict[str, Any]] = []
@@ -187,7 +214,7 @@ def stages_of(model: Model, values: Values, classes: list[int]) -> tuple[list[di
             joined = relu is not None and is_activation(relu, "relu") and relu in nodes
             stage = {
                 "kind": kind_of(node.layer),
-                "name": node.layer.name,
+                "name": name_of(node),
                 "inputs": [place[parent] for parent in node.parents],
                 "passed": [passed.get(parent, []) for parent in node.parents],
                 "shape": [*node.shape],
@@ -196,13 +223,20 @@ def stages_of(model: Model, values: Values, classes: list[int]) -> tuple[list[di
             }
             if node in large:
                 after = values[relu] if joined and relu is not None else np.ones_like(values[node])
-                x = values[before][0]
-                stage |= large_dense(node.layer, x, after[0] > 0, node in stopping, [g[before][0] for g in gradients])
+                dx = np.stack([gradient[before][0] for gradient in gradients])
+                stage |= large_dense(node.layer, values[before][0], dx, cells_below(model, node, values), after[0] > 0)
             else:
                 stage |= details(node, values)
             place[node] = len(stages)
             stages.append(stage)
     return stages, place
+
+
+def name_of(node: Node) -> str:
+    """Return the name of a stage: that of its layer; "conv2d, tanh" for the activation of "conv2d"."""
+    layer: Any = node.layer
+    of_another = any(parent.layer.activation is layer for parent in node.parents)
+    return f"{layer.name}, {layer.function}" if of_another else layer.name
 
 
 def unchanged(node: Node) -> str:
@@ -233,7 +267,8 @@ def kind_of(layer: Layer) -> str:
 
 def details(node: Node, values: Values) -> dict[str, Any]:
     """Return what the page needs of a layer besides its output: how it was computed, and how its gradient goes on."""
-    layer, kind = node.layer, kind_of(node.layer)
+    layer: Any = node.layer
+    kind = kind_of(layer)
     if kind in ("conv", "dense"):
         weights = {key: f32(p) for key, p in layer.params.items()}
         return weights if kind == "dense" else {**weights, **window_of(layer)}
@@ -274,21 +309,28 @@ def window_of(layer: Any) -> dict[str, int]:
     return {"KH": KH, "KW": KW, "SH": SH, "SW": SW, "top": pads[0][0], "left": pads[1][0]}
 
 
-def large_dense(layer: Layer, x: Array, active: Array, stops: bool, gradients: list[Array]) -> dict[str, Any]:
+def large_dense(layer: Layer, x: Array, dx: Array, cells: Array, active: Array) -> dict[str, Any]:
     """Return the parts of a large dense layer that the page needs, which has millions of weights.
 
-    Forward: for each unit its 20 largest products x·w, and the sum of all others. Backward: dx for each class, and as many rows of
-    the kernel as fit, those of the cells with the largest gradients. If `stops`, x is the output of a ReLU (pooling may stand between),
-    which passes no gradient to a cell that is 0; so this is not stored. Nor are the weights of units that are not `active`: their
-    own ReLU passes nothing on.
+    Forward: for each unit its 20 largest products x·w, and the sum of all others. Backward: as many rows of the kernel as fit,
+    those of the `cells` with the largest gradients; for the other cells their gradients. A unit that is not `active` needs no
+    weights in backward, since its own ReLU passes nothing on.
+
+    Parameters
+    ----------
+    layer : Dense
+    x : ndarray (D,)
+    dx : ndarray (classes, D)
+    cells : ndarray of int
+        From `cells_below`.
+    active : ndarray (U,) of bool
     """
-    w, flat = layer.params["kernel"], x.reshape(-1)                     # (D, U), (D,)
-    products = flat[:, None] * w                                        # (D, U)
-    top = np.argsort(-np.abs(products), axis=0, kind="stable")[:CONTRIBUTIONS].T            # (U, 20)
+    w = layer.params["kernel"]                                          # (D, U)
+    products = x[:, None] * w                                           # (D, U)
+    count = min(CONTRIBUTIONS, len(x))
+    top = np.argpartition(-np.abs(products), count - 1, axis=0)[:count].T                  # (U, 20)
     largest = np.take_along_axis(products.T, top, axis=1)               # (U, 20)
-    dx = np.stack([gradient.reshape(-1) for gradient in gradients])     # (classes, D)
-    cells = np.flatnonzero(flat > 0) if stops else np.arange(len(flat))
-    cells = cells[np.argsort(-np.abs(dx[:, cells]).max(axis=0), kind="stable")]             # those with large gradients first
+    cells = cells[np.argsort(-np.abs(dx[:, cells]).max(axis=0), kind="stable")]            # those with large gradients first
     units = np.flatnonzero(active)
     rows = cells[: ROWS // max(1, len(units))]
     return {
@@ -297,10 +339,9 @@ def large_dense(layer: Layer, x: Array, active: Array, stops: bool, gradients: l
         "top_weights": f32(np.take_along_axis(w.T, top, axis=1)),
         "rest": (products.sum(axis=0) - largest.sum(axis=1)).tolist(),
         "cells": f32(cells),
-        "dx": f32(dx[:, cells]),
         "units": f32(units),
         "rows": f32(w[np.ix_(rows, units)]),
-        "stops": stops,
+        "dx": f32(dx[:, cells[len(rows) :]]),
     }
 
 

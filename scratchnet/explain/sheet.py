@@ -79,7 +79,6 @@ def as_html(
     )
     size = len(text.encode())
     if size > LIMIT:
-        raise ValueError(
-            f"the page: expected at most {LIMIT / 1e6:.0f} MB, got {size / 1e6:.1f} MB. Use a smaller network, or one of smaller images."
-        )
+        sizes = f"expected at most {LIMIT / 1e6:.0f} MB, got {size / 1e6:.1f} MB"
+        raise ValueError(f"the page: {sizes}. Use a smaller network, or one of smaller images.")
     return text
