@@ -177,7 +177,7 @@ def test_a_difference_from_keras_is_explained_if_one_order_of_images_gives_keras
         return verdicts[1], one_order
 
     as_keras = KERAS["net_2-cifar10-adam"].best
-    explained = "**differs**; agrees when images keep their order, see chapter 5"
+    explained = "**differs**; agrees when images keep their order, see question 5"
     assert verdict_with(net_2_cifar10_adam_shuffled_once=as_keras) == (explained, "agrees")
     assert verdict_with(net_2_cifar10_adam_shuffled_once=as_keras + 0.03) == ("**differs**", "**differs**")
 
