@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -29,7 +30,9 @@ def number(value: float) -> str:
 
 def wrapped(text: str, indent: str = "") -> list[str]:
     """Return a text as lines of at most 80 columns."""
-    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    text = re.sub(r"(?<=[\d)],) (?=[\d(])| (?=\()", "\N{NO-BREAK SPACE}", text)       # shapes and pairs stay whole
+    lines = textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def rows(table: Sequence[Sequence[str]], indent: int = 2) -> list[str]:
