@@ -449,7 +449,8 @@ def difference_lines(
 ) -> list[str]:
     """Return the lines on the first number that differs, and the picture of how it is computed."""
     index = tuple(int(k) for k in np.argwhere(where)[0])
-    many = f" ({where.sum()} of the {where.size} numbers of {name} differ)" if where.size > 1 else ""
+    differ = "differs" if where.sum() == 1 else "differ"
+    many = f" ({where.sum()} of the {where.size} numbers of {name} {differ})" if where.size > 1 else ""
     first = f"{place(name, index)}: expected {number(right[index])}, got {number(got[index])}{many}"
     return [*wrapped(first, "    "), "", *exercise.picture(arguments, name, index)]
 
