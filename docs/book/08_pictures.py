@@ -69,8 +69,8 @@ def draw_overlap():
         return kept if max_pool2d_backward(one, x, *window)[0, h0, v0, 0] else near
 
     figure = new_figure(5.2, 5.4)
-    grids = [("image x", X, of_pixels), ("out, max of each window", out[0, ..., 0], of_windows),
-             ("dx, gradient of x", dx[0, ..., 0], of_pixels), ("dout, gradient of out", DOUT, of_windows)]  # fmt: skip
+    grids = [("x", X, of_pixels), ("out: max", out[0, ..., 0], of_windows),
+             ("dx", dx[0, ..., 0], of_pixels), ("dout", DOUT, of_windows)]  # fmt: skip
     for axes, (title, values, colors) in zip(figure.subplots(2, 2).ravel(), grids, strict=True):
         draw_grid(axes, title, values, colors)
     terms = " + ".join(str(int(d)) for d in (0, 1, 5, 2))

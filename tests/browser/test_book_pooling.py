@@ -46,7 +46,7 @@ def press(page, name):
     page.find_element("css selector", f"input[value='{name}'] + span").click()
 
 
-def choose(page, h, v, title="image"):
+def choose(page, h, v, title="x"):
     """Click a pixel."""
     grid_of(page, title).find_element("css selector", f".cell[data-row='{h}'][data-column='{v}']").click()
 
@@ -64,7 +64,7 @@ def test_the_outputs_and_gradients_are_those_of_the_library(page):
         for stride in (2, 1):
             press(page, kind)
             press(page, str(stride))
-            x, dout = numbers(page, "image"), numbers(page, "dout")
+            x, dout = numbers(page, "x"), numbers(page, "dout")
             assert (x.shape, dout.shape) == ((5, 5), (4, 4) if stride == 1 else (2, 2))
             out, dx = pooled(kind, x, dout, stride)
             np.testing.assert_allclose(numbers(page, "out"), out, atol=1e-4)

@@ -77,8 +77,8 @@ function poolingFigure(box) {
   const limit = (k) => Math.min(Math.max(k, 0), size - 1);
   const choose = (h, v) => change({ h: limit(h), v: limit(v) });
   const move = (dh, dv) => choose(state.h + dh, state.v + dv);
-  const x = grid("image x", size, size, { choose, move, label: "Image x. The arrow keys choose a pixel." });
-  const dx = grid("dx, gradient of x", size, size, { choose, move, label: "Gradient dx. The arrow keys choose a pixel." });
+  const x = grid("x", size, size, { choose, move, label: "Image x. The arrow keys choose a pixel." });
+  const dx = grid("dx", size, size, { choose, move, label: "Gradient dx. The arrow keys choose a pixel." });
   const pooled = element("div", { className: "beside" });        // out and dout, whose size depends on the stride
   box.append(element("div", { className: "switches" }, kinds, strides), beside(x.root, pooled, dx.root), line,
     element("p", { className: "hint" }, "Choose a pixel: click or touch x or dx, or use the arrow keys."));
@@ -88,8 +88,8 @@ function poolingFigure(box) {
     const windows = pooledWindows(state.kind, Number(state.stride));
     const mine = windowsOf(windows, state.h, state.v);
     const count = Math.sqrt(windows.length);
-    const out = grid(`out, ${state.kind} of each window`, count, count);
-    const dout = grid("dout, its gradient", count, count);
+    const out = grid(`out: ${state.kind}`, count, count);
+    const dout = grid("dout", count, count);
     pooled.replaceChildren(out.root, dout.root);
 
     const chosen = (h, v) => h === state.h && v === state.v;
