@@ -85,9 +85,9 @@ def test_the_sum_of_a_chosen_pixel_is_its_gradient(page):
 def test_a_pixel_that_three_windows_keep_adds_three_gradients_and_an_assignment_would_keep_one(page):
     choose(page, 2, 1, "dx")
     text = page.find_element("css selector", ".message").text
-    assert text.startswith("dx[2, 1] = 0 + 1 + 5 + 2 = 8.")
+    assert text.startswith("dx[2, 1] = 0 + 2 + 10 + 4 = 16.")
     assert "4 windows contain this pixel, 3 of them keep it." in text
-    assert text.endswith("would remain: 2.")
+    assert text.endswith("would remain: 4.")
 
 
 def test_a_pixel_in_no_window_has_the_gradient_zero(page):
