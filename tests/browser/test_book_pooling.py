@@ -71,6 +71,14 @@ def test_the_outputs_and_gradients_are_those_of_the_library(page):
             np.testing.assert_allclose(numbers(page, "dx"), dx, atol=1e-4)
 
 
+def test_the_figure_has_the_numbers_of_the_chapter_and_of_its_picture(page):
+    chapter, picture = ((BOOK / name).read_text(encoding="utf-8") for name in ("08-pooling.md", "08_pictures.py"))
+    for row in [*numbers(page, "x"), *numbers(page, "dout")]:
+        text = str([int(value) for value in row])
+        assert text in chapter
+        assert text in picture
+
+
 def test_the_sum_of_a_chosen_pixel_is_its_gradient(page):
     dx = numbers(page, "dx")
     for h, v in ((1, 3), (0, 0), (3, 3)):
