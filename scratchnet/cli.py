@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "train a network; write its model, history and figures into a run folder",
     "evaluate": "print loss and accuracy of a trained network, and the accuracy of each class",
     "predict": "classify pictures of your own with a trained network",
+    "explain": "write a page in which every number that a trained network computed for an image can be followed",
     "data": "show where the data sets are stored; download or verify them",
     "gradcheck": "compare every gradient with finite differences",
     "exercise": "write a layer's function yourself: exercises, with a check that says what is wrong",

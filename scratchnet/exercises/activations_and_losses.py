@@ -170,7 +170,7 @@ def _batch_shift(logits):
 
 SOFTMAX_CROSS_ENTROPY = Exercise(
     name="softmax_cross_entropy",
-    title="softmax with cross-entropy: the loss, and where backward starts",
+    title="softmax cross-entropy: the loss and its gradient",
     returns=("loss", "dlogits"),
     definition=cross_entropy_definition,
     cases=cross_entropy_cases,

@@ -78,7 +78,7 @@ def _epsilon_outside_root(dout, x, gamma, mean, variance, epsilon):
 
 BATCHNORM_BACKWARD = Exercise(
     name="batchnorm_backward",
-    title="the gradients of batch normalization, through mean and variance",
+    title="the gradients of batch normalization",
     returns=("dx", "dgamma", "dbeta"),
     definition=reference.batch_normalization_backward,
     cases=cases,

@@ -235,7 +235,7 @@ def wrong_pads(function):
 
 IM2COL = Exercise(
     name="im2col",
-    title="im2col: the windows of a convolution as the rows of a matrix",
+    title="the windows of an image as the rows of a matrix",
     returns=("cols",),
     definition=im2col_definition,
     cases=im2col_cases,
@@ -259,7 +259,7 @@ CONV2D_FORWARD = Exercise(
 )
 CONV2D_BACKWARD = Exercise(
     name="conv2d_backward",
-    title="the gradients of convolution: what each pixel and weight receives",
+    title="the gradients of convolution",
     returns=("dx", "dw", "db"),
     definition=reference.conv2d_backward,
     cases=backward_cases,

@@ -30,7 +30,8 @@ def number(value: float) -> str:
 
 def wrapped(text: str, indent: str = "") -> list[str]:
     """Return a text as lines of at most 80 columns."""
-    text = re.sub(r"(?<=[\d)],) (?=[\d(])| (?=\()", "\N{NO-BREAK SPACE}", text)       # shapes and pairs stay whole
+    whole = r"(?<=[\d)],) (?=[\d(])| (?=\()| (?== )|(?<= =) "      # shapes, pairs and "t = 1" are not divided
+    text = re.sub(whole, "\N{NO-BREAK SPACE}", text)
     lines = textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 

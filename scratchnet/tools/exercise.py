@@ -80,7 +80,7 @@ def check(file: str, hint: int | None, solution: bool) -> int:
     if hint is not None and exercise is not None:
         shown = hint_lines(exercise, hint)      # before the file is run: a wrong N is told at once
     if exercise is not None:
-        limits = f"for at most {SECONDS:g} s and with at most {GIGABYTES} GB of memory"
+        limits = f"for at most {SECONDS:g} s\nand with at most {GIGABYTES} GB of memory"
         print(f"Running {path}, and no other file, {limits}.\n", flush=True)
     report = exercises.check_file(path)
     print(report)

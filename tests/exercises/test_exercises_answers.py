@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchnet import exercises
 from scratchnet.exercises import EXERCISES
+from scratchnet.tools.exercise import listed
 
-ANSWERS = Path(__file__).parent / "exercises"
-BOOK = Path(__file__).parent.parent / "docs" / "book"
+ANSWERS = Path(__file__).parent
+BOOK = Path(__file__).parents[2] / "docs" / "book"
 EVERY = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=list(EXERCISES))
 QUICK = {"styles": 3, "wrong": 2}       # answers to each exercise in the quick suite
 
@@ -107,9 +107,9 @@ def test_there_are_two_or_three_hints_which_fit_the_terminal_and_contain_no_line
 
 
 @EVERY
-def test_a_solution_fits_88_columns_and_passes_its_check(exercise):
+def test_a_solution_fits_88_columns_and_passes_its_check(exercise, check_here):
     assert max(map(len, exercise.solution.splitlines())) <= 88
-    report = exercises.check(run(exercise.solution)[exercise.name], exercise.name)
+    report = check_here(run(exercise.solution)[exercise.name], exercise.name)
     assert report.passed, str(report)
 
 
@@ -123,14 +123,14 @@ def test_every_exercise_has_right_answers_in_many_styles_and_several_wrong_ones(
 
 
 @pytest.mark.parametrize(("name", "style", "function"), RIGHT)
-def test_a_right_answer_passes_in_any_style(name, style, function):
-    report = exercises.check(function, name)
+def test_a_right_answer_passes_in_any_style(name, style, function, check_here):
+    report = check_here(function, name)
     assert report.passed, str(report)
 
 
 @pytest.mark.parametrize(("name", "style", "function"), WRONG)
-def test_a_wrong_answer_that_is_not_in_the_gallery_is_refused_without_an_accusation(name, style, function):
-    report = exercises.check(function, name)
+def test_a_wrong_answer_that_is_not_in_the_gallery_is_refused_without_an_accusation(name, style, function, check_here):
+    report = check_here(function, name)
     assert not report.passed
     assert report.bugs == SAME_NUMBERS.get((name, style), [])
     assert re.search(r"expected .*, got |was .* when the same call was made again", " ".join(report.lines))
@@ -151,3 +151,7 @@ def test_the_notebook_on_the_page_of_the_exercises_prints_what_it_shows():
     result = doctest.testfile(str(BOOK / "exercises.md"), module_relative=False, encoding="utf-8")
     assert result.attempted >= 4
     assert not result.failed
+
+
+def test_the_list_of_the_exercises_fits_80_columns():
+    assert max(map(len, listed())) <= 80
