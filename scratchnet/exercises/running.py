@@ -138,7 +138,10 @@ def run_function(exercise: Exercise, function: Callable[..., Any], seconds: floa
 
         def ended() -> int | None:
             if not status:
-                done, code = os.waitpid(pid, os.WNOHANG)
+                try:
+                    done, code = os.waitpid(pid, os.WNOHANG)
+                except ChildProcessError:       # the program ignores SIGCHLD, so that its processes leave no status
+                    done, code = pid, 0
                 if done:
                     status.append(os.waitstatus_to_exitcode(code))
             return status[0] if status else None
@@ -148,7 +151,7 @@ def run_function(exercise: Exercise, function: Callable[..., Any], seconds: floa
             if not status:
                 with suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+                    os.waitpid(pid, 0)
 
         return watched(folder, ended, kill, seconds)
 
