@@ -149,18 +149,19 @@ const TERMS = {
       const { axis, start, size } = joined(stage, slot), along = place[keys[axis]] - start;
       if (along >= 0 && along < size) {
         const inner = { ...place, [keys[axis]]: along };
-        return [one(stage.inputs[slot], at(stages[stage.inputs[slot]], inner.h, inner.w, inner.c), 1)];
+        return [{ ...one(stage.inputs[slot], at(stages[stage.inputs[slot]], inner.h, inner.w, inner.c), 1), slot }];
       }
     }
     return [];
   },
   pad(stage, cell) {
     const { h, w, c } = placeOf(stage, cell), input = stages[stage.inputs[0]], y = h - stage.top, x = w - stage.left;
-    return y >= 0 && x >= 0 && y < input.H && x < input.W ? [one(stage.inputs[0], at(input, y, x, c), 1)] : [];
+    return y >= 0 && x >= 0 && y < input.H && x < input.W ? [{ ...one(stage.inputs[0], at(input, y, x, c), 1), slot: 0 }] : [];
   },
   norm: (stage, cell) => [one(stage.inputs[0], cell, stage.slope[cell % stage.C])],
   rescale: (stage, cell) => [one(stage.inputs[0], cell, stage.scale[cell % stage.C])],
   elementwise: (stage, cell) => [one(stage.inputs[0], cell, 1)],
+  reshape: (stage, cell) => [one(stage.inputs[0], cell, 1)],
   softmax: (stage, cell) => [one(stage.inputs[0], cell, 1)],
   input: () => [],
 };
@@ -239,6 +240,7 @@ const SEND = {
     }
   },
   add: (stage, dout, dxs) => dxs.forEach(dx => dout.forEach((gradient, cell) => { dx[cell] += gradient; })),
+  reshape: (stage, dout, [dx]) => dout.forEach((gradient, cell) => { dx[cell] += gradient; }),
   concatenate: sendTerms,
   pad: sendTerms,
   norm: (stage, dout, [dx]) => dout.forEach((gradient, cell) => { dx[cell] += gradient * stage.slope[cell % stage.C]; }),
@@ -249,7 +251,7 @@ const SEND = {
 /* Send each gradient to the one number that the output is a copy of. */
 function sendTerms(stage, dout, dxs) {
   dout.forEach((gradient, cell) => {
-    for (const term of TERMS[stage.kind](stage, cell)) dxs[stage.inputs.indexOf(term.stage)][term.cell] += gradient;
+    for (const term of TERMS[stage.kind](stage, cell)) dxs[term.slot][term.cell] += gradient;
   });
 }
 
@@ -280,7 +282,7 @@ function sentBy(r, slot, cell, k) {
   if (stage.kind === "norm") return [term(cell, stage.slope[place.c])];
   if (stage.kind === "rescale") return [term(cell, stage.scale[place.c])];
   if (stage.kind === "elementwise") return [term(cell, stage.slope[cell])];
-  if (stage.kind === "add") return [term(cell, 1)];
+  if (stage.kind === "add" || stage.kind === "reshape") return [term(cell, 1)];
   if (stage.kind === "pad") return [term(at(stage, place.h + stage.top, place.w + stage.left, place.c), 1)];
   if (stage.kind === "concatenate") {
     const { axis, start } = joined(stage, slot), keys = ["h", "w", "c"];
@@ -326,6 +328,7 @@ function about(stage) {
     case "norm": return `Each number: (number above − mean) / √(variance + ε) · γ + β, with the averages of training${relu}.`;
     case "rescale": return `Each number: the number above · scale + offset${relu}.`;
     case "pad": return "The maps above with zeros around them.";
+    case "reshape": return `The same numbers in another shape${relu}.`;
     case "add": return `Each number: the sum of the numbers at its place in ${stage.inputs.map(stageName).join(" and ")}${relu}.`;
     case "concatenate": return `The maps of ${stage.inputs.map(stageName).join(" and ")}, one after the other${relu}.`;
     default: return `Each number: the function ${stage.function} of the number above.`;
@@ -643,6 +646,7 @@ const FORWARD = {
     return [equation(s, `Sum of ${terms.length} numbers:`, sum(terms)), table(["number of", "number", "times", "product"], terms)];
   },
   concatenate: s => copied(s),
+  reshape: s => copied(s),
   pad: s => copied(s),
   softmax(s) {
     const z = stages[page.logits].out, most = z.reduce((a, b) => Math.max(a, b)), e = Array.from(z, v => Math.exp(v - most)), total = e.reduce((a, b) => a + b);
