@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from pathlib import Path
 
 from scratchnet import __version__
 
@@ -19,6 +20,12 @@ suppress_warnings = ["misc.highlighting_failure"]      # code with "…" for omi
 html_theme = "furo"
 html_title = f"scratchnet {version}"
 html_show_sphinx = False
+
+# The figures to play with in the book: what they have in common first, then one file for each.
+html_static_path = ["static", "book/figures"]
+html_css_files = ["pages.css", "figures.css"]
+FIGURES = sorted(path.name for path in (Path(__file__).parent / "book/figures").glob("*.js") if path.name != "figure.js")
+html_js_files = [(name, {"defer": "defer"}) for name in ("figure.js", *FIGURES)]
 
 # Old names still work, but they print a warning when autodoc reads them, and are not documented.
 autodoc_default_options = {"exclude-members": "tellings, kinks, witness, in_one_pass"}

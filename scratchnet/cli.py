@@ -27,6 +27,7 @@ COMMANDS = {
     "explain": "write a page in which every number that a trained network computed for an image can be followed",
     "data": "show where the data sets are stored; download or verify them",
     "gradcheck": "compare every gradient with finite differences",
+    "exercise": "write a layer's function yourself: exercises, with a check that says what is wrong",
     "reproduce": "repeat the study's experiments and write one report of all of them",
     "bench": "measure how fast this machine trains, compared with its peak or with installed frameworks",
     "doctor": "show versions, threads, vector width and BLAS, with hints",
