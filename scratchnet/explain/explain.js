@@ -342,7 +342,7 @@ let palette = {};
 function readPalette() {
   const style = getComputedStyle(document.documentElement);
   const rgb = name => [1, 3, 5].map(k => parseInt(style.getPropertyValue(name).trim().slice(k, k + 2), 16));
-  palette = { zero: rgb("--background"), positive: rgb("--positive"), negative: rgb("--negative"), focus: style.getPropertyValue("--focus") };
+  palette = { zero: rgb("--background"), positive: rgb("--positive"), negative: rgb("--negative") };
 }
 
 /* The colour of a number whose largest is `limit`: from white (or black, in dark mode) to orange above 0, to blue below. */
@@ -436,12 +436,21 @@ function involved() {
   return parts;
 }
 
+/* Whether a picture was last drawn for the same values: then it need not be drawn again. */
+function isDrawn(element, values) {
+  const text = JSON.stringify(values), same = element.dataset.drawn === text;
+  element.dataset.drawn = text;
+  return same;
+}
+
 function drawStage(s, parts) {
   const stage = stages[s], part = parts.get(s), section = byId(`stage-${s}`);
   section.classList.toggle("selected", s === state.stage);
   section.classList.toggle("involved", parts.has(s));
   if (isAnswer(s)) return;
-  const numbers = shown(s), channel = state.channel[s];
+  const channel = state.channel[s];
+  if (isDrawn(section, [state.mode, state.class, palette, channel, part, s === state.stage ? state.cell : -1])) return;
+  const numbers = shown(s);
   const grid = layout(stage, channel);
   const small = isImage(stage) ? imagePicture() : mapPicture(s, channel, numbers, limitOf(numbers));
   const canvas = section.querySelector(".cells"), { context, size } = enlarge(canvas, small);
@@ -471,7 +480,9 @@ function drawStrip(s) {
 
 /* The largest |gradient| of each pixel's colours, over the picture. */
 function drawSaliency() {
-  const stage = stages[0], gradient = gradients(state.class).out[0];
+  const stage = stages[0];
+  if (isDrawn(byId("saliency"), [state.class, palette, state.stage === 0 ? state.cell : -1])) return;
+  const gradient = gradients(state.class).out[0];
   const most = (h, w) => Math.max(...Array.from({ length: stage.C }, (_, c) => Math.abs(gradient[at(stage, h, w, c)])));
   const limit = limitOf(gradient);
   const canvas = byId("saliency"), { context, size } = enlarge(canvas, pictureOf(stage.H, stage.W, (h, w) => colour(most(h, w), limit)));
@@ -655,8 +666,8 @@ const FORWARD = {
       element("p", {}, "Softmax: e to the power of each logit, divided by the sum of them all. The largest logit is subtracted first, which changes no result and avoids numbers that are too large."),
       element("p", { class: "equation" }, "e^(", number(z[k], "logit"), " − ", number(most, "largest"), ") = ", number(e[k], "power"), element("br"),
         "divided by the sum ", number(total, "sum"), " = ", number(e[k] / total, "probability")),
-      element("table", {}, element("tr", {}, ["class", "logit", "e^(logit − largest)", "probability"].map(text => element("th", { scope: "col" }, text))),
-        lines.map(j => element("tr", {}, element("th", { scope: "row" }, page.names[j]), [z[j], e[j], e[j] / total].map(v => element("td", {}, digits(v)))))),
+      element("div", { class: "scroll" }, element("table", {}, element("tr", {}, ["class", "logit", "power of e", "probability"].map(text => element("th", { scope: "col" }, text))),
+        lines.map(j => element("tr", {}, element("th", { scope: "row" }, page.names[j]), [z[j], e[j], e[j] / total].map(v => element("td", {}, digits(v))))))),
     ];
   },
 };
@@ -807,6 +818,7 @@ function table(titles, terms) {
 const cellOf = s => (s === state.stage ? state.cell : at(stages[s], Math.floor(stages[s].H / 2), Math.floor(stages[s].W / 2), state.channel[s]));
 
 function select(s, cell) {
+  byId("inspector").classList.remove("small");
   state.stage = s;
   state.cell = cell;
   if (!stages[s].vector) state.channel[s] = placeOf(stages[s], cell).c;
@@ -911,6 +923,7 @@ async function start() {
   byId("network").append(between(stages[page.logits]), buildAnswers());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
   drawAll();
+  byId("inspector").classList.toggle("small", matchMedia("(max-width: 899px)").matches);
   document.documentElement.dataset.ready = "yes";
 }
 
