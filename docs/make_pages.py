@@ -1,15 +1,18 @@
 """Write the pages of `scratchnet explain` that these pages link to, and the picture of one: `python docs/make_pages.py`.
 
-It trains net_1 on MNIST and net_2 on CIFAR-10 into runs/pages first, which takes minutes; a run that is there is used again. The
-two test images are ones of which the networks are not sure: a four that could be a nine, and an airplane that could be a bird.
+It trains net_1 on MNIST and net_2 on CIFAR-10 into runs/pages first, which takes minutes; a run that exists is used again. With
+--refresh, nothing is trained: the pages keep their numbers, and get the styles and the program of scratchnet/explain. The two
+test images are ones of which the networks are not sure: a four that could be a nine, and an airplane that could be a bird.
 The picture needs selenium, chromium and chromedriver: without them it stays as it is.
 """
 
 import base64
 import shutil
+import sys
 from pathlib import Path
 
 from scratchnet import cli
+from scratchnet.explain.sheet import refreshed
 
 HERE = Path(__file__).parent
 RUNS = HERE.parent / "runs" / "pages"
@@ -19,6 +22,9 @@ PAGES = [("net_1", "mnist", "3", "115"), ("net_2", "cifar10", "6", "88")]       
 def write_page(net: str, data: str, epochs: str, index: str) -> Path:
     """Train the network unless it is trained, write the page of one test image, and return its path."""
     run, page = RUNS / f"{net}_{data}", HERE / "pages" / f"{net}_{data}.html"
+    if "--refresh" in sys.argv:
+        page.write_text(refreshed(page.read_text(encoding="utf-8")), encoding="utf-8")
+        return page
     commands = [["explain", str(run), "--index", index, "--out", str(page)]]
     if not (run / "model.npz").is_file():
         commands.insert(0, ["train", "--net", net, "--data", data, "--epochs", epochs, "--seed", "0", "--out", str(run)])
@@ -40,9 +46,10 @@ def photograph(page: Path, picture: Path) -> None:
         size = {"width": 1300, "height": 1010, "deviceScaleFactor": 1, "mobile": False}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         driver.get(page.as_uri())
-        driver.execute_async_script(
-            "const done = arguments[0], wait = () => document.documentElement.dataset.ready ? done() : setTimeout(wait, 20); wait();"
-        )
+        driver.execute_async_script("""
+            const done = arguments[0];
+            const wait = () => (document.documentElement.dataset.ready ? done() : setTimeout(wait, 20));
+            wait();""")
         shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
         picture.write_bytes(base64.b64decode(shot["data"]))
     finally:

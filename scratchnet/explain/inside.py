@@ -148,10 +148,18 @@ def _changed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def outputs_of(model: Model, x: Array) -> Values:
-    """Return the output of each node for a batch `x`, each rounded to float32 before the next layer reads it."""
+    """Return the output of each node for a batch `x`, each rounded to float32 before the next layer reads it.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite; the message names the first such layer.
+    """
     values = {model.nodes[0]: rounded(x)}
     for node in model.nodes[1:]:
         values[node] = rounded(node.layer.forward(*(values[parent] for parent in node.parents)))
+        if not np.isfinite(values[node]).all():
+            raise ValueError(f"layer {node.layer.name!r}: expected finite outputs, got nan or inf. Train the network again.")
     return values
 
 

@@ -342,3 +342,18 @@ def test_maps_are_drawn_on_the_page_s_background_in_dark_mode_too(page):
     light = page.run(corner)
     darken(page.browser)
     wait(page.browser, lambda: page.run(corner) < light - 1000)
+
+
+@pytest.mark.parametrize("name", ["net_1_mnist", "net_2_cifar10"])
+def test_the_pages_of_the_documentation_open_and_their_terms_add_up(browser, name):
+    path = Path(__file__).parent.parent.parent / "docs" / "pages" / f"{name}.html"
+    browser.get(path.as_uri())
+    wait(browser, lambda: browser.execute_script("return document.documentElement.dataset.ready"))
+    assert browser.find_element(By.ID, "title").text.startswith(f"What {name[:5]} computed for test image")
+    for mode in ("forward", "backward"):
+        browser.find_element(By.ID, mode).click()
+        shown = browser.find_element(By.CSS_SELECTOR, "#inspector [data-what='sum']").get_attribute("data-value")
+        expected = browser.execute_script("""
+            const bias = stages[1].bias[state.cell % stages[1].C];
+            return state.mode === "forward" ? stages[1].values[state.cell] - bias : gradients(state.class).out[1][state.cell];""")
+        assert float(shown) == pytest.approx(expected, rel=1e-6)
