@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "print loss and accuracy of a trained network, and the accuracy of each class",
     "predict": "classify pictures of your own with a trained network",
     "data": "show where the data sets are stored; download or verify them",
+    "demo": "draw a digit in the browser, and see what a network makes of it",
     "gradcheck": "compare every gradient with finite differences",
     "reproduce": "repeat the study's experiments and write one report of all of them",
     "bench": "measure how fast this machine trains, compared with its peak or with installed frameworks",
