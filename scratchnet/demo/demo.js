@@ -96,7 +96,7 @@ function showProbabilities(p) {
   p.forEach((value, k) => {
     const bar = bars[k];
     bar.classList.toggle("best", k === best);
-    bar.querySelector("i").style.width = percent(value);
+    bar.querySelector("i").style.width = `${100 * value}%`;
     bar.querySelector(".number").textContent = percent(value);
   });
   setText("#best strong", data.classes[best]);
@@ -123,13 +123,18 @@ function showMaps(maps, n) {
 
 // Where more ink raises the score of the class the pixels are orange, where it lowers the score they are blue.
 function showGradient(gradient, frame) {
-  slope.hidden = !gradient;
+  showSlope(gradient !== null);
   if (!gradient) return;
   const style = getComputedStyle(document.documentElement);
   const [raises, lowers] = ["--positive", "--negative"].map(name => rgb(style.getPropertyValue(name)));
   const largest = Math.max(...gradient.map(Math.abs)) || 1;
-  draw(slope, 28, 28, gradient, value => [...(value > 0 ? raises : lowers), 255 * Math.sqrt(Math.abs(value) / largest)]);
+  draw(slope, 28, 28, gradient, value => [...(value > 0 ? raises : lowers), 255 * Math.abs(value) / largest]);
   for (const side of ["top", "left", "height", "width"]) slope.style[side] = `${100 * frame[side] / data.side}%`;
+}
+
+function showSlope(shown) {
+  slope.hidden = !shown;
+  ink.classList.toggle("faint", shown);      // so that colours are seen on it
 }
 
 const rgb = hex => [1, 3, 5].map(n => parseInt(hex.trim().slice(n, n + 2), 16));
@@ -199,7 +204,7 @@ function forget() {
   empty = true;
   delete window.answer;
   byId("hint").hidden = false;
-  slope.hidden = true;
+  showSlope(false);
   for (const canvas of [image, ...mapCanvases]) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
   for (const bar of bars) {
     bar.classList.remove("best");
@@ -252,7 +257,7 @@ function hold(k) {
   if (held === k) return;
   held = k;
   bars.forEach((bar, n) => bar.classList.toggle("held", n === k));
-  slope.hidden = true;
+  showSlope(false);
   byId("told").textContent = usual;
   if (k !== null) {
     byId("told").innerHTML = 'The gradient of <b></b>: more ink on <b class="positive">orange</b> raises its score, on '

@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 BODY = """
 <header>
   <h1>Draw a digit</h1>
-  <p class="muted">What a network sees in it, while you draw. This one is {title}: {parameters} parameters, on your machine.</p>
+  <p class="muted">See what a network makes of it while you draw: {title}, {parameters} parameters, on your machine.</p>
 </header>
 <main>
   <section class="draw" aria-label="Your drawing">
