@@ -169,6 +169,7 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"Content-Type": kind, "Content-Length": str(len(data)), "Connection": "close", **SAFE}
         if code == 405:
             headers["Allow"] = ADDRESSES.get(self.path.partition("?")[0], "GET, POST")
+        self.request_version = self.protocol_version  # so that the answer has a head, whatever the request was
         self.send_response(code)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -185,7 +186,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """A server on this machine's loopback address, which has its port at once, and answers after `serve`.
+    """A server on this machine's loopback address. It takes connections at once, and answers them after `serve`.
 
     Parameters
     ----------
@@ -211,6 +212,7 @@ class Server(ThreadingHTTPServer):
         self.free = threading.Semaphore(CONNECTIONS)
         try:
             self.server_bind()
+            self.server_activate()  # without it, Linux would let several programs have the port
         except OSError as error:
             self.socket.close()
             raise OSError(
@@ -237,7 +239,6 @@ class Server(ThreadingHTTPServer):
     def serve(self, net: Net) -> None:
         """Answer requests about `net` until an exception, such as KeyboardInterrupt, or `shutdown` ends it."""
         self.net, self.page = net, demo_page(net).encode()
-        self.server_activate()
         try:
             self.serve_forever(poll_interval=0.25)
         finally:
