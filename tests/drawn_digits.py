@@ -1,7 +1,7 @@
 """Draw the digits of a data set in the demo's page in a real browser: pasted as ink, or again as strokes of a pen.
 
-The strokes are the digit's skeleton: it is thinned until its lines are one pixel wide (Zhang and Suen, Communications of the ACM 27,
-1984), and a pen that is as wide as the digit's lines follows them.
+The strokes are the digit's skeleton: it is thinned until its lines are one pixel wide (Zhang and Suen, Communications of the ACM
+27, 1984), and a pen that is as wide as the digit's lines follows them.
 """
 
 import base64
@@ -96,6 +96,10 @@ class Page:
             base64.b64encode(ink.tobytes()).decode(),
         )
         return self.answered()
+
+    def paste_digit(self, digit):
+        """Put `digit`, uint8 (28, 28), on the canvas, as large as a person draws."""
+        return self.paste(enlarged(digit, 160, 32, 32))
 
     def pen(self, width):
         self.run("byId('width').value = arguments[0]", float(width))

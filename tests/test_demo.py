@@ -11,17 +11,16 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from small_runs import refused
 
-import scratchnet
 from scratchnet import BatchNormalization, Conv2D, Dense, Flatten, Input, MaxPooling2D, Model, Sequential, cli, datasets
 from scratchnet.demo import look, server
-from scratchnet.demo.look import SIDE, Net, Seen
+from scratchnet.demo.look import SIDE, Net
 from scratchnet.demo.page import demo_page
 from scratchnet.demo.server import Server
 from scratchnet.tools import demo, inputs
@@ -78,9 +77,9 @@ def test_without_ink_nothing_is_predicted(level):
     assert Net(small_model(), "a net", "0123456789").look(np.zeros((SIDE, SIDE), np.uint8), 3) == {"image": None}
 
 
-@pytest.mark.parametrize("ink", [np.full((SIDE, SIDE), 255, np.uint8), stroke(0, 0, 1, 1), stroke(0, 0, SIDE, 1), stroke(5, 0, 1, SIDE)])
-def test_ink_everywhere_and_a_single_pixel_are_drawings_too(ink):
-    assert look.seen(ink).image.max() >= 120
+@pytest.mark.parametrize("sizes", [(0, 0, SIDE, SIDE), (0, 0, 1, 1), (0, 0, SIDE, 1), (5, 0, 1, SIDE)])
+def test_ink_everywhere_a_single_pixel_and_a_thin_line_are_drawings_too(sizes):
+    assert look.seen(stroke(*sizes)).image.max() >= 120
 
 
 @pytest.mark.parametrize("activation", ["softmax", "linear"])
@@ -93,8 +92,9 @@ def test_the_answer_is_what_the_library_computes_for_the_image_that_it_holds(act
     outputs = model.layer_outputs(x)
     for shown, name in zip(answer["maps"], ["conv2d", "max_pooling2d"], strict=True):
         maps = outputs[name][0]
+        bright = np.quantile(maps, 0.998)
         assert shown["shape"] == list(maps.shape)
-        assert np.abs(pixels(shown["pixels"], *maps.shape) / 255 - maps.clip(0, np.quantile(maps, 0.998)) / np.quantile(maps, 0.998)).max() < 0.003
+        assert pixels(shown["pixels"], *maps.shape) / 255 == pytest.approx(maps.clip(0, bright) / bright, abs=0.003)
     assert np.array(answer["gradient"], np.float32).reshape(28, 28) == pytest.approx(look.gradient(model, x, 7))
 
 
@@ -356,16 +356,17 @@ def test_a_broken_network_is_reported_and_stops_nothing(capfd):
     with served(Net(model, "a net", "0123456789")) as found:
         model.get_layer("dense").params["kernel"][:] = np.nan
         status, _, text = asked(found, "POST", "/look", stroke().tobytes())
-        assert (status, text.decode()) == (500, "the network: expected finite probabilities and gradients, got others. Train it again.\n")
+        assert (status, text.count(b"\n")) == (500, 1)
+        assert b"expected finite probabilities and gradients" in text
         assert asked(found, "GET", "/")[0] == 200
 
 
 def random_request(rng, port):
-    """Bytes that are nearly a request: a third are good; in the others parts are exchanged, and some bytes may be changed."""
-    good = rng.random() < 1 / 3
+    """Bytes that are nearly a request: a third are good; in the others parts are exchanged, and bytes may be changed."""
+    odd = rng.choice([0.0, 0.25, 0.5])  # how often a part is exchanged
 
     def one(*words):
-        return words[0 if good else rng.integers(len(words))]
+        return words[rng.integers(len(words)) if rng.random() < odd else 0]
 
     size = one(SIZE, SIZE, SIZE, 0, 1, SIZE - 1, 70_000)
     body = rng.integers(0, 256, size, dtype=np.uint8).tobytes()
@@ -414,10 +415,8 @@ def test_ten_thousand_random_requests_and_slow_clients_do_not_stop_the_server(de
         while not stop.wait(0.05):
             clients = [*clients[-30:], connected(demo_server)]
             for client in clients:
-                try:
+                with suppress(OSError):     # closed by the server
                     client.sendall(b"P")
-                except OSError:     # closed by the server
-                    pass
         for client in clients:
             client.close()
 
@@ -440,7 +439,8 @@ def test_ten_thousand_random_requests_and_slow_clients_do_not_stop_the_server(de
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     small_model().save(folder / "model.npz")
-    (folder / "settings.json").write_text(json.dumps({"class_names": [*"abcdefghij"], "arguments": {"net": "net_9"}, "data_name": "ink"}))
+    settings = {"class_names": [*"abcdefghij"], "arguments": {"net": "net_9"}, "data_name": "ink"}
+    (folder / "settings.json").write_text(json.dumps(settings))
     return folder
 
 
