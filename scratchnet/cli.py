@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": "classify pictures of your own with a trained network",
     "explain": "write a page in which every number that a trained network computed for an image can be followed",
     "data": "show where the data sets are stored; download or verify them",
+    "demo": "draw a digit in the browser, and see what a network makes of it",
     "gradcheck": "compare every gradient with finite differences",
     "exercise": "write a layer's function yourself: exercises, with a check that says what is wrong",
     "reproduce": "repeat the study's experiments and write one report of all of them",
