@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "train a network; write its model, history and figures into a run folder",
     "evaluate": "print loss and accuracy of a trained network, and the accuracy of each class",
     "predict": "classify pictures of your own with a trained network",
+    "diagnose": "measure why a run does not learn, or overfits: dead units, the size of steps, gradients",
     "data": "show where the data sets are stored; download or verify them",
     "gradcheck": "compare every gradient with finite differences",
     "reproduce": "repeat the study's experiments and write one report of all of them",

@@ -96,6 +96,7 @@ def diagnose(
     updates: UpdateRatios | None = None,
     initial_loss: float | None = None,
     images: int = 1000,
+    steps: Sequence[float] = (),
     stopped: str = "",
 ) -> Diagnosis:
     """Measure a model and its training, and explain what the numbers show. The model is not changed.
@@ -115,6 +116,8 @@ def diagnose(
         The cross-entropy before training, in place of the one that `updates` has.
     images : int
         How many training images, and how many for validation, are used. They are drawn at random, always the same ones.
+    steps : sequence of float
+        The losses of the steps of an epoch in which training broke down: they are drawn in place of those of the epochs.
     stopped : str
         How training broke down, if it did: it is reported as a problem.
 
@@ -146,7 +149,7 @@ def diagnose(
     K = model.output_shape[-1]
     pairs = [checked(model, x, y, K), None if validation_data is None else checked(model, validation_data[0], validation_data[1], K)]
     values = history.history if isinstance(history, History) else dict(history or {})
-    return Diagnosis(measure(model, *pairs[0], pairs[1], values, updates, initial_loss, images, stopped))  # type: ignore[misc]
+    return Diagnosis(measure(model, *pairs[0], pairs[1], values, updates, initial_loss, images, steps, stopped))  # type: ignore[misc]
 
 
 def checked(model: Any, x: np.ndarray, y: np.ndarray, K: int) -> tuple[np.ndarray, np.ndarray]:
@@ -212,18 +215,22 @@ def learning(f: Facts) -> Finding:
     name = "learning"
     if f.guess < 0.01:
         return Finding(name, "unknown", "With these labels, always the same answer is right.")
+    if len(f.steps) and not f.history:
+        return Finding(name, "unknown", "No epoch was finished, so the network is as it was before training.")
     text = (
         f"Cross-entropy {number(f.loss)} and accuracy {f.accuracy:.3f} on {f.images:,} training images; guessing by the frequency of the"
         f" classes gives {number(f.guess)}."
     )
     if learned(f):
         return Finding(name, "ok", text)
+    hardly = "no" if f.loss >= f.guess else "hardly"
     same = " It predicts the same class for all of them." if f.predicted == 1 else ""
-    return Finding(
-        name, "problem", f"{text} That is no better than guessing, or hardly.{same}",
-        "If no other finding explains it: can the network learn 20 images by heart? (scratchnet train --limit 20 --epochs 50.) If not,"
-        " look at the images and labels that it receives.",
-    )  # fmt: skip
+    explained = any(q(f).level == "problem" for q in (labels, initial_loss, learning_rate, dead_units, saturation, gradients))
+    advice = (
+        "Can the network learn 20 images by heart? (scratchnet train --limit 20 --epochs 50.) If not, look at the images and labels"
+        " that it receives."
+    )
+    return Finding(name, "problem", f"{text} That is {hardly} better than guessing.{same}", "" if explained else advice)
 
 
 def learning_rate(f: Facts) -> Finding:
@@ -322,6 +329,8 @@ def overfitting(f: Facts) -> Finding:
     name = "overfitting"
     if f.val_accuracy is None or f.val_loss is None or f.confidence is None:
         return Finding(name, "unknown", "There are no validation images.", "Pass validation_data.")
+    if len(f.steps) and not f.history:
+        return Finding(name, "unknown", "No epoch was finished.")
     n = int(f.counts.sum())
     gap = f.accuracy - f.val_accuracy
     text = f"Accuracy {f.accuracy:.3f} on {f.images:,} training images, {f.val_accuracy:.3f} on {f.val_images:,} validation images."

@@ -20,7 +20,7 @@ from scratchnet.callbacks.updates import UpdateRatios, layer_arrays, length, rat
 from scratchnet.layers import Activation
 from scratchnet.support.arithmetic import quiet
 
-STEPS = 5           # training steps of the copy, of which the median is reported
+STEPS = 5           # training steps, each of another copy, of which the median is reported
 BATCH = 128
 
 
@@ -59,10 +59,11 @@ class Facts(NamedTuple):
     confidence: float | None                    # the mean of the largest probability there
     units: list[Units]
     gradients: dict[str, float]                 # by layer, in order
-    replayed: dict[str, float]                  # the ratios of the copy's steps
+    replayed: dict[str, float]                  # the ratios of the copies' steps
     epochs: list[int]                           # those whose ratios were measured during training
     ratios: dict[str, list[float]]
     history: Mapping[str, Sequence[float]]
+    steps: Sequence[float]                      # the losses of the steps of an epoch that broke down, if it was repeated
     stopped: str                                # how training broke down; "" if it did not
 
     @property
@@ -73,7 +74,7 @@ class Facts(NamedTuple):
 
     @property
     def last_ratios(self) -> dict[str, float]:
-        """The ratios at the end: those of the last measured epoch, otherwise those of the copy's steps."""
+        """The ratios at the end: those of the last measured epoch, otherwise those of the copies' steps."""
         return {layer: values[-1] for layer, values in self.ratios.items()} or self.replayed
 
 
@@ -87,6 +88,7 @@ def measure(
     updates: UpdateRatios | None,
     initial_loss: float | None,
     images: int,
+    steps: Sequence[float],
     stopped: str,
 ) -> Facts:
     """Return the facts; y are integer labels. Arguments are checked already."""
@@ -122,18 +124,25 @@ def measure(
         epochs=[] if updates is None else list(updates.epochs),
         ratios={} if updates is None else {layer: list(values) for layer, values in updates.ratios.items()},
         history=history,
-        stopped=stopped,
+        steps=steps,
+        stopped=stopped or not_finite(model),
     )
 
 
+def not_finite(model: Any) -> str:
+    """Return a sentence if a weight is NaN or infinite, and "" otherwise."""
+    bad = [name for name, p in model.named_weights.items() if not np.isfinite(p).all()]
+    return f"the weights hold NaN or infinity, the first in {bad[0]}." if bad else ""
+
+
 def default_rate(optimizer: Any) -> float:
-    """Return the default learning rate of an optimizer's class, or 0 if its constructor has none.
+    """Return the default learning rate of an optimizer's class, or 0 if there is none.
 
     >>> from scratchnet.optimizers import Adam
     >>> default_rate(Adam(learning_rate=5.0))
     0.001
     """
-    parameter = signature(type(optimizer)).parameters.get("learning_rate")
+    parameter = None if optimizer is None else signature(type(optimizer)).parameters.get("learning_rate")
     return float(parameter.default) if parameter is not None and isinstance(parameter.default, (int, float)) else 0.0
 
 
@@ -195,16 +204,15 @@ def units_of(model: Any, x: np.ndarray) -> list[Units]:
 
 
 def replay(model: Any, x: np.ndarray, labels: np.ndarray, K: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Return gradient norms and ratios by layer: the medians over the first training steps of a copy of the model."""
-    if model.optimizer is None:
-        return {}, {}
-    twin = copy.deepcopy(model)
+    """Return gradient norms and ratios by layer: medians of several steps, each from the model as it is, on another batch."""
     norms: list[dict[str, float]] = []
     ratios: list[dict[str, float]] = []
-    for k in range(0, min(len(x), STEPS * BATCH), BATCH):
-        before = {layer: [a.copy() for a in arrays] for layer, arrays in layer_arrays(twin, twin.params).items()}
+    for k in range(0, min(len(x), STEPS * BATCH) if model.optimizer is not None else 0, BATCH):
+        twin = copy.deepcopy(model)
+        images, y = x[k : k + BATCH].astype(twin.dtype, copy=False), np.eye(K, dtype=twin.dtype)[labels[k : k + BATCH]]
+        before = layer_arrays(model, model.params)
         try:
-            twin.train_step(x[k : k + BATCH].astype(twin.dtype, copy=False), np.eye(K, dtype=twin.dtype)[labels[k : k + BATCH]])
+            twin.train_step(images, y)
         except FloatingPointError:
             break
         norms.append({layer: length(arrays) for layer, arrays in layer_arrays(twin, twin.grads).items()})
