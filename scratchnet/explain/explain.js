@@ -149,18 +149,19 @@ const TERMS = {
       const { axis, start, size } = joined(stage, slot), along = place[keys[axis]] - start;
       if (along >= 0 && along < size) {
         const inner = { ...place, [keys[axis]]: along };
-        return [one(stage.inputs[slot], at(stages[stage.inputs[slot]], inner.h, inner.w, inner.c), 1)];
+        return [{ ...one(stage.inputs[slot], at(stages[stage.inputs[slot]], inner.h, inner.w, inner.c), 1), slot }];
       }
     }
     return [];
   },
   pad(stage, cell) {
     const { h, w, c } = placeOf(stage, cell), input = stages[stage.inputs[0]], y = h - stage.top, x = w - stage.left;
-    return y >= 0 && x >= 0 && y < input.H && x < input.W ? [one(stage.inputs[0], at(input, y, x, c), 1)] : [];
+    return y >= 0 && x >= 0 && y < input.H && x < input.W ? [{ ...one(stage.inputs[0], at(input, y, x, c), 1), slot: 0 }] : [];
   },
   norm: (stage, cell) => [one(stage.inputs[0], cell, stage.slope[cell % stage.C])],
   rescale: (stage, cell) => [one(stage.inputs[0], cell, stage.scale[cell % stage.C])],
   elementwise: (stage, cell) => [one(stage.inputs[0], cell, 1)],
+  reshape: (stage, cell) => [one(stage.inputs[0], cell, 1)],
   softmax: (stage, cell) => [one(stage.inputs[0], cell, 1)],
   input: () => [],
 };
@@ -239,6 +240,7 @@ const SEND = {
     }
   },
   add: (stage, dout, dxs) => dxs.forEach(dx => dout.forEach((gradient, cell) => { dx[cell] += gradient; })),
+  reshape: (stage, dout, [dx]) => dout.forEach((gradient, cell) => { dx[cell] += gradient; }),
   concatenate: sendTerms,
   pad: sendTerms,
   norm: (stage, dout, [dx]) => dout.forEach((gradient, cell) => { dx[cell] += gradient * stage.slope[cell % stage.C]; }),
@@ -249,7 +251,7 @@ const SEND = {
 /* Send each gradient to the one number that the output is a copy of. */
 function sendTerms(stage, dout, dxs) {
   dout.forEach((gradient, cell) => {
-    for (const term of TERMS[stage.kind](stage, cell)) dxs[stage.inputs.indexOf(term.stage)][term.cell] += gradient;
+    for (const term of TERMS[stage.kind](stage, cell)) dxs[term.slot][term.cell] += gradient;
   });
 }
 
@@ -280,7 +282,7 @@ function sentBy(r, slot, cell, k) {
   if (stage.kind === "norm") return [term(cell, stage.slope[place.c])];
   if (stage.kind === "rescale") return [term(cell, stage.scale[place.c])];
   if (stage.kind === "elementwise") return [term(cell, stage.slope[cell])];
-  if (stage.kind === "add") return [term(cell, 1)];
+  if (stage.kind === "add" || stage.kind === "reshape") return [term(cell, 1)];
   if (stage.kind === "pad") return [term(at(stage, place.h + stage.top, place.w + stage.left, place.c), 1)];
   if (stage.kind === "concatenate") {
     const { axis, start } = joined(stage, slot), keys = ["h", "w", "c"];
@@ -326,6 +328,7 @@ function about(stage) {
     case "norm": return `Each number: (number above − mean) / √(variance + ε) · γ + β, with the averages of training${relu}.`;
     case "rescale": return `Each number: the number above · scale + offset${relu}.`;
     case "pad": return "The maps above with zeros around them.";
+    case "reshape": return `The same numbers in another shape${relu}.`;
     case "add": return `Each number: the sum of the numbers at its place in ${stage.inputs.map(stageName).join(" and ")}${relu}.`;
     case "concatenate": return `The maps of ${stage.inputs.map(stageName).join(" and ")}, one after the other${relu}.`;
     default: return `Each number: the function ${stage.function} of the number above.`;
@@ -339,7 +342,7 @@ let palette = {};
 function readPalette() {
   const style = getComputedStyle(document.documentElement);
   const rgb = name => [1, 3, 5].map(k => parseInt(style.getPropertyValue(name).trim().slice(k, k + 2), 16));
-  palette = { zero: rgb("--background"), positive: rgb("--positive"), negative: rgb("--negative"), focus: style.getPropertyValue("--focus") };
+  palette = { zero: rgb("--background"), positive: rgb("--positive"), negative: rgb("--negative") };
 }
 
 /* The colour of a number whose largest is `limit`: from white (or black, in dark mode) to orange above 0, to blue below. */
@@ -433,12 +436,21 @@ function involved() {
   return parts;
 }
 
+/* Whether a picture was last drawn for the same values: then it need not be drawn again. */
+function isDrawn(element, values) {
+  const text = JSON.stringify(values), same = element.dataset.drawn === text;
+  element.dataset.drawn = text;
+  return same;
+}
+
 function drawStage(s, parts) {
   const stage = stages[s], part = parts.get(s), section = byId(`stage-${s}`);
   section.classList.toggle("selected", s === state.stage);
   section.classList.toggle("involved", parts.has(s));
   if (isAnswer(s)) return;
-  const numbers = shown(s), channel = state.channel[s];
+  const channel = state.channel[s];
+  if (isDrawn(section, [state.mode, state.class, palette, channel, part, s === state.stage ? state.cell : -1])) return;
+  const numbers = shown(s);
   const grid = layout(stage, channel);
   const small = isImage(stage) ? imagePicture() : mapPicture(s, channel, numbers, limitOf(numbers));
   const canvas = section.querySelector(".cells"), { context, size } = enlarge(canvas, small);
@@ -468,7 +480,9 @@ function drawStrip(s) {
 
 /* The largest |gradient| of each pixel's colours, over the picture. */
 function drawSaliency() {
-  const stage = stages[0], gradient = gradients(state.class).out[0];
+  const stage = stages[0];
+  if (isDrawn(byId("saliency"), [state.class, palette, state.stage === 0 ? state.cell : -1])) return;
+  const gradient = gradients(state.class).out[0];
   const most = (h, w) => Math.max(...Array.from({ length: stage.C }, (_, c) => Math.abs(gradient[at(stage, h, w, c)])));
   const limit = limitOf(gradient);
   const canvas = byId("saliency"), { context, size } = enlarge(canvas, pictureOf(stage.H, stage.W, (h, w) => colour(most(h, w), limit)));
@@ -643,6 +657,7 @@ const FORWARD = {
     return [equation(s, `Sum of ${terms.length} numbers:`, sum(terms)), table(["number of", "number", "times", "product"], terms)];
   },
   concatenate: s => copied(s),
+  reshape: s => copied(s),
   pad: s => copied(s),
   softmax(s) {
     const z = stages[page.logits].out, most = z.reduce((a, b) => Math.max(a, b)), e = Array.from(z, v => Math.exp(v - most)), total = e.reduce((a, b) => a + b);
@@ -651,8 +666,8 @@ const FORWARD = {
       element("p", {}, "Softmax: e to the power of each logit, divided by the sum of them all. The largest logit is subtracted first, which changes no result and avoids numbers that are too large."),
       element("p", { class: "equation" }, "e^(", number(z[k], "logit"), " − ", number(most, "largest"), ") = ", number(e[k], "power"), element("br"),
         "divided by the sum ", number(total, "sum"), " = ", number(e[k] / total, "probability")),
-      element("table", {}, element("tr", {}, ["class", "logit", "e^(logit − largest)", "probability"].map(text => element("th", { scope: "col" }, text))),
-        lines.map(j => element("tr", {}, element("th", { scope: "row" }, page.names[j]), [z[j], e[j], e[j] / total].map(v => element("td", {}, digits(v)))))),
+      element("div", { class: "scroll" }, element("table", {}, element("tr", {}, ["class", "logit", "power of e", "probability"].map(text => element("th", { scope: "col" }, text))),
+        lines.map(j => element("tr", {}, element("th", { scope: "row" }, page.names[j]), [z[j], e[j], e[j] / total].map(v => element("td", {}, digits(v))))))),
     ];
   },
 };
@@ -803,6 +818,7 @@ function table(titles, terms) {
 const cellOf = s => (s === state.stage ? state.cell : at(stages[s], Math.floor(stages[s].H / 2), Math.floor(stages[s].W / 2), state.channel[s]));
 
 function select(s, cell) {
+  byId("inspector").classList.remove("small");
   state.stage = s;
   state.cell = cell;
   if (!stages[s].vector) state.channel[s] = placeOf(stages[s], cell).c;
@@ -907,6 +923,7 @@ async function start() {
   byId("network").append(between(stages[page.logits]), buildAnswers());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
   drawAll();
+  byId("inspector").classList.toggle("small", matchMedia("(max-width: 899px)").matches);
   document.documentElement.dataset.ready = "yes";
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,18 @@ def as_html(
         "note": note,
         "arrays": base64.b64encode(content).decode("ascii"),
     }
-    text = page(
+    text = around(data)
+    size = len(text.encode())
+    if size > LIMIT:
+        sizes = f"expected at most {LIMIT / 1e6:.0f} MB, got {size / 1e6:.1f} MB"
+        raise ValueError(f"the page: {sizes}. Use a smaller network, or one of smaller images.")
+    return text
+
+
+def around(data: dict[str, Any]) -> str:
+    """Return the page of the numbers in `data`."""
+    net, source = data["net"], data["source"]
+    return page(
         f"{net} and {source}",
         read(FOLDER / "explain.html"),
         css=read(FOLDER / "explain.css"),
@@ -77,8 +89,9 @@ def as_html(
         data=data,
         description=f"What {net} computed for {source}: every number can be followed, forward and backward.",
     )
-    size = len(text.encode())
-    if size > LIMIT:
-        sizes = f"expected at most {LIMIT / 1e6:.0f} MB, got {size / 1e6:.1f} MB"
-        raise ValueError(f"the page: {sizes}. Use a smaller network, or one of smaller images.")
-    return text
+
+
+def refreshed(text: str) -> str:
+    """Return a page with the numbers of the page `text`, and with the styles and the program as they are now."""
+    _, _, rest = text.partition('id="data">')
+    return around(json.loads(rest.partition("</script>")[0]))
