@@ -244,7 +244,7 @@ def test_the_html_page_needs_no_other_file(page, agreeing):
     parsed = References()
     parsed.feed(text)
     assert parsed.open == []
-    assert len(parsed.found) == 18
+    assert len(parsed.found) == 19
     assert all(value.startswith("data:image/png;base64,") for value in parsed.found)
     assert not parsed.tags & {"script", "link", "iframe", "object"}
     assert "url(" not in text

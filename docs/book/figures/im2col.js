@@ -59,9 +59,9 @@ figure("im2col", (box) => {
     cols.show(values, (r, q) => (r === state.r && q === state.q ? ["chosen"] : isCopy(r, q) ? ["copy"] : r === state.r ? ["window"] : []));
     const pixelName = `[${state.h}, ${state.v}]`;
     const count = copies.length === 1 ? "1 window" : `${copies.length} windows`;
-    const where = copies.map(([r, q]) => `[${r}, ${q}]`).join(" ");
+    const where = copies.map(([r, q]) => `[${r}, ${q}]`).join(", ");
     line.replaceChildren(...(forward
-      ? [element("strong", {}, `x${pixelName} = ${number(SEVEN[state.h][state.v])}`), ` is in ${count}: cols${where.replaceAll(" ", ", ")}`]
+      ? [element("strong", {}, `x${pixelName} = ${number(SEVEN[state.h][state.v])}`), ` is in ${count}. Its copies in cols: ${where}`]
       : [element("strong", {}, `col2im(a)${pixelName}`), ` = ${sumText(copies.map(([r, q]) => NUMBERED[r][q]))}`,
         ...(copies.length > 1 ? [" = ", element("strong", { className: "sum" }, number(adjoint[state.h][state.v]))] : [])]));
   }
