@@ -1,6 +1,7 @@
 """How these pages are built: `sphinx-build -W --keep-going -b html docs docs/_build/html`."""
 
 import re
+import shutil
 import warnings
 from pathlib import Path
 
@@ -63,6 +64,13 @@ def plain_text_to_rst(app, what, name, obj, options, lines):
     lines[:] = out
 
 
+def copy_pages(app, error):
+    """Copy the pages of `scratchnet explain` into the built site, where the same links lead to them as in the source."""
+    if error is None and app.builder.name == "html":
+        shutil.copytree(Path(__file__).parent / "pages", Path(app.outdir) / "pages", dirs_exist_ok=True)
+
+
 def setup(app):
     # a priority below 500 runs before napoleon's listener
     app.connect("autodoc-process-docstring", plain_text_to_rst, priority=400)
+    app.connect("build-finished", copy_pages)

@@ -25,7 +25,7 @@ FLOORS = [
     {"networks", "datasets", "preprocessing", "plotting", "gradcheck", "explain", "web"},
     {"keras_names"},
     {"scratchnet"},  # the public names, for those who use the library as a reader would
-    {"tools", "exercises"},
+    {"tools", "exercises", "demo"},
     {"cli"},
     {"__main__"},
 ]
@@ -34,7 +34,7 @@ CORE = [
     "networks", "layers", "losses", "regularizers", "optimizers", "schedules", "initializers", "padding", "model", "sequential",
     "training", "reference",
 ]  # fmt: skip
-AROUND = ["datasets", "preprocessing", "plotting", "exercises", "explain", "web", "tools", "cli"]
+AROUND = ["datasets", "preprocessing", "plotting", "exercises", "explain", "web", "demo", "tools", "cli"]
 
 
 def name_of(path):

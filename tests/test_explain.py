@@ -3,6 +3,7 @@
 import json
 import re
 import webbrowser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from scratchnet import Dense, Flatten, Input, Model, Sequential, cli, explain, l
 from scratchnet.datasets.idx import read_idx
 from scratchnet.explain import inside as numbers
 from scratchnet.explain.inside import gradients_of, in_float64, look_inside, outputs_of
+from scratchnet.explain.sheet import refreshed
 
 SIX = 5e-7      # relative: less than half a unit of the sixth digit
 NAMES = ["a", "b", "c"]
@@ -231,6 +233,27 @@ def test_names_with_the_signs_of_html_stay_text(case):
     assert data_of(text)["names"][0] == name
     assert text.count("</script>") == 2
     assert "<title>a&lt;b and &lt;/script&gt;" in text
+
+
+PAGES = sorted((Path(__file__).parent.parent / "docs" / "pages").glob("*.html"))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_the_pages_of_the_documentation_have_the_program_and_the_styles_of_today(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.encode()) < 2e6
+    assert refreshed(text) == text, "write them again: python docs/make_pages.py --refresh"
+
+
+def test_the_documentation_has_two_pages():
+    assert [path.stem for path in PAGES] == ["net_1_mnist", "net_2_cifar10"]
+
+
+def test_a_network_whose_numbers_are_not_finite_is_refused():
+    model = with_large_dense()
+    model.set_weights([np.full_like(w, np.inf) if w.ndim == 2 else w for w in model.get_weights()])
+    with pytest.raises(ValueError, match=r"^layer 'dense': expected finite outputs, got nan or inf"):
+        look_inside(model, np.ones((12, 12, 1), "float32"))
 
 
 # -- the command ------------------------------------------------------------------------------------------------------

@@ -49,7 +49,8 @@ def draw_pixels(data):
     for axes, (name, x), color in zip(figure.subplots(2, 2).ravel(), ways(images).items(), (RED, BLUE, GREEN, PINK), strict=True):
         axes.hist(x[:2000].ravel(), bins=32, color=color)
         axes.axvline(x.mean(), color="black", linestyle="--")
-        axes.set(title=name, yticks=(), xlabel=f"mean {abs(round(x.mean(dtype='float64'), 3)):.3g}\ndeviation {x.std(dtype='float64'):.3g}")
+        mean, deviation = x.mean(dtype="float64"), x.std(dtype="float64")
+        axes.set(title=name, yticks=(), xlabel=f"mean {abs(round(mean, 3)):.3g}\ndeviation {deviation:.3g}")
         for side in ("top", "left", "right"):
             axes.spines[side].set_visible(False)
     finish(figure, PICTURES / "07-pixels.png")

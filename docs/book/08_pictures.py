@@ -21,7 +21,7 @@ from scratchnet.plotting.canvas import bare, finish, new_figure
 PICTURES = Path(__file__).parent / "pictures"
 VALID = ((0, 0), (0, 0))
 X = np.array([[1, 3, 2, 0, 1], [4, 0, 2, 5, 0], [1, 4, 4, 0, 0], [0, 2, 0, 0, 0], [3, 1, 0, 0, 2]])
-DOUT = np.array([[1, -2, 3, 1], [2, 1, -1, 4], [5, 2, -3, 1], [1, 3, 2, -2]])
+DOUT = np.array([[2, -4, 6, 2], [4, 2, -2, 8], [10, 4, -6, 2], [2, 6, 4, -4]])
 PIXEL = (2, 1)
 
 
@@ -69,13 +69,13 @@ def draw_overlap():
         return kept if max_pool2d_backward(one, x, *window)[0, h0, v0, 0] else near
 
     figure = new_figure(5.2, 5.4)
-    grids = [("image x", X, of_pixels), ("out, max of each window", out[0, ..., 0], of_windows),
-             ("dx, gradient of x", dx[0, ..., 0], of_pixels), ("dout, gradient of out", DOUT, of_windows)]  # fmt: skip
+    grids = [("x", X, of_pixels), ("out: max", out[0, ..., 0], of_windows),
+             ("dx", dx[0, ..., 0], of_pixels), ("dout", DOUT, of_windows)]  # fmt: skip
     for axes, (title, values, colors) in zip(figure.subplots(2, 2).ravel(), grids, strict=True):
         draw_grid(axes, title, values, colors)
-    terms = " + ".join(str(int(d)) for d in (0, 1, 5, 2))
-    assert dx[0, h0, v0, 0] == 8
-    figure.supxlabel(f"dx[{h0}, {v0}] = {terms} = 8", fontsize=13)
+    terms = " + ".join(str(int(d)) for d in (0, 2, 10, 4))
+    assert dx[0, h0, v0, 0] == 16
+    figure.supxlabel(f"dx[{h0}, {v0}] = {terms} = 16", fontsize=13)
     finish(figure, PICTURES / "08-overlap.png")
 
 

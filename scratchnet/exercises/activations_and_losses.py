@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet import losses, reference
-from scratchnet.exercises.exercise import Case, Exercise, installed
+from scratchnet.exercises.exercise import Case, Exercise, installed, normal
 from scratchnet.exercises.pictures import number, rows
 
 EPSILONS = (1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)     # that are in use to avoid log 0
@@ -25,9 +25,9 @@ def relu_cases(rng: np.random.Generator) -> list[Case]:
     """Return a row with a zero, and arrays of one to four axes; some of their numbers are 0."""
     cases = [Case({"x": np.array([[-2.0, 0.0, 3.0]]), "dout": np.array([[5.0, -7.0, 4.0]])})]
     for shape in [(4,), (2, 3), (2, 3, 4), (2, 3, 4, 2)]:
-        x = rng.normal(size=shape) * rng.integers(0, 2, shape)
+        x = normal(rng, shape) * rng.integers(0, 2, shape)
         x.flat[0] = 0.0         # as padding and dead units are
-        cases.append(Case({"x": x, "dout": rng.normal(size=shape)}))
+        cases.append(Case({"x": x, "dout": normal(rng, shape)}))
     return cases
 
 
@@ -85,7 +85,7 @@ def cross_entropy_cases(rng: np.random.Generator) -> list[Case]:
         Case({"logits": np.array([[1.0, 2.0, 0.0]]), "y": np.array([[1.0, 0.0, 0.0]])}),
         Case({"logits": np.array([[2.0, -1.0], [0.0, 3.0]]), "y": np.array([[0.0, 1.0], [0.0, 1.0]])}),
     ]
-    cases += [Case({"logits": 2 * rng.normal(size=(N, K)), "y": labels(N, K)}) for N, K in [(3, 4), (5, 10), (4, 3)]]
+    cases += [Case({"logits": 2 * normal(rng, (N, K)), "y": labels(N, K)}) for N, K in [(3, 4), (5, 10), (4, 3)]]
     cases.append(Case({"logits": np.array([[40.0, 0.0], [1.0, 2.0]]), "y": np.array([[0.0, 1.0], [1.0, 0.0]])}))
     sure = np.array([[3.0, 60.0, 0.0], [0.0, 50.0, 1.0]])
     cases.append(Case({"logits": sure, "y": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])}))
@@ -94,7 +94,7 @@ def cross_entropy_cases(rng: np.random.Generator) -> list[Case]:
     cases.append(Case({"logits": np.array([[1000.0, 998.0]]), "y": np.array([[0.0, 1.0]])}))
     far = np.array([[-1000.0, -1001.0, -1002.0], [1000.0, 1001.0, 1002.0]])
     cases.append(Case({"logits": far, "y": np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])}))
-    rising = rng.normal(size=(4, 5)) + np.array([[-900.0], [-1.0], [2.0], [900.0]])
+    rising = normal(rng, (4, 5)) + np.array([[-900.0], [-1.0], [2.0], [900.0]])
     cases.append(Case({"logits": rising, "y": labels(4, 5)}))
     return cases
 

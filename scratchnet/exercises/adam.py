@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from scratchnet.exercises.exercise import Case, Exercise, installed
+from scratchnet.exercises.exercise import Case, Exercise, installed, normal
 from scratchnet.exercises.pictures import number
 from scratchnet.optimizers import Adam
 
@@ -46,7 +46,7 @@ def cases(rng: np.random.Generator) -> list[Case]:
         ((2, 3), 10, 1.0, 0.9, 0.95, 0.5),
         ((3, 2, 2), 100, 1.0, 0.5, 0.999, 0.1),
     ]:
-        draws = {name: rng.normal(size=shape) for name in ("p", "g", "m")}
+        draws = {name: normal(rng, shape) for name in ("p", "g", "m")}
         found.append(Case({**draws, "v": rng.random(shape), **dict(zip(names, settings, strict=True))}))
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet import reference
-from scratchnet.exercises.exercise import Case, Exercise, installed
+from scratchnet.exercises.exercise import Case, Exercise, installed, normal
 from scratchnet.exercises.pictures import number
 from scratchnet.layers import BatchNormalization
 
@@ -32,7 +32,7 @@ def cases(rng: np.random.Generator) -> list[Case]:
     first = case(np.array([[1.0], [2.0], [-1.0]]), np.array([[1.0], [2.0], [6.0]]), np.array([2.0]), 1 / 3)
     found = [first]
     for shape, epsilon in [((4, 2), 0.1), ((2, 2, 3, 1), 0.1), ((3, 2, 2, 2), 0.5), ((4, 3, 4, 3), 0.2)]:
-        found.append(case(rng.normal(size=shape), rng.normal(1, 2, shape), rng.normal(1, 1, shape[-1]), epsilon))
+        found.append(case(normal(rng, shape), rng.normal(1, 2, shape).round(2), rng.normal(1, 1, shape[-1]).round(2), epsilon))
     return found
 
 

@@ -449,7 +449,8 @@ def difference_lines(
 ) -> list[str]:
     """Return the lines on the first number that differs, and the picture of how it is computed."""
     index = tuple(int(k) for k in np.argwhere(where)[0])
-    many = f" ({where.sum()} of the {where.size} numbers of {name} differ)" if where.size > 1 else ""
+    differ = "differs" if where.sum() == 1 else "differ"
+    many = f" ({where.sum()} of the {where.size} numbers of {name} {differ})" if where.size > 1 else ""
     first = f"{place(name, index)}: expected {number(right[index])}, got {number(got[index])}{many}"
     return [*wrapped(first, "    "), "", *exercise.picture(arguments, name, index)]
 
@@ -484,10 +485,11 @@ def largest_error(exercise: Exercise, answers: list[Results]) -> float | None:
 def recognition_lines(bug: str) -> list[str]:
     """Return what is known about a bug of the gallery."""
     entry = gallery.find(bug)
-    lines = wrapped(f"This is *{entry.title}*: the same mistake stood in")
+    other = "another convention than that of the exercise, and no error in"
+    lines = wrapped(f"This is *{entry.title}*: {other if entry.convention else 'the same mistake stood in'}")
     lines += [f"    {entry.source}", "Read", f"    docs/gallery.md{anchor(entry.title)}"]
     if entry.convention:
-        lines += wrapped(f"Another convention, not an error there: {entry.convention}")
+        lines += wrapped(entry.convention)
     return lines
 
 

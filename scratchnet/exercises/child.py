@@ -1,8 +1,8 @@
 """What runs in a process of its own: the user's function, on every case. This file imports only NumPy, so that it starts fast.
 
 The folder of a job contains `job.json` and `arguments.npz`, from `running.py`. This process adds `log.jsonl`, one line for each
-thing that happened, and the results of call k of case i as `results-i-k.npz`. Whatever the function does, the process that
-started this one reads only these files.
+thing that happened, such as a call and its results. Whatever the function does, the process that started this one reads only
+this file.
 """
 
 from __future__ import annotations
@@ -27,19 +27,25 @@ import numpy as np
 UNINITIALIZED = 3e33            # what `np.empty` contains in this process; the next call has a multiple of it
 GIGABYTES = 2                   # of memory that the function may use
 PRINTED = 4_000                 # characters of its output that are kept, of all calls together
-LARGEST = 1_000_000             # numbers of a result that are saved
+LARGEST = 100_000               # numbers of a result that are recorded; the right ones have less than 2,000
 
 
 class Log:
     """The lines of log.jsonl."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.file = open(folder / "log.jsonl", "a", encoding="utf-8")   # noqa: SIM115 - until the process ends
 
     def __call__(self, **record: Any) -> None:
         """Write one line."""
         self.file.write(json.dumps(record) + "\n")
         self.file.flush()
+
+    def stage(self, name: str) -> None:
+        """Record a stage, "loading" or "loaded", from which on the time is counted anew."""
+        self(event=name)
+        (self.folder / name).touch()
 
 
 class Printed(io.TextIOBase):
@@ -126,23 +132,22 @@ def describe(value: Any) -> str:
     return f"{article} {kind} of {len(value)}" if isinstance(value, (list, tuple, dict, set, str)) else f"{article} {kind}"
 
 
-def save_results(returned: Any, count: int, path: Path) -> list[dict[str, Any]] | str:
-    """Save what the function returned, and return a description of each result; of all, if their number is wrong."""
+def as_records(returned: Any, count: int) -> list[dict[str, Any]] | str:
+    """Return the results as records for the log; a description of what was returned, if it is not `count` results."""
     if count == 1:
         results = [returned]
     elif isinstance(returned, (tuple, list)) and len(returned) == count:
         results = list(returned)
     else:
         return describe(returned)
-    saved, records = {}, []
-    for k, result in enumerate(results):
+    records = []
+    for result in results:
         number = isinstance(result, (int, float, np.number)) and not isinstance(result, bool)
         a = np.asarray(result) if number or isinstance(result, np.ndarray) else None
-        if a is not None and a.dtype.kind in "biuf" and a.size <= LARGEST:
-            saved[str(k)] = a
-        array = isinstance(result, np.ndarray)
-        records.append({"is": describe(result), "array": array, "dtype": str(a.dtype) if a is not None else ""})
-    np.savez(path, **saved)     # type: ignore[arg-type]
+        record = {"is": describe(result), "array": isinstance(result, np.ndarray)}
+        if a is not None and a.dtype.kind in "biuf" and a.itemsize <= 8 and a.size <= LARGEST:
+            record |= {"dtype": a.dtype.name, "shape": a.shape, "numbers": a.ravel().tolist()}
+        records.append(record)
     return records
 
 
@@ -157,7 +162,7 @@ def copies(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: a.copy(order="K") if isinstance(a, np.ndarray) else a for name, a in arguments.items()}
 
 
-def serve(function: Callable[..., Any], cases: list[dict[str, Any]], results: int, file: str, folder: Path, log: Log) -> None:
+def serve(function: Callable[..., Any], cases: list[dict[str, Any]], results: int, file: str, log: Log) -> None:
     """Call the function twice for each case, and record what happens; the first error is the last record."""
     for i, case in enumerate(cases):
         arguments = copies(case["arguments"])
@@ -175,9 +180,9 @@ def serve(function: Callable[..., Any], cases: list[dict[str, Any]], results: in
                 log(event="call", case=i, call=k)
                 returned = function(*arguments.values())
                 modified = changed(arguments, case["arguments"])
-                record = save_results(returned, results, folder / f"results-{i}-{k}.npz")
+                records = as_records(returned, results)
                 del returned
-                log(event="returned", case=i, call=k, results=record, modified=modified, where=None)
+                log(event="returned", case=i, call=k, results=records, modified=modified)
                 if modified:
                     log(event="writes", case=i, **writing_line(function, case["arguments"], file))
             except BaseException as error:
@@ -247,14 +252,14 @@ def main(folder: Path) -> None:
         cases.append({"arguments": arguments, "before": before})
     sys.path += job["path"]
     log = begin(folder)
-    log(event="loading")
+    log.stage("loading")
     try:
         function = load(job["file"], job["name"], job["source"])
     except BaseException as error:
         log(event="error", case=None, call=None, **error_record(error, job["file"]))
     else:
-        log(event="loaded")
-        serve(function, cases, job["results"], job["file"], folder, log)
+        log.stage("loaded")
+        serve(function, cases, job["results"], job["file"], log)
     end(log)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet import reference
-from scratchnet.exercises.exercise import Case, Exercise, installed
+from scratchnet.exercises.exercise import Case, Exercise, installed, normal
 from scratchnet.exercises.pictures import covering, marked, number, rows, sum_of_products, wrapped
 from scratchnet.layers import Conv2D
 from scratchnet.layers import conv2d as page
@@ -68,7 +68,7 @@ def first_kernel():
 
 def images(rng, k, shape):
     """Return random images; some of them do not lie in memory in the order of their axes."""
-    x = rng.normal(size=shape)
+    x = normal(rng, shape)
     return np.asfortranarray(x) if k in COLUMNS_FIRST else x
 
 
@@ -85,7 +85,7 @@ def forward_cases(rng: np.random.Generator) -> list[Case]:
     first = {"x": first_image(), "w": first_kernel(), "b": np.array([0.5]), "strides": (1, 1), "pads": VALID}
     cases = [Case(first)]
     for k, (shape, kernel, F, strides, pads) in enumerate(SIZES):
-        w, b, other = rng.normal(size=(*kernel, shape[3], F)), rng.normal(size=F), rng.normal(size=(*kernel, shape[3], F))
+        w, b, other = normal(rng, (*kernel, shape[3], F)), normal(rng, F), normal(rng, (*kernel, shape[3], F))
         arguments = {"x": images(rng, k, shape), "w": w, "b": b, "strides": strides, "pads": pads}
         cases.append(Case(arguments, {"w": other}))
     return cases
@@ -97,8 +97,8 @@ def backward_cases(rng: np.random.Generator) -> list[Case]:
     cases = [Case({"dout": dout, "x": first_image(), "w": first_kernel(), "strides": (1, 1), "pads": VALID})]
     for k, (shape, kernel, F, strides, pads) in enumerate(SIZES):
         OH, OW = window_output_shape(shape, kernel, strides, pads)
-        dout, w = rng.normal(size=(shape[0], OH, OW, F)), rng.normal(size=(*kernel, shape[3], F))
-        x, other = images(rng, k, shape), rng.normal(size=shape)
+        dout, w = normal(rng, (shape[0], OH, OW, F)), normal(rng, (*kernel, shape[3], F))
+        x, other = images(rng, k, shape), normal(rng, shape)
         cases.append(Case({"dout": dout, "x": x, "w": w, "strides": strides, "pads": pads}, {"x": other}))
     return cases
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet import reference
-from scratchnet.exercises.exercise import Case, Exercise, installed
+from scratchnet.exercises.exercise import Case, Exercise, installed, normal
 from scratchnet.exercises.pictures import number, sum_of_products, wrapped
 from scratchnet.layers import Dense
 
@@ -25,7 +25,7 @@ def forward_cases(rng: np.random.Generator) -> list[Case]:
     first = {"x": np.array([[1.0, 2.0]]), "w": np.array([[3.0, -1.0, 2.0], [1.0, 4.0, -2.0]]), "b": np.array([0.5, 0.0, -1.0])}
     cases = [Case(first)]
     for N, D, U in [(2, 3, 2), (3, 2, 3), (1, 4, 1), (6, 5, 4)]:
-        draws = [{"x": rng.normal(size=(N, D)), "w": rng.normal(size=(D, U)), "b": rng.normal(size=U)} for _ in range(2)]
+        draws = [{"x": normal(rng, (N, D)), "w": normal(rng, (D, U)), "b": normal(rng, U)} for _ in range(2)]
         cases.append(Case(*draws))
     return cases
 
@@ -39,7 +39,7 @@ def backward_cases(rng: np.random.Generator) -> list[Case]:
     }
     cases = [Case(first)]
     for N, D, U in [(1, 3, 2), (3, 2, 3), (2, 1, 4), (4, 4, 4), (6, 5, 4)]:
-        draws = [{"dout": rng.normal(size=(N, U)), "x": rng.normal(size=(N, D)), "w": rng.normal(size=(D, U))} for _ in range(2)]
+        draws = [{"dout": normal(rng, (N, U)), "x": normal(rng, (N, D)), "w": normal(rng, (D, U))} for _ in range(2)]
         cases.append(Case(*draws))
     return cases
 

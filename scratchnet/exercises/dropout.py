@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratchnet.exercises.exercise import Case, Exercise
+from scratchnet.exercises.exercise import Case, Exercise, normal
 from scratchnet.exercises.pictures import number, rows
 
 
@@ -37,7 +37,7 @@ def cases(rng: np.random.Generator) -> list[Case]:
         ((2, 3, 2), 0.25, False),
         ((4, 10), 0.8, True),
     ]:
-        draws = {"x": rng.normal(size=shape) * (rng.random(shape) > 1 / 3), "dout": rng.normal(size=shape), "rate": rate}
+        draws = {"x": normal(rng, shape) * (rng.random(shape) > 1 / 3), "dout": normal(rng, shape), "rate": rate}
         found.append(Case({**draws, "u": rng.random(shape), "training": training}, {"u": rng.random(shape)} if training else {}))
     return found
 

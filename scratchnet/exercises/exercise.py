@@ -172,6 +172,11 @@ class Exercise:
         return (CONTENT / self.name / name).read_text(encoding="utf-8")
 
 
+def normal(rng: np.random.Generator, shape: int | tuple[int, ...]) -> np.ndarray:
+    """Return numbers of the standard normal distribution, rounded to two digits, which are easier to read in a picture."""
+    return rng.normal(size=shape).round(2)
+
+
 def copied(arguments: Arguments) -> Arguments:
     """Return the arguments with copies of the arrays, which have the same order in memory."""
     return {name: a.copy(order="K") if isinstance(a, np.ndarray) else a for name, a in arguments.items()}

@@ -29,16 +29,11 @@ def number(value: float) -> str:
 
 
 def wrapped(text: str, indent: str = "") -> list[str]:
-    """Return a text as lines of at most 80 columns; a line does not end in a shape, nor at an equals sign.
-
-    Examples
-    --------
-    >>> wrapped(70 * "x" + " of shape (2, 3)")[1]
-    '(2, 3)'
-    """
-    text = re.sub(r"\([\d, ()]+\)| = ", lambda whole: whole[0].replace(" ", "\0"), text)
+    """Return a text as lines of at most 80 columns."""
+    whole = r"(?<=[\d)],) (?=[\d(])| (?=\()| (?== )|(?<= =) "      # shapes, pairs and "t = 1" are not divided
+    text = re.sub(whole, "\N{NO-BREAK SPACE}", text)
     lines = textwrap.wrap(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-    return [line.replace("\0", " ") for line in lines]
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def rows(table: Sequence[Sequence[str]], indent: int = 2) -> list[str]:

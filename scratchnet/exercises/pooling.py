@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet import reference
-from scratchnet.exercises.exercise import Case, Exercise, installed
+from scratchnet.exercises.exercise import Case, Exercise, installed, normal
 from scratchnet.exercises.pictures import covering, marked, number, rows
 from scratchnet.layers import MaxPooling2D
 from scratchnet.padding import window_output_shape
@@ -61,7 +61,7 @@ def starting_at_first_cell(lowest):
 def case(rng, x, pool_size, strides):
     """Return a case with a random dout."""
     OH, OW = window_output_shape(x.shape, pool_size, strides, NO_PADS)
-    dout = rng.normal(size=(len(x), OH, OW, x.shape[3])).round(2)
+    dout = normal(rng, (len(x), OH, OW, x.shape[3]))
     return Case({"dout": dout, "x": x, "pool_size": pool_size, "strides": strides})
 
 

@@ -129,8 +129,8 @@ def run_function(exercise: Exercise, function: Callable[..., Any], seconds: floa
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, signal.SIG_DFL)
                 log = child.begin(folder)
-                log(event="loaded")
-                child.serve(function, cases, len(exercise.returns), file, folder, log)
+                log.stage("loaded")
+                child.serve(function, cases, len(exercise.returns), file, log)
                 child.end(log)
             finally:
                 os._exit(1)
@@ -138,7 +138,10 @@ def run_function(exercise: Exercise, function: Callable[..., Any], seconds: floa
 
         def ended() -> int | None:
             if not status:
-                done, code = os.waitpid(pid, os.WNOHANG)
+                try:
+                    done, code = os.waitpid(pid, os.WNOHANG)
+                except ChildProcessError:       # the program ignores SIGCHLD, so that its processes leave no status
+                    done, code = pid, 0
                 if done:
                     status.append(os.waitstatus_to_exitcode(code))
             return status[0] if status else None
@@ -148,7 +151,7 @@ def run_function(exercise: Exercise, function: Callable[..., Any], seconds: floa
             if not status:
                 with suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+                    os.waitpid(pid, 0)
 
         return watched(folder, ended, kill, seconds)
 
@@ -158,8 +161,8 @@ def run_in_thread(
 ) -> Run:
     """Call a function on all cases in a thread, which receives `TimeOver` when its time is over."""
     log = child.Log(folder)
-    log(event="loaded")
-    thread = threading.Thread(target=child.serve, args=(function, list(cases), results, file, folder, log), daemon=True)
+    log.stage("loaded")
+    thread = threading.Thread(target=child.serve, args=(function, list(cases), results, file, log), daemon=True)
     thread.start()
     thread.join(seconds)
     late = thread.is_alive()
@@ -223,12 +226,8 @@ def watched(folder: Path, ended: Callable[[], int | None], kill: Callable[[], No
 
 
 def stage_of(folder: Path) -> str:
-    """Return the last of "loading" and "loaded" that the log contains."""
-    with suppress(OSError):
-        with open(folder / "log.jsonl", "rb") as file:
-            beginning = file.read(200)
-        return "loaded" if b'"loaded"' in beginning else "loading" if b'"loading"' in beginning else ""
-    return ""
+    """Return the last of "loading" and "loaded" that was reached."""
+    return next((stage for stage in ("loaded", "loading") if (folder / stage).exists()), "")
 
 
 def read(folder: Path, ending: str) -> Run:
@@ -240,7 +239,7 @@ def read(folder: Path, ending: str) -> Run:
                 run.events.append(json.loads(line.encode().replace(b"\\ud", b"\\\\ud")))      # surrogates, which cannot be printed
     for event in run.events:
         if event["event"] == "returned":
-            key = event["case"], event["call"]
-            with suppress(OSError, ValueError, EOFError), np.load(folder / f"results-{key[0]}-{key[1]}.npz") as file:
-                run.results[key] = {int(k): a for k, a in file.items()}
+            results = event["results"] if isinstance(event["results"], list) else []
+            arrays = {k: np.array(r["numbers"], r["dtype"]).reshape(r["shape"]) for k, r in enumerate(results) if "numbers" in r}
+            run.results[event["case"], event["call"]] = arrays
     return run

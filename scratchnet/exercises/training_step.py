@@ -6,7 +6,7 @@ import numpy as np
 
 from scratchnet import reference
 from scratchnet.exercises import activations_and_losses, dense
-from scratchnet.exercises.exercise import Case, Exercise, Function
+from scratchnet.exercises.exercise import Case, Exercise, Function, normal
 from scratchnet.exercises.pictures import number
 
 PARAMETERS = ("w1", "b1", "w2", "b2")
@@ -52,8 +52,8 @@ def cases(rng: np.random.Generator) -> list[Case]:
     found = [Case(first)]
     for N, D, U, K, learning_rate in [(2, 3, 4, 2, 0.5), (3, 2, 5, 3, 1.0), (5, 4, 6, 3, 0.2)]:
         shapes = {"w1": (D, U), "b1": (U,), "w2": (U, K), "b2": (K,)}
-        batch = {"x": rng.normal(size=(N, D)), "y": np.eye(K)[rng.integers(0, K, N)]}
-        found.append(Case({**batch, **{n: rng.normal(size=s) for n, s in shapes.items()}, "learning_rate": learning_rate}))
+        batch = {"x": normal(rng, (N, D)), "y": np.eye(K)[rng.integers(0, K, N)]}
+        found.append(Case({**batch, **{n: normal(rng, s) for n, s in shapes.items()}, "learning_rate": learning_rate}))
     return found
 
 
@@ -89,7 +89,7 @@ def picture(arguments, result, index):
     at = f"[{', '.join(map(str, index))}]"
     return [
         *lines,
-        f"d{result}{at} = {number(g)}, computed with the {result} and w2 from before the step, so",
+        f"d{result}{at} = {number(g)}, computed with all parameters from before the step, so",
         f"{result}{at} = {number(before)} - {number(learning_rate)} · {number(g)}  =  {number(before - learning_rate * g)}",
     ]
 

@@ -1,7 +1,7 @@
 """What a network computed for one image: the output of every layer, and the gradient of a class's logit at every layer.
 
-A stage is a layer together with the ReLU that alone reads it. Layers that change no number in inference, such as Flatten and
-Dropout, are no stages: the stage after them reads the stage before.
+A stage is a layer together with the ReLU that alone reads it. Layers that change nothing in inference, such as Dropout, and Flatten
+before a dense layer are no stages: the stage after them reads the stage before.
 
 Every number comes from the layers' own `forward` and `backward`, in float64, with the weights of the model. Each output is rounded
 to float32 before the next layer reads it. So the page, which stores float32, has exactly the numbers that each layer read, and the
@@ -28,10 +28,9 @@ from scratchnet.support.checking import check_images
 Array = np.ndarray[Any, Any]
 Values = dict[Node, Array]
 
-# Layers that change no number in inference.
-UNCHANGED = (
-    layers.Flatten, layers.Reshape, layers.Dropout, layers.RandomCrop, layers.RandomFlip, layers.RandomTranslation,
-)  # fmt: skip
+# Layers that change nothing in inference, and those that change only the shape.
+UNCHANGED = (layers.Dropout, layers.SpatialDropout2D, layers.RandomCrop, layers.RandomFlip, layers.RandomTranslation)
+SHAPES = (layers.Flatten, layers.Reshape)
 WINDOWS: dict[type[Layer], str] = {
     layers.MaxPooling2D: "max",
     layers.MinPooling2D: "min",
@@ -112,9 +111,9 @@ def look_inside(model: Model, x: Array, label: int | None = None) -> Inside:
 def check_explainable(model: Model) -> None:
     """Raise ValueError unless each layer of `model` is of a kind that can be explained."""
     known = (
-        *UNCHANGED, *WINDOWS, layers.Conv2D, layers.Dense, layers.InputLayer, layers.Add, layers.BatchNormalization,
+        *UNCHANGED, *SHAPES, *WINDOWS, layers.Conv2D, layers.Dense, layers.InputLayer, layers.Add, layers.BatchNormalization,
         layers.Concatenate, layers.ELU, layers.LeakyReLU, layers.ReLU, layers.Rescaling, layers.Softmax,
-        layers.SpatialDropout2D, layers.ZeroPadding2D, layers.Activation,
+        layers.ZeroPadding2D, layers.Activation,
     )  # fmt: skip
     for node in model.nodes:
         title = f"layer {node.layer.name!r}"
@@ -149,10 +148,18 @@ def _changed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def outputs_of(model: Model, x: Array) -> Values:
-    """Return the output of each node for a batch `x`, each rounded to float32 before the next layer reads it."""
+    """Return the output of each node for a batch `x`, each rounded to float32 before the next layer reads it.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite; the message names the first such layer.
+    """
     values = {model.nodes[0]: rounded(x)}
     for node in model.nodes[1:]:
         values[node] = rounded(node.layer.forward(*(values[parent] for parent in node.parents)))
+        if not np.isfinite(values[node]).all():
+            raise ValueError(f"layer {node.layer.name!r}: expected finite outputs, got nan or inf. Train the network again.")
     return values
 
 
@@ -206,7 +213,7 @@ def stages_of(model: Model, values: Values, classes: list[int]) -> tuple[list[di
     for node in nodes:
         before = node.parents[0] if node.parents else node
         relu = reader[node]
-        if type(node.layer) in (*UNCHANGED, layers.SpatialDropout2D):
+        if is_passed(node, model.nodes):
             place[node], passed[node] = place[before], [*passed.get(before, []), unchanged(node)]
         elif is_activation(node, "relu") and stages[place[before]]["relu"] and before in place and before not in passed:
             place[node] = place[before]
@@ -239,14 +246,19 @@ def name_of(node: Node) -> str:
     return f"{layer.name}, {layer.function}" if of_another else layer.name
 
 
+def is_passed(node: Node, nodes: list[Node]) -> bool:
+    """Return whether `node` is no stage of its own: it changes nothing, or it changes the shape of what only dense layers read."""
+    if type(node.layer) in SHAPES:
+        readers = [other for other in nodes if node in other.parents]
+        return all(is_passed(other, nodes) or type(other.layer) is layers.Dense for other in readers)
+    return type(node.layer) in UNCHANGED
+
+
 def unchanged(node: Node) -> str:
     """Return what the page says about a layer that changes no number."""
-    layer, shape = node.layer, "×".join(map(str, node.shape))
-    if isinstance(layer, layers.Flatten):
-        return f"{layer.name}: the same numbers as one row of {node.shape[0]:,}"
-    if isinstance(layer, layers.Reshape):
-        return f"{layer.name}: the same numbers as {shape}"
-    return f"{layer.name}: changes numbers in training only"
+    if type(node.layer) in SHAPES:
+        return f"{node.layer.name}: the same numbers as one row of {node.shape[0]:,}"
+    return f"{node.layer.name}: changes numbers in training only"
 
 
 def kind_of(layer: Layer) -> str:
@@ -260,6 +272,7 @@ def kind_of(layer: Layer) -> str:
         layers.ZeroPadding2D: "pad",
         layers.Add: "add",
         layers.Concatenate: "concatenate",
+        **dict.fromkeys(SHAPES, "reshape"),
         **dict.fromkeys(WINDOWS, "pool"),
     }
     return kinds.get(type(layer), "elementwise")

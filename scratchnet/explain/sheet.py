@@ -1,4 +1,5 @@
-"""The page of what a network computed for one image: the numbers of inside.py in one HTML file, with explain.js and explain.css.
+"""The page of what a network computed for one image: the numbers of inside.py in one HTML file, with
+explain.html, explain.css, numbers.js (the sums) and explain.js (what is shown).
 
 All arrays stand in the page as one block of float32 numbers, compressed by gzip and written as base64. In a stage's description,
 an array is replaced by its first number in the block and its length.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +71,28 @@ def as_html(
         "note": note,
         "arrays": base64.b64encode(content).decode("ascii"),
     }
-    text = page(
-        f"{net} and {source}",
-        read(FOLDER / "explain.html"),
-        css=read(FOLDER / "explain.css"),
-        js=read(FOLDER / "explain.js"),
-        data=data,
-        description=f"What {net} computed for {source}: every number can be followed, forward and backward.",
-    )
+    text = around(data)
     size = len(text.encode())
     if size > LIMIT:
         sizes = f"expected at most {LIMIT / 1e6:.0f} MB, got {size / 1e6:.1f} MB"
         raise ValueError(f"the page: {sizes}. Use a smaller network, or one of smaller images.")
     return text
+
+
+def around(data: dict[str, Any]) -> str:
+    """Return the page of the numbers in `data`."""
+    net, source = data["net"], data["source"]
+    return page(
+        f"{net} and {source}",
+        read(FOLDER / "explain.html"),
+        css=read(FOLDER / "explain.css"),
+        js=read(FOLDER / "numbers.js") + read(FOLDER / "explain.js"),
+        data=data,
+        description=f"What {net} computed for {source}: every number can be followed, forward and backward.",
+    )
+
+
+def refreshed(text: str) -> str:
+    """Return a page with the numbers of the page `text`, and with the styles and the program as they are now."""
+    _, _, rest = text.partition('id="data">')
+    return around(json.loads(rest.partition("</script>")[0]))

@@ -1,6 +1,6 @@
 """All pictures: each function takes arrays, dicts and lists, and returns a matplotlib ``Figure``.
 
-No function uses pyplot, and only `plot_model` takes a model: each figure has its own canvas, so drawing changes no backend,
+No function uses pyplot, and only `plot_model` takes a model, and `diagnosis` what was measured of one: each figure has its own canvas, so drawing changes no backend,
 opens no window and keeps no figure in memory. matplotlib is imported when the first picture is drawn. A history may be the
 ``History`` that `fit` returns, or the dict in it. With ``path=`` (``to_file=`` for `plot_model`), the picture is also written to
 a file, completely or not at all; the suffix chooses the format (PNG, PDF, SVG).
@@ -12,6 +12,7 @@ has its own marker, so that it is recognizable when printed in grey.
 from scratchnet.plotting.answers import confident_mistakes, confusion_matrix, prediction
 from scratchnet.plotting.comparison import compare, early_stopping, over_rates, small_panels
 from scratchnet.plotting.curves import history
+from scratchnet.plotting.diagnosis import diagnosis
 from scratchnet.plotting.graph import plot_model
 from scratchnet.plotting.insides import feature_maps, filters
 from scratchnet.plotting.sheet import image_sheet
@@ -22,6 +23,7 @@ __all__ = [
     "compare",
     "confident_mistakes",
     "confusion_matrix",
+    "diagnosis",
     "early_stopping",
     "feature_maps",
     "filters",

@@ -92,6 +92,9 @@ def check(file: str, hint: int | None, solution: bool) -> int:
         print("", "A solution:", "", exercise.solution, sep="\n")
     if not report.passed and hint is None and not solution:
         print(f"\nFor a hint: scratchnet exercise check {shlex.quote(str(file))} --hint")
+    names = list(exercises.EXERCISES)
+    if report.passed and exercise.name != names[-1]:
+        print(f"\nNext: scratchnet exercise start {names[names.index(exercise.name) + 1]}")
     return 0 if report.passed else 1
 
 

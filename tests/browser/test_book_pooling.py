@@ -46,7 +46,7 @@ def press(page, name):
     page.find_element("css selector", f"input[value='{name}'] + span").click()
 
 
-def choose(page, h, v, title="image"):
+def choose(page, h, v, title="x"):
     """Click a pixel."""
     grid_of(page, title).find_element("css selector", f".cell[data-row='{h}'][data-column='{v}']").click()
 
@@ -64,11 +64,19 @@ def test_the_outputs_and_gradients_are_those_of_the_library(page):
         for stride in (2, 1):
             press(page, kind)
             press(page, str(stride))
-            x, dout = numbers(page, "image"), numbers(page, "dout")
+            x, dout = numbers(page, "x"), numbers(page, "dout")
             assert (x.shape, dout.shape) == ((5, 5), (4, 4) if stride == 1 else (2, 2))
             out, dx = pooled(kind, x, dout, stride)
             np.testing.assert_allclose(numbers(page, "out"), out, atol=1e-4)
             np.testing.assert_allclose(numbers(page, "dx"), dx, atol=1e-4)
+
+
+def test_the_figure_has_the_numbers_of_the_chapter_and_of_its_picture(page):
+    chapter, picture = ((BOOK / name).read_text(encoding="utf-8") for name in ("08-pooling.md", "08_pictures.py"))
+    for row in [*numbers(page, "x"), *numbers(page, "dout")]:
+        text = str([int(value) for value in row])
+        assert text in chapter
+        assert text in picture
 
 
 def test_the_sum_of_a_chosen_pixel_is_its_gradient(page):
@@ -85,9 +93,9 @@ def test_the_sum_of_a_chosen_pixel_is_its_gradient(page):
 def test_a_pixel_that_three_windows_keep_adds_three_gradients_and_an_assignment_would_keep_one(page):
     choose(page, 2, 1, "dx")
     text = page.find_element("css selector", ".message").text
-    assert text.startswith("dx[2, 1] = 0 + 1 + 5 + 2 = 8.")
+    assert text.startswith("dx[2, 1] = 0 + 2 + 10 + 4 = 16.")
     assert "4 windows contain this pixel, 3 of them keep it." in text
-    assert text.endswith("would remain: 2.")
+    assert text.endswith("would remain: 4.")
 
 
 def test_a_pixel_in_no_window_has_the_gradient_zero(page):

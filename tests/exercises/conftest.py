@@ -20,7 +20,7 @@ def check_here(tmp_path):
         cases = [{"arguments": case.arguments, "before": case.before} for case in exercise.all_cases()]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")     # of the functions, as in their own process
-            child.serve(function, cases, len(exercise.returns), running.file_of(function), folder, log)
+            child.serve(function, cases, len(exercise.returns), running.file_of(function), log)
         log(event="end")
         log.file.close()
         return checking.reported(exercise, running.read(folder, ""), None, 1.0)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchnet import exercises
 from scratchnet.exercises import EXERCISES
 from scratchnet.tools.exercise import listed
 
@@ -108,9 +107,9 @@ def test_there_are_two_or_three_hints_which_fit_the_terminal_and_contain_no_line
 
 
 @EVERY
-def test_a_solution_fits_88_columns_and_passes_its_check(exercise):
+def test_a_solution_fits_88_columns_and_passes_its_check(exercise, check_here):
     assert max(map(len, exercise.solution.splitlines())) <= 88
-    report = exercises.check(run(exercise.solution)[exercise.name], exercise.name)
+    report = check_here(run(exercise.solution)[exercise.name], exercise.name)
     assert report.passed, str(report)
 
 
@@ -124,14 +123,14 @@ def test_every_exercise_has_right_answers_in_many_styles_and_several_wrong_ones(
 
 
 @pytest.mark.parametrize(("name", "style", "function"), RIGHT)
-def test_a_right_answer_passes_in_any_style(name, style, function):
-    report = exercises.check(function, name)
+def test_a_right_answer_passes_in_any_style(name, style, function, check_here):
+    report = check_here(function, name)
     assert report.passed, str(report)
 
 
 @pytest.mark.parametrize(("name", "style", "function"), WRONG)
-def test_a_wrong_answer_that_is_not_in_the_gallery_is_refused_without_an_accusation(name, style, function):
-    report = exercises.check(function, name)
+def test_a_wrong_answer_that_is_not_in_the_gallery_is_refused_without_an_accusation(name, style, function, check_here):
+    report = check_here(function, name)
     assert not report.passed
     assert report.bugs == SAME_NUMBERS.get((name, style), [])
     assert re.search(r"expected .*, got |was .* when the same call was made again", " ".join(report.lines))

@@ -57,7 +57,9 @@ def test_check_says_what_it_runs_and_shows_hints_and_the_solution_only_when_aske
 
     (tmp_path / "relu.py").write_text(exercise.solution, encoding="utf-8")
     assert cli.main(["exercise", "check", "relu.py"]) == 0
-    assert "relu: passed" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "relu: passed" in out
+    assert out.endswith("Next: scratchnet exercise start softmax_cross_entropy\n")
 
 
 def test_what_cannot_be_checked_is_told_in_one_line(tmp_path, monkeypatch, capsys):

@@ -11,10 +11,10 @@ const POOLED = {
     [3, 1, 0, 0, 2],
   ],
   dout: [
-    [1, -2, 3, 1],
-    [2, 1, -1, 4],
-    [5, 2, -3, 1],
-    [1, 3, 2, -2],
+    [2, -4, 6, 2],
+    [4, 2, -2, 8],
+    [10, 4, -6, 2],
+    [2, 6, 4, -4],
   ],
   window: 2,
 };
@@ -61,7 +61,7 @@ function pooledGradient(mine) {
 function aboutWindows(kind, mine) {
   if (mine.length === 0) return "No window contains this pixel, so the loss does not depend on it.";
   const windows = mine.length === 1 ? "One window contains" : `${mine.length} windows contain`;
-  if (kind === "average") return `${windows} this pixel. Each sends a quarter of its dout to each of its four pixels.`;
+  if (kind === "average") return `${windows} this pixel. ${mine.length === 1 ? "It" : "Each"} sends a quarter of its dout to each of its four pixels.`;
   const keep = mine.filter(({ weight }) => weight === 1);
   const lost = keep.length > 1 ? ` With = in place of +=, only the last of these would remain: ${number(keep.at(-1).dout)}.` : "";
   const count = mine.length === 1 ? (keep.length ? "and keeps it" : "and keeps another") : `${keep.length || "none"} of them keep${keep.length === 1 ? "s" : ""} it`;
@@ -77,8 +77,8 @@ function poolingFigure(box) {
   const limit = (k) => Math.min(Math.max(k, 0), size - 1);
   const choose = (h, v) => change({ h: limit(h), v: limit(v) });
   const move = (dh, dv) => choose(state.h + dh, state.v + dv);
-  const x = grid("image x", size, size, { choose, move, label: "Image x. The arrow keys choose a pixel." });
-  const dx = grid("dx, gradient of x", size, size, { choose, move, label: "Gradient dx. The arrow keys choose a pixel." });
+  const x = grid("x", size, size, { choose, move, label: "Image x. The arrow keys choose a pixel." });
+  const dx = grid("dx", size, size, { choose, move, label: "Gradient dx. The arrow keys choose a pixel." });
   const pooled = element("div", { className: "beside" });        // out and dout, whose size depends on the stride
   box.append(element("div", { className: "switches" }, kinds, strides), beside(x.root, pooled, dx.root), line,
     element("p", { className: "hint" }, "Choose a pixel: click or touch x or dx, or use the arrow keys."));
@@ -88,9 +88,10 @@ function poolingFigure(box) {
     const windows = pooledWindows(state.kind, Number(state.stride));
     const mine = windowsOf(windows, state.h, state.v);
     const count = Math.sqrt(windows.length);
-    const out = grid(`out, ${state.kind} of each window`, count, count);
-    const dout = grid("dout, its gradient", count, count);
+    const out = grid(`out: ${state.kind}`, count, count);
+    const dout = grid("dout", count, count);
     pooled.replaceChildren(out.root, dout.root);
+    for (const { root } of [out, dx]) root.classList.toggle("small", state.kind === "average");      // room for decimals
 
     const chosen = (h, v) => h === state.h && v === state.v;
     const nearby = (h, v) => mine.some(({ cells }) => cells.some(([row, column]) => row === h && column === v));
