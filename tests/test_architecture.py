@@ -22,7 +22,7 @@ FLOORS = [
     {"kernels", "support", "reference", "padding", "initializers", "metrics", "regularizers", "_version"},
     {"layers", "losses", "optimizers", "schedules", "callbacks"},
     {"plan", "saving", "training", "model", "sequential"},
-    {"networks", "datasets", "preprocessing", "plotting", "gradcheck"},
+    {"networks", "datasets", "preprocessing", "plotting", "gradcheck", "diagnosis"},
     {"keras_names"},
     {"scratchnet"},  # the public names, for those who use the library as a reader would
     {"tools"},
@@ -34,7 +34,7 @@ CORE = [
     "networks", "layers", "losses", "regularizers", "optimizers", "schedules", "initializers", "padding", "model", "sequential",
     "training", "reference",
 ]  # fmt: skip
-AROUND = ["datasets", "preprocessing", "plotting", "tools", "cli"]
+AROUND = ["datasets", "preprocessing", "plotting", "diagnosis", "tools", "cli"]
 
 
 def name_of(path):
