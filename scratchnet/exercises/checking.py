@@ -28,7 +28,7 @@ from scratchnet.exercises.child import GIGABYTES, UNINITIALIZED
 from scratchnet.exercises.comparison import Results
 from scratchnet.exercises.exercise import Arguments, Exercise
 from scratchnet.exercises.pictures import number, wrapped
-from scratchnet.exercises.running import SECONDS, Run
+from scratchnet.exercises.running import SECONDS, WAITING, Run
 from scratchnet.gradcheck.numeric import central_differences
 from scratchnet.tools import gallery
 from scratchnet.tools.gallery.page import anchor
@@ -96,7 +96,7 @@ def check(function: Callable[..., Any], name: str | None = None, *, seconds: flo
     name : str, optional
         The exercise; by default the name of the function.
     seconds : float
-        The limit of time for all calls together.
+        The limit of processor time for all calls together; six times as many seconds may go by.
 
     Returns
     -------
@@ -252,8 +252,8 @@ def first_problem(exercise: Exercise, run: Run, answers: list[Results], seconds:
     if failed and failed["case"] is None:
         return Problem("error", [*error_lines(failed, "when the file was run, before any call"), *at_top_level(failed)])
     if run.first("loaded") is None:
-        late = f"The file did not come to its end within {seconds:g} s. Is there a loop outside of the functions?"
-        return Problem("time", wrapped(late)) if run.ending == "time" else Problem("died", died(run, "while the file was run"))
+        late = too_late(run, "The file did not come to its end", seconds, "Is there a loop outside of the functions?")
+        return Problem("time", late) if late else Problem("died", died(run, "while the file was run"))
     cases = exercise.all_cases()
     for i, case in enumerate(cases):
         where = f"Case {i + 1} of {len(cases)}: {about(case.arguments)}"
@@ -263,14 +263,18 @@ def first_problem(exercise: Exercise, run: Run, answers: list[Results], seconds:
             first_line = [f"Its first line should be {exercise.signature}"] if of_call else []
             problem = Problem("error", [*error_lines(failed, "for these arguments"), *first_line])
         if problem is None and (run.first("returned", i) is None or run.ending) and not finished(run, i):
-            if run.ending == "time":
-                late = f"The function did not return within {seconds:g} s. Is there a loop that never ends, or a very slow one?"
-                problem = Problem("time", wrapped(late))
-            else:
-                problem = Problem("died", died(run, "for these arguments"))
+            late = too_late(run, "The function did not return", seconds, "Is there a loop that never ends, or a very slow one?")
+            problem = Problem("time", late) if late else Problem("died", died(run, "for these arguments"))
         if problem:
             return Problem(problem.kind, [*wrapped(where), *problem.lines], i)
     return None
+
+
+def too_late(run: Run, what: str, seconds: float, question: str) -> list[str]:
+    """Return the lines on a run that was ended because its time was over; none if this is not why it ended."""
+    if run.ending == "waiting":
+        return wrapped(f"{what} within {WAITING * seconds:g} s. Does it wait for something?")
+    return wrapped(f"{what} within {seconds:g} s of processor time. {question}") if run.ending == "time" else []
 
 
 def finished(run: Run, i: int) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sys
 import traceback
 import types
@@ -43,7 +44,7 @@ class Log:
         self.file.flush()
 
     def stage(self, name: str) -> None:
-        """Record a stage, "loading" or "loaded", from which on the time is counted anew."""
+        """Record a stage, "loading" or "loaded", from which on the time is counted again."""
         self(event=name)
         (self.folder / name).touch()
 
@@ -76,6 +77,15 @@ def limit_resources() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     except (ImportError, OSError, ValueError):
         pass
+
+
+def limit_processor_time(seconds: float) -> None:
+    """Let the system end this process, with SIGPROF, after so many more seconds of its own; where the system can.
+
+    The time in which other processes run, or in which this one waits, does not count.
+    """
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def fill_empty_arrays() -> None:
@@ -253,12 +263,14 @@ def main(folder: Path) -> None:
     sys.path += job["path"]
     log = begin(folder)
     log.stage("loading")
+    limit_processor_time(job["seconds"])
     try:
         function = load(job["file"], job["name"], job["source"])
     except BaseException as error:
         log(event="error", case=None, call=None, **error_record(error, job["file"]))
     else:
         log.stage("loaded")
+        limit_processor_time(job["seconds"])
         serve(function, cases, job["results"], job["file"], log)
     end(log)
 
