@@ -172,10 +172,18 @@ def copies(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: a.copy(order="K") if isinstance(a, np.ndarray) else a for name, a in arguments.items()}
 
 
-def serve(function: Callable[..., Any], cases: list[dict[str, Any]], results: int, file: str, log: Log) -> None:
-    """Call the function twice for each case, and record what happens; the first error is the last record."""
+def serve(
+    function: Callable[..., Any], cases: list[dict[str, Any]], results: int, file: str, log: Log, seconds: float | None = None
+) -> None:
+    """Call the function twice for each case, and record what happens; the first error is the last record.
+
+    `seconds` limits the processor time of each case, if this process may be ended: of all cases together, it would end
+    the functions that numba compiles, for each number of axes again.
+    """
     for i, case in enumerate(cases):
         arguments = copies(case["arguments"])
+        if seconds is not None:
+            limit_processor_time(seconds)
         for k in range(2):
             try:
                 if k == 0 and case["before"]:
@@ -270,8 +278,7 @@ def main(folder: Path) -> None:
         log(event="error", case=None, call=None, **error_record(error, job["file"]))
     else:
         log.stage("loaded")
-        limit_processor_time(job["seconds"])
-        serve(function, cases, job["results"], job["file"], log)
+        serve(function, cases, job["results"], job["file"], log, job["seconds"])
     end(log)
 
 

@@ -33,8 +33,8 @@ import numpy as np
 from scratchnet.exercises import child
 from scratchnet.exercises.exercise import Case, Exercise
 
-SECONDS = 10.0                  # of processor time, for the import of a file, and for all calls together
-WAITING = 6                     # times as many seconds may go by
+SECONDS = 10.0                  # of processor time, for the import of a file, and for the calls of each case
+WAITING = 6                     # times as many seconds may go by, for the import, and for all calls together
 PACKAGE = str(Path(__file__).parents[2])
 
 
@@ -135,8 +135,7 @@ def run_function(exercise: Exercise, function: Callable[..., Any], seconds: floa
                     signal.signal(number, signal.SIG_DFL)
                 log = child.begin(folder)
                 log.stage("loaded")
-                child.limit_processor_time(seconds)
-                child.serve(function, cases, len(exercise.returns), file, log)
+                child.serve(function, cases, len(exercise.returns), file, log, seconds)
                 child.end(log)
             finally:
                 os._exit(1)

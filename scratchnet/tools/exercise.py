@@ -80,7 +80,7 @@ def check(file: str, hint: int | None, solution: bool) -> int:
     if hint is not None and exercise is not None:
         shown = hint_lines(exercise, hint)      # before the file is run: a wrong N is told at once
     if exercise is not None:
-        limits = f"with at most {SECONDS:g} s\nof processor time and {GIGABYTES} GB of memory"
+        limits = f"with at most {SECONDS:g} s\nof processor time for each case and {GIGABYTES} GB of memory"
         print(f"Running {path}, and no other file, {limits}.\n", flush=True)
     report = exercises.check_file(path)
     print(report)
