@@ -33,13 +33,14 @@ def draw_perceptron():
     save(figure, "02-perceptron.png")
 
 
-def draw_window():
-    """Draw the first window, the kernel, their products, and the sum."""
+def draw_window(oh, ow, name):
+    """Draw the window at (oh, ow), the kernel, their products, and the sums so far."""
     figure, axes = sheet(5.2, 5.2, 11.2, 11.2)
-    products = IMAGE[:3, :3] * KERNEL
+    products = IMAGE[oh : oh + 3, ow : ow + 3] * KERNEL
     paint = ink(IMAGE)
-    grid(axes, 0.2, 1, IMAGE, title="image x", fill=lambda h, v: PALE[ORANGE] if h < 3 and v < 3 else paint(h, v), size=14)
-    outline(axes, 0.2, 1, 3, 3, ORANGE)
+    inside = lambda h, v: oh <= h < oh + 3 and ow <= v < ow + 3  # noqa: E731
+    grid(axes, 0.2, 1, IMAGE, title="image x", fill=lambda h, v: PALE[ORANGE] if inside(h, v) else paint(h, v), size=14)
+    outline(axes, 0.2 + ow, 1 + oh, 3, 3, ORANGE)
     text(axes, 6.2, 2.5, "×", size=18)
     grid(axes, 7.2, 1, KERNEL, title="kernel w", fill=lambda h, v: PALE[ORANGE], size=14)
     text(axes, 0.5, 8.7, "=", size=18)
@@ -47,10 +48,11 @@ def draw_window():
     arrow(axes, (4.5, 8.7), (6.6, 8.7), INK)
     text(axes, 5.5, 8.25, "sum", color=QUIET)
     out = feature_map(IMAGE, KERNEL)
-    grid(axes, 7.2, 7.2, out, title="feature map out", fill=lambda h, v: PALE[BLUE] if h == v == 0 else "white", size=14,
-         label=lambda value: shown(value) if value == out[0, 0] else "")  # fmt: skip
-    outline(axes, 7.2, 7.2, 1, 1, BLUE)
-    save(figure, "02-window.png")
+    out[np.arange(9).reshape(3, 3) > 3 * oh + ow] = np.nan              # the sums that come later
+    grid(axes, 7.2, 7.2, out, title="feature map out", fill=lambda h, v: PALE[BLUE] if (h, v) == (oh, ow) else "white", size=14,
+         label=lambda value: "" if np.isnan(value) else shown(value))  # fmt: skip
+    outline(axes, 7.2 + ow, 7.2 + oh, 1, 1, BLUE)
+    save(figure, name)
 
 
 def draw_feature_map():
@@ -136,7 +138,8 @@ def draw_six():
 def main():
     """Draw all pictures of the chapter."""
     draw_perceptron()
-    draw_window()
+    draw_window(0, 0, "02-window.png")
+    draw_window(0, 1, "02-next.png")
     draw_feature_map()
     draw_padding()
     draw_odd_cell()

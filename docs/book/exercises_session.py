@@ -2,7 +2,7 @@
 
     python docs/book/exercises_session.py
 
-A block ```console begins with "$ " and a command of `scratchnet`; the lines after it are its output. A block ```python with the
+A block ```console begins with "$ " and a command of `scratchnet`; the lines after it are its output. A block ```py with the
 comment <!-- the body --> above it is put in the place of the empty body of the file that the last `scratchnet exercise start` has
 written. A test runs the same, and compares.
 """
@@ -21,7 +21,7 @@ from scratchnet import cli
 
 PAGE = Path(__file__).with_name("exercises.md")
 BLOCK = re.compile(
-    r"^```console\n\$ (?P<command>.*)\n(?:.*\n)*?```$|^<!-- the body -->\n```python\n(?P<body>(?:.*\n)*?)```$", re.MULTILINE
+    r"^```console\n\$ (?P<command>.*)\n(?:.*\n)*?```$|^<!-- the body -->\n```py\n(?P<body>(?:.*\n)*?)```$", re.MULTILINE
 )
 EMPTY = re.compile(r"^ +raise NotImplementedError.*\n", re.MULTILINE)
 

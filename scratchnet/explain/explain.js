@@ -1,302 +1,11 @@
-"use strict";
-/* The page of `scratchnet explain`. Python has written what every layer computed (inside.py). Here it is drawn, and the selected
-   cell is explained: forward, the terms whose sum it is; backward, the terms whose sum its gradient is.
-
-   A stage is a layer, with the ReLU after it. `values` is what the layer gave, `out` what the next one reads: max(0, values) if
-   stage.relu. Arrays are flat, in NumPy's order: the number of map c at row h and column w is at (h·W + w)·C + c. A row of
-   n numbers, such as a dense layer's, has H = W = 1 and C = n. */
-
-const page = JSON.parse(document.getElementById("data").textContent);
-const stages = page.stages;
-const state = { mode: "forward", stage: 0, cell: 0, class: page.best, channel: [], open: false };
-const byId = id => document.getElementById(id);
-
-// -- the data --------------------------------------------------------------------------------------------------------
-
-async function unpack() {
-  const bytes = Uint8Array.from(atob(page.arrays), letter => letter.charCodeAt(0));
-  const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const numbers = new Float32Array(await new Response(plain).arrayBuffer());
-  for (const stage of stages) {
-    for (const [key, value] of Object.entries(stage)) {
-      if (value && value.size !== undefined) stage[key] = numbers.subarray(value.at, value.at + value.size);
-    }
-    prepare(stage);
-  }
-  stages.forEach((stage, s) => stage.inputs.forEach((input, slot) => stages[input].readers.push({ stage: s, slot })));
-}
-
-function prepare(stage) {
-  const shape = stage.shape;
-  [stage.H, stage.W, stage.C] = shape.length === 3 ? shape : [1, 1, shape[0]];
-  stage.vector = shape.length === 1;
-  stage.readers = [];
-  stage.out = stage.relu ? stage.values.map(v => Math.max(0, v)) : stage.values;
-  if (stage.kind === "dense" && stage.cells) {
-    stage.place = new Map(Array.from(stage.cells, (cell, j) => [cell, j]));
-  }
-  if (stage.kind === "norm") stage.slope = stage.gamma.map((gamma, c) => gamma / Math.sqrt(stage.variance[c] + stage.epsilon));
-  if (stage.kind === "pool" && stage.mode !== "average") stage.winner = winners(stage);
-}
-
-const isImage = stage => stage.kind === "input";
-const at = (stage, h, w, c) => (h * stage.W + w) * stage.C + c;
-const placeOf = (stage, cell) => {
-  const c = cell % stage.C, pixel = (cell - c) / stage.C;
-  return { h: Math.floor(pixel / stage.W), w: pixel % stage.W, c };
-};
-
-// -- windows ---------------------------------------------------------------------------------------------------------
-
-/* The cells of the window of output (oh, ow): i and j within the window, h and w in the input; inside is false for padding. */
-function windowAt(stage, input, oh, ow) {
-  const cells = [];
-  for (let i = 0; i < stage.KH; i++) {
-    for (let j = 0; j < stage.KW; j++) {
-      const h = oh * stage.SH + i - stage.top, w = ow * stage.SW + j - stage.left;
-      cells.push({ i, j, h, w, inside: h >= 0 && w >= 0 && h < input.H && w < input.W });
-    }
-  }
-  return cells;
-}
-
-/* The outputs whose windows cover the input's pixel (h, w), in rows; inside is false where the layer has no such output. */
-function windowsOver(stage, h, w) {
-  const axis = (position, K, S) => {
-    const found = [];
-    for (let o = Math.ceil((position - K + 1) / S); o <= Math.floor(position / S); o++) found.push(o);
-    return found;
-  };
-  const found = [];
-  const down = axis(h + stage.top, stage.KH, stage.SH), across = axis(w + stage.left, stage.KW, stage.SW);
-  const [OH, OW] = stage.vector ? [1, 1] : [stage.H, stage.W];
-  for (const oh of down) {
-    for (const ow of across) {
-      const i = h + stage.top - oh * stage.SH, j = w + stage.left - ow * stage.SW;
-      found.push({ oh, ow, i, j, inside: oh >= 0 && ow >= 0 && oh < OH && ow < OW });
-    }
-  }
-  return { cells: found, rows: down.length, columns: across.length };
-}
-
-/* For each output of max- or min-pooling, the cell that won: the first of equal ones, in row-major order. */
-function winners(stage) {
-  const input = stages[stage.inputs[0]], sign = stage.mode === "max" ? 1 : -1;
-  const winner = new Int32Array(stage.out.length);
-  for (let oh = 0; oh < stage.H; oh++) {
-    for (let ow = 0; ow < stage.W; ow++) {
-      const cells = windowAt(stage, input, oh, ow).filter(cell => cell.inside);
-      for (let c = 0; c < stage.C; c++) {
-        let best = -1;
-        for (const { h, w } of cells) {
-          const cell = at(input, h, w, c);
-          if (best < 0 || sign * input.out[cell] > sign * input.out[best]) best = cell;
-        }
-        winner[at(stage, oh, ow, c)] = best;
-      }
-    }
-  }
-  return winner;
-}
-
-const realCells = (stage, input, oh, ow) => windowAt(stage, input, oh, ow).filter(cell => cell.inside).length;
-const kernelAt = (stage, i, j, c, f) => ((i * stage.KW + j) * stages[stage.inputs[0]].C + c) * stage.C + f;
-
-/* Where a number of input `slot` stands in a concatenation, along its axis. */
-function joined(stage, slot) {
-  const axis = stage.vector ? 2 : stage.axis;
-  const size = s => [s.H, s.W, s.C][axis];
-  return { axis, start: stage.inputs.slice(0, slot).reduce((sum, s) => sum + size(stages[s]), 0), size: size(stages[stage.inputs[slot]]) };
-}
-
-// -- forward: the terms of a number -----------------------------------------------------------------------------------
-
-/* Each returns terms {stage, cell, x, w, product}, whose products, with the bias, add up to the number; cell is -1 for padding. */
-const TERMS = {
-  conv(stage, cell) {
-    const { h: oh, w: ow, c: f } = placeOf(stage, cell), source = stage.inputs[0], input = stages[source], terms = [];
-    for (const { i, j, h, w, inside } of windowAt(stage, input, oh, ow)) {
-      for (let c = 0; c < input.C; c++) {
-        const from = inside ? at(input, h, w, c) : -1, x = inside ? input.out[from] : 0, weight = stage.kernel[kernelAt(stage, i, j, c, f)];
-        terms.push({ stage: source, cell: from, x, w: weight, product: x * weight, group: c });
-      }
-    }
-    return terms;
-  },
-  dense(stage, cell) {
-    const source = stage.inputs[0], input = stages[source], terms = [];
-    const add = (from, w) => terms.push({ stage: source, cell: from, x: input.out[from], w, product: input.out[from] * w });
-    if (stage.kernel) input.out.forEach((_, from) => add(from, stage.kernel[from * stage.C + cell]));
-    else {
-      const n = stage.top_cells.length / stage.C;             // the largest of each unit
-      for (let k = cell * n; k < (cell + 1) * n; k++) add(stage.top_cells[k], stage.top_weights[k]);
-    }
-    return terms;
-  },
-  pool(stage, cell) {
-    const { h: oh, w: ow, c } = placeOf(stage, cell), source = stage.inputs[0], input = stages[source];
-    const n = realCells(stage, input, oh, ow);
-    return windowAt(stage, input, oh, ow).map(({ h, w, inside }) => {
-      const from = inside ? at(input, h, w, c) : -1, x = inside ? input.out[from] : 0;
-      const share = !inside ? 0 : stage.winner ? Number(stage.winner[cell] === from) : 1 / n;
-      return { stage: source, cell: from, x, w: share, product: x * share };
-    });
-  },
-  add: (stage, cell) => stage.inputs.map(source => one(source, cell, 1)),
-  concatenate(stage, cell) {
-    const place = placeOf(stage, cell), keys = ["h", "w", "c"];
-    for (let slot = 0; slot < stage.inputs.length; slot++) {
-      const { axis, start, size } = joined(stage, slot), along = place[keys[axis]] - start;
-      if (along >= 0 && along < size) {
-        const inner = { ...place, [keys[axis]]: along };
-        return [{ ...one(stage.inputs[slot], at(stages[stage.inputs[slot]], inner.h, inner.w, inner.c), 1), slot }];
-      }
-    }
-    return [];
-  },
-  pad(stage, cell) {
-    const { h, w, c } = placeOf(stage, cell), input = stages[stage.inputs[0]], y = h - stage.top, x = w - stage.left;
-    return y >= 0 && x >= 0 && y < input.H && x < input.W ? [{ ...one(stage.inputs[0], at(input, y, x, c), 1), slot: 0 }] : [];
-  },
-  norm: (stage, cell) => [one(stage.inputs[0], cell, stage.slope[cell % stage.C])],
-  rescale: (stage, cell) => [one(stage.inputs[0], cell, stage.scale[cell % stage.C])],
-  elementwise: (stage, cell) => [one(stage.inputs[0], cell, 1)],
-  reshape: (stage, cell) => [one(stage.inputs[0], cell, 1)],
-  softmax: (stage, cell) => [one(stage.inputs[0], cell, 1)],
-  input: () => [],
-};
-
-function one(source, cell, w) {
-  const x = stages[source].out[cell];
-  return { stage: source, cell, x, w, product: x * w };
-}
-
-// -- backward: the gradients of all stages, and the terms of one -------------------------------------------------------
-
-const known = new Map();
-
-/* The gradient of a class's logit at every stage: `out` at what the next stage reads, `values` before the ReLU. */
-function gradients(k) {
-  if (!known.has(k)) {
-    const out = stages.map(stage => new Float64Array(stage.out.length)), values = [...out];
-    out[page.logits][k] = 1;
-    for (let s = page.logits; s > 0; s--) {
-      const stage = stages[s];
-      if (stage.relu) values[s] = out[s].map((gradient, cell) => (stage.values[cell] > 0 ? gradient : 0));
-      SEND[stage.kind](stage, values[s], stage.inputs.map(input => out[input]), k);
-    }
-    known.set(k, { out, values });
-  }
-  return known.get(k);
-}
-
-/* Each adds to the gradients `dx` of its inputs what it sends back for `dout`, the gradient of its own values. */
-const SEND = {
-  conv(stage, dout, [dx]) {
-    const input = stages[stage.inputs[0]];
-    for (let oh = 0; oh < stage.H; oh++) {
-      for (let ow = 0; ow < stage.W; ow++) {
-        const first = at(stage, oh, ow, 0), active = [];
-        for (let f = 0; f < stage.C; f++) if (dout[first + f] !== 0) active.push(f);
-        if (active.length === 0) continue;
-        for (const { i, j, h, w, inside } of windowAt(stage, input, oh, ow)) {
-          if (!inside) continue;
-          for (let c = 0; c < input.C; c++) {
-            const row = kernelAt(stage, i, j, c, 0);
-            let sum = 0;
-            for (const f of active) sum += dout[first + f] * stage.kernel[row + f];
-            dx[at(input, h, w, c)] += sum;
-          }
-        }
-      }
-    }
-  },
-  dense(stage, dout, [dx], k) {
-    if (stage.kernel) {
-      for (let cell = 0; cell < dx.length; cell++) {
-        for (let unit = 0; unit < stage.C; unit++) dx[cell] += dout[unit] * stage.kernel[cell * stage.C + unit];
-      }
-    } else {
-      const U = stage.units.length, known = stage.rows.length / U, others = stage.cells.length - known;
-      stage.cells.forEach((cell, j) => {
-        if (j >= known) dx[cell] += stage.dx[page.classes.indexOf(k) * others + j - known];
-        else for (let u = 0; u < U; u++) dx[cell] += dout[stage.units[u]] * stage.rows[j * U + u];
-      });
-    }
-  },
-  pool(stage, dout, [dx]) {
-    const input = stages[stage.inputs[0]];
-    if (stage.winner) {
-      dout.forEach((gradient, cell) => { dx[stage.winner[cell]] += gradient; });
-      return;
-    }
-    for (let oh = 0; oh < stage.H; oh++) {
-      for (let ow = 0; ow < stage.W; ow++) {
-        const cells = windowAt(stage, input, oh, ow).filter(cell => cell.inside);
-        for (let c = 0; c < stage.C; c++) {
-          for (const { h, w } of cells) dx[at(input, h, w, c)] += dout[at(stage, oh, ow, c)] / cells.length;
-        }
-      }
-    }
-  },
-  add: (stage, dout, dxs) => dxs.forEach(dx => dout.forEach((gradient, cell) => { dx[cell] += gradient; })),
-  reshape: (stage, dout, [dx]) => dout.forEach((gradient, cell) => { dx[cell] += gradient; }),
-  concatenate: sendTerms,
-  pad: sendTerms,
-  norm: (stage, dout, [dx]) => dout.forEach((gradient, cell) => { dx[cell] += gradient * stage.slope[cell % stage.C]; }),
-  rescale: (stage, dout, [dx]) => dout.forEach((gradient, cell) => { dx[cell] += gradient * stage.scale[cell % stage.C]; }),
-  elementwise: (stage, dout, [dx]) => dout.forEach((gradient, cell) => { dx[cell] += gradient * stage.slope[cell]; }),
-};
-
-/* Send each gradient to the one number that the output is a copy of. */
-function sendTerms(stage, dout, dxs) {
-  dout.forEach((gradient, cell) => {
-    for (const term of TERMS[stage.kind](stage, cell)) dxs[term.slot][term.cell] += gradient;
-  });
-}
-
-/* What stage r sent to one number of its input: terms {stage, cell, x, w, product}, where x is the gradient of r's number and w what
-   it is multiplied by; cell is -1 where r has no number at that place. */
-function sentBy(r, slot, cell, k) {
-  const stage = stages[r], source = stage.inputs[slot], input = stages[source], place = placeOf(input, cell);
-  const dout = gradients(k).values[r], term = (to, w, group) => ({ stage: r, cell: to, x: dout[to], w, product: dout[to] * w, group });
-  const none = group => ({ stage: r, cell: -1, x: 0, w: 0, product: 0, group });
-  if (stage.kind === "conv") {
-    return windowsOver(stage, place.h, place.w).cells.flatMap(({ oh, ow, i, j, inside }) =>
-      Array.from({ length: stage.C }, (_, f) => inside
-        ? term(at(stage, oh, ow, f), stage.kernel[kernelAt(stage, i, j, place.c, f)], f) : none(f)));
-  }
-  if (stage.kind === "pool") {
-    return windowsOver(stage, place.h, place.w).cells.map(({ oh, ow, inside }) => {
-      if (!inside) return none();
-      const to = at(stage, oh, ow, place.c);
-      return term(to, stage.winner ? Number(stage.winner[to] === cell) : 1 / realCells(stage, input, oh, ow));
-    });
-  }
-  if (stage.kind === "dense") {
-    if (stage.kernel) return Array.from(dout, (_, unit) => term(unit, stage.kernel[cell * stage.C + unit]));
-    const row = stage.place.get(cell), U = stage.units.length;
-    if (row === undefined || (row + 1) * U > stage.rows.length) return [];
-    return Array.from(stage.units, (unit, j) => term(unit, stage.rows[row * U + j]));
-  }
-  if (stage.kind === "norm") return [term(cell, stage.slope[place.c])];
-  if (stage.kind === "rescale") return [term(cell, stage.scale[place.c])];
-  if (stage.kind === "elementwise") return [term(cell, stage.slope[cell])];
-  if (stage.kind === "add" || stage.kind === "reshape") return [term(cell, 1)];
-  if (stage.kind === "pad") return [term(at(stage, place.h + stage.top, place.w + stage.left, place.c), 1)];
-  if (stage.kind === "concatenate") {
-    const { axis, start } = joined(stage, slot), keys = ["h", "w", "c"];
-    const outer = { ...place, [keys[axis]]: place[keys[axis]] + start };
-    return [term(at(stage, outer.h, outer.w, outer.c), 1)];
-  }
-  return [];
-}
+/* What the page shows, and what the user does. numbers.js, which stands before this file in the page, has the numbers. */
 
 // -- numbers and names ------------------------------------------------------------------------------------------------
 
 /* A number with n significant digits and a real minus sign; a short form of at most six characters. */
 const digits = (value, n = 6) => String(Number(value.toPrecision(n))).replaceAll("-", "−");
-const short = value => (Math.abs(value) < 0.0095 ? digits(value, 1) : value.toFixed(Math.abs(value) < 0.095 ? 3 : 2).replace("-", "−"));
+const short = value => (Math.abs(value) < 0.0095 ? digits(value, 1)
+  : value.toFixed(Math.abs(value) < 0.095 ? 3 : 2).replace("-", "−"));
 const sum = terms => terms.reduce((total, term) => total + term.product, 0);
 const largestFirst = terms => [...terms].sort((a, b) => Math.abs(b.product) - Math.abs(a.product));
 const percent = p => `${digits(100 * p, p > 0.99 ? 6 : 3)} %`;
@@ -314,17 +23,26 @@ function cellName(s, cell) {
 
 const stageName = s => (isImage(stages[s]) ? "the picture" : stages[s].name);
 const shapeText = stage => (stage.vector ? plural(stage.C, "number")
-  : isImage(stage) ? `${stage.H}×${stage.W} pixels${stage.C === 3 ? ", red, green and blue" : ""}` : `${plural(stage.C, "map")} of ${stage.H}×${stage.W}`);
+  : isImage(stage) ? `${stage.H}×${stage.W} pixels${stage.C === 3 ? ", red, green and blue" : ""}`
+    : `${plural(stage.C, "map")} of ${stage.H}×${stage.W}`);
 
 function about(stage) {
   const relu = stage.relu ? ", then ReLU: what is below 0 becomes 0" : "", input = stages[stage.inputs[0]];
-  const from = input && (isImage(input) ? "the picture" : input.vector ? "all numbers above" : input.C === 1 ? "the map above" : `all ${input.C} maps above`);
-  const step = stage.SH > 1 || stage.SW > 1 ? `; the window moves ${stage.SH === stage.SW ? stage.SH : `${stage.SH} down and ${stage.SW} right`} cells at a time` : "";
+  const from = input && (isImage(input) ? "the picture" : input.vector ? "all numbers above" : input.C === 1 ? "the map above"
+    : `all ${input.C} maps above`);
+  const step = stage.SH > 1 || stage.SW > 1
+    ? `; the window moves ${stage.SH === stage.SW ? stage.SH : `${stage.SH} down and ${stage.SW} right`} cells at a time` : "";
   switch (stage.kind) {
     case "input": return "What the network sees.";
     case "conv": return `Each number: a ${stage.KH}×${stage.KW} window of ${from}, times a kernel, plus a bias${relu}${step}.`;
-    case "dense": return `Each number: ${input.vector ? "all numbers above" : `all ${plural(input.out.length, "number")} of the maps above`}, each times a weight, plus a bias${relu}.`;
-    case "pool": return `Each number: the ${{ max: "largest", min: "smallest", average: "mean" }[stage.mode]} of a ${stage.KH}×${stage.KW} window of the same map above${relu}${step}.`;
+    case "dense": {
+      const all = input.vector ? "all numbers above" : `all ${plural(input.out.length, "number")} of the maps above`;
+      return `Each number: ${all}, each times a weight, plus a bias${relu}.`;
+    }
+    case "pool": {
+      const chosen = { max: "largest", min: "smallest", average: "mean" }[stage.mode];
+      return `Each number: the ${chosen} of a ${stage.KH}×${stage.KW} window of the same map above${relu}${step}.`;
+    }
     case "norm": return `Each number: (number above − mean) / √(variance + ε) · γ + β, with the averages of training${relu}.`;
     case "rescale": return `Each number: the number above · scale + offset${relu}.`;
     case "pad": return "The maps above with zeros around them.";
@@ -404,7 +122,8 @@ function enlarge(canvas, small) {
 
 /* A frame around cells that is seen on any colour. */
 function frame(context, x, y, width, height, strong) {
-  for (const [line, style] of [[strong ? 9 : 7, "#000000"], [strong ? 6 : 4, "#ffffff"], [strong ? 4 : 2, strong ? "#d40078" : "#0b57d0"]]) {
+  for (const [line, style] of [[strong ? 9 : 7, "#000000"], [strong ? 6 : 4, "#ffffff"],
+    [strong ? 4 : 2, strong ? "#d40078" : "#0b57d0"]]) {
     context.lineWidth = line;
     context.strokeStyle = style;
     context.strokeRect(x, y, width, height);
@@ -454,13 +173,15 @@ function drawStage(s, parts) {
   const grid = layout(stage, channel);
   const small = isImage(stage) ? imagePicture() : mapPicture(s, channel, numbers, limitOf(numbers));
   const canvas = section.querySelector(".cells"), { context, size } = enlarge(canvas, small);
-  if (part) frame(context, part.left * size, part.top * size, (part.right - part.left + 1) * size, (part.bottom - part.top + 1) * size, false);
+  if (part) frame(context, part.left * size, part.top * size, (part.right - part.left + 1) * size,
+    (part.bottom - part.top + 1) * size, false);
   if (s === state.stage) {
     const { h, w, c } = placeOf(stage, state.cell);
     const [row, column] = stage.vector ? [Math.floor(c / grid.columns), c % grid.columns] : [h, w];
     frame(context, column * size, row * size, size, size, true);
   }
-  canvas.setAttribute("aria-label", `${stageName(s)}, ${shapeText(stage)}${stage.vector || (isImage(stage) && stage.C === 1) ? "" : `, ${mapName(stage, channel)}`}. The arrows move the selected cell.`);
+  const map = stage.vector || (isImage(stage) && stage.C === 1) ? "" : `, ${mapName(stage, channel)}`;
+  canvas.setAttribute("aria-label", `${stageName(s)}, ${shapeText(stage)}${map}. The arrows move the selected cell.`);
   const select = section.querySelector("select");
   if (select) select.value = channel;
   section.querySelectorAll(".strip canvas").forEach((thumb, c) => thumb.classList.toggle("chosen", c === channel));
@@ -485,13 +206,15 @@ function drawSaliency() {
   const gradient = gradients(state.class).out[0];
   const most = (h, w) => Math.max(...Array.from({ length: stage.C }, (_, c) => Math.abs(gradient[at(stage, h, w, c)])));
   const limit = limitOf(gradient);
-  const canvas = byId("saliency"), { context, size } = enlarge(canvas, pictureOf(stage.H, stage.W, (h, w) => colour(most(h, w), limit)));
+  const canvas = byId("saliency"), { context, size } = enlarge(canvas,
+    pictureOf(stage.H, stage.W, (h, w) => colour(most(h, w), limit)));
   if (state.stage === 0) {
     const { h, w } = placeOf(stage, state.cell);
     frame(context, w * size, h * size, size, size, true);
   }
-  byId("saliency-caption").textContent = `|gradient| of the logit of “${page.names[state.class]}”: how much this score changes with each pixel`
-    + `${stage.C === 3 ? " (the largest of its three colours)" : ""}; at most ${digits(limit, 3)}`;
+  const ofColours = stage.C === 3 ? " (the largest of its three colours)" : "";
+  byId("saliency-caption").textContent = `|gradient| of the logit of “${page.names[state.class]}”: `
+    + `how much this score changes with each pixel${ofColours}; at most ${digits(limit, 3)}`;
 }
 
 // -- the layers as HTML -----------------------------------------------------------------------------------------------------
@@ -505,6 +228,10 @@ function element(tag, attributes = {}, ...children) {
   made.append(...children.flat(9).filter(child => child !== null && child !== undefined && child !== ""));
   return made;
 }
+
+const para = (...content) => element("p", {}, ...content);
+const formula = (...content) => element("p", { class: "equation" }, ...content);
+const br = () => element("br");
 
 function buildStage(s) {
   const stage = stages[s];
@@ -529,7 +256,8 @@ function buildStage(s) {
 
 function buildMaps(s) {
   const stage = stages[s], numbers = Array.from({ length: stage.C }, (_, c) => c);
-  const choose = event => select(s, at(stage, placeOf(stage, cellOf(s)).h, placeOf(stage, cellOf(s)).w, Number(event.target.value)));
+  const choose = event => select(s, at(stage, placeOf(stage, cellOf(s)).h, placeOf(stage, cellOf(s)).w,
+    Number(event.target.value)));
   return element("div", { class: "maps" },
     element("label", {}, isImage(stage) ? "colour " : "large: ",
       element("select", { "aria-label": `map of ${stageName(s)}`, onchange: choose },
@@ -544,9 +272,11 @@ function buildAnswers() {
   const order = Array.from(p, (_, k) => k);
   const lines = p.length <= 12 ? order : order.sort((a, b) => p[b] - p[a]).slice(0, 10);
   const button = (s, k, kind, ...content) => element("button",
-    { type: "button", class: kind, "data-stage": s, "data-cell": k, "aria-label": `${s === last ? "probability" : "logit"} of ${page.names[k]}: ${digits(stages[s].out[k])}`,
+    { type: "button", class: kind, "data-stage": s, "data-cell": k,
+      "aria-label": `${s === last ? "probability" : "logit"} of ${page.names[k]}: ${digits(stages[s].out[k])}`,
       onclick: () => select(s, k) }, ...content);
-  const grid = element("div", { class: "answers" }, ["class", `logit (${stages[page.logits].name})`, "probability (softmax)"].map(text => element("span", { class: "head" }, text)),
+  const grid = element("div", { class: "answers" }, ["class", `logit (${stages[page.logits].name})`,
+    "probability (softmax)"].map(text => element("span", { class: "head" }, text)),
     lines.map(k => [
       element("span", {}, page.names[k], k === page.label ? " ✓" : ""),
       button(page.logits, k, "logit", digits(logits[k])),
@@ -557,7 +287,8 @@ function buildAnswers() {
     element("h2", {}, "The answer ", element("span", { class: "muted" }, answerText())),
     element("p", { class: "muted" }, `${about(stages[page.logits])} Softmax makes probabilities of these scores, the logits.`),
     page.label === null ? "" : element("p", { class: "muted" }, `✓ is the true class, ${page.names[page.label]}.`),
-    lines.length < p.length ? element("p", { class: "muted" }, `The ${lines.length} most probable of ${p.length} classes.`) : "", inner);
+    lines.length < p.length ? element("p", { class: "muted" }, `The ${lines.length} most probable of ${p.length} classes.`)
+      : "", inner);
 }
 
 function answerText() {
@@ -566,21 +297,25 @@ function answerText() {
 }
 
 function between(stage) {
-  return element("p", { class: "between" }, "↓", stage.passed.flat().map(text => [element("br"), `${text} `, element("br"), "↓"]));
+  return element("p", { class: "between" }, "↓", stage.passed.flat().map(text => [br(), `${text} `, br(), "↓"]));
 }
 
 // -- the selected cell -------------------------------------------------------------------------------------------------------
 
-const number = (value, what) => element("span", { class: `number ${value > 0 ? "positive" : value < 0 ? "negative" : ""}`, "data-what": what, "data-value": value }, digits(value));
+const number = (value, what) => element("span", { class: `number ${value > 0 ? "positive" : value < 0 ? "negative" : ""}`,
+  "data-what": what, "data-value": value }, digits(value));
 
 function inspect() {
   const inspector = byId("inspector"), s = state.stage, stage = stages[s], forward = state.mode === "forward";
   const value = forward || s > page.logits ? stage.out[state.cell] : gradients(state.class).out[s][state.cell];
   const scrolled = inspector.scrollTop;
   inspector.replaceChildren(
-    element("button", { type: "button", id: "size", "aria-label": "Make this panel smaller or larger", onclick: () => inspector.classList.toggle("small") }, "⇕"),
+    element("button", { type: "button", id: "size", "aria-label": "Make this panel smaller or larger",
+      onclick: () => inspector.classList.toggle("small") }, "⇕"),
     element("h2", {}, `${stageName(s)}: ${cellName(s, state.cell)}`),
-    element("p", { class: "result" }, number(value, "result"), " ", element("small", {}, forward ? "its number" : s > page.logits ? "probability" : `gradient of the logit of “${page.names[state.class]}”`)),
+    element("p", { class: "result" }, number(value, "result"), " ",
+      element("small", {}, forward ? "its number" : s > page.logits ? "probability"
+        : `gradient of the logit of “${page.names[state.class]}”`)),
     ...(forward ? FORWARD[stage.kind](s) : explainBackward(s)));
   inspector.scrollTop = scrolled;
   byId("live").textContent = `${stageName(s)}, ${cellName(s, state.cell)}: ${forward ? "" : "gradient "}${digits(value)}`;
@@ -590,21 +325,24 @@ function inspect() {
 function equation(s, text, total, extra = []) {
   const stage = stages[s], before = stage.values[state.cell];
   const bias = stage.bias ? stage.bias[stage.kind === "conv" ? state.cell % stage.C : state.cell] : undefined;
-  return element("p", { class: "equation" }, text, " ", number(total, "sum"), ...extra,
+  return formula(text, " ", number(total, "sum"), ...extra,
     ...(bias === undefined ? [] : [" + bias ", number(bias, "bias"), " = ", number(before, "before")]),
-    ...(stage.relu ? [element("br"), before > 0 ? "ReLU keeps it, since it is above 0: " : "ReLU makes it 0, since it is not above 0: ", number(stage.out[state.cell], "after")] : []));
+    ...(stage.relu ? [br(), before > 0 ? "ReLU keeps it, since it is above 0: " : "ReLU makes it 0, since it is not above 0: ",
+      number(stage.out[state.cell], "after")] : []));
 }
 
 const FORWARD = {
   input(s) {
-    return [element("p", {}, "A pixel of the picture, from 0 to 1: nothing computed it. Choose Backward to see the gradient that reached it, or click a cell of a layer below.")];
+    return [para("A pixel of the picture, from 0 to 1: nothing computed it. Choose Backward to see the gradient that reached it, ",
+      "or click a cell of a layer below.")];
   },
   conv(s) {
     const stage = stages[s], input = stages[stage.inputs[0]], terms = TERMS.conv(stage, state.cell);
     const many = input.C > 1;
     return [
-      element("p", {}, `The window of ${stage.KH}×${stage.KW} numbers, each times the weight at its place in the kernel. `,
-        many ? `${input.C} ${isImage(input) ? "colours" : "maps"}, so ${terms.length} products; here those of one of them:` : `${terms.length} products:`),
+      para(`The window of ${stage.KH}×${stage.KW} numbers, each times the weight at its place in the kernel. `,
+        many ? `${input.C} ${isImage(input) ? "colours" : "maps"}, so ${terms.length} products; here those of one of them:`
+          : `${terms.length} products:`),
       ...grouped(stage.inputs[0], terms, stage.KH, stage.KW, ["window", "kernel", "products"], "from"),
       equation(s, `Sum of all ${terms.length} products:`, sum(terms)),
     ];
@@ -614,10 +352,11 @@ const FORWARD = {
     const top = largestFirst(all).slice(0, 20), rest = stage.kernel ? sum(all) - sum(top) : stage.rest[state.cell];
     const others = input.out.length - top.length;
     return [
-      element("p", {}, `${plural(input.out.length, "product")}: each number of ${stageName(source)} times its weight. `,
+      para(`${plural(input.out.length, "product")}: each number of ${stageName(source)} times its weight. `,
         input.vector ? `The ${top.length} largest:` : `The ${top.length} largest, at their places in the maps:`),
       input.vector ? "" : contributionPicture(source, top),
-      equation(s, `The ${top.length} largest:`, sum(top), others > 0 ? [` + the other ${others.toLocaleString("en")} `, number(rest, "rest")] : []),
+      equation(s, `The ${top.length} largest:`, sum(top), others > 0
+        ? [` + the other ${others.toLocaleString("en")} `, number(rest, "rest")] : []),
       table(["number of", "number", "weight", "product"], top),
     ];
   },
@@ -625,10 +364,13 @@ const FORWARD = {
     const stage = stages[s], terms = TERMS.pool(stage, state.cell), n = terms.filter(term => term.cell >= 0).length;
     const winner = stage.winner ? terms.find(term => term.w === 1) : null;
     return [
-      element("p", {}, stage.winner ? `The ${stage.mode === "max" ? "largest" : "smallest"} number of the window wins (the first of equal ones). Cells outside the map do not take part.`
+      para(stage.winner
+        ? [`The ${stage.mode === "max" ? "largest" : "smallest"} number of the window wins (the first of equal ones). `,
+          "Cells outside the map do not take part."]
         : `The mean of the ${n} numbers of the window that lie in the map.`),
       element("div", { class: "grids" }, grid(terms, stage.KW, "x", "window", term => stage.winner && term.w === 1)),
-      element("p", { class: "equation" }, stage.winner ? ["The winner is ", cellName(winner.stage, winner.cell), ": "] : `Sum of the window / ${n}: `, number(sum(terms), "sum"),
+      formula(stage.winner ? ["The winner is ", cellName(winner.stage, winner.cell), ": "] : `Sum of the window / ${n}: `,
+        number(sum(terms), "sum"),
         stage.relu ? [", after ReLU ", number(stage.out[state.cell], "after")] : ""),
       table(["number of", "number", "share", "product"], terms.filter(term => term.cell >= 0)),
     ];
@@ -636,21 +378,22 @@ const FORWARD = {
   norm(s) {
     const stage = stages[s], [term] = TERMS.norm(stage, state.cell), c = state.cell % stage.C;
     return [
-      element("p", {}, "Mean and variance are the averages of this map over the training."),
-      element("p", { class: "equation" }, "(", number(term.x, "x"), " − ", number(stage.mean[c], "mean"), ") / √(", number(stage.variance[c], "variance"), ` + ${stage.epsilon}) · γ `,
-        number(stage.gamma[c], "gamma"), " + β ", number(stage.beta[c], "beta"), " = ", number(stage.values[state.cell], "before"), reluEnd(stage)),
-      table(["number of", "number", "slope", "product"], [term]),
+      para("Mean and variance are the averages of this map over the training."),
+      formula("(", number(term.x, "x"), " − ", number(stage.mean[c], "mean"), ") / √(", number(stage.variance[c], "variance"),
+        ` + ${stage.epsilon}) · γ `, number(stage.gamma[c], "gamma"), " + β ", number(stage.beta[c], "beta"), " = ",
+        number(stage.values[state.cell], "before"), reluEnd(stage)),
+      para("The number comes from ", jumpTo(term)),
     ];
   },
   rescale(s) {
     const stage = stages[s], [term] = TERMS.rescale(stage, state.cell), c = state.cell % stage.C;
-    return [element("p", { class: "equation" }, number(term.x, "x"), " · ", number(stage.scale[c], "scale"), " + ", number(stage.offset[c], "offset"), " = ",
-      number(stage.values[state.cell], "before"), reluEnd(stage)), table(["number of", "number", "scale", "product"], [term])];
+    return [formula(number(term.x, "x"), " · ", number(stage.scale[c], "scale"), " + ", number(stage.offset[c], "offset"), " = ",
+      number(stage.values[state.cell], "before"), reluEnd(stage)), para("The number comes from ", jumpTo(term))];
   },
   elementwise(s) {
     const stage = stages[s], [term] = TERMS.elementwise(stage, state.cell);
-    return [element("p", { class: "equation" }, `${stage.function}(`, number(term.x, "x"), ") = ", number(stage.values[state.cell], "before"), element("br"),
-      "Its slope there, by which the gradient is multiplied: ", number(stage.slope[state.cell], "slope")), jumpTo(term)];
+    return [formula(`${stage.function}(`, number(term.x, "x"), ") = ", number(stage.values[state.cell], "before"), br(),
+      "Its slope there, by which the gradient is multiplied: ", number(stage.slope[state.cell], "slope")), para("The number comes from ", jumpTo(term))];
   },
   add(s) {
     const stage = stages[s], terms = TERMS.add(stage, state.cell);
@@ -660,35 +403,42 @@ const FORWARD = {
   reshape: s => copied(s),
   pad: s => copied(s),
   softmax(s) {
-    const z = stages[page.logits].out, most = z.reduce((a, b) => Math.max(a, b)), e = Array.from(z, v => Math.exp(v - most)), total = e.reduce((a, b) => a + b);
+    const z = stages[page.logits].out, most = z.reduce((a, b) => Math.max(a, b)), e = Array.from(z, v => Math.exp(v - most)),
+      total = e.reduce((a, b) => a + b);
     const k = state.cell, lines = Array.from(z, (_, j) => j).sort((a, b) => z[b] - z[a]).slice(0, 12);
     return [
-      element("p", {}, "Softmax: e to the power of each logit, divided by the sum of them all. The largest logit is subtracted first, which changes no result and avoids numbers that are too large."),
-      element("p", { class: "equation" }, "e^(", number(z[k], "logit"), " − ", number(most, "largest"), ") = ", number(e[k], "power"), element("br"),
+      para("Softmax: e to the power of each logit, divided by the sum of them all. The largest logit is subtracted first, ",
+        "which changes no result and avoids numbers that are too large."),
+      formula("e^(", number(z[k], "logit"), " − ", number(most, "largest"), ") = ", number(e[k], "power"), br(),
         "divided by the sum ", number(total, "sum"), " = ", number(e[k] / total, "probability")),
-      element("div", { class: "scroll" }, element("table", {}, element("tr", {}, ["class", "logit", "power of e", "probability"].map(text => element("th", { scope: "col" }, text))),
-        lines.map(j => element("tr", {}, element("th", { scope: "row" }, page.names[j]), [z[j], e[j], e[j] / total].map(v => element("td", {}, digits(v))))))),
+      element("div", { class: "scroll" }, element("table", {},
+        element("tr", {}, ["class", "logit", "power of e", "probability"].map(text => element("th", { scope: "col" }, text))),
+        lines.map(j => element("tr", {}, element("th", { scope: "row" }, page.names[j]),
+          [z[j], e[j], e[j] / total].map(v => element("td", {}, digits(v))))))),
     ];
   },
 };
 
-const reluEnd = stage => (stage.relu ? [element("br"), "after ReLU: ", number(stage.out[state.cell], "after")] : "");
+const reluEnd = stage => (stage.relu ? [br(), "after ReLU: ", number(stage.out[state.cell], "after")] : "");
 
 function copied(s) {
   const [term] = TERMS[stages[s].kind](stages[s], state.cell);
-  return term ? [element("p", { class: "equation" }, "The same number as ", jumpTo(term)), reluEnd(stages[s])] : [element("p", {}, "A zero around the map.")];
+  return term ? [formula("The same number as ", jumpTo(term)), reluEnd(stages[s])] : [para("A zero around the map.")];
 }
 
-const jumpTo = term => element("button", { type: "button", onclick: () => jump(term.stage, term.cell) }, `${stageName(term.stage)}, ${cellName(term.stage, term.cell)}`);
+const jumpTo = term => element("button", { type: "button", onclick: () => jump(term.stage, term.cell) },
+  `${stageName(term.stage)}, ${cellName(term.stage, term.cell)}`);
 
 /* The way back: what each stage that reads this number sent to it. */
 function explainBackward(s) {
   const stage = stages[s], name = page.names[state.class];
   if (s >= page.logits) {
     const p = stages[stages.length - 1].out, y = Number(state.cell === state.class);
-    return [element("p", {}, `Here the way back begins. It asks: how does the logit of “${name}” change? So its own gradient is 1, and that of every other logit is 0.`),
-      element("p", { class: "equation" }, `In training, the gradient of the loss begins instead, if the true class is “${name}”: p − y = `, number(p[state.cell] - y, "loss")),
-      element("p", {}, "Click a cell of a layer above to see what reaches it.")];
+    return [para(`Here the way back begins. It asks: how does the logit of “${name}” change? `,
+      "So its own gradient is 1, and that of every other logit is 0."),
+      formula(`In training, the gradient of the loss begins instead, if the true class is “${name}”: p − y = `,
+        number(p[state.cell] - y, "loss")),
+      para("Click a cell of a layer above to see what reaches it.")];
   }
   const parts = [], readers = stage.readers.filter(reader => reader.stage <= page.logits);
   for (const { stage: r, slot } of readers) {
@@ -696,38 +446,53 @@ function explainBackward(s) {
     parts.push(...sentParts(s, r, terms, readers.length > 1));
   }
   if (readers.length > 1) {
-    parts.push(element("p", { class: "equation" }, `Sum of what ${readers.length} layers sent: `, number(gradients(state.class).out[s][state.cell], "total")));
+    parts.push(formula(`Sum of what ${readers.length} layers sent: `, number(gradients(state.class).out[s][state.cell], "total")));
   }
   if (stage.relu) {
     const passes = stage.values[state.cell] > 0;
-    parts.push(element("p", { class: "equation" }, "On its way further back: ", passes ? "ReLU lets it through, since the number was above 0: " : "ReLU stops it, since the number was not above 0: ",
+    parts.push(formula("On its way further back: ", passes ? "ReLU lets it through, since the number was above 0: "
+      : "ReLU stops it, since the number was not above 0: ",
       number(gradients(state.class).values[s][state.cell], "passed")));
   }
   return parts;
 }
 
+/* What stage r sent to the selected cell of stage s, in words, pictures and numbers. */
 function sentParts(s, r, terms, several) {
-  const reader = stages[r], place = placeOf(stages[s], state.cell), total = number(sum(terms), several ? `sum-${r}` : "sum");
+  const reader = stages[r], total = number(sum(terms), several ? `sum-${r}` : "sum");
+  if (reader.kind === "conv" || reader.kind === "pool") return sentByWindows(s, r, terms, total);
   if (reader.kind === "dense" && terms.length === 0) {
-    return [element("p", {}, !reader.place.has(state.cell)
-      ? "This number is 0: the ReLU that made it so stops whatever gradient arrives here, so the network does not compute it."
-      : `The sum of what ${reader.C} units of ${reader.name} sent. (Its weights are millions; this page has those of the cells with larger gradients.)`)];
-  }
-  if (reader.kind === "conv" || reader.kind === "pool") {
-    const { rows, columns } = windowsOver(reader, place.h, place.w), count = terms.filter(term => term.cell >= 0).length;
-    const lead = reader.kind === "conv"
-      ? `${plural(count / reader.C, "window")} of ${reader.name} cover this number, in each of ${plural(reader.C, "map")}. Each of these cells sends its own gradient times the weight that met this number; here those of one map:`
-      : reader.winner ? `${plural(count, "window")} of ${reader.name} cover this number. A window sends its gradient to its winner, and nothing to the others.`
-        : `${plural(count, "window")} of ${reader.name} cover this number. Each sends its gradient divided by the number of its cells.`;
-    return [element("p", {}, lead),
-      ...grouped(r, terms, rows, columns, ["gradient of the cell", reader.kind === "conv" ? "weight" : "share", "sent"], "to"),
-      element("p", { class: "equation" }, `Sum of all ${count} that ${reader.name} sent: `, total)];
+    return [para(reader.place.has(state.cell)
+      ? `The sum of what ${reader.C} units of ${reader.name} sent; this page has no room for their weights.`
+      : "This number is 0: the ReLU that made it so stops whatever gradient arrives here, so the network does not compute it.")];
   }
   const top = largestFirst(terms).slice(0, 20), others = terms.length - top.length;
-  const lead = reader.kind === "dense" ? `Each unit of ${reader.name} sends its gradient times its weight for this number.${others ? ` The ${top.length} largest:` : ""}` : `${reader.name} sends its gradient times the slope:`;
-  const off = reader.kind === "dense" && reader.units ? reader.C - reader.units.length : 0;
-  return [element("p", {}, lead, off ? ` (${off} of its ${reader.C} units are off: their ReLU stopped the gradient.)` : ""), table(["sent by", "gradient", "weight", "sent"], top),
-    element("p", { class: "equation" }, others ? [number(sum(top), "top"), ` + the other ${others} `, number(sum(terms) - sum(top), "rest"), " = "] : "Sum: ", total)];
+  const off = reader.units ? reader.C - reader.units.length : 0;
+  return [
+    para(reader.kind === "dense" ? `Each unit of ${reader.name} sends its gradient times its weight for this number.`
+      : `${reader.name} sends its gradient times the slope:`,
+      others ? ` The ${top.length} largest:` : "",
+      off ? ` (${off} of its ${reader.C} units are off: their ReLU stopped the gradient.)` : ""),
+    table(["sent by", "gradient", "weight", "sent"], top),
+    formula(others ? [number(sum(top), "top"), ` + the other ${others} `, number(sum(terms) - sum(top), "rest"), " = "] : "Sum: ",
+      total),
+  ];
+}
+
+function sentByWindows(s, r, terms, total) {
+  const reader = stages[r], place = placeOf(stages[s], state.cell), isConv = reader.kind === "conv";
+  const { rows, columns } = windowsOver(reader, place.h, place.w), count = terms.filter(term => term.cell >= 0).length;
+  const covering = `${plural(isConv ? count / reader.C : count, "window")} of ${reader.name} cover this number`;
+  const way = isConv
+    ? `, in each of ${plural(reader.C, "map")}. Each of these cells sends its own gradient times the weight that met`
+    + " this number; here those of one map:"
+    : reader.winner ? ". A window sends its gradient to its winner, and nothing to the others."
+      : ". Each sends its gradient divided by the number of its cells.";
+  return [
+    para(covering, way),
+    ...grouped(r, terms, rows, columns, ["gradient of the cell", isConv ? "weight" : "share", "sent"], "to"),
+    formula(`Sum of all ${count} that ${reader.name} sent: `, total),
+  ];
 }
 
 /* Terms in groups, one for each map: bars of the groups' sums, and the chosen group as pictures with numbers. */
@@ -739,12 +504,17 @@ function grouped(r, terms, rows, columns, titles, direction) {
     const sums = [...groups].map(([group, members]) => ({ group, product: sum(members) }));
     const pick = group => { setChannel(r, group); };
     parts.push(groups.size > 4 ? bars(sums, channel, pick) : "",
-      element("label", {}, isImage(stages[r]) ? "colour " : "map ", element("select", { id: "group", onchange: event => { pick(Number(event.target.value)); byId("group").focus(); } },
-        largestFirst(sums).map(({ group, product }) => element("option", { value: group, selected: group === channel ? "" : false }, `${isImage(stages[r]) ? mapName(stages[r], group) : group}: ${digits(product)}`)))));
+      element("label", {}, isImage(stages[r]) ? "colour " : "map ",
+        element("select", { id: "group", onchange: event => { pick(Number(event.target.value)); byId("group").focus(); } },
+        largestFirst(sums).map(({ group, product }) => element("option",
+          { value: group, selected: group === channel ? "" : false },
+            `${isImage(stages[r]) ? mapName(stages[r], group) : group}: ${digits(product)}`)))));
   }
-  const pictures = ["x", "w", "product"].map((key, k) => element("div", {}, k === 0 ? "" : element("span", { class: "sign" }, k === 1 ? "×" : "="), grid(chosen, columns, key, titles[k])));
+  const pictures = ["x", "w", "product"].map((key, k) => element("div", {}, k === 0 ? ""
+    : element("span", { class: "sign" }, k === 1 ? "×" : "="), grid(chosen, columns, key, titles[k])));
   parts.push(element("div", { class: "grids" }, pictures),
-    element("details", { "data-open": "numbers", open: state.open ? "" : false, ontoggle: event => { state.open = event.target.open; } },
+    element("details", { "data-open": "numbers", open: state.open ? "" : false,
+      ontoggle: event => { state.open = event.target.open; } },
       element("summary", {}, `these ${plural(chosen.length, "product")} to six digits, sum ${digits(sum(chosen))}`),
       table([direction === "from" ? "number of" : "sent by", ...titles], chosen)));
   return parts;
@@ -756,16 +526,20 @@ function grid(terms, columns, key, title, won = () => false) {
   const cells = terms.map(term => {
     const outside = term.cell < 0 && (key !== "w" || term.w === 0), rgb = colour(term[key], limit);
     return element("div", {
-      class: outside ? "outside" : won(term) ? "won" : "", title: term.cell < 0 ? "outside" : `${cellName(term.stage, term.cell)}: ${digits(term[key])}`,
-      style: outside ? "" : `background: ${css(rgb)}; color: ${ink(rgb)}`, onclick: () => term.cell >= 0 && jump(term.stage, term.cell),
+      class: outside ? "outside" : won(term) ? "won" : "", title: term.cell < 0 ? "outside"
+        : `${cellName(term.stage, term.cell)}: ${digits(term[key])}`,
+      style: outside ? "" : `background: ${css(rgb)}; color: ${ink(rgb)}`, onclick: () => term.cell >= 0
+        && jump(term.stage, term.cell),
     }, outside && key === "w" ? "–" : short(term[key]));
   });
-  return element("figure", {}, element("div", { class: columns > 7 ? "grid many" : "grid", style: `grid-template-columns: repeat(${columns}, auto)`, "aria-hidden": "true" }, cells), element("figcaption", {}, title));
+  return element("figure", {}, element("div", { class: columns > 7 ? "grid many" : "grid",
+    style: `grid-template-columns: repeat(${columns}, auto)`, "aria-hidden": "true" }, cells), element("figcaption", {}, title));
 }
 
 /* The sum of each map's products as bars; a click chooses the map. */
 function bars(sums, chosen, pick) {
-  const canvas = element("canvas", { class: "bars", "aria-hidden": "true", title: "the sum of each map's products; click to choose a map" });
+  const canvas = element("canvas", { class: "bars", "aria-hidden": "true",
+    title: "the sum of each map's products; click to choose a map" });
   [canvas.width, canvas.height] = [960, 144];
   const context = canvas.getContext("2d"), width = canvas.width / sums.length, limit = limitOf(sums.map(one => one.product)) || 1;
   sums.forEach(({ group, product }, k) => {
@@ -776,14 +550,17 @@ function bars(sums, chosen, pick) {
     context.fillStyle = css(product > 0 ? palette.positive : palette.negative);
     context.fillRect(k * width + 1, 72, width - 2, -70 * product / limit);
   });
-  canvas.addEventListener("click", event => pick(sums[Math.min(sums.length - 1, Math.floor(sums.length * event.offsetX / canvas.clientWidth))].group));
+  canvas.addEventListener("click", event => pick(sums[Math.min(sums.length - 1,
+    Math.floor(sums.length * event.offsetX / canvas.clientWidth))].group));
   return canvas;
 }
 
 /* The largest contributions of a dense unit, at their places in the maps it reads, over the picture. */
 function contributionPicture(source, terms) {
-  const input = stages[source], canvas = element("canvas", { class: "cells", style: "width: 14rem", role: "img", "aria-label": "The largest contributions at their places in the maps; the table below lists them" });
-  const { context, size } = enlarge(canvas, pictureOf(input.H, input.W, () => palette.zero)), limit = limitOf(terms.map(term => term.product));
+  const input = stages[source], canvas = element("canvas", { class: "cells", style: "width: 14rem", role: "img",
+    "aria-label": "The largest contributions at their places in the maps; the table below lists them" });
+  const { context, size } = enlarge(canvas, pictureOf(input.H, input.W, () => palette.zero)),
+    limit = limitOf(terms.map(term => term.product));
   context.globalAlpha = 0.3;
   context.drawImage(imagePicture(), 0, 0, canvas.width, canvas.height);
   context.globalAlpha = 1;
@@ -798,7 +575,8 @@ function contributionPicture(source, terms) {
     context.fillRect((key % input.W) * size + gap, Math.floor(key / input.W) * size + gap, side, side);
   });
   canvas.addEventListener("click", event => {
-    const [column, row] = [Math.floor(event.offsetX / canvas.clientWidth * input.W), Math.floor(event.offsetY / canvas.clientHeight * input.H)];
+    const [column, row] = [Math.floor(event.offsetX / canvas.clientWidth * input.W),
+      Math.floor(event.offsetY / canvas.clientHeight * input.H)];
     const found = places.get(row * input.W + column);
     if (found) jump(source, found[0].cell);
   });
@@ -809,13 +587,15 @@ function table(titles, terms) {
   return element("div", { class: "scroll" }, element("table", { class: "terms" },
     element("tr", {}, titles.map(text => element("th", { scope: "col" }, text))),
     terms.map(term => element("tr", { "data-stage": term.stage, "data-cell": term.cell },
-      element("td", {}, term.cell < 0 ? "outside" : element("button", { type: "button", onclick: () => jump(term.stage, term.cell) }, cellName(term.stage, term.cell))),
+      element("td", {}, term.cell < 0 ? "outside" : element("button",
+        { type: "button", onclick: () => jump(term.stage, term.cell) }, cellName(term.stage, term.cell))),
       [term.x, term.w, term.product].map(value => element("td", { "data-value": value }, digits(value)))))));
 }
 
 // -- what the user does --------------------------------------------------------------------------------------------------------
 
-const cellOf = s => (s === state.stage ? state.cell : at(stages[s], Math.floor(stages[s].H / 2), Math.floor(stages[s].W / 2), state.channel[s]));
+const cellOf = s => (s === state.stage ? state.cell : at(stages[s], Math.floor(stages[s].H / 2), Math.floor(stages[s].W / 2),
+  state.channel[s]));
 
 function select(s, cell) {
   byId("inspector").classList.remove("small");
@@ -838,10 +618,13 @@ function jump(s, cell) {
 function showStrongest() {
   const stage = stages[state.stage], largest = new Map();
   const terms = state.mode === "forward" ? (stage.kind === "conv" ? TERMS.conv(stage, state.cell) : [])
-    : stage.readers.filter(({ stage: r }) => stages[r].kind === "conv").flatMap(({ stage: r, slot }) => sentBy(r, slot, state.cell, state.class));
+    : stage.readers.filter(({ stage: r }) => stages[r].kind === "conv").flatMap(({ stage: r, slot }) => sentBy(r, slot,
+      state.cell, state.class));
   const key = term => `${term.stage} ${term.group}`, sums = new Map();
   terms.forEach(term => sums.set(key(term), { ...term, product: (sums.get(key(term))?.product ?? 0) + term.product }));
-  sums.forEach(total => { if (Math.abs(total.product) > Math.abs(largest.get(total.stage)?.product ?? 0)) largest.set(total.stage, total); });
+  sums.forEach(total => {
+    if (Math.abs(total.product) > Math.abs(largest.get(total.stage)?.product ?? 0)) largest.set(total.stage, total);
+  });
   largest.forEach((total, s) => { state.channel[s] = total.group; });
 }
 
@@ -849,12 +632,14 @@ function selectAt(s, channel, event) {
   const stage = stages[s], grid = layout(stage, channel), box = event.target.getBoundingClientRect();
   const within = (position, size, n) => Math.min(n - 1, Math.max(0, Math.floor((position / size) * n)));
   const edge = event.target.clientLeft;
-  const cell = grid.cell(within(event.clientY - box.top - edge, event.target.clientHeight, grid.rows), within(event.clientX - box.left - edge, event.target.clientWidth, grid.columns));
+  const cell = grid.cell(within(event.clientY - box.top - edge, event.target.clientHeight, grid.rows),
+    within(event.clientX - box.left - edge, event.target.clientWidth, grid.columns));
   if (cell >= 0) select(s, cell);
 }
 
 function moveBy(s, event) {
-  const steps = { ArrowUp: [-1, 0, 0], ArrowDown: [1, 0, 0], ArrowLeft: [0, -1, 0], ArrowRight: [0, 1, 0], PageUp: [0, 0, -1], PageDown: [0, 0, 1], Enter: [0, 0, 0], " ": [0, 0, 0] }[event.key];
+  const steps = { ArrowUp: [-1, 0, 0], ArrowDown: [1, 0, 0], ArrowLeft: [0, -1, 0], ArrowRight: [0, 1, 0], PageUp: [0, 0, -1],
+    PageDown: [0, 0, 1], Enter: [0, 0, 0], " ": [0, 0, 0] }[event.key];
   if (!steps || event.ctrlKey || event.altKey || event.metaKey) return;
   event.preventDefault();
   const stage = stages[s], { h, w, c } = placeOf(stage, cellOf(s)), inside = (n, size) => Math.min(size - 1, Math.max(0, n));
@@ -913,9 +698,11 @@ async function start() {
   firstChoice();
   showStrongest();
   byId("title").textContent = `What ${page.net} computed for ${page.source}`;
-  byId("lead").append(`It answers ${answerText()}. `, element("b", {}, "Click any cell"), " to see the sum that made its number. ", element("b", {}, "Backward"), " shows which cells sent it gradient.");
+  byId("lead").append(`It answers ${answerText()}. `, element("b", {}, "Click any cell"),
+    " to see the sum that made its number. ", element("b", {}, "Backward"), " shows which cells sent it gradient.");
   byId("source").textContent = page.note;
-  byId("class").append(...page.classes.map(k => element("option", { value: k, selected: k === page.best ? "" : false }, page.names[k])));
+  byId("class").append(...page.classes.map(k => element("option", { value: k, selected: k === page.best ? "" : false },
+    page.names[k])));
   byId("class").addEventListener("change", event => { state.class = Number(event.target.value); setMode("backward"); });
   byId("forward").addEventListener("click", () => setMode("forward"));
   byId("backward").addEventListener("click", () => setMode("backward"));

@@ -1,4 +1,5 @@
-"""The page of what a network computed for one image: the numbers of inside.py in one HTML file, with explain.js and explain.css.
+"""The page of what a network computed for one image: the numbers of inside.py in one HTML file, with
+explain.html, explain.css, numbers.js (the sums) and explain.js (what is shown).
 
 All arrays stand in the page as one block of float32 numbers, compressed by gzip and written as base64. In a stage's description,
 an array is replaced by its first number in the block and its length.
@@ -85,7 +86,7 @@ def around(data: dict[str, Any]) -> str:
         f"{net} and {source}",
         read(FOLDER / "explain.html"),
         css=read(FOLDER / "explain.css"),
-        js=read(FOLDER / "explain.js"),
+        js=read(FOLDER / "numbers.js") + read(FOLDER / "explain.js"),
         data=data,
         description=f"What {net} computed for {source}: every number can be followed, forward and backward.",
     )

@@ -256,6 +256,18 @@ def test_every_kind_of_layer_can_be_selected_in_both_directions(browser, written
     assert [text for text in texts if any(word in text for word in ("NaN", "undefined", "[object", "Infinity"))] == []
 
 
+def test_a_normalization_and_a_rescaling_show_all_parts_of_their_formula(browser, written):
+    page = Page(browser, *written("branched"))
+    for kind in ("norm", "rescale"):
+        page.run(f"select(stages.findIndex(stage => stage.kind === '{kind}'), 22)")
+        if kind == "norm":
+            x, mean, variance, gamma, beta = map(page.number, ("x", "mean", "variance", "gamma", "beta"))
+            expected = (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
+        else:
+            expected = page.number("x") * page.number("scale") + page.number("offset")
+        assert page.number("before") == pytest.approx(expected, rel=1e-4)
+
+
 def test_the_keyboard_reaches_every_cell_and_what_is_selected_is_read_aloud(page):
     canvas = page.browser.find_element(By.CSS_SELECTOR, "#stage-1 .cells")
     page.run("select(1, (5 * 12 + 7) * 32 + 4)")

@@ -85,12 +85,11 @@ function convolutionFigure(box, free) {
     const map = grid(`feature map, ${out} × ${out}`, out, out, {
       choose: go, move, label: "Feature map. The arrow keys move the window.",
     });
-    const focused = box.contains(document.activeElement) && document.activeElement.getAttribute("role") === "application";
     grids.replaceChildren(image.root, kernel.root, product.root, map.root);
-    if (focused) image.body.focus();
     kernel.show(LOWER_EDGE, () => ["window"]);
 
-    const inWindow = (h, v) => h >= state.oh * stride && h < state.oh * stride + K && v >= state.ow * stride && v < state.ow * stride + K;
+    const within = (k, first) => k >= first && k < first + K;
+    const inWindow = (h, v) => within(h, state.oh * stride) && within(v, state.ow * stride);
     function draw() {
       image.show(padded, (h, v) => [
         ...(isPadding(h, v) ? ["padding"] : []),

@@ -53,13 +53,14 @@ function matrix(rows, columns, f) {
 
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
-/* A grid of numbers: { root, cells, show }. `cells[h][v]` are elements, whose classes say how they look:
+/* A grid of numbers. `root` is the whole element, `caption` its title, and `body` what can have the focus. The classes of
+   `cells[h][v]` say how they look:
 
      padding  window  chosen  copy  unused       (figures.css)
 
-   show(values, classes) writes values[h][v] into each cell and gives it the classes classes(h, v), a list; null is an empty cell.
-   `choose(h, v)` is called when a cell is clicked or a finger or the pressed mouse moves over it, and `move(dh, dv)` for an arrow
-   key. With one of them, the grid can have the focus; `label` says then what it is for. `shades` are drawn as ink: 0 to 1. */
+   show(values, classes, shades) writes values[h][v] into each cell and gives it the classes classes(h, v), a list. A null is an empty
+   cell, and shades[h][v], from 0 to 1, is drawn as ink. `choose(h, v)` is called when a cell is clicked, or when a finger or the pressed
+   mouse moves over it, and `move(dh, dv)` for an arrow key. With one of them, the grid can have the focus; `label` says what it is for. */
 function grid(title, rows, columns, { choose, move, label, rowNames, columnNames } = {}) {
   const cells = matrix(rows, columns, (h, v) => {
     const cell = element("span", { className: "cell" });

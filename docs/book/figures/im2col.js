@@ -34,7 +34,10 @@ figure("im2col", (box) => {
     label: "Image. The arrow keys choose a pixel.", rowNames: range(SEVEN.length), columnNames: range(SEVEN.length),
   });
   const cols = grid("", WINDOWS, TAPS, {
-    choose: chooseCell, move: (dr, dq) => chooseCell((state.r ?? copiesOf(state.h, state.v)[0][0]) + dr, (state.q ?? copiesOf(state.h, state.v)[0][1]) + dq),
+    choose: chooseCell, move: (dr, dq) => {
+      const [r, q] = state.r === null ? copiesOf(state.h, state.v)[0] : [state.r, state.q];
+      chooseCell(r + dr, q + dq);
+    },
     label: "Matrix. The arrow keys choose a cell.", rowNames: range(WINDOWS), columnNames: range(TAPS),
   });
   cols.root.classList.add("small");
