@@ -128,7 +128,7 @@ def test_tiny_initial_weights_let_the_gradient_vanish_and_the_rate_is_not_accuse
 def test_a_gradient_that_vanishes_from_layer_to_layer_is_named_with_the_layer_that_it_does_not_reach():
     diagnosis = trained(dense_net("sigmoid", depth=6), SGD())
     assert {"learning", "gradients"} <= {*diagnosis.problems}
-    assert "It vanishes: dense receives" in diagnosis["gradients"].text
+    assert "It vanishes: dense" in diagnosis["gradients"].text
 
 
 def test_large_initial_weights_saturate_tanh_and_make_the_first_loss_large():
@@ -150,7 +150,7 @@ def test_pixels_that_were_not_divided_are_named():
 
 
 def test_twenty_images_are_learned_by_heart_and_called_overfitting():
-    few = bars(20, np.random.default_rng(1), noise=1.0)
+    few = np.random.default_rng(1).random((20, H, W, 1), np.float32), np.arange(20) % K     # noise
     diagnosis = trained(conv_net(), Adam(3e-3), epochs=40, train=few, batch_size=20)
     assert diagnosis.facts.accuracy == 1.0
     assert diagnosis.problems == ["overfitting"]
