@@ -10,7 +10,7 @@ has its own marker, so that it is recognizable when printed in grey.
 """
 
 from scratchnet.plotting.answers import confident_mistakes, confusion_matrix, prediction
-from scratchnet.plotting.comparison import compare, early_stopping, over_rates
+from scratchnet.plotting.comparison import compare, early_stopping, over_rates, small_panels
 from scratchnet.plotting.curves import history
 from scratchnet.plotting.diagnosis import diagnosis
 from scratchnet.plotting.graph import plot_model
@@ -35,5 +35,6 @@ __all__ = [
     "plot_model",
     "prediction",
     "sides",
+    "small_panels",
     "variations",
 ]
