@@ -8,8 +8,11 @@ import pytest
 from matplotlib.image import imread
 from small_runs import refused, train, write_bars
 
-from scratchnet import cli, saving
+from scratchnet import cli, plotting, saving
 from scratchnet.tools import run_folder
+from scratchnet.tools import train as train_tool
+
+DRAW = plotting.diagnosis
 
 pytestmark = pytest.mark.compiled
 
@@ -17,6 +20,19 @@ pytestmark = pytest.mark.compiled
 @pytest.fixture(scope="module")
 def bars(tmp_path_factory):
     return write_bars(tmp_path_factory.mktemp("data") / "bars", n_train=160, n_test=80)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_pictures():
+    """Train without figures, and draw no diagnosis: only the file is written."""
+
+    def written(diagnosis, title, path):
+        path.write_bytes(b"a picture")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_tool, "draw", lambda *arguments: None)
+        patch.setattr(plotting, "diagnosis", written)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +66,8 @@ def flat(text):
     return " ".join(text.split())
 
 
-def test_a_finished_run_that_learned_has_no_problem_and_a_picture(finished, capsys):
+def test_a_finished_run_that_learned_has_no_problem_and_a_picture(finished, capsys, monkeypatch):
+    monkeypatch.setattr(plotting, "diagnosis", DRAW)
     before = {path.name: path.read_bytes() for path in finished.iterdir()}
     printed = diagnosed(capsys, finished)
     assert "net_2 after epoch 3 of 3" in printed
@@ -63,7 +80,8 @@ def test_a_finished_run_that_learned_has_no_problem_and_a_picture(finished, caps
 def test_the_ratios_of_every_epoch_are_stored_with_the_model_also_when_a_run_resumes(bars, finished, tmp_path, capsys):
     _, updates = run_folder.measured(finished / "model.npz")
     assert updates.epochs == [1, 2, 3]
-    assert {layer: len(values) for layer, values in updates.ratios.items()} == dict.fromkeys(["conv2d", "conv2d_1", "dense", "dense_1"], 3)
+    assert {*updates.ratios} == {"conv2d", "conv2d_1", "dense", "dense_1"}
+    assert all(len(values) == 3 for values in updates.ratios.values())
 
     class Stops(run_folder.Recorder):
         def on_epoch_end(self, epoch, logs=None):
@@ -133,11 +151,15 @@ def test_a_run_that_was_interrupted_before_its_first_epoch_ended_is_refused(fini
     assert "got a folder without model.npz" in refused(capsys, 1, "diagnose", run)
 
 
-@pytest.mark.parametrize("updates", [{}, {"epochs": [1, 2, 3]}, {"epochs": [1], "ratios": {"dense": []}}, {"epochs": ["a"], "ratios": {}}, 3])
+DAMAGED = [{}, {"epochs": [1, 2, 3]}, {"epochs": [1], "ratios": {"dense": []}}, {"epochs": ["a"], "ratios": {}}, 3]
+
+
+@pytest.mark.parametrize("updates", DAMAGED, ids=str)
 def test_a_damaged_record_of_ratios_is_refused_when_a_run_resumes(finished, tmp_path, capsys, updates):
-    run = copied(
-        finished, tmp_path / "run", lambda config: config["record"].update(updates=updates), lambda settings: settings.update(state="running")
-    )  # fmt: skip
+    def damage(config):
+        config["record"]["updates"] = updates
+
+    run = copied(finished, tmp_path / "run", damage, lambda settings: settings.update(state="running"))
     assert "a model with the record of its run" in refused(capsys, 1, "train", "--resume", run)
 
 

@@ -3,8 +3,8 @@
 It takes about a minute. Everything runs in a temporary folder, on 2,048 generated digits.
 """
 
-import shutil
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -78,6 +78,7 @@ def write_page(folder):
 
 
 def main():
+    """Write the page, and draw both pictures."""
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         write_page(folder)

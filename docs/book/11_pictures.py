@@ -86,9 +86,11 @@ def score(model, x, y):
 
 
 def main():
+    """Train all networks, draw their accuracies, and print the table."""
     results = {name: train(*variant) for name, variant in variants().items()}
     figure = new_figure(5.4, 10.2)
-    for axes, (name, (accuracy, _, val_accuracy, val_loss)) in zip(figure.subplots(6, 1, sharex=True, sharey=True), results.items(), strict=True):
+    panels = figure.subplots(len(results), 1, sharex=True, sharey=True)
+    for axes, (name, (accuracy, _, val_accuracy, val_loss)) in zip(panels, results.items(), strict=True):
         epochs = np.arange(1, EPOCHS + 1)
         axes.plot(epochs, accuracy, color=TRAINING, marker="o", markersize=4, label="training")
         axes.plot(epochs, val_accuracy, color=VALIDATION, marker="s", markersize=4, label="validation")
