@@ -80,7 +80,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="look only at pages whose name matches this regular expression")
     args = parser.parse_args()
     if not (args.site / "index.html").exists():
-        parser.error(f"expected a folder with index.html, got {args.site}. Build the site: sphinx-build -b html docs docs/_build/html")
+        parser.error(f"expected a folder with index.html, got {args.site}. Run: sphinx-build -b html docs docs/_build/html")
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
     pages = [page for page in sorted(args.site.rglob("*.html")) if page.relative_to(args.site).parts[0] not in NOT_OURS]

@@ -34,8 +34,8 @@ def speed() -> str:
         rows.append(row | {"ahead of the fastest by": f"{lead(seconds):.1f} ×"})
     machine, versions = measured["machine"], measured["versions"]
     about = (
-        f"{machine['processor']}, {machine['processors']} processors, {machine['system']}; {versions['keras']}; the fastest of four\n"
-        f"forms of {versions['torch']}; {versions['jax']}. [Performance](docs/performance.md) has all figures.\n"
+        f"{machine['processor']}, {machine['processors']} processors, {machine['system']}; {versions['keras']}; the fastest of "
+        f"four\nforms of {versions['torch']}; {versions['jax']}. [Performance](docs/performance.md) has all figures.\n"
         "`scratchnet bench --peers` measures them."
     )
     return f"{markdown_table(rows)}\n\n({about})\n"

@@ -22,7 +22,7 @@ FLOORS = [
     {"kernels", "support", "reference", "padding", "initializers", "metrics", "regularizers", "_version"},
     {"layers", "losses", "optimizers", "schedules", "callbacks"},
     {"plan", "saving", "training", "model", "sequential"},
-    {"networks", "datasets", "preprocessing", "plotting", "gradcheck", "explain", "web"},
+    {"networks", "datasets", "preprocessing", "plotting", "gradcheck", "explain", "web", "diagnosis"},
     {"keras_names"},
     {"scratchnet"},  # the public names, for those who use the library as a reader would
     {"tools", "exercises", "demo"},
@@ -34,7 +34,7 @@ CORE = [
     "networks", "layers", "losses", "regularizers", "optimizers", "schedules", "initializers", "padding", "model", "sequential",
     "training", "reference",
 ]  # fmt: skip
-AROUND = ["datasets", "preprocessing", "plotting", "exercises", "explain", "web", "demo", "tools", "cli"]
+AROUND = ["datasets", "preprocessing", "plotting", "exercises", "explain", "diagnosis", "web", "demo", "tools", "cli"]
 
 
 def name_of(path):

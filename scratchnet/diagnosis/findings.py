@@ -32,6 +32,7 @@ SLOW = 3e-4         # ratios of steps and weights below this are slow,
 FAST = 0.1          # and above this, a step replaces what was learned
 MANY, ALL = 0.25, 0.9       # the dead or saturated part of a layer that is a note, or a problem
 VANISHED = 1 / 30   # of the largest gradient
+TINY = 1e-3         # the norm of a gradient; before anything is learned it is usually above 0.01
 GAP = 0.1           # between the accuracies of training and validation
 RISE = 1.1          # of the validation loss, over its lowest value
 UNEQUAL = 5         # images of the most frequent class for one of the rarest
@@ -143,13 +144,14 @@ def diagnose(
     model.build_for_data(x)
     if len(model.output_shape) != 2 or model.output_shape[-1] < 2:
         raise ValueError(
-            f"diagnose: expected a classifier, with outputs (N, K) for two or more classes, got {model.output_shape}. Diagnose a model"
-            " that ends in Dense(K, activation='softmax')"
+            f"diagnose: expected a classifier, with outputs (N, K) for two or more classes, got {model.output_shape}. Diagnose a"
+            " model that ends in Dense(K, activation='softmax')"
         )
     K = model.output_shape[-1]
-    pairs = [checked(model, x, y, K), None if validation_data is None else checked(model, validation_data[0], validation_data[1], K)]
+    validation = None if validation_data is None else checked(model, validation_data[0], validation_data[1], K)
     values = history.history if isinstance(history, History) else dict(history or {})
-    return Diagnosis(measure(model, *pairs[0], pairs[1], values, updates, initial_loss, images, steps, stopped))  # type: ignore[misc]
+    facts = measure(model, checked(model, x, y, K), validation, values, updates, initial_loss, images, steps, stopped)
+    return Diagnosis(facts)
 
 
 def checked(model: Any, x: np.ndarray, y: np.ndarray, K: int) -> tuple[np.ndarray, np.ndarray]:
@@ -200,11 +202,12 @@ def initial_loss(f: Facts) -> Finding:
     name, chance = "initial loss", log(len(f.counts))
     if f.initial_loss is None:
         return Finding(name, "unknown", "The loss before training is not known.", "Train with the callback UpdateRatios.")
-    text = f"{f.initial_loss:.2f} before training; {chance:.2f} (ln {len(f.counts)}) is that of equal probabilities for all classes."
+    text = f"{f.initial_loss:.2f} before training; {chance:.2f} (ln {len(f.counts)}) is that of equal probabilities."
     if f.initial_loss > 1.5 * chance + 0.5:
         pixels = f" The pixels go from {f.low:.3g} to {f.high:.3g}." if max(abs(f.low), f.high) > 20 else ""
         advice = "Divide the images by 255." if pixels else "Check the scale of the initial weights, and that of the images."
-        return Finding(name, "problem", f"{text} So the untrained network is sure of wrong answers: its logits are too large.{pixels}", advice)
+        text += f" So the untrained network is sure of wrong answers: its logits are too large.{pixels}"
+        return Finding(name, "problem", text, advice)
     if f.initial_loss < 0.7 * chance:
         return Finding(name, "note", f"{text} So the network had learned something before this training.")
     return Finding(name, "ok", text)
@@ -218,8 +221,8 @@ def learning(f: Facts) -> Finding:
     if len(f.steps) and not f.history:
         return Finding(name, "unknown", "No epoch was finished, so the network is as it was before training.")
     text = (
-        f"Cross-entropy {number(f.loss)} and accuracy {f.accuracy:.3f} on {f.images:,} training images; guessing by the frequency of the"
-        f" classes gives {number(f.guess)}."
+        f"Cross-entropy {number(f.loss)} and accuracy {f.accuracy:.3f} on {f.images:,} training images; guessing by the frequency"
+        f" of the classes gives a cross-entropy of {number(f.guess)}."
     )
     if learned(f):
         return Finding(name, "ok", text)
@@ -237,8 +240,9 @@ def learning_rate(f: Facts) -> Finding:
     """Were the steps too large or too small?"""
     name, losses = "learning rate", [float(loss) for loss in f.history.get("loss", ())]
     start = max(f.guess, f.initial_loss or 0.0)
-    ratios = [float(np.median(row)) for row in zip(*f.ratios.values(), strict=False)] or [float(np.median([*f.replayed.values()] or [0]))]
-    largest = max([ratio for values in f.ratios.values() for ratio in values], default=max(f.replayed.values(), default=0.0))
+    measured = f.ratios or {layer: [ratio] for layer, ratio in f.replayed.items()}
+    ratios = [float(np.median(row)) for row in zip(*measured.values(), strict=False)]       # of each epoch
+    largest = max((ratio for values in measured.values() for ratio in values), default=0.0)
     rate = f"{f.optimizer} with learning rate {f.learning_rate:g}"
     if f.stopped:
         return Finding(name, "problem", f"{rate}: {f.stopped}", smaller(f))
@@ -254,10 +258,10 @@ def learning_rate(f: Facts) -> Finding:
         )  # fmt: skip
     if losses and not learned(f) and min(losses) < 0.7 * f.guess:
         return Finding(
-            name, "problem", f"{rate} is too large: the training loss was {number(min(losses))} in epoch {1 + int(np.argmin(losses))}, but the"
-            f" network has lost again what it had learned.", smaller(f),
+            name, "problem", f"{rate} is too large: the training loss was {number(min(losses))} in epoch"
+            f" {1 + int(np.argmin(losses))}, but the network has lost again what it had learned.", smaller(f),
         )  # fmt: skip
-    if not f.optimizer or not (f.ratios or f.replayed):
+    if not ratios:
         return Finding(name, "unknown", "The model is not compiled, so no step was measured.")
     where = f"in epoch {f.epochs[0]}, and by {ratios[-1]:.1e} in epoch {f.epochs[-1]}" if len(f.epochs) > 1 else "at the end"
     text = f"{rate}: a step changes the weights of a layer by {ratios[0]:.1e} of themselves {where} (the median of the layers)."
@@ -279,15 +283,16 @@ def dead_units(f: Facts) -> Finding:
         return Finding(name, "unknown", "The network has no ReLU.")
     many = [u for u in relus if u.dead >= MANY * u.units]
     if not many:
-        total = sum(u.dead for u in relus)
-        return Finding(name, "ok", f"{total} of {sum(u.units for u in relus)} filters and units are never positive on {f.images:,} images.")
+        dead, total = sum(u.dead for u in relus), sum(u.units for u in relus)
+        return Finding(name, "ok", f"{dead} of {total} filters and units are never positive on {f.images:,} training images.")
     worst = [u for u in relus if u.dead >= ALL * u.units]
     text = "; ".join(f"{u.layer}: {u.dead} of {u.units} {u.what} are never positive" for u in many)
     text += f", on {f.images:,} training images. On these images they compute nothing, and their weights receive no gradient."
     if worst:
-        advice = "A large step can move a unit so far that it never returns: train again with a smaller learning rate. LeakyReLU has no dead units."
+        advice = "One large step can do this: train again with a smaller learning rate. With LeakyReLU every unit has a gradient."
         return Finding(name, "problem", text, advice)
-    return Finding(name, "note", text, "The others suffice if the network learns; a smaller learning rate, or LeakyReLU, leaves fewer.")
+    advice = "The others suffice if the network learns. A smaller learning rate, or LeakyReLU, may leave fewer."
+    return Finding(name, "note", text, advice)
 
 
 def saturation(f: Facts) -> Finding:
@@ -321,6 +326,9 @@ def gradients(f: Facts) -> Finding:
         advice = "Use ReLU and Glorot's or He's initial weights, fewer layers, or batch normalization between them."
         words = f"{text} It vanishes: {lowest} receives {large / small:,.0f} times less."
         return Finding(name, "note" if learned(f) else "problem", words, advice)
+    if small < TINY and not learned(f):
+        advice = "Check the scale of the initial weights and that of the images: are they many times too small?"
+        return Finding(name, "problem", f"{text} That is tiny for a network that has not learned anything yet.", advice)
     return Finding(name, "ok", text)
 
 
@@ -340,7 +348,8 @@ def overfitting(f: Facts) -> Finding:
         lowest = min(filter(isfinite, val_losses))
         epoch, epochs = val_losses.index(lowest) + 1, len(val_losses)
         risen = min(val_losses[-1], f.val_loss) > RISE * lowest
-        text += f" The validation loss was lowest in epoch {epoch} of {epochs}, {number(lowest)}, and {number(val_losses[-1])} in the last."
+        last = f", and {number(val_losses[-1])} in the last" if epoch < epochs else ""
+        text += f" The validation loss was lowest in epoch {epoch} of {epochs}: {number(lowest)}{last}."
     noise = 2 * sqrt(f.accuracy * (1 - f.accuracy) / f.images + f.val_accuracy * (1 - f.val_accuracy) / f.val_images)
     if gap <= GAP + noise:
         return Finding(name, "ok", text)
@@ -359,8 +368,8 @@ QUESTIONS = (labels, initial_loss, learning, learning_rate, dead_units, saturati
 
 
 def learned(f: Facts) -> bool:
-    """Return whether the loss is clearly below that of guessing."""
-    return f.loss < LEARNED * f.guess
+    """Return whether the loss is clearly below that of guessing, or nothing can be learned from the labels."""
+    return f.loss < LEARNED * f.guess or f.guess < 0.01
 
 
 def smaller(f: Facts) -> str:

@@ -1,9 +1,9 @@
 """The numbers of a diagnosis. The model is never changed: what a training step would change is changed in a copy.
 
-    dead        a unit (a filter, or a neuron) whose ReLU is 0 on all images, and at all positions: it receives no gradient
-    saturated   an output of sigmoid or tanh so close to an end that its derivative is below 1 % of the largest
-    gradient    the norm of the loss's gradient with respect to a layer's kernel, for one batch
-    ratio       ‖w after a step - w before‖ / ‖w before‖
+dead        a unit (a filter, or a neuron) whose ReLU is 0 on all images, and at all positions: it receives no gradient
+saturated   an output of sigmoid or tanh so close to an end that its derivative is below 1 % of the largest
+gradient    the norm of the loss's gradient with respect to a layer's kernel, for one batch
+ratio       ‖w after a step - w before‖ / ‖w before‖
 """
 
 from __future__ import annotations
@@ -81,9 +81,8 @@ class Facts(NamedTuple):
 @quiet
 def measure(
     model: Any,
-    x: np.ndarray,
-    y: np.ndarray,
-    validation_data: Sequence[np.ndarray] | None,
+    training: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray] | None,
     history: Mapping[str, Sequence[float]],
     updates: UpdateRatios | None,
     initial_loss: float | None,
@@ -91,14 +90,14 @@ def measure(
     steps: Sequence[float],
     stopped: str,
 ) -> Facts:
-    """Return the facts; y are integer labels. Arguments are checked already."""
+    """Return the facts from images with integer labels, and from what is known of the training. Arguments are checked already."""
     K = int(model.output_shape[-1])
-    sample, labels = sampled(x, y, images)
+    sample, labels = sampled(*training, images)
     logits = logits_of(model, sample)
     loss, accuracy = score(logits, labels)
     val: dict[str, Any] = {"val_images": 0, "val_loss": None, "val_accuracy": None, "confidence": None}
-    if validation_data is not None:
-        val_sample, val_labels = sampled(*validation_data, images)
+    if validation is not None:
+        val_sample, val_labels = sampled(*validation, images)
         val_logits = logits_of(model, val_sample)
         val_loss, val_accuracy = score(val_logits, val_labels)
         confidence = float(losses.softmax(val_logits).max(axis=1).mean())
@@ -109,7 +108,7 @@ def measure(
         optimizer="" if model.optimizer is None else type(model.optimizer).__name__,
         learning_rate=0.0 if model.optimizer is None else float(model.optimizer.learning_rate),
         default_rate=default_rate(model.optimizer),
-        counts=np.bincount(y, minlength=K),
+        counts=np.bincount(training[1], minlength=K),
         images=len(labels),
         low=float(sample.min()),
         high=float(sample.max()),
@@ -177,7 +176,7 @@ def units_of(model: Any, x: np.ndarray) -> list[Units]:
     saturated: dict[str, int] = {}
     sizes: dict[str, int] = {}
     activations = {
-        "/".join([*(inner.name for inner in node.within), node.layer.name]): node.layer
+        "/".join(map(str, [*(inner.name for inner in node.within), node.layer.name])): node.layer
         for node in model.nodes
         if isinstance(node.layer, Activation) and node.layer.function in ("relu", "sigmoid", "tanh")
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,61 +52,66 @@ def diagnosis(diagnosis: Any, *, title: str | None = None, path: PathLike | None
     draw_bars(dead, f"dead or saturated, on {f.images:,} images", [u.layer for u in units], parts, words)
     dead.set_xlim(0, 1.45)      # room for the words
     dead.set_xticks([0, 0.5, 1], ["0", "half", "all"])
-    norms = list(f.gradients.values())
-    draw_bars(gradients, "norm of the gradient", list(f.gradients), norms, [f"{norm:.1e}" for norm in norms])
-    positive = [norm for norm in norms if norm > 0]
-    if positive:
-        gradients.set_xscale("log")
-        gradients.set_xlim(min(positive) / 3, max(positive) * 30)
+    draw_log_bars(gradients, "norm of the gradient", f.gradients)
     return finish(figure, path)
 
 
 def draw_losses(axes: Axes, f: Any) -> None:
     """Draw the losses of the epochs, or of the steps of a training run that broke down, and that of guessing."""
-    steps = len(f.steps) > 0
-    lines = {"training": f.steps if steps else f.history.get("loss", ()), "validation": () if steps else f.history.get("val_loss", ())}
-    values = [value for line in lines.values() for value in line if np.isfinite(value)]
-    for (label, line), color, marker in zip(lines.items(), (TRAINING, VALIDATION), "os", strict=True):
+    repeated = len(f.steps) > 0
+    training = f.steps if repeated else f.history.get("loss", ())
+    validation = () if repeated else f.history.get("val_loss", ())
+    for line, label, color, marker in ((training, "training", TRAINING, "o"), (validation, "validation", VALIDATION, "s")):
         if len(line):
             axes.plot(np.arange(1, len(line) + 1), line, color=color, marker=marker, markersize=4, linewidth=1.8, label=label)
     axes.axhline(f.guess, color=QUIET, linestyle="--", linewidth=1.2, label=f"guessing: {f.guess:.2f}")
-    if values and max(values) > 20 * max(f.guess, 0.1):
+    if max([value for value in (*training, *validation) if np.isfinite(value)], default=0) > 20 * max(f.guess, 0.1):
         axes.set_yscale("log")
-    if steps:
-        axes.set_title("loss of each step, until it is not finite", fontsize=11)
+    epoch_axis(axes, max(len(training), 1), "loss of each step, until it is not finite" if repeated else "loss")
+    if repeated:
         axes.set_xlabel("step")
-        plain_grid(axes)
-    else:
-        epoch_axis(axes, max(len(f.history.get("loss", ())), 1), "loss")
     axes.legend(frameon=False, fontsize=9)
 
 
 def draw_ratios(axes: Axes, f: Any) -> None:
-    """Draw the ratio of each layer over the epochs, or only at the end if training did not measure it."""
-    lines = f.ratios or {layer: [ratio] for layer, ratio in f.replayed.items()}
-    epochs = f.epochs if f.ratios else [1]
+    """Draw the ratio of each layer over the epochs, or only that of the next step if training did not measure it."""
+    title = "change of the weights in one step, ‖Δw‖ / ‖w‖"
+    if not f.ratios:
+        draw_log_bars(axes, f"{title}, at the end", f.replayed)
+        return
     axes.axhspan(1e-4, 1e-2, color=QUIET, alpha=0.15, linewidth=0, label="usual")
-    for number, (layer, line) in enumerate(lines.items()):
+    for number, (layer, line) in enumerate(f.ratios.items()):
         color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
         shown = [value if value > 0 else np.nan for value in line]      # 0 has no place on a logarithmic axis
-        axes.plot(epochs[-len(line) :], shown, color=color, marker=marker, markersize=4, linewidth=1.5, label=drawable(layer))
+        axes.plot(f.epochs[-len(line) :], shown, color=color, marker=marker, markersize=4, linewidth=1.5, label=drawable(layer))
     axes.set_yscale("log")
-    epoch_axis(axes, max(epochs), "change of the weights in one step, ‖Δw‖ / ‖w‖")
-    if not f.ratios:
-        axes.set_xticks([1], ["at the end"])
-        axes.set_xlabel("")
-    axes.legend(frameon=False, fontsize=9, ncols=2)
+    values = [value for line in f.ratios.values() for value in line if value > 0]
+    axes.set_ylim(min([1e-5, *values]) / 3, max([1, *values]) * 30)     # the legend has room
+    epoch_axis(axes, max(f.epochs), title)
+    axes.legend(frameon=False, fontsize=9, ncols=2, loc="upper right")
 
 
-def draw_bars(axes: Axes, title: str, names: Sequence[str], values: Sequence[float], words: Sequence[str]) -> None:
-    """Draw a bar for each layer, the first at the top, with words after it."""
+def draw_log_bars(axes: Axes, title: str, values: Mapping[str, float]) -> None:
+    """Draw the value of each layer on a logarithmic axis, with the value after it; 0 has no bar."""
+    positive = [value for value in values.values() if value > 0]
+    left = min(positive) / 10 if positive else 0.0
+    draw_bars(axes, title, list(values), list(values.values()), [f"{v:.1e}" if v > 0 else "0" for v in values.values()], left)
+    if positive:
+        axes.set_xscale("log")
+        axes.set_xlim(left, max(positive) * 30)
+
+
+def draw_bars(
+    axes: Axes, title: str, names: Sequence[str], values: Sequence[float], words: Sequence[str], left: float = 0
+) -> None:
+    """Draw a bar for each layer, the first at the top, with words after it; the axis begins at `left`."""
     axes.set_title(title, fontsize=11)
     rows = np.arange(len(names))
     axes.barh(rows, values, color=TRAINING, height=0.6)
     for row, value, text in zip(rows, values, words, strict=True):
-        axes.annotate(text, (max(value, 0), row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
+        axes.annotate(text, (max(value, left), row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9)
     axes.set_yticks(rows, [drawable(name) for name in names])
-    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_ylim(max(len(names), 1) - 0.5, -0.5)
     plain_grid(axes)
     if not len(names):
         axes.annotate("nothing to measure", (0.5, 0.5), xycoords="axes fraction", ha="center", color=QUIET)

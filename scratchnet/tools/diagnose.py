@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``scratchnet diagnose``."""
     parser.description = (
         "Measure a finished, interrupted or failed run, and explain the numbers: were the steps too large or too small, are units "
-        "dead or saturated, does the gradient reach every layer, does the network overfit, are the labels unequal? The model is only "
-        "read. Training measures the size of its steps once in each epoch; everything else is measured on some of the run's images. "
-        "Of a run whose loss became infinite, the first steps of that epoch are repeated."
+        "dead or saturated, does the gradient reach every layer, does the network overfit, are the labels unequal? The model is "
+        "only read. Training measures the size of its steps once in each epoch; everything else is measured on some of the run's "
+        "images. Of a run whose loss became infinite, the first steps of that epoch are repeated."
     )
     option = parser.add_argument
     option("run_path", type=path_text, metavar="RUN", help="a run folder, or a model.npz")
@@ -49,14 +49,16 @@ def run(args: Namespace) -> int:
     folder, settings, options = read(args.run_path)
     failed = settings.get("state") == "failed"
     path = folder / run_folder.MODEL if failed and untrained(folder) else run_folder.model_path(args.run_path)
+    no_history: run_folder.History = {}
     data = run_data(args.data, path, settings)
     if failed and untrained(folder):
         if options is None:
             raise ValueError(f"{folder}: expected the arguments of a run in its settings.json, got none. Train again.")
-        model, (history, updates) = train.build(options, data), ({}, UpdateRatios())
+        model, history, updates = train.build(options, data), no_history, UpdateRatios()
         print(f"{folder}: {model.name}, before its first epoch, which was not finished")
     else:
-        model, (history, updates) = load_model(path), run_folder.measured(path)
+        model = load_model(path)
+        history, updates = run_folder.measured(path)
         epochs = len(history.get("loss", ()))
         print(f"{path}: {model.name}" + (f" after epoch {epochs} of {options.epochs}" if options is not None and epochs else ""))
     inputs.check_fit(model, data.x_train.shape[1:], len(data.class_names), data.name)
@@ -104,8 +106,8 @@ def run_data(name: str | None, path: Path, settings: Mapping[str, Any]) -> Datas
     crc = settings.get("data_checksum")
     if crc is not None and train.checksum(images, limit) != crc:
         raise ValueError(
-            f"{path.parent}: expected the data that the run was trained on, got {name} with other images or labels. Restore the data,"
-            " or name them with --data."
+            f"{path.parent}: expected the data that the run was trained on, got {name} with other images or labels. Restore the"
+            " data, or name them with --data."
         )
     return train.prepare(images, limit)
 
@@ -130,8 +132,8 @@ def repeat(options: Namespace, data: Dataset, folder: Path, epochs: int) -> tupl
         try:
             losses.append(model.train_step(training.batch_of(model, data.x_train, rows), y[rows])[0])
         except FloatingPointError as error:
-            where = str(error).partition(". If")[0]
-            first = f"; it was {losses[0]:.3g} in step 1" + (f" and {losses[-1]:.3g} in step {len(losses)}" if len(losses) > 1 else "")
-            return losses, f"in step {len(losses) + 1} of epoch {epochs + 1}, {where}{first if losses else ''}."
+            before = [f"{loss:.3g} in step {step}" for step, loss in enumerate(losses, 1) if step in (1, len(losses))]
+            words = str(error).partition(". If")[0] + (f"; it was {' and '.join(before)}" if before else "")
+            return losses, f"in step {len(losses) + 1} of epoch {epochs + 1}, {words}."
     print(f"The run failed in epoch {epochs + 1}, but its first {len(losses)} steps, repeated, went well.")
     return [], ""

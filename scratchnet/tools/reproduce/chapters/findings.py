@@ -14,8 +14,8 @@ from scratchnet.tools.reproduce.page import Page, paragraphs, run_title
 from scratchnet.tools.reproduce.published import keras_difference
 
 PICTURE = """A panel for each experiment, all with the same axes: accuracy in training (blue) and in validation (orange). A line is
-the mean over the seeds, a band goes from the lowest seed to the highest. Where the two lines part, the network learns its
-training images by heart."""
+the mean over the seeds, a band goes from the lowest seed to the highest. Where the two lines separate, the network
+memorizes its training images."""
 
 
 def findings(page: Page) -> str:
@@ -62,7 +62,8 @@ def two_networks(page: Page, data: str, title: str) -> Iterator[str]:
     if one and two:
         higher = compare(one.values("best"), two.values("best"))
         who = {1: "net_1 is higher with every seed", -1: "net_2 is higher with every seed", 0: "no clear difference"}[higher]
-        yield f"**{title}.** The best validation accuracy is {one.mean('best')} with net_1 and {two.mean('best')} with net_2: {who}."
+        best = f"{one.mean('best')} with net_1 and {two.mean('best')} with net_2"
+        yield f"**{title}.** The best validation accuracy is {best}: {who}."
 
 
 def overfitting(page: Page) -> Iterator[str]:
@@ -72,8 +73,8 @@ def overfitting(page: Page) -> Iterator[str]:
         epochs = [row.low_epoch for row in both]
         rise = [row.last_loss / row.low_loss for row in both]
         yield (
-            f"**Overfitting.** On CIFAR-10, with Adam, the validation loss is lowest after epoch {min(epochs)} to {max(epochs)}, and ends "
-            f"at {min(rise):.1f} to {max(rise):.1f} times that (chapter 3)."
+            f"**Overfitting.** On CIFAR-10, with Adam, the validation loss is lowest after epoch {min(epochs)} to {max(epochs)}, "
+            f"and ends at {min(rise):.1f} to {max(rise):.1f} times that (question 3)."
         )
 
 
@@ -86,9 +87,9 @@ def max_pooling(page: Page) -> Iterator[str]:
         late = compare(pooled.values("best"), plain.values("best"))
         words = {1: "higher with every seed", 0: "not clearly different", -1: "lower with every seed"}
         yield (
-            f"**Max-pooling.** In net_1 with it, compared with net_1 without it, the validation accuracy after one epoch is "
-            f"{words[early]}, and the best of {epochs} epochs is {words[late]}: {pooled.mean('best')} against {plain.mean('best')} "
-            "(chapter 1)."
+            "**Max-pooling.** In net_1 with it, compared with net_1 without it, the validation accuracy after one epoch is "
+            f"{words[early]}, and the best of {epochs} epochs is {words[late]}: {pooled.mean('best')} against "
+            f"{plain.mean('best')} (question 1)."
         )
 
 
@@ -98,12 +99,13 @@ def optimizers(page: Page) -> Iterator[str]:
     epochs = page.plan.short["rates"]
     usual = {o: page.rows(Experiment(NET_2, page.plan.photographs, o), epochs) for o in won}
     best = {o: page.rows(page.plan.experiments[name], epochs) for o, name in won.items()}
-    if won and all(usual.values()) and all(best.values()) and mean_range(usual) > mean_range(best):
+    finished = won and all(usual.values()) and all(best.values())
+    if finished and mean_range(usual) > mean_range(best):
         at_default, at_best = (", ".join(f"{o} {mean(rows):.3f}" for o, rows in found.items()) for found in (usual, best))
         share = 1 - mean_range(best) / mean_range(usual)
         yield (
-            f"**Optimizers.** After {epochs} epochs of CIFAR-10: {at_default} at the default rates; {at_best} with each at its own best "
-            f"rate. Of the distance between the best and the worst, {share:.0%} is due to the default rates (chapter 2)."
+            f"**Optimizers.** After {epochs} epochs of CIFAR-10: {at_default} at the default rates; {at_best} with each at its "
+            f"own best rate. Of the distance between the best and the worst, {share:.0%} is due to the default rates (question 2)."
         )
 
 
@@ -126,8 +128,8 @@ def preprocessing(page: Page) -> Iterator[str]:
     if all(rows):
         first, best = (" against ".join(mean_spread(found.values(key)) for found in rows) for key in ("first", "best"))
         yield (
-            f"**Preprocessing.** On CIFAR-10, pixels with zero mean and unit deviation, against pixels in [0, 1]: an accuracy of {first} "
-            f"after one epoch, {best} at the best of {epochs} epochs (chapter 4)."
+            f"**Preprocessing.** On CIFAR-10, pixels with zero mean and unit deviation, against pixels in [0, 1]: an accuracy of "
+            f"{first} after one epoch, {best} at the best of {epochs} epochs (question 4)."
         )
 
 
@@ -144,7 +146,7 @@ def order(page: Page) -> Iterator[str]:
     if gains:
         yield (
             f"**The order of the images.** A new one in each epoch changes the accuracy on CIFAR-10 by {100 * min(gains):+.1f} to "
-            f"{100 * max(gains):+.1f} points, compared with one order for all epochs (chapter 5)."
+            f"{100 * max(gains):+.1f} points, compared with one order for all epochs (question 5)."
         )
 
 
@@ -153,6 +155,6 @@ def against_keras(page: Page) -> Iterator[str]:
     done = [e for e in page.done("study") if page.rows(e)]
     agree = [e for e in done if keras_difference(e.name, e.data, page.rows(e).values("best"))[1]]
     yield (
-        f"**Keras.** {len(agree)} of the {len(done)} experiments agree with Keras's accuracy within the tolerance; chapter 5 examines one "
-        "reason why the others differ."
+        f"**Keras.** {len(agree)} of the {len(done)} experiments agree with Keras's accuracy within the tolerance; question 5 "
+        "examines one reason why the others differ."
     )

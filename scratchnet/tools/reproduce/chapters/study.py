@@ -65,7 +65,7 @@ def keras(page: Page) -> list[str]:
     lines = {e.name: keras_figures(page, e) for e in page.done("study") if page.rows(e)}
     far = [f"`{name}`" for name, line in lines.items() if line["verdict"] != "agrees"]
     total = f"{len(lines) - len(far)} of {len(lines)} agree"
-    beyond = f"; outside the tolerance: {', '.join(far)}. Chapter 5 examines one reason, the order of the images." if far else "."
+    beyond = f"; outside the tolerance: {', '.join(far)}. Question 5 examines one reason, the order of the images." if far else "."
     about = f"{KERAS_VERSION}, one seed, the same data, batch size and number of epochs."
     others = (other_figures(page, e) for e in page.done("study") if page.rows(e))
     return [about, markdown_table(lines.values()), total + beyond, "Ours / Keras's:", markdown_table(others)]
@@ -83,7 +83,7 @@ def keras_figures(page: Page, e: Experiment) -> Cells:
         "Keras's (epoch)": f"{theirs.best:.4f} ({theirs.best_epoch})",
         "difference": f"{off:+.4f}",
         "allowed": f"{TOLERANCE[e.data]:g}",
-        "verdict": "agrees" if agrees else "**differs**" + "; agrees when images keep their order, see chapter 5" * explained,
+        "verdict": "agrees" if agrees else "**differs**" + "; agrees when images keep their order, see question 5" * explained,
     }
 
 
@@ -184,7 +184,7 @@ def adam_wins(adam: Seeds, adadelta: Seeds, adagrad: Seeds) -> Iterator[Cells]:
     if adam:
         ahead = "ahead, with one seed" if min(ours) > highest else "not found"
         verdict = "confirmed at the default rates" if all(compare(ours, other) > 0 for other in others) else ahead
-        yield claim("Adam wins", f"Adam {adam.mean('best')}", f"{verdict}; for each at its own best rate, see chapter 2")
+        yield claim("Adam wins", f"Adam {adam.mean('best')}", f"{verdict}; for each at its own best rate, see question 2")
 
 
 def figures(page: Page) -> list[str]:
