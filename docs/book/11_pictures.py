@@ -1,8 +1,9 @@
-"""Draw the picture of chapter 11, and print its table: `python docs/book/11_pictures.py` (about two minutes).
+"""Draw the picture of chapter 11, and write its table into the page: `python docs/book/11_pictures.py` (about two minutes).
 
 net_2, and net_2 with one thing added, are trained on the first 3,000 images of CIFAR-10 and validated on 1,000 test images.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from scratchnet.regularizers import L2
 from scratchnet.support.tables import text_table
 
 PICTURES = Path(__file__).parent / "pictures"
+PAGE = Path(__file__).with_name("11-overfitting.md")
 IMAGES, VALIDATED, EPOCHS = 3000, 1000, 12
 
 
@@ -36,7 +38,7 @@ def network(augment=(), normalize=False, drop=0.0, l2=0.0):
 
     def block(make):
         layer = {"kernel_regularizer": L2(l2)} if l2 else {}
-        return [make(**layer), BatchNormalization(), ReLU()] if normalize else [make(**layer), ReLU()]
+        return [make(**layer), BatchNormalization(momentum=0.9), ReLU()] if normalize else [make(**layer), ReLU()]
 
     layers = [
         Input(shape=(32, 32, 3)),
@@ -86,7 +88,7 @@ def score(model, x, y):
 
 
 def main():
-    """Train all networks, draw their accuracies, and print the table."""
+    """Train all networks, draw their accuracies, and write the table."""
     results = {name: train(*variant) for name, variant in variants().items()}
     figure = new_figure(5.4, 10.2)
     panels = figure.subplots(len(results), 1, sharex=True, sharey=True)
@@ -96,7 +98,7 @@ def main():
         axes.plot(epochs, val_accuracy, color=VALIDATION, marker="s", markersize=4, label="validation")
         axes.axvline(1 + val_loss.argmin(), color=QUIET, linestyle="--", linewidth=1.2, label="lowest validation loss")
         axes.set_title(name, fontsize=11)
-        axes.set_ylim(0.2, 1.02)
+        axes.set_ylim(0, 1.05)
         plain_grid(axes)
     axes.set_xlabel("epoch")
     figure.supylabel("accuracy", fontsize=10)
@@ -110,7 +112,10 @@ def main():
         gap = accuracy[-1] - val_accuracy[-1]
         lowest = f"{val_loss[best]:.2f} (epoch {best + 1})"
         rows.append((name, f"{accuracy[-1]:.2f}", f"{val_accuracy[-1]:.2f}", f"{gap:.2f}", lowest, f"{val_loss[-1]:.2f}"))
-    print("\n".join(text_table(rows, "<>>>>>")))
+    table = "\n".join(text_table(rows, "<>>>>>"))
+    print(table)
+    block = r"(<!-- output of this program -->\n```text\n)(?:.*\n)*?```$"
+    PAGE.write_text(re.sub(block, rf"\1{table}\n```", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE), encoding="utf-8")
 
 
 if __name__ == "__main__":
