@@ -244,6 +244,11 @@ def test_readme_has_two_commands_for_a_fresh_machine_after_at_most_five_lines():
     assert test.endswith(" && .venv/bin/pytest -n auto")
 
 
+@pytest.mark.parametrize("page", pages_with(lambda page: page.stem != "changelog"))
+def test_a_page_has_no_sphinx_role_which_plain_markdown_shows_as_it_is(page):
+    assert not re.findall(r"\{\w+\}`", page.read_text(encoding="utf-8"))
+
+
 @pytest.mark.compiled
 @pytest.mark.parametrize("page", pages_with(lambda page: ">>> " in page.read_text(encoding="utf-8")))
 def test_the_doctests_of_a_page_pass(page):
