@@ -35,7 +35,7 @@ def write_page(net: str, data: str, epochs: str, index: str) -> Path:
 
 
 def photograph(page: Path, picture: Path) -> None:
-    """Write a picture of the page, as a window of 1300 pixels shows it at first."""
+    """Write a picture of what the page says about the cell that is selected at first, in a window of 1300 pixels."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
@@ -50,7 +50,9 @@ def photograph(page: Path, picture: Path) -> None:
             const done = arguments[0];
             const wait = () => (document.documentElement.dataset.ready ? done() : setTimeout(wait, 20));
             wait();""")
-        shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
+        box = driver.execute_script("return document.getElementById('inspector').getBoundingClientRect().toJSON()")
+        clip = {**{side: box[side] for side in ("x", "y", "width", "height")}, "scale": 2}
+        shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "clip": clip})
         picture.write_bytes(base64.b64decode(shot["data"]))
     finally:
         driver.quit()

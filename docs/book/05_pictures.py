@@ -1,6 +1,6 @@
 """Draw the pictures of chapter 5: `python docs/book/05_pictures.py`.
 
-They show the shapes of both networks, the way of a batch through net_2, and each layer's share of parameters and of work.
+They show the shapes of both networks, the path of a batch through net_2, and each layer's share of parameters and of work.
 """
 
 from pathlib import Path
@@ -73,7 +73,7 @@ def draw_networks():
 
 
 def draw_step():
-    """Draw the way of a batch of N images through net_2: forward down, backward up, and the gradients to the optimizer."""
+    """Draw the path of a batch of N images through net_2: forward down, backward up, and the gradients to the optimizer."""
     layers = weight_layers(net_2((28, 28, 1), 10))
     names = [layer.name for layer in layers]
     arrays = ["x  (N, 28, 28, 1)", *("(N, " + ", ".join(map(str, layer.output_shape)) + ")" for layer in layers)]

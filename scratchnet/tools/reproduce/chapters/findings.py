@@ -14,8 +14,8 @@ from scratchnet.tools.reproduce.page import Page, paragraphs, run_title
 from scratchnet.tools.reproduce.published import keras_difference
 
 PICTURE = """A panel for each experiment, all with the same axes: accuracy in training (blue) and in validation (orange). A line is
-the mean over the seeds, a band goes from the lowest seed to the highest. Where the two lines part, the network learns its
-training images by heart."""
+the mean over the seeds, a band goes from the lowest seed to the highest. Where the two lines separate, the network
+memorizes its training images."""
 
 
 def findings(page: Page) -> str:
