@@ -27,7 +27,7 @@ from scratchnet.preprocessing import add_channel_axis, normalize_images, one_hot
 PICTURE = Path(__file__).parent / "pictures" / "gradient.png"
 IMAGE = 3726                                # of MNIST's test images: a four that is nearly a nine
 MIDDLE = (4, 26)                            # the rows and columns of the image that are drawn; the others are empty
-MORE, LESS = "#0072B2", "#D55E00"           # paths along which a brighter pixel makes the loss larger, or smaller
+MORE, LESS = "#D55E00", "#0072B2"           # paths along which a brighter pixel makes the loss larger, or smaller
 
 
 def trained():

@@ -102,7 +102,10 @@ def test_a_network_that_loses_again_what_it_had_learned_is_accused_of_its_rate()
     assert "in epoch 2, but the network has lost again" in QUESTIONS[3](facts._replace(history={"loss": [1.2, 0.3, 1.38]})).text
 
 
-@pytest.mark.parametrize(("optimizer", "advice"), [(Adadelta(), "Try 1, the rate"), (Adam(1e-6), "Try 0.001"), (SGD(1e-4), "Try 0.01")])
+SLOW = [(Adadelta(), "Try 1, the rate"), (Adam(1e-6), "Try 0.001"), (SGD(1e-4), "Try 0.01")]
+
+
+@pytest.mark.parametrize(("optimizer", "advice"), SLOW, ids=["Adadelta", "Adam", "SGD"])
 def test_steps_that_crawl_are_called_slow(optimizer, advice):
     diagnosis = trained(conv_net(), type(optimizer).from_config(optimizer.get_config()))
     assert "learning rate" in diagnosis.problems
@@ -128,7 +131,7 @@ def test_tiny_initial_weights_let_the_gradient_vanish_and_the_rate_is_not_accuse
 def test_a_gradient_that_vanishes_from_layer_to_layer_is_named_with_the_layer_that_it_does_not_reach():
     diagnosis = trained(dense_net("sigmoid", depth=6), SGD())
     assert {"learning", "gradients"} <= {*diagnosis.problems}
-    assert "It vanishes: dense receives" in diagnosis["gradients"].text
+    assert "It vanishes: dense" in diagnosis["gradients"].text
 
 
 def test_large_initial_weights_saturate_tanh_and_make_the_first_loss_large():
@@ -150,7 +153,7 @@ def test_pixels_that_were_not_divided_are_named():
 
 
 def test_twenty_images_are_learned_by_heart_and_called_overfitting():
-    few = bars(20, np.random.default_rng(1), noise=1.0)
+    few = np.random.default_rng(1).random((20, H, W, 1), np.float32), np.arange(20) % K     # noise
     diagnosis = trained(conv_net(), Adam(3e-3), epochs=40, train=few, batch_size=20)
     assert diagnosis.facts.accuracy == 1.0
     assert diagnosis.problems == ["overfitting"]
@@ -166,7 +169,8 @@ def test_a_gap_that_chance_explains_is_not_called_overfitting():
 
 def test_a_validation_loss_that_rises_makes_overfitting_a_problem_unless_the_best_weights_were_restored():
     facts = trained(conv_net(), Adam(), epochs=1).facts
-    facts = facts._replace(accuracy=0.98, val_accuracy=0.65, val_loss=2.0, history={"loss": [1, 0.5, 0.1], "val_loss": [1.1, 1.0, 2.0]})
+    history = {"loss": [1, 0.5, 0.1], "val_loss": [1.1, 1.0, 2.0]}
+    facts = facts._replace(accuracy=0.98, val_accuracy=0.65, val_loss=2.0, history=history)
     finding = QUESTIONS[-1](facts)
     assert finding.level == "problem"
     assert "lowest in epoch 2 of 3: 1.000, and 2.000 in the last" in finding.text
@@ -252,7 +256,8 @@ def test_the_callback_measures_the_middle_step_of_each_epoch_and_changes_nothing
     assert watched.epochs == [1, 2]
     for epoch in (0, 1):            # three steps in an epoch, each seen before and after
         before, after = seen[6 * epoch + 2], seen[6 * epoch + 3]
-        np.testing.assert_allclose(watched.ratios["dense"][epoch], np.linalg.norm(after - before) / np.linalg.norm(before), rtol=1e-4)
+        expected = np.linalg.norm(after - before) / np.linalg.norm(before)
+        np.testing.assert_allclose(watched.ratios["dense"][epoch], expected, rtol=1e-4)
 
 
 def test_frozen_layers_have_no_ratio():

@@ -306,6 +306,11 @@ def test_every_file_that_a_page_or_a_module_names_exists():
     assert missing == []
 
 
+def test_the_book_is_plain_markdown_without_roles():
+    for page in (page for page in PAGES if page.parent.name == "book"):
+        assert re.findall(r"\{[a-z:]+\}`[^`]*`", page.read_text(encoding="utf-8")) == [], page
+
+
 def test_the_map_of_the_package_names_every_file():
     package = ROOT / "scratchnet"
     named = re.findall(r"`([\w/]+(?:\.py|/))`", (package / "README.md").read_text(encoding="utf-8"))

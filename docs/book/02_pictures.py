@@ -4,7 +4,7 @@ They show a perceptron and a window, one sum of products, the feature map, and w
 """
 
 import numpy as np
-from grids import BLUE, IMAGE, INK, KERNEL, LINE, ORANGE, PADDING, PALE, QUIET, arrow, grid, ink, outline, save, sheet, shown, text
+from grids import GREEN, IMAGE, INK, KERNEL, LINE, ORANGE, PADDING, PALE, QUIET, arrow, grid, ink, outline, save, sheet, shown, text
 from matplotlib.patches import Circle, Rectangle
 
 from scratchnet.layers.conv2d import conv2d_forward
@@ -49,9 +49,9 @@ def draw_window(oh, ow, name):
     text(axes, 5.5, 8.25, "sum", color=QUIET)
     out = feature_map(IMAGE, KERNEL)
     out[np.arange(9).reshape(3, 3) > 3 * oh + ow] = np.nan              # the sums that come later
-    grid(axes, 7.2, 7.2, out, title="feature map out", fill=lambda h, v: PALE[BLUE] if (h, v) == (oh, ow) else "white", size=14,
+    grid(axes, 7.2, 7.2, out, title="feature map out", fill=lambda h, v: PALE[ORANGE] if (h, v) == (oh, ow) else "white", size=14,
          label=lambda value: "" if np.isnan(value) else shown(value))  # fmt: skip
-    outline(axes, 7.2 + ow, 7.2 + oh, 1, 1, BLUE)
+    outline(axes, 7.2 + ow, 7.2 + oh, 1, 1, ORANGE)
     save(figure, name)
 
 
@@ -85,7 +85,8 @@ def draw_axis(axes, y, size, kernel, stride, pads, title):
         text(axes, left + k + 0.5, y + 0.5, f"x{k - before}" if real else "0", size=13)
     for k in range(out):
         start, height = left + k * stride, y + 1.3 + 0.42 * k
-        axes.plot([start + 0.08, start + kernel - 0.08], [height, height], color=(ORANGE, BLUE)[k % 2], lw=5, solid_capstyle="butt")
+        color = (ORANGE, GREEN)[k % 2]
+        axes.plot([start + 0.08, start + kernel - 0.08], [height, height], color=color, lw=5, solid_capstyle="butt")
         text(axes, start + kernel + 0.15, height, f"window {k}", size=11, color=QUIET, ha="left")
     unused = left + (out - 1) * stride + kernel
     for k in range(round(left + before + size + after - unused)):
@@ -110,10 +111,10 @@ def draw_padding():
     real = lambda h, v: 1 <= h <= 5 and 1 <= v <= 5  # noqa: E731
     grid(axes, 0.3, 1.2, padded, title="x with a border of zeros", fill=lambda h, v: paint(h - 1, v - 1) if real(h, v) else PADDING)
     outline(axes, 0.3, 1.2, 3, 3, ORANGE)
-    outline(axes, 4.3, 5.2, 3, 3, BLUE)
+    outline(axes, 4.3, 5.2, 3, 3, GREEN)
     arrow(axes, (7.7, 4.7), (9.0, 4.7), INK)
     grid(axes, 9.3, 2.2, feature_map(IMAGE, KERNEL, pads=(1, 1)), title="out, 5 × 5",
-         fill=lambda h, v: PALE[ORANGE] if h == v == 0 else PALE[BLUE] if h == v == 4 else "white")  # fmt: skip
+         fill=lambda h, v: PALE[ORANGE] if h == v == 0 else PALE[GREEN] if h == v == 4 else "white")  # fmt: skip
     save(figure, "02-padding.png")
 
 
@@ -126,11 +127,11 @@ def draw_six():
     grid(axes, 0.3, 1.2, np.pad(x, (0, 1)), title="6 × 6, stride 2, \"same\"", size=13,
          fill=lambda h, v: PADDING if 6 in (h, v) else paint(h, v))  # fmt: skip
     outline(axes, 0.3, 1.2, 3, 3, ORANGE)
-    outline(axes, 4.3, 5.2, 3, 3, BLUE)
+    outline(axes, 4.3, 5.2, 3, 3, GREEN)
     arrow(axes, (7.6, 4.7), (9.3, 4.7), INK)
     out = feature_map(x, KERNEL, 2, same_pads(6, 3, 2))
     grid(axes, 9.8, 3.2, out, title="out, 3 × 3", size=13,
-         fill=lambda h, v: PALE[ORANGE] if h == v == 0 else PALE[BLUE] if h == v == 2 else "white")  # fmt: skip
+         fill=lambda h, v: PALE[ORANGE] if h == v == 0 else PALE[GREEN] if h == v == 2 else "white")  # fmt: skip
     text(axes, 7.6, 8.7, "the odd row and column", size=11, color=QUIET, ha="left")
     save(figure, "02-six.png")
 

@@ -71,6 +71,41 @@ def picture(arguments, result, index):
     ]
 
 
+def stepping(step):
+    """Return Adam with another step, a function of the new m and v, of 1 - β₁ᵗ and 1 - β₂ᵗ, of 1 - β₁ and 1 - β₂, and of ε."""
+
+    def wrong(p, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+        _, m, v = adam(p, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+        factors = 1 - beta_1**t, 1 - beta_2**t, 1 - beta_1, 1 - beta_2
+        return p - learning_rate * step(m, v, *factors, epsilon), m, v
+
+    return wrong
+
+
+def aliased(divided, corrected):
+    """Return Adam whose step is the array m itself, multiplied by the rate, and divided by the root of v if `divided`."""
+
+    def wrong(p, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+        after, m, v = adam(p, g, m, v, t, learning_rate, beta_1, beta_2, epsilon)
+        correction = np.sqrt(1 - beta_2**t) / (1 - beta_1**t) if corrected else 1.0
+        return after, m * learning_rate * correction / (np.sqrt(v) + epsilon if divided else 1.0), v
+
+    return wrong
+
+
+def _one_beta_reversed(which):
+    """Return Adam whose m (0) or v (1) uses its β as 1 - β, and the other one does not."""
+
+    def wrong(p, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
+        used = [beta_1, beta_2]
+        used[which] = 1 - used[which]
+        m, v = used[0] * m + (1 - used[0]) * g, used[1] * v + (1 - used[1]) * g**2
+        rate = learning_rate * np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+        return p - rate * m / (np.sqrt(v) + epsilon), m, v
+
+    return wrong
+
+
 def _state_reset(p, g, m, v, *settings):
     return adam(p, g, np.zeros_like(m), np.zeros_like(v), *settings)
 
@@ -99,6 +134,11 @@ ADAM = Exercise(
                 "betas-reversed",
             )
         ),
+        ("adam-correction-without-t", stepping(lambda m, v, c1, c2, d1, d2, e: m / d1 / (np.sqrt(v / d2) + e))),
+        ("adam-correction-multiplied", stepping(lambda m, v, c1, c2, d1, d2, e: c1 / np.sqrt(c2) * m / (np.sqrt(v) + e))),
+        ("adam-epsilon-inside-root", stepping(lambda m, v, c1, c2, d1, d2, e: m / c1 / np.sqrt(v / c2 + e))),
+        *(("adam-moment-aliased", aliased(*how)) for how in [(False, False), (False, True), (True, False), (True, True)]),
+        *(("adam-betas-reversed", _one_beta_reversed(which)) for which in (0, 1)),
         ("adam-state-reset-each-step", lambda **arguments: _state_reset(*arguments.values())),
         ("adam-state-reset-each-step", lambda **arguments: _state_not_returned(*arguments.values())),
     ],

@@ -76,6 +76,13 @@ def _epsilon_outside_root(dout, x, gamma, mean, variance, epsilon):
     return gamma * inv / M * (M * dout - dbeta - xhat * dgamma), dgamma, dbeta
 
 
+def _each_pixel_apart(dout, x, gamma, mean, variance, epsilon):
+    _, dgamma, dbeta = batchnorm_backward(dout, x, gamma, mean, variance, epsilon)
+    inv = 1 / np.sqrt(variance + epsilon)
+    xhat = (x - mean) * inv
+    return gamma * inv * (dout - dout.mean(axis=0) - xhat * (dout * xhat).mean(axis=0)), dgamma, dbeta
+
+
 BATCHNORM_BACKWARD = Exercise(
     name="batchnorm_backward",
     title="the gradients of batch normalization",
@@ -87,6 +94,7 @@ BATCHNORM_BACKWARD = Exercise(
         installed("batchnorm-mean-term-not-divided", batchnorm_backward),
         installed("batchnorm-gamma-gradient-averaged", batchnorm_backward),
         installed("batchnorm-each-pixel-apart", batchnorm_backward),
+        ("batchnorm-each-pixel-apart", _each_pixel_apart),
         ("batchnorm-epsilon-outside-root", _epsilon_outside_root),
     ],
     accumulates="gradient-kept-from-last-step",

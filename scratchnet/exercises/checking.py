@@ -13,7 +13,7 @@ import inspect
 import re
 import signal
 import tokenize
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +28,7 @@ from scratchnet.exercises.child import GIGABYTES, UNINITIALIZED
 from scratchnet.exercises.comparison import Results
 from scratchnet.exercises.exercise import Arguments, Exercise
 from scratchnet.exercises.pictures import number, wrapped
-from scratchnet.exercises.running import SECONDS, Run
+from scratchnet.exercises.running import SECONDS, WAITING, Run
 from scratchnet.gradcheck.numeric import central_differences
 from scratchnet.tools import gallery
 from scratchnet.tools.gallery.page import anchor
@@ -96,7 +96,7 @@ def check(function: Callable[..., Any], name: str | None = None, *, seconds: flo
     name : str, optional
         The exercise; by default the name of the function.
     seconds : float
-        The limit of time for all calls together.
+        The limit of processor time for each case, of which there are about ten; six times as many seconds may go by for all.
 
     Returns
     -------
@@ -178,13 +178,16 @@ def syntax_problem(source: str, path: Path) -> Problem | None:
 def exercise_of(source: str, path: Path) -> Exercise:
     """Return the exercise that a file answers.
 
-    It is that of the line "# exercise: NAME"; without this line, the one whose function the file defines; if it defines several,
-    that of the file's name.
+    It is that of the line "# exercise: NAME"; without this line, the one whose function the file defines, or else imports; if there
+    are several, that of the file's name.
     """
     marked = re.search(r"^# exercise: *(\w+)", source, re.MULTILINE)
     if marked:
         return catalogue.find(marked[1])
-    defined = [name for node in ast.parse(source).body for name in names_of(node)]
+    body = ast.parse(source).body
+    defined = [name for node in body for name in names_of(node)]
+    if not set(defined) & set(catalogue.EXERCISES):
+        defined += [alias.asname or alias.name for node in body if isinstance(node, ast.ImportFrom) for alias in node.names]
     known = list(dict.fromkeys(name for name in defined if name in catalogue.EXERCISES))
     if len(known) == 1:
         return catalogue.EXERCISES[known[0]]
@@ -205,9 +208,8 @@ def names_of(node: ast.stmt) -> list[str]:
     """Return the names that a statement at the top of a file defines."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return [node.name]
-    if isinstance(node, ast.Assign):
-        return [target.id for target in node.targets if isinstance(target, ast.Name)]
-    return []
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
 def wrong_signature(exercise: Exercise, function: Callable[..., Any]) -> Problem | None:
@@ -232,9 +234,9 @@ def reported(exercise: Exercise, run: Run, problem: Problem | None, seconds: flo
         return Report(exercise.name, True, "", [f"{exercise.name}: passed", *passed_lines(exercise, answers), *printed])
     bugs = recognized(exercise, run, answers, problem)
     lines = [f"{exercise.name}: not right yet", "", *problem.lines]
-    for bug in bugs:
-        lines += ["", *recognition_lines(bug)]
-    return Report(exercise.name, False, problem.kind, [*lines, *printed], bugs, problem.case)
+    for bug, names in bugs.items():
+        lines += ["", *recognition_lines(bug, names)]
+    return Report(exercise.name, False, problem.kind, [*lines, *printed], list(bugs), problem.case)
 
 
 def answers_of(exercise: Exercise, run: Run, call: int = 0) -> list[Results]:
@@ -252,8 +254,8 @@ def first_problem(exercise: Exercise, run: Run, answers: list[Results], seconds:
     if failed and failed["case"] is None:
         return Problem("error", [*error_lines(failed, "when the file was run, before any call"), *at_top_level(failed)])
     if run.first("loaded") is None:
-        late = f"The file did not come to its end within {seconds:g} s. Is there a loop outside of the functions?"
-        return Problem("time", wrapped(late)) if run.ending == "time" else Problem("died", died(run, "while the file was run"))
+        late = too_late(run, "The file did not come to its end", seconds, "Is there a loop outside of the functions?")
+        return Problem("time", late) if late else Problem("died", died(run, "while the file was run"))
     cases = exercise.all_cases()
     for i, case in enumerate(cases):
         where = f"Case {i + 1} of {len(cases)}: {about(case.arguments)}"
@@ -263,14 +265,18 @@ def first_problem(exercise: Exercise, run: Run, answers: list[Results], seconds:
             first_line = [f"Its first line should be {exercise.signature}"] if of_call else []
             problem = Problem("error", [*error_lines(failed, "for these arguments"), *first_line])
         if problem is None and (run.first("returned", i) is None or run.ending) and not finished(run, i):
-            if run.ending == "time":
-                late = f"The function did not return within {seconds:g} s. Is there a loop that never ends, or a very slow one?"
-                problem = Problem("time", wrapped(late))
-            else:
-                problem = Problem("died", died(run, "for these arguments"))
+            late = too_late(run, "The function did not return", seconds, "Is there a loop that never ends, or a very slow one?")
+            problem = Problem("time", late) if late else Problem("died", died(run, "for these arguments"))
         if problem:
             return Problem(problem.kind, [*wrapped(where), *problem.lines], i)
     return None
+
+
+def too_late(run: Run, what: str, seconds: float, question: str) -> list[str]:
+    """Return the lines on a run that was ended because its time was over; none if this is not why it ended."""
+    if run.ending == "waiting":
+        return wrapped(f"{what} within {WAITING * seconds:g} s. Does it wait for something, or is it very slow?")
+    return wrapped(f"{what} within {seconds:g} s of processor time. {question}") if run.ending == "time" else []
 
 
 def finished(run: Run, i: int) -> bool:
@@ -364,20 +370,23 @@ def random(exercise: Exercise, run: Run, answer: Results, i: int) -> Problem | N
     return None
 
 
-def recognized(exercise: Exercise, run: Run, answers: list[Results], problem: Problem) -> list[str]:
-    """Return the bugs of the gallery that the answers are those of."""
+def recognized(exercise: Exercise, run: Run, answers: list[Results], problem: Problem) -> dict[str, list[str]]:
+    """Return the bugs of the gallery that are recognized, each with the results whose numbers show it.
+
+    There are none of these for a bug that shows in what the function does, such as writing into an argument.
+    """
     if problem.kind == "modified" and problem.case is not None:
         returned = run.first("returned", problem.case) or {}
-        return [bug for name, bug in exercise.writes.items() if name in returned["modified"]]
+        return {bug: [] for name, bug in exercise.writes.items() if name in returned["modified"]}
     if problem.kind == "uninitialized":
-        return [exercise.uninitialized] if exercise.uninitialized else []
+        return {exercise.uninitialized: []} if exercise.uninitialized else {}
     found = comparison.kept(exercise, answers)
     if problem.kind == "random" and problem.case is not None and exercise.accumulates and not found:
         first, second = answers[problem.case], answers_of(exercise, run, 1)[problem.case]
         names = [name for name in exercise.returns if not comparison.equal(second.get(name), first[name])]
         if all(comparison.equal(second.get(name), 2 * first[name]) for name in names):
             found = [exercise.accumulates]
-    return found or comparison.recognized(exercise, answers)
+    return {bug: [] for bug in found} or comparison.recognized(exercise, answers)
 
 
 # -- in words -----------------------------------------------------------------------------------------------------------
@@ -396,6 +405,17 @@ def about(arguments: Arguments) -> str:
         shown = f"{name} {a.shape}" if isinstance(a, np.ndarray) else f"{name} {a}"
         words.append(shown if isinstance(a, (np.ndarray, tuple)) else f"{name} = {a}")
     return ", ".join(words)
+
+
+def join(names: Sequence[str]) -> str:
+    """Return names in a sentence.
+
+    Examples
+    --------
+    >>> join(["dx"]), join(["dx", "dw", "db"])
+    ('dx', 'dx, dw and db')
+    """
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def place(name: str, index: tuple[int, ...]) -> str:
@@ -482,11 +502,18 @@ def largest_error(exercise: Exercise, answers: list[Results]) -> float | None:
     return largest
 
 
-def recognition_lines(bug: str) -> list[str]:
-    """Return what is known about a bug of the gallery."""
+def recognition_lines(bug: str, names: Sequence[str]) -> list[str]:
+    """Return what is known about a bug of the gallery.
+
+    Equal numbers do not show that the lines are the same: two mistakes may have one effect. So only the numbers are said to be
+    those of the bug, and of which results.
+    """
     entry = gallery.find(bug)
-    other = "another convention than that of the exercise, and no error in"
-    lines = wrapped(f"This is *{entry.title}*: {other if entry.convention else 'the same mistake stood in'}")
+    if entry.convention:
+        what = "another convention than that of the exercise, and no error in"
+    else:
+        what = "a known mistake, which stood in" if names else "the same mistake stood in"
+    lines = wrapped(f"{f'The numbers of {join(names)} are those of' if names else 'This is'} *{entry.title}*: {what}")
     lines += [f"    {entry.source}", "Read", f"    docs/gallery.md{anchor(entry.title)}"]
     if entry.convention:
         lines += wrapped(entry.convention)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sys
 import traceback
 import types
@@ -43,7 +44,7 @@ class Log:
         self.file.flush()
 
     def stage(self, name: str) -> None:
-        """Record a stage, "loading" or "loaded", from which on the time is counted anew."""
+        """Record a stage, "loading" or "loaded", from which on the time is counted again."""
         self(event=name)
         (self.folder / name).touch()
 
@@ -76,6 +77,15 @@ def limit_resources() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     except (ImportError, OSError, ValueError):
         pass
+
+
+def limit_processor_time(seconds: float) -> None:
+    """Let the system end this process, with SIGPROF, after so many more seconds of its own; where the system can.
+
+    The time in which other processes run, or in which this one waits, does not count.
+    """
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def fill_empty_arrays() -> None:
@@ -162,10 +172,18 @@ def copies(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: a.copy(order="K") if isinstance(a, np.ndarray) else a for name, a in arguments.items()}
 
 
-def serve(function: Callable[..., Any], cases: list[dict[str, Any]], results: int, file: str, log: Log) -> None:
-    """Call the function twice for each case, and record what happens; the first error is the last record."""
+def serve(
+    function: Callable[..., Any], cases: list[dict[str, Any]], results: int, file: str, log: Log, seconds: float | None = None
+) -> None:
+    """Call the function twice for each case, and record what happens; the first error is the last record.
+
+    `seconds` limits the processor time of each case, if this process may be ended: of all cases together, it would end
+    the functions that numba compiles, for each number of axes again.
+    """
     for i, case in enumerate(cases):
         arguments = copies(case["arguments"])
+        if seconds is not None:
+            limit_processor_time(seconds)
         for k in range(2):
             try:
                 if k == 0 and case["before"]:
@@ -253,13 +271,14 @@ def main(folder: Path) -> None:
     sys.path += job["path"]
     log = begin(folder)
     log.stage("loading")
+    limit_processor_time(job["seconds"])
     try:
         function = load(job["file"], job["name"], job["source"])
     except BaseException as error:
         log(event="error", case=None, call=None, **error_record(error, job["file"]))
     else:
         log.stage("loaded")
-        serve(function, cases, job["results"], job["file"], log)
+        serve(function, cases, job["results"], job["file"], log, job["seconds"])
     end(log)
 
 

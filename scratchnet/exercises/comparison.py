@@ -45,7 +45,7 @@ def equal(got: np.ndarray | None, expected: np.ndarray, tolerance: float = RIGHT
     return got is not None and got.shape == expected.shape and not differing(got, expected, tolerance).any()
 
 
-def recognized(exercise: Exercise, answers: Sequence[Results]) -> list[str]:
+def recognized(exercise: Exercise, answers: Sequence[Results]) -> dict[str, list[str]]:
     """Return the bugs of the gallery whose results are those of an answer.
 
     Parameters
@@ -56,8 +56,9 @@ def recognized(exercise: Exercise, answers: Sequence[Results]) -> list[str]:
 
     Returns
     -------
-    list of str
-        Bugs that explain wrong results: in all cases the result is that of the bug, and in at least two the bug's differs from the
+    dict
+        Bugs that explain wrong results, and the names of these results: in all cases
+        the result is that of the bug, and in at least two the bug's differs from the
         right one. A bug that explains several results goes before those that explain one of them.
     """
     right = exercise.rights[: len(answers)]
@@ -70,13 +71,13 @@ def recognized(exercise: Exercise, answers: Sequence[Results]) -> list[str]:
         explained = {name for name in wrong & broken if _explains(name, answers, right, of_bug)}
         if explained and explained == wrong & broken:       # else some of what it breaks is wrong in another way
             candidates.append((explained, len(broken), bug))
-    bugs: list[str] = []
+    bugs: dict[str, list[str]] = {}
     while candidates:
         explained, _, bug = max(candidates, key=lambda candidate: (len(candidate[0]), -candidate[1]))
-        bugs.append(bug)
+        bugs[bug] = [name for name in exercise.returns if name in explained or name in bugs.get(bug, [])]
         rest = [(names - explained, count, other) for names, count, other in candidates]
         candidates = [candidate for candidate in rest if candidate[0]]
-    return list(dict.fromkeys(bugs))
+    return bugs
 
 
 def _explains(name: str, answers: Sequence[Results], right: Sequence[Results], of_bug: Sequence[Results | None]) -> bool:
@@ -87,11 +88,16 @@ def _explains(name: str, answers: Sequence[Results], right: Sequence[Results], o
         if b is None or equal(b[name], r[name]):
             if not equal(got, r[name], SAME):
                 return False
-        elif not equal(got, b[name], SAME):
+        elif not equal(got, b[name], SAME) and not (_overflowed(b) and _overflowed(answer)):
             return False
         else:
             distinguishing += not equal(b[name], r[name], DIFFERENT)
     return distinguishing >= CASES
+
+
+def _overflowed(results: Results) -> bool:
+    """Return whether a result contains NaN or infinity; into which others it spreads depends on how the lines are written."""
+    return not all(np.isfinite(a).all() for a in results.values())
 
 
 def kept(exercise: Exercise, answers: Sequence[Results]) -> list[str]:

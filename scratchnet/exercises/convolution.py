@@ -51,7 +51,7 @@ SIZES = [
     ((2, 6, 6, 1), (3, 3), 3, (2, 2), ((0, 1), (0, 1))),
     ((3, 5, 6, 2), (2, 3), 3, (1, 2), VALID),
     ((2, 6, 8, 3), (3, 3), 3, (2, 2), ((0, 1), (0, 1))),
-    ((2, 7, 6, 3), (3, 1), 4, (3, 2), VALID),
+    ((2, 7, 6, 3), (3, 1), 4, (3, 2), ((2, 1), (0, 0))),      # more above than below, as no "same" padding has
 ]
 COLUMNS_FIRST = 3, 5            # of the sizes: arrays in which the first axis is the fastest in memory
 
@@ -233,6 +233,30 @@ def wrong_pads(function):
     ]
 
 
+def overwriting(by_window):
+    """Return the backward in which each window, or each cell of the kernel, overwrites what the others have written into dx."""
+
+    def backward(dout, x, w, strides, pads):
+        _, dw, db = conv2d_backward(dout, x, w, strides, pads)
+        (KH, KW), (SH, SW), (OH, OW) = w.shape[:2], strides, dout.shape[1:3]
+        dpadded = np.zeros_like(np.pad(x, ((0, 0), *pads, (0, 0))))
+        if by_window:
+            for oh, ow in np.ndindex(OH, OW):
+                share = np.einsum("nf,ijcf->nijc", dout[:, oh, ow], w)
+                dpadded[:, oh * SH : oh * SH + KH, ow * SW : ow * SW + KW] = share
+        else:
+            for i, j in np.ndindex(KH, KW):
+                dpadded[:, i : i + (OH - 1) * SH + 1 : SH, j : j + (OW - 1) * SW + 1 : SW] = dout @ w[i, j].T
+        (top, _), (left, _) = pads
+        return dpadded[:, top : top + x.shape[1], left : left + x.shape[2]], dw, db
+
+    return backward
+
+
+def _mean_over_everything(dout, x, w, strides, pads):
+    return *conv2d_backward(dout, x, w, strides, pads)[:2], dout.mean(axis=(0, 1, 2))
+
+
 IM2COL = Exercise(
     name="im2col",
     title="the windows of an image as the rows of a matrix",
@@ -281,6 +305,9 @@ CONV2D_BACKWARD = Exercise(
                 "view-read-as-contiguous",
             )
         ),
+        ("col2im-overwrites", overwriting(by_window=True)),
+        ("col2im-overwrites", overwriting(by_window=False)),
+        ("conv-bias-gradient-averaged", _mean_over_everything),
         *wrong_pads(conv2d_backward)[:2],       # the third has another output than dout
     ],
     kept={"x": "stale-backward-cache"},

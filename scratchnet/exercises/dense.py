@@ -92,6 +92,8 @@ DENSE_BACKWARD = Exercise(
     mistakes=[
         installed("dense-bias-gradient-averaged", dense_backward),
         installed("dense-bias-gradient-summed-over-units", dense_backward),
+        ("dense-bias-gradient-summed-over-units", lambda dout, x, w: (*dense_backward(dout, x, w)[:2], dout.sum())),
+        ("batch-of-one-squeezed", lambda dout, x, w: (np.squeeze(dout @ w.T), *dense_backward(dout, x, w)[1:])),
     ],
     kept={"x": "stale-backward-cache"},
     accumulates="gradient-kept-from-last-step",

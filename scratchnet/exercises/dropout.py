@@ -26,7 +26,7 @@ def cases(rng: np.random.Generator) -> list[Case]:
             "x": np.array([[2.0, -4.0, 6.0, 0.0]]),
             "dout": np.array([[1.0, 3.0, -5.0, 7.0]]),
             "rate": 0.2,
-            "u": np.array([[0.1, 0.5, 0.9, 0.15]]),
+            "u": np.array([[0.1, 0.2, 0.9, 0.15]]),      # the second is equal to the rate: kept
             "training": True,
         })
     ]
@@ -93,9 +93,14 @@ def _mask_from_output(x, dout, rate, u, training):
     return out, np.where(out == 0, 0, dout / (1 - rate)) if training else dx
 
 
-def _inference_scaled(x, dout, rate, u, training):
+def _unscaled_then_scaled(x, dout, rate, u, training):
     mask = u >= rate if training else rate
     return x * mask, dout * mask
+
+
+def _inference_scaled(x, dout, rate, u, training):
+    out, dx = definition(x, dout, rate, u, training)
+    return (out, dx) if training else (out * rate, dx * rate)
 
 
 def _seeded(x, dout, rate, u, training):
@@ -118,6 +123,7 @@ DROPOUT = Exercise(
         ("dropout-mask-from-values", _mask_from_values),
         ("dropout-mask-from-values", _mask_from_output),
         ("dropout-active-in-inference", lambda x, dout, rate, u, training: definition(x, dout, rate, u, True)),
+        ("dropout-inference-scaled-by-rate", _unscaled_then_scaled),
         ("dropout-inference-scaled-by-rate", _inference_scaled),
         ("dropout-same-mask-every-batch", _seeded),
     ],

@@ -123,10 +123,27 @@ def picture(arguments, result, index):
     return [*lines, "The windows that cover it:", "", *rows(table), "", f"dx[{n}, {h}, {w}, {c}] is their sum, {number(total)}."]
 
 
-def _first_row_only(dout, x, pool_size, strides):
-    row = np.zeros_like(dout)
-    row[:, :1] = dout[:, :1]
-    return maxpool_backward(row, x, pool_size, strides)
+def returning_after(*first):
+    """Return the backward of the first images, rows, columns and channels of dout only, as many as `first` says; None: of all."""
+
+    def backward(dout, x, pool_size, strides):
+        part = np.zeros_like(dout)
+        reached = tuple(map(slice, first))
+        part[reached] = dout[reached]
+        return maxpool_backward(part, x, pool_size, strides)
+
+    return backward
+
+
+def overwriting_windows(dout, x, pool_size, strides):
+    """Return dx where each window is overwritten as a whole, with zeros where its maximum is not."""
+    dx = np.zeros_like(x)
+    (KH, KW), (SH, SW) = pool_size, strides
+    for n, oh, ow, c in np.ndindex(dout.shape):
+        window = x[n, oh * SH : oh * SH + KH, ow * SW : ow * SW + KW, c]
+        mask = (np.arange(window.size) == window.argmax()).reshape(window.shape)
+        dx[n, oh * SH : oh * SH + KH, ow * SW : ow * SW + KW, c] = mask * dout[n, oh, ow, c]
+    return dx
 
 
 def _scrambled(dout, x, pool_size, strides):
@@ -145,6 +162,7 @@ MAXPOOL_BACKWARD = Exercise(
     picture=picture,
     mistakes=[
         installed("maxpool-overlap-assigns", maxpool_backward),
+        ("maxpool-overlap-assigns", overwriting_windows),
         ("maxpool-starts-from-zero", starting_from(0.0)),
         ("maxpool-starts-from-zero", starting_at_first_cell(0.0)),
         ("maxpool-finite-minus-infinity", starting_from(-99999.0)),
@@ -152,6 +170,10 @@ MAXPOOL_BACKWARD = Exercise(
         installed("maxpool-tie-to-every-maximum", maxpool_backward),
         ("maxpool-axes-scrambled", _scrambled),
         installed("maxpool-returns-inside-loop", maxpool_backward),
+        *(
+            ("maxpool-returns-inside-loop", returning_after(*first))     # of loops over n, oh, ow and c, or over oh and ow
+            for first in [(1,), (1, 1), (1, 1, 1), (1, 1, 1, 1), (None, 1, 1)]
+        ),
     ],
     uninitialized="col2im-uninitialised",
     forward=lambda x, pool_size, strides: reference.max_pool2d_forward(x, pool_size, strides, NO_PADS),

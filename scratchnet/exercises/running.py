@@ -1,5 +1,8 @@
 """The user's function in a process of its own, with a limit of time and of memory.
 
+The limit is one of processor time, which does not depend on what else the machine does. A function that waits uses none, so there
+is a longer limit of real time, too.
+
 A file is run by a new Python (`child.py`). A function, from a notebook, is called in a copy of this process (`os.fork`), where that
 is possible: then nothing that it does, not even an endless loop or `os._exit`, changes this process. Elsewhere (Windows, macOS,
 where a copy of a process with threads may fail) it is called in a thread. A thread cannot be ended: when the time is over, the
@@ -30,7 +33,8 @@ import numpy as np
 from scratchnet.exercises import child
 from scratchnet.exercises.exercise import Case, Exercise
 
-SECONDS = 10.0                  # for the import of a file, and for all calls together
+SECONDS = 10.0                  # of processor time, for the import of a file, and for the calls of each case
+WAITING = 6                     # times as many seconds may go by, for the import, and for all calls together
 PACKAGE = str(Path(__file__).parents[2])
 
 
@@ -48,8 +52,8 @@ class Run:
         The lines of the log; `child.py` writes them.
     results : dict
         The arrays that call k of case i returned, for the key (i, k): a dict from the number of the result to the array.
-    ending : {"", "time", "died"}
-        Why it did not come to its end.
+    ending : {"", "time", "waiting", "died"}
+        Why it did not come to its end: "time" is the processor time, "waiting" the real time.
     status : int
         The exit code of the process, negative for a signal.
     """
@@ -86,6 +90,7 @@ def run_file(exercise: Exercise, file: Path, source: str, seconds: float = SECON
             "path": [str(file.parent), PACKAGE],        # at its end: no file of this folder replaces a module of Python
             "arguments": exercise.arguments,
             "results": len(exercise.returns),
+            "seconds": seconds,
             "cases": [{n: a for n, a in case.arguments.items() if not isinstance(a, np.ndarray)} for case in cases],
         }
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
@@ -126,11 +131,11 @@ def run_function(exercise: Exercise, function: Callable[..., Any], seconds: floa
         if pid == 0:
             try:
                 os.setsid()
-                for number in (signal.SIGINT, signal.SIGTERM):
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPROF):
                     signal.signal(number, signal.SIG_DFL)
                 log = child.begin(folder)
                 log.stage("loaded")
-                child.serve(function, cases, len(exercise.returns), file, log)
+                child.serve(function, cases, len(exercise.returns), file, log, seconds)
                 child.end(log)
             finally:
                 os._exit(1)
@@ -163,10 +168,14 @@ def run_in_thread(
     log = child.Log(folder)
     log.stage("loaded")
     thread = threading.Thread(target=child.serve, args=(function, list(cases), results, file, log), daemon=True)
+    processor, limit = time.process_time() + seconds, time.monotonic() + WAITING * seconds
     thread.start()
-    thread.join(seconds)
-    late = thread.is_alive()
-    run = read(folder, "time" if late else "")
+    late = ""
+    while thread.is_alive() and not late:
+        thread.join(0.05)
+        late = "time" if time.process_time() > processor else "waiting" if time.monotonic() > limit else ""
+    late = late if thread.is_alive() else ""
+    run = read(folder, late)
     if late:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TimeOver))
         thread.join(1)
@@ -204,16 +213,16 @@ def end_session(pid: int) -> None:
 
 
 def watched(folder: Path, ended: Callable[[], int | None], kill: Callable[[], None], seconds: float) -> Run:
-    """Wait until a process ends, but not longer than `seconds` for its file and `seconds` for its calls; then end it."""
+    """Wait until a process ends, but not longer than the limit for each of its stages; then end it."""
     stage, ending = "", ""
-    limit = time.monotonic() + 6 * seconds      # for Python's own start, on a busy machine
+    limit = time.monotonic() + WAITING * seconds
     try:
         while (status := ended()) is None:
             reached = stage_of(folder)
             if reached != stage:
-                stage, limit = reached, time.monotonic() + seconds
+                stage, limit = reached, time.monotonic() + WAITING * seconds
             elif time.monotonic() > limit:
-                ending = "time"
+                ending = "waiting"
                 break
             time.sleep(0.01)
     finally:
@@ -221,7 +230,7 @@ def watched(folder: Path, ended: Callable[[], int | None], kill: Callable[[], No
     run = read(folder, ending)
     run.status = status or 0
     if not ending and run.first("end") is None:
-        run.ending = "died"
+        run.ending = "time" if run.status == -getattr(signal, "SIGPROF", 0) != 0 else "died"
     return run
 
 

@@ -39,7 +39,7 @@ def step_with(
 
 
 def cases(rng: np.random.Generator) -> list[Case]:
-    """Return one image of two numbers, and batches."""
+    """Return one image of two numbers, batches, and images with large logits, a label of probability 0, and a z of exactly 0."""
     first = {
         "x": np.array([[1.0, 2.0]]),
         "y": np.array([[1.0, 0.0]]),
@@ -54,6 +54,15 @@ def cases(rng: np.random.Generator) -> list[Case]:
         shapes = {"w1": (D, U), "b1": (U,), "w2": (U, K), "b2": (K,)}
         batch = {"x": normal(rng, (N, D)), "y": np.eye(K)[rng.integers(0, K, N)]}
         found.append(Case({**batch, **{n: normal(rng, s) for n, s in shapes.items()}, "learning_rate": learning_rate}))
+    for scales in [(900.0, 840.0), (900.0, -800.0), (-1100.0, 840.0)]:      # the larger logit of each image, with the wrong label
+        x, y = np.array([[2.0, -1.0], [1.0, 1.0]]), np.array([[0.0, 1.0], [1.0, 0.0]])
+        w1, b1 = np.array([[1.0, -1.0, 1.0], [-1.0, 1.0, 2.0]]), np.zeros(3)        # z = [3, -3, 0] and [0, 0, 3]
+        w2 = np.array([[scales[0], scales[0] - 60], [1.0, 2.0], [scales[1] - 60, scales[1]]]) / 3
+        found.append(Case({"x": x, "y": y, "w1": w1, "b1": b1, "w2": w2, "b2": np.zeros(2), "learning_rate": 0.5}))
+    K = len(activations_and_losses.EPSILONS)
+    improbable = {"w2": np.stack([np.zeros(K), -np.log(activations_and_losses.EPSILONS)], axis=1), "b2": np.zeros(2)}
+    y = np.repeat([[1.0, 0.0]], K, axis=0)
+    found.append(Case({"x": np.eye(K), "y": y, "w1": np.eye(K), "b1": np.zeros(K), **improbable, "learning_rate": 0.5}))
     return found
 
 
@@ -102,11 +111,16 @@ def _from(exercise, part):
 BUGS = [
     "dense-bias-gradient-averaged",
     "dense-bias-gradient-summed-over-units",
+    "relu-gradient-at-zero",
     "relu-mask-from-output",
     "relu-is-identity",
     "softmax-wrong-sign",
     "ce-gradient-from-logits",
     "ce-missing-one-over-n",
+    "ce-clipped",
+    "ce-epsilon-inside-log",
+    "softmax-no-shift",
+    "softmax-shift-batch-max",
     "softmax-diagonal-jacobian",
     "softmax-backward-passes-through",
 ]

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start = actions.add_parser("start", help="write a file to complete; an existing file is never overwritten")
     start.add_argument("name", metavar="NAME", choices=exercises.EXERCISES, help="an exercise of the list")
     start.add_argument("--out", metavar="FILE", help="the file to write (default: NAME.py)")
-    about = f"run FILE, and nothing else, in a process of its own with a limit of {SECONDS:g} s, and say what is wrong"
+    about = f"run FILE, and nothing else, in a process of its own, for at most {SECONDS:g} s, and say what is wrong"
     check = actions.add_parser("check", help=about, description=f"{about.capitalize()}. Exit code 0 if it is right, 1 if not.")
     check.add_argument("file", metavar="FILE", help="a file that defines the function of an exercise")
     check.add_argument("--hint", metavar="N", nargs="?", const=1, type=int, help="print hint N too (default: 1)")
@@ -80,7 +80,7 @@ def check(file: str, hint: int | None, solution: bool) -> int:
     if hint is not None and exercise is not None:
         shown = hint_lines(exercise, hint)      # before the file is run: a wrong N is told at once
     if exercise is not None:
-        limits = f"for at most {SECONDS:g} s\nand with at most {GIGABYTES} GB of memory"
+        limits = f"with at most {SECONDS:g} s\nof processor time for each case and {GIGABYTES} GB of memory"
         print(f"Running {path}, and no other file, {limits}.\n", flush=True)
     report = exercises.check_file(path)
     print(report)

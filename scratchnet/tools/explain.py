@@ -54,8 +54,9 @@ def run(args: argparse.Namespace) -> int:
         class_names, note = data.class_names, ""
         source, name = f"test image {args.index} of {data.name}", f"{Path(data.name).name}-{args.index}"
     out = Path(args.out) if args.out is not None else path.parent / f"{name}-explained.html"
-    if args.image is not None and out.resolve() == Path(args.image).resolve():
-        raise ValueError(f"--out: expected another file than the picture, got {out}. Choose another name.")
+    for what, read in (("picture", args.image), ("model", path)):
+        if read is not None and out.resolve() == Path(read).resolve():
+            raise ValueError(f"--out: expected another file than the {what}, got {out}. Choose another name.")
 
     _, K = inputs.form(model)
     names = [*(class_names or ())]

@@ -40,7 +40,7 @@ def test_check_says_what_it_runs_and_shows_hints_and_the_solution_only_when_aske
     exercise = find("relu")
     assert cli.main(["exercise", "check", "relu.py"]) == 1
     out = capsys.readouterr().out
-    assert out.startswith("Running relu.py, and no other file, for at most 10 s")
+    assert out.startswith("Running relu.py, and no other file, with at most 10 s")
     assert "NotImplementedError" in out
     assert "For a hint: scratchnet exercise check relu.py --hint" in out
     assert exercise.hints[0] not in out
