@@ -154,13 +154,18 @@ def net():
     return Net(small_model(), "a net", "0123456789")
 
 
-@pytest.fixture
-def demo_server(net, capfd):
-    """A running server; after the test it still answers, has no open connection, and has printed nothing."""
+@pytest.fixture(scope="module")
+def one_server(net):
     with served(net) as found:
         yield found
-        assert asked(found, "POST", "/look", stroke().tobytes())[0] == 200
-        assert waited(lambda: not found.opened)
+
+
+@pytest.fixture
+def demo_server(one_server, capfd):
+    """A running server; after the test it still answers, has no open connection, and has printed nothing."""
+    yield one_server
+    assert asked(one_server, "POST", "/look", stroke().tobytes())[0] == 200
+    assert waited(lambda: not one_server.opened)
     printed = capfd.readouterr()
     assert (printed.out, printed.err) == ("", "")
 
@@ -193,7 +198,8 @@ def sent(found, data):
     with connected(found) as client:
         try:
             client.sendall(data)
-            client.shutdown(socket.SHUT_WR)
+            with suppress(OSError):     # the server was faster and has closed the connection; its answer can still be read
+                client.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: client.recv(65536), b""))
         except ConnectionError:
             return b""
@@ -310,6 +316,11 @@ def test_a_large_body_is_refused_before_it_is_sent(demo_server):
         assert client.recv(100).startswith(b"HTTP/1.0 413 ")
 
 
+def test_a_body_that_never_comes_counts_as_0_bytes(demo_server):
+    head = f"POST /look HTTP/1.1\r\nHost: 127.0.0.1:{demo_server.server_port}\r\nContent-Type: {server.IMAGE}\r\n"
+    assert b"got 0." in sent(demo_server, f"{head}Content-Length: {SIZE}\r\n\r\n".encode())
+
+
 def test_no_more_is_read_than_a_request_may_have(demo_server):
     assert sent(demo_server, b"x" * 10**6)[:12] in (b"HTTP/1.0 414", b"HTTP/1.0 400", b"")     # b"": closed while we were sending
 
@@ -400,8 +411,8 @@ def attack(found, requests, seed):
 
 
 def test_hundreds_of_random_requests_do_not_stop_the_server(demo_server):
-    codes = attack(demo_server, 400, seed=1)
-    assert codes[b"200"] > 50
+    codes = attack(demo_server, 200, seed=1)
+    assert codes[b"200"] > 25
     assert {b"400", b"403", b"404", b"405", b"413", b"415"} <= set(codes)
     assert b"500" not in codes
 

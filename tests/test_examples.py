@@ -244,6 +244,11 @@ def test_readme_has_two_commands_for_a_fresh_machine_after_at_most_five_lines():
     assert test.endswith(" && .venv/bin/pytest -n auto")
 
 
+@pytest.mark.parametrize("page", pages_with(lambda page: page.stem != "changelog"))
+def test_a_page_has_no_sphinx_role_which_plain_markdown_shows_as_it_is(page):
+    assert not re.findall(r"\{\w+\}`", page.read_text(encoding="utf-8"))
+
+
 @pytest.mark.compiled
 @pytest.mark.parametrize("page", pages_with(lambda page: ">>> " in page.read_text(encoding="utf-8")))
 def test_the_doctests_of_a_page_pass(page):
@@ -302,8 +307,8 @@ def test_every_file_that_a_page_or_a_module_names_exists():
 
 
 def test_the_book_is_plain_markdown_without_roles():
-    book = [page for page in PAGES if page.parent.name == "book"]
-    assert [(page.name, role) for page in book for role in re.findall(r"\{[a-z:]+\}`[^`]*`", page.read_text(encoding="utf-8"))] == []
+    for page in (page for page in PAGES if page.parent.name == "book"):
+        assert re.findall(r"\{[a-z:]+\}`[^`]*`", page.read_text(encoding="utf-8")) == [], page
 
 
 def test_the_map_of_the_package_names_every_file():

@@ -326,3 +326,8 @@ def test_an_image_that_does_not_exist_is_refused_and_nothing_is_written(trained,
         capsys, 1, "explain", trained[1], "--index", 1, "--data", "glyphs", "--out", out
     )
     assert not out.exists()
+
+
+def test_the_page_never_overwrites_the_model(trained, capsys):
+    line = refused(capsys, 1, "explain", trained[1], "--index", 1, "--out", trained[1] / "model.npz")
+    assert "--out: expected another file than the model" in line

@@ -148,9 +148,10 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusedError(413, f"The body: {expected}, got more than 64 KB. Send less.")
         if self.headers.get_content_type() != IMAGE:
             raise RefusedError(415, f"Content-Type: expected {IMAGE}, got another type. Send the bytes of an image.")
-        data = self.rfile.read(length) if length == SIDE * SIDE else b""
-        if len(data) != SIDE * SIDE:
-            raise RefusedError(400, f"The body: {expected}, got {len(data) or length}. Send one byte for each pixel.")
+        data = self.rfile.read(length) if length == SIDE * SIDE else None
+        if data is None or len(data) != length:
+            got = length if data is None else len(data)
+            raise RefusedError(400, f"The body: {expected}, got {got}. Send one byte for each pixel.")
         return data
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:

@@ -182,8 +182,9 @@ def labels(f: Facts) -> Finding:
         )  # fmt: skip
     if missing:
         which = f"class {missing[0]}" if len(missing) == 1 else f"classes {', '.join(map(str, missing))}"
+        mostly = f" {f.counts[most]:,} are of class {most}." if f.counts[most] > n / 2 else ""
         return Finding(
-            name, "note" if n < 20 * K else "problem", f"None of the {n:,} training images is of {which}.",
+            name, "note" if n < 20 * K else "problem", f"None of the {n:,} training images is of {which}.{mostly}",
             "The network cannot learn what it never sees: check how the images were chosen.",
         )  # fmt: skip
     if present.max() >= UNEQUAL * present.min() and n >= 20 * K:
@@ -218,6 +219,9 @@ def learning(f: Facts) -> Finding:
     name = "learning"
     if f.guess < 0.01:
         return Finding(name, "unknown", "With these labels, always the same answer is right.")
+    if empty(f):
+        what = f"Every pixel is {f.low:g}" if isfinite(f.low + f.high) else "The images hold NaN or infinity"
+        return Finding(name, "problem", f"{what}: there is nothing to learn.", "Look at the images before and after preprocessing.")
     if len(f.steps) and not f.history:
         return Finding(name, "unknown", "No epoch was finished, so the network is as it was before training.")
     text = (
@@ -226,13 +230,15 @@ def learning(f: Facts) -> Finding:
     )
     if learned(f):
         return Finding(name, "ok", text)
-    hardly = "no" if f.loss >= f.guess else "hardly"
+    hardly = "hardly" if f.loss < f.guess else "no"
     same = " It predicts the same class for all of them." if f.predicted == 1 else ""
     explained = any(q(f).level == "problem" for q in (labels, initial_loss, learning_rate, dead_units, saturation, gradients))
     advice = (
         "Can the network learn 20 images by heart? (scratchnet train --limit 20 --epochs 50.) If not, look at the images and labels"
         " that it receives."
     )
+    if not explained and f.accuracy > 2 * f.counts.max() / f.counts.sum():
+        return Finding(name, "note", f"{text} It has begun to learn.", "Train for more epochs, and diagnose again.")
     return Finding(name, "problem", f"{text} That is {hardly} better than guessing.{same}", "" if explained else advice)
 
 
@@ -244,6 +250,8 @@ def learning_rate(f: Facts) -> Finding:
     ratios = [float(np.median(row)) for row in zip(*measured.values(), strict=False)]       # of each epoch
     largest = max((ratio for values in measured.values() for ratio in values), default=0.0)
     rate = f"{f.optimizer} with learning rate {f.learning_rate:g}"
+    if empty(f):
+        return Finding(name, "unknown", f"{rate}: with these images, no rate is right; see learning.")
     if f.stopped:
         return Finding(name, "problem", f"{rate}: {f.stopped}", smaller(f))
     wrong = [k for k, loss in enumerate(losses, 1) if not isfinite(loss)]
@@ -272,7 +280,12 @@ def learning_rate(f: Facts) -> Finding:
     if max(ratios) < SLOW and f.loss > 0.5 * f.guess and f.guess > 0.01:
         if gradients(f).level == "problem" or dead_units(f).level == "problem":
             return Finding(name, "unknown", f"{text} The steps are small because the gradients are; see there.")
+        for cause in (initial_loss(f), saturation(f)):
+            if cause.level == "problem":
+                return Finding(name, "unknown", f"{text} Correct another problem first; see {cause.question}.")
         return Finding(name, "problem", f"{text} That is slow: about 1e-3 is usual.", larger(f))
+    if not learned(f) and dead_units(f).level == "problem":
+        return Finding(name, "unknown", f"{text} An earlier step may have been too large; see dead units.")
     return Finding(name, "ok", text)
 
 
@@ -289,7 +302,10 @@ def dead_units(f: Facts) -> Finding:
     text = "; ".join(f"{u.layer}: {u.dead} of {u.units} {u.what} are never positive" for u in many)
     text += f", on {f.images:,} training images. On these images they compute nothing, and their weights receive no gradient."
     if worst:
-        advice = "One large step can do this: train again with a smaller learning rate. With LeakyReLU every unit has a gradient."
+        advice = (
+            "One large step can do this: train again with a smaller learning rate. So can initial weights that are all 0 or very"
+            " small, or negative biases: use the defaults. With LeakyReLU every unit has a gradient."
+        )
         return Finding(name, "problem", text, advice)
     advice = "The others suffice if the network learns. A smaller learning rate, or LeakyReLU, may leave fewer."
     return Finding(name, "note", text, advice)
@@ -339,6 +355,8 @@ def overfitting(f: Facts) -> Finding:
         return Finding(name, "unknown", "There are no validation images.", "Pass validation_data.")
     if len(f.steps) and not f.history:
         return Finding(name, "unknown", "No epoch was finished.")
+    if f.guess < 0.01 or not learned(f):
+        return Finding(name, "unknown", "Only a network that has learned something can overfit; see learning.")
     n = int(f.counts.sum())
     gap = f.accuracy - f.val_accuracy
     text = f"Accuracy {f.accuracy:.3f} on {f.images:,} training images, {f.val_accuracy:.3f} on {f.val_images:,} validation images."
@@ -353,6 +371,10 @@ def overfitting(f: Facts) -> Finding:
     noise = 2 * sqrt(f.accuracy * (1 - f.accuracy) / f.images + f.val_accuracy * (1 - f.val_accuracy) / f.val_images)
     if gap <= GAP + noise:
         return Finding(name, "ok", text)
+    if f.val_accuracy < 1 / len(f.counts) + noise and n >= 50 * len(f.counts):
+        text += " On validation images it is no better than guessing."
+        advice = "Check that validation images and labels were prepared exactly as those of training."
+        return Finding(name, "problem", text, advice)
     if f.confidence - f.val_accuracy > 0.15:
         text += f" On validation images its largest probability is {f.confidence:.2f} on average: it is too sure."
     advice = "Stop early (--patience 2), use more images, augmentation or dropout."
@@ -370,6 +392,11 @@ QUESTIONS = (labels, initial_loss, learning, learning_rate, dead_units, saturati
 def learned(f: Facts) -> bool:
     """Return whether the loss is clearly below that of guessing, or nothing can be learned from the labels."""
     return f.loss < LEARNED * f.guess or f.guess < 0.01
+
+
+def empty(f: Facts) -> bool:
+    """Return whether the images hold nothing to learn from: all pixels are equal, or one is not finite."""
+    return not isfinite(f.low + f.high) or f.low == f.high
 
 
 def smaller(f: Facts) -> str:

@@ -2,9 +2,12 @@
 
 // -- numbers and names ------------------------------------------------------------------------------------------------
 
-/* A number with n significant digits and a real minus sign; a short form of at most six characters. */
-const digits = (value, n = 6) => String(Number(value.toPrecision(n))).replaceAll("-", "−");
-const short = value => (Math.abs(value) < 0.0095 ? digits(value, 1)
+/* A number with n significant digits and a real minus sign; a short form, of at most six characters unless it is large. */
+const digits = (value, n = 6) => {
+  const rounded = Number(value.toPrecision(n));
+  return (Math.abs(rounded) < 1e7 ? String(rounded) : rounded.toExponential()).replaceAll("-", "−");
+};
+const short = value => (Math.abs(value) < 0.0095 ? digits(value, 1) : Math.abs(value) >= 1000 ? digits(value, 3)
   : value.toFixed(Math.abs(value) < 0.095 ? 3 : 2).replace("-", "−"));
 const sum = terms => terms.reduce((total, term) => total + term.product, 0);
 const largestFirst = terms => [...terms].sort((a, b) => Math.abs(b.product) - Math.abs(a.product));
@@ -162,6 +165,13 @@ function isDrawn(element, values) {
   return same;
 }
 
+/* What the colours of a stage's pictures are. */
+function shownText(stage, numbers) {
+  const least = numbers.reduce((a, b) => Math.min(a, b)), most = numbers.reduce((a, b) => Math.max(a, b));
+  const what = state.mode === "forward" ? "numbers" : `gradients of the logit of “${page.names[state.class]}”`;
+  return `${stage.vector ? "" : "all maps: "}${what}, from ${digits(least, 3)} to ${digits(most, 3)}`;
+}
+
 function drawStage(s, parts) {
   const stage = stages[s], part = parts.get(s), section = byId(`stage-${s}`);
   section.classList.toggle("selected", s === state.stage);
@@ -182,6 +192,7 @@ function drawStage(s, parts) {
   }
   const map = stage.vector || (isImage(stage) && stage.C === 1) ? "" : `, ${mapName(stage, channel)}`;
   canvas.setAttribute("aria-label", `${stageName(s)}, ${shapeText(stage)}${map}. The arrows move the selected cell.`);
+  if (!isImage(stage)) section.querySelector(".shown").textContent = shownText(stage, numbers);
   const select = section.querySelector("select");
   if (select) select.value = channel;
   section.querySelectorAll(".strip canvas").forEach((thumb, c) => thumb.classList.toggle("chosen", c === channel));
@@ -242,7 +253,8 @@ function buildStage(s) {
   const section = element("section", { class: "stage", id: `stage-${s}`, "aria-label": stageName(s) },
     element("h2", {}, isImage(stage) ? "The picture " : `${stage.name} `, element("span", { class: "muted" }, shapeText(stage))),
     element("p", { class: "muted" }, about(stage)));
-  const views = element("div", { class: "views" }, element("figure", {}, canvas));
+  const views = element("div", { class: "views" }, element("figure", {}, canvas,
+    isImage(stage) ? "" : element("figcaption", { class: "shown" })));
   if (isImage(stage)) {
     views.append(element("figure", {},
       element("canvas", { class: "cells", id: "saliency", role: "img", "aria-labelledby": "saliency-caption",
@@ -259,7 +271,7 @@ function buildMaps(s) {
   const choose = event => select(s, at(stage, placeOf(stage, cellOf(s)).h, placeOf(stage, cellOf(s)).w,
     Number(event.target.value)));
   return element("div", { class: "maps" },
-    element("label", {}, isImage(stage) ? "colour " : "large: ",
+    element("label", {}, isImage(stage) ? "colour " : "shown large: ",
       element("select", { "aria-label": `map of ${stageName(s)}`, onchange: choose },
         numbers.map(c => element("option", { value: c }, mapName(stage, c))))),
     element("div", { class: "strip", "aria-hidden": "true" },
@@ -308,17 +320,18 @@ const number = (value, what) => element("span", { class: `number ${value > 0 ? "
 function inspect() {
   const inspector = byId("inspector"), s = state.stage, stage = stages[s], forward = state.mode === "forward";
   const value = forward || s > page.logits ? stage.out[state.cell] : gradients(state.class).out[s][state.cell];
-  const scrolled = inspector.scrollTop;
+  const isKnown = forward || hasGradient(s, state.cell), scrolled = inspector.scrollTop;
   inspector.replaceChildren(
     element("button", { type: "button", id: "size", "aria-label": "Make this panel smaller or larger",
       onclick: () => inspector.classList.toggle("small") }, "⇕"),
     element("h2", {}, `${stageName(s)}: ${cellName(s, state.cell)}`),
-    element("p", { class: "result" }, number(value, "result"), " ",
-      element("small", {}, forward ? "its number" : s > page.logits ? "probability"
+    element("p", { class: "result" }, isKnown ? number(value, "result") : element("span", { class: "number" }, "not computed"), " ",
+      element("small", {}, forward ? "the number of this cell" : s > page.logits ? "probability"
         : `gradient of the logit of “${page.names[state.class]}”`)),
     ...(forward ? FORWARD[stage.kind](s) : explainBackward(s)));
   inspector.scrollTop = scrolled;
-  byId("live").textContent = `${stageName(s)}, ${cellName(s, state.cell)}: ${forward ? "" : "gradient "}${digits(value)}`;
+  byId("live").textContent = `${stageName(s)}, ${cellName(s, state.cell)}: ${forward ? "" : "gradient "}`
+    + (isKnown ? digits(value) : "not computed");
 }
 
 /* The end of an explanation: the sum, the bias, and the ReLU. */
@@ -356,8 +369,8 @@ const FORWARD = {
         input.vector ? `The ${top.length} largest:` : `The ${top.length} largest, at their places in the maps:`),
       input.vector ? "" : contributionPicture(source, top),
       equation(s, `The ${top.length} largest:`, sum(top), others > 0
-        ? [` + the other ${others.toLocaleString("en")} `, number(rest, "rest")] : []),
-      table(["number of", "number", "weight", "product"], top),
+        ? [` + the other ${others.toLocaleString("en")}: `, number(rest, "rest")] : []),
+      table(["cell", "number", "weight", "product"], top),
     ];
   },
   pool(s) {
@@ -372,7 +385,7 @@ const FORWARD = {
       formula(stage.winner ? ["The winner is ", cellName(winner.stage, winner.cell), ": "] : `Sum of the window / ${n}: `,
         number(sum(terms), "sum"),
         stage.relu ? [", after ReLU ", number(stage.out[state.cell], "after")] : ""),
-      table(["number of", "number", "share", "product"], terms.filter(term => term.cell >= 0)),
+      table(["cell", "number", "share", "product"], terms.filter(term => term.cell >= 0)),
     ];
   },
   norm(s) {
@@ -397,7 +410,7 @@ const FORWARD = {
   },
   add(s) {
     const stage = stages[s], terms = TERMS.add(stage, state.cell);
-    return [equation(s, `Sum of ${terms.length} numbers:`, sum(terms)), table(["number of", "number", "times", "product"], terms)];
+    return [equation(s, `Sum of ${terms.length} numbers:`, sum(terms)), table(["cell", "number", "times", "product"], terms)];
   },
   concatenate: s => copied(s),
   reshape: s => copied(s),
@@ -440,6 +453,10 @@ function explainBackward(s) {
         number(p[state.cell] - y, "loss")),
       para("Click a cell of a layer above to see what reaches it.")];
   }
+  if (!hasGradient(s, state.cell)) {
+    return [para("This number is 0: the ReLU that made it so stops whatever gradient arrives here, ",
+      "so the network does not compute it.")];
+  }
   const parts = [], readers = stage.readers.filter(reader => reader.stage <= page.logits);
   for (const { stage: r, slot } of readers) {
     const terms = sentBy(r, slot, state.cell, state.class);
@@ -462,9 +479,7 @@ function sentParts(s, r, terms, several) {
   const reader = stages[r], total = number(sum(terms), several ? `sum-${r}` : "sum");
   if (reader.kind === "conv" || reader.kind === "pool") return sentByWindows(s, r, terms, total);
   if (reader.kind === "dense" && terms.length === 0) {
-    return [para(reader.place.has(state.cell)
-      ? `The sum of what ${reader.C} units of ${reader.name} sent; this page has no room for their weights.`
-      : "This number is 0: the ReLU that made it so stops whatever gradient arrives here, so the network does not compute it.")];
+    return [para(`The sum of what ${reader.C} units of ${reader.name} sent; this page has no room for their weights.`)];
   }
   const top = largestFirst(terms).slice(0, 20), others = terms.length - top.length;
   const off = reader.units ? reader.C - reader.units.length : 0;
@@ -474,7 +489,7 @@ function sentParts(s, r, terms, several) {
       others ? ` The ${top.length} largest:` : "",
       off ? ` (${off} of its ${reader.C} units are off: their ReLU stopped the gradient.)` : ""),
     table(["sent by", "gradient", "weight", "sent"], top),
-    formula(others ? [number(sum(top), "top"), ` + the other ${others} `, number(sum(terms) - sum(top), "rest"), " = "] : "Sum: ",
+    formula(others ? [number(sum(top), "top"), ` + the other ${others}: `, number(sum(terms) - sum(top), "rest"), " = "] : "Sum: ",
       total),
   ];
 }
@@ -482,7 +497,8 @@ function sentParts(s, r, terms, several) {
 function sentByWindows(s, r, terms, total) {
   const reader = stages[r], place = placeOf(stages[s], state.cell), isConv = reader.kind === "conv";
   const { rows, columns } = windowsOver(reader, place.h, place.w), count = terms.filter(term => term.cell >= 0).length;
-  const covering = `${plural(isConv ? count / reader.C : count, "window")} of ${reader.name} cover this number`;
+  const windows = isConv ? count / reader.C : count;
+  const covering = `${plural(windows, "window")} of ${reader.name} ${windows === 1 ? "covers" : "cover"} this number`;
   const way = isConv
     ? `, in each of ${plural(reader.C, "map")}. Each of these cells sends its own gradient times the weight that met`
     + " this number; here those of one map:"
@@ -515,8 +531,8 @@ function grouped(r, terms, rows, columns, titles, direction) {
   parts.push(element("div", { class: "grids" }, pictures),
     element("details", { "data-open": "numbers", open: state.open ? "" : false,
       ontoggle: event => { state.open = event.target.open; } },
-      element("summary", {}, `these ${plural(chosen.length, "product")} to six digits, sum ${digits(sum(chosen))}`),
-      table([direction === "from" ? "number of" : "sent by", ...titles], chosen)));
+      element("summary", {}, `${chosen.length === 1 ? "this product" : `these ${chosen.length} products`} to six digits, sum ${digits(sum(chosen))}`),
+      table([direction === "from" ? "cell" : "sent by", ...titles], chosen)));
   return parts;
 }
 

@@ -359,8 +359,9 @@ def large_dense(layer: Layer, x: Array, dx: Array, cells: Array, active: Array) 
 
 
 def rounded(values: Array) -> Array:
-    """Return float64 values rounded to float32 precision."""
-    return values.astype(np.float32).astype(np.float64)
+    """Return float64 values rounded to float32 precision; those that are too large for it become inf."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32).astype(np.float64)
 
 
 def f32(values: Any) -> Array:

@@ -257,6 +257,16 @@ function sendTerms(stage, dout, dxs) {
   });
 }
 
+/* Whether the gradient of a number is known: a large dense layer sends none to one
+   that a ReLU made 0, and so does pooling between them. */
+function hasGradient(s, cell) {
+  return stages[s].readers.every(({ stage: r, slot }) => {
+    if (stages[r].place) return stages[r].place.has(cell);
+    return stages[r].kind !== "pool" || stages[r].relu
+      || sentBy(r, slot, cell, state.class).every(term => term.w === 0 || hasGradient(r, term.cell));
+  });
+}
+
 /* What stage r sent to one number of its input: terms {stage, cell, x, w, product}, where x is the gradient of r's number and
    w what it is multiplied by; cell is -1 where r has no number at that place. */
 function sentBy(r, slot, cell, k) {

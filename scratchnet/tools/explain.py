@@ -50,12 +50,13 @@ def run(args: argparse.Namespace) -> int:
         x, note = prepared(args.image, shape)
         source, name = Path(args.image).name, Path(args.image).stem[:LONGEST]
     else:
-        data, x, label = test_image(model, args, settings, path)
+        data, x, label = set_image(model, args, settings, path)
         class_names, note = data.class_names, ""
         source, name = f"test image {args.index} of {data.name}", f"{Path(data.name).name}-{args.index}"
     out = Path(args.out) if args.out is not None else path.parent / f"{name}-explained.html"
-    if args.image is not None and out.resolve() == Path(args.image).resolve():
-        raise ValueError(f"--out: expected another file than the picture, got {out}. Choose another name.")
+    for what, read in (("picture", args.image), ("model", path)):
+        if read is not None and out.resolve() == Path(read).resolve():
+            raise ValueError(f"--out: expected another file than the {what}, got {out}. Choose another name.")
 
     _, K = inputs.form(model)
     names = [*(class_names or ())]
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def test_image(model: Model, args: argparse.Namespace, settings: dict[str, Any], path: Path) -> tuple[Any, np.ndarray, int]:
+def set_image(model: Model, args: argparse.Namespace, settings: dict[str, Any], path: Path) -> tuple[Any, np.ndarray, int]:
     """Return the data set that `args` or the run names, its test image ``--index`` as the network's input, and its label."""
     name = args.data or settings.get("data")
     if name is None:

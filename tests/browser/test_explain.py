@@ -220,7 +220,9 @@ def test_a_pixel_of_the_maps_below_a_dense_layer_shows_what_each_unit_sent(page)
     assert page.number("result") == page.number("sum")
     stopped = int(page.run("return stages[2].out.findIndex(v => v === 0)"))
     page.run(f"select(2, {stopped})")
-    assert "the ReLU that made it so stops whatever gradient arrives" in page.browser.find_element(By.ID, "inspector").text
+    shown = page.browser.find_element(By.ID, "inspector").text
+    assert "not computed" in shown
+    assert "the ReLU that made it so stops whatever gradient arrives" in shown
 
 
 def test_the_answer_shows_the_probabilities_with_the_runner_up_and_explains_softmax(page):
