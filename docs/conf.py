@@ -1,7 +1,9 @@
 """How these pages are built: `sphinx-build -W --keep-going -b html docs docs/_build/html`."""
 
 import re
+import shutil
 import warnings
+from pathlib import Path
 
 from scratchnet import __version__
 
@@ -19,6 +21,12 @@ suppress_warnings = ["misc.highlighting_failure"]      # code with "…" for omi
 html_theme = "furo"
 html_title = f"scratchnet {version}"
 html_show_sphinx = False
+
+# The figures to play with in the book: what they have in common first, then one file for each.
+html_static_path = ["static", "book/figures"]
+html_css_files = ["pages.css", "figures.css"]
+FIGURES = sorted(path.name for path in (Path(__file__).parent / "book/figures").glob("*.js") if path.name != "figure.js")
+html_js_files = [(name, {"defer": "defer"}) for name in ("figure.js", *FIGURES)]
 
 # Old names still work, but they print a warning when autodoc reads them, and are not documented.
 autodoc_default_options = {"exclude-members": "tellings, kinks, witness, in_one_pass"}
@@ -56,6 +64,13 @@ def plain_text_to_rst(app, what, name, obj, options, lines):
     lines[:] = out
 
 
+def copy_pages(app, error):
+    """Copy the pages of `scratchnet explain` into the built site, where the same links lead to them as in the source."""
+    if error is None and app.builder.name == "html":
+        shutil.copytree(Path(__file__).parent / "pages", Path(app.outdir) / "pages", dirs_exist_ok=True)
+
+
 def setup(app):
     # a priority below 500 runs before napoleon's listener
     app.connect("autodoc-process-docstring", plain_text_to_rst, priority=400)
+    app.connect("build-finished", copy_pages)

@@ -22,10 +22,10 @@ FLOORS = [
     {"kernels", "support", "reference", "padding", "initializers", "metrics", "regularizers", "_version"},
     {"layers", "losses", "optimizers", "schedules", "callbacks"},
     {"plan", "saving", "training", "model", "sequential"},
-    {"networks", "datasets", "preprocessing", "plotting", "gradcheck"},
+    {"networks", "datasets", "preprocessing", "plotting", "gradcheck", "explain", "web", "diagnosis"},
     {"keras_names"},
     {"scratchnet"},  # the public names, for those who use the library as a reader would
-    {"tools"},
+    {"tools", "exercises", "demo"},
     {"cli"},
     {"__main__"},
 ]
@@ -34,7 +34,7 @@ CORE = [
     "networks", "layers", "losses", "regularizers", "optimizers", "schedules", "initializers", "padding", "model", "sequential",
     "training", "reference",
 ]  # fmt: skip
-AROUND = ["datasets", "preprocessing", "plotting", "tools", "cli"]
+AROUND = ["datasets", "preprocessing", "plotting", "exercises", "explain", "diagnosis", "web", "demo", "tools", "cli"]
 
 
 def name_of(path):
@@ -148,6 +148,12 @@ def test_import_takes_under_a_second(tmp_path):
     code = "import time; t = time.process_time(); import scratchnet; print(time.process_time() - t)"
     run_python(code, env=env)           # writes the bytecode
     assert any(run_python(code, env=env) < 1.0 for _ in range(5))  # one in five will do: other work on the machine only adds
+
+
+@pytest.mark.parametrize("name", ["exercises", "explain"])
+def test_a_module_that_few_need_is_imported_when_it_is_first_used(name):
+    code = f"import json, sys, scratchnet as s; a = 'scratchnet.{name}' in sys.modules; print(json.dumps([a, s.{name}.__name__]))"
+    assert run_python(code) == [False, f"scratchnet.{name}"]
 
 
 @pytest.mark.compiled

@@ -7,6 +7,7 @@ import inspect
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from scratchnet.losses import softmax_cross_entropy
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TOUR = ROOT / "examples" / "README.md"
+PAGES = [ROOT / "README.md", TOUR, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "book").glob("*.md"))]
 
 
 def path_of(name):
@@ -210,9 +212,10 @@ def test_keras_shuffles_each_epoch_differently_until_its_seed_is_set(run):
 
 
 def blocks(page, *languages):
-    """List the fenced blocks of a page that are in one of these languages ("" for none)."""
-    fenced = re.findall(r"^```(.*)\n((?:(?!```).*\n)*)```$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return [text for info, text in fenced if info in languages]
+    """List the fenced blocks of a page that are in one of these languages ("" for none), except those that show our source."""
+    fenced = r"^(<!-- code: .*\n)?```(.*)\n((?:(?!```).*\n)*)```$"
+    found = re.findall(fenced, page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [text for source, info, text in found if info in languages and not source]
 
 
 def commands(page):
@@ -226,7 +229,7 @@ def has_programs(page):
 
 
 def pages_with(what):
-    return [pytest.param(page, id=page.stem) for page in PAGES if what(page)]
+    return [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES if what(page)]
 
 
 def test_readme_has_two_commands_for_a_fresh_machine_after_at_most_five_lines():
@@ -239,6 +242,11 @@ def test_readme_has_two_commands_for_a_fresh_machine_after_at_most_five_lines():
         assert "\n" not in command
     assert " && .venv/bin/scratchnet train --net net_2 --data glyphs " in train
     assert test.endswith(" && .venv/bin/pytest -n auto")
+
+
+@pytest.mark.parametrize("page", pages_with(lambda page: page.stem != "changelog"))
+def test_a_page_has_no_sphinx_role_which_plain_markdown_shows_as_it_is(page):
+    assert not re.findall(r"\{\w+\}`", page.read_text(encoding="utf-8"))
 
 
 @pytest.mark.compiled
@@ -270,10 +278,14 @@ def test_the_commands_of_a_page_are_valid(page):
         cli.parser().parse_args(shlex.split(line.partition("|")[0], comments=True)[1:])
 
 
-def test_every_example_is_named_in_the_quickstart_in_its_order():
-    text = (ROOT / "docs/quickstart.md").read_text(encoding="utf-8")
-    named = re.findall(r"^\d+\. `(\d\d_\w+\.py)`", text, re.MULTILINE)
-    assert named == [path.name for path in EXAMPLES]
+def test_the_tour_of_the_examples_has_each_of_them_in_its_order():
+    named = re.findall(r"^## (\d+)\. .*\n\n\[`(\d\d_\w+\.py)`\]\(\./\2\)", TOUR.read_text(encoding="utf-8"), re.MULTILINE)
+    assert named == [(str(number), path.name) for number, path in enumerate(EXAMPLES, start=1)]
+
+
+def test_the_home_pages_have_the_measured_numbers_and_the_same_text():
+    done = subprocess.run([sys.executable, ROOT / "docs" / "make_home.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_file_that_a_page_or_a_module_names_exists():
@@ -287,11 +299,16 @@ def test_every_file_that_a_page_or_a_module_names_exists():
         for named in re.findall(named_files, source.read_text(encoding="utf-8")):
             if not (ROOT / named).exists():
                 missing.append(f"{source.relative_to(ROOT)}: {named}")
-    for page in (ROOT / "docs/how-it-works.md", ROOT / "docs/references.md"):
-        for named in re.findall(r"`([a-z_0-9/]+/|[a-z_0-9/]+\.py)`", page.read_text(encoding="utf-8")):
+    for page in (ROOT / "docs/references.md", *(page for page in PAGES if page.parent.name == "book")):
+        for named in re.findall(r"`([a-z_0-9/]+\.py)`", page.read_text(encoding="utf-8")):
             if not (ROOT / "scratchnet" / named).exists() and not (ROOT / named).exists():
                 missing.append(f"{page.name}: {named}")
     assert missing == []
+
+
+def test_the_book_is_plain_markdown_without_roles():
+    for page in (page for page in PAGES if page.parent.name == "book"):
+        assert re.findall(r"\{[a-z:]+\}`[^`]*`", page.read_text(encoding="utf-8")) == [], page
 
 
 def test_the_map_of_the_package_names_every_file():

@@ -64,6 +64,7 @@ model = Model(x, Dense(3, activation="softmax")(x), seed=1)
 model.compile("sgd", metrics=["accuracy"])
 losses = [model.train_on_batch(np.ones((4, 5), "float32"), np.eye(3)[[0, 1, 2, 0]])[0] for _ in range(3)]
 """
+FEWER = DENSE.replace("seed=1", 'seed=1, implementation="im2col"')      # where any compiled kernel will do
 
 
 def losses(cache, folder=PACKAGE.parent, dtype="float32", step=STEP, **environment):
@@ -125,7 +126,7 @@ def test_an_installation_that_cannot_be_written_to_trains_and_is_not_changed(tmp
         home = tmp_path / "home"
         home.mkdir()
         answer, err = said(
-            losses(None, copy, step=DENSE, HOME=str(home), XDG_CACHE_HOME=str(home), LOCALAPPDATA=str(home))
+            losses(None, copy, step=FEWER, HOME=str(home), XDG_CACHE_HOME=str(home), LOCALAPPDATA=str(home))
         )
         assert np.isfinite(answer).all()
         assert str(home) in err
@@ -138,7 +139,7 @@ def test_an_installation_that_cannot_be_written_to_trains_and_is_not_changed(tmp
 def test_without_a_folder_for_the_cache_kernels_are_compiled_and_the_line_says_so(tmp_path):
     nowhere = tmp_path / "file"
     nowhere.write_text("not a folder")
-    _, err = said(losses(nowhere, step=DENSE))
+    _, err = said(losses(nowhere, step=FEWER))
     assert "in every process (" in err
 
 

@@ -12,6 +12,7 @@ from scratchnet.callbacks.files import CSVLogger, ModelCheckpoint
 from scratchnet.callbacks.others import LambdaCallback, TerminateOnNaN
 from scratchnet.callbacks.progress import EpochLines, ProgressBar
 from scratchnet.callbacks.rates import LearningRateScheduler
+from scratchnet.callbacks.updates import UpdateRatios
 from scratchnet.callbacks.watching import EarlyStopping, Monitor, ReduceLROnPlateau
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "ProgressBar",
     "ReduceLROnPlateau",
     "TerminateOnNaN",
+    "UpdateRatios",
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 _namespaces: dict[str, ModuleType] = {}
+LATER = ("diagnosis", "exercises", "explain")       # modules of the package that are imported when they are first used
 
 # What to do instead, for each name; written as the remedy and the names that share it.
 INSTEAD = {
@@ -154,6 +156,8 @@ def _remedy(namespace: str, word: str) -> str:
 
 def _answer(namespace: str) -> Callable[[str], Any]:
     def __getattr__(name: str) -> Any:  # noqa: N807 - Python calls it for a name that a module does not have
+        if not namespace and name in LATER:
+            return import_module(f"scratchnet.{name}")
         if name.startswith("_"):
             raise AttributeError(f"module {_namespaces[namespace].__name__!r} has no attribute {name!r}")
         raise AttributeError(sentence(namespace, name))

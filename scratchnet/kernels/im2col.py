@@ -69,7 +69,7 @@ def col2im_numpy(cols: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, strid
     OH, OW = window_output_shape(x_shape, kernel, strides, pads)
     cols = cols.reshape(N, OH, OW, KH, KW, C)
     padded = np.zeros((N, top + H + bottom, left + W + right, C), cols.dtype)
-    for i in reversed(range(KH)):           # from the last tap: the windows over a pixel are then added from first to last
+    for i in reversed(range(KH)):           # from the last tap: the order in which the compiled code adds, for the same rounding
         for j in reversed(range(KW)):
             padded[:, i : i + OH * SH : SH, j : j + OW * SW : SW] += cols[:, :, :, i, j]    # `+=`, since windows overlap
     return padded[:, top : top + H, left : left + W].copy()                                 # without the padding

@@ -1,17 +1,18 @@
 """All pictures: each function takes arrays, dicts and lists, and returns a matplotlib ``Figure``.
 
-No function uses pyplot, and only `plot_model` takes a model: each figure has its own canvas, so drawing changes no backend,
-opens no window and keeps no figure in memory. matplotlib is imported when the first picture is drawn. A history may be the
-``History`` that `fit` returns, or the dict in it. With ``path=`` (``to_file=`` for `plot_model`), the picture is also written to
-a file, completely or not at all; the suffix chooses the format (PNG, PDF, SVG).
+No function uses pyplot, only `plot_model` takes a model, and only `diagnosis` what was measured of one: each figure has its own
+canvas, so drawing changes no backend, opens no window and keeps no figure in memory. matplotlib is imported when the first
+picture is drawn. A history may be the ``History`` that `fit` returns, or the dict in it. With ``path=`` (``to_file=`` for
+`plot_model`), the picture is also written to a file, completely or not at all; the suffix chooses the format (PNG, PDF, SVG).
 
 The colours are those of Okabe and Ito (2008), which readers with any form of colour blindness can distinguish. Each line also
 has its own marker, so that it is recognizable when printed in grey.
 """
 
 from scratchnet.plotting.answers import confident_mistakes, confusion_matrix, prediction
-from scratchnet.plotting.comparison import compare, early_stopping, over_rates
+from scratchnet.plotting.comparison import compare, early_stopping, over_rates, small_panels
 from scratchnet.plotting.curves import history
+from scratchnet.plotting.diagnosis import diagnosis
 from scratchnet.plotting.graph import plot_model
 from scratchnet.plotting.insides import feature_maps, filters
 from scratchnet.plotting.sheet import image_sheet
@@ -22,6 +23,7 @@ __all__ = [
     "compare",
     "confident_mistakes",
     "confusion_matrix",
+    "diagnosis",
     "early_stopping",
     "feature_maps",
     "filters",
@@ -33,5 +35,6 @@ __all__ = [
     "plot_model",
     "prediction",
     "sides",
+    "small_panels",
     "variations",
 ]

@@ -85,6 +85,54 @@ def compare(
     return finish(figure, path)
 
 
+def small_panels(
+    panels: Mapping[str, Series],
+    *,
+    columns: int = 2,
+    ylabel: str = "",
+    title: str | None = None,
+    path: PathLike | None = None,
+) -> Figure:
+    """Draw named series over the epochs in rows of small panels, which all have the same axes.
+
+    Parameters
+    ----------
+    panels, ylabel, title, path
+        As for `compare`.
+    columns : int
+        The number of panels in a row.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> curves = {"training": [[0.5, 0.75]], "validation": [[0.25, 0.5]]}
+    >>> figure = small_panels({"net_1": curves, "net_2": curves, "net_3": curves})
+    >>> [axes.get_title() for axes in figure.axes]
+    ['net_1', 'net_2', 'net_3']
+    """
+    rows = -(-len(panels) // columns)
+    figure = new_figure(2.9 * columns, 2.1 * rows + 0.5, title)
+    grid = np.ravel(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False))
+    for axes, (heading, panel) in zip(grid, panels.items(), strict=False):
+        for k, (name, runs) in enumerate(panel.items()):
+            drawn = [np.asarray(run, float) for run in runs if len(run)]
+            if drawn:
+                _band(axes, drawn, name, COLORS[k % 7], "")
+        axes.set_title(heading, fontsize=10)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        plain_grid(axes)
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    for axes in grid[-columns:]:
+        axes.set_xlabel("epoch")
+    figure.supylabel(ylabel, fontsize=10)
+    legend_below(figure, columns=4)
+    return finish(figure, path)
+
+
 def _band(axes: Axes, runs: list[np.ndarray], name: str, color: str, marker: str) -> None:
     epochs = max(map(len, runs))
     table = np.array([np.pad(run, (0, epochs - len(run)), constant_values=np.nan) for run in runs])  # (seeds, epochs)

@@ -20,7 +20,7 @@ def filters(kernel: Any, *, title: str | None = None, path: PathLike | None = No
     Parameters
     ----------
     kernel : array of shape (KH, KW, 1, F) or (KH, KW, 3, F)
-        The first layer's weights. For grey images, weights below 0 are drawn orange, 0 white, and weights above 0 purple. For
+        The first layer's weights. For grey images, weights below 0 are drawn purple, 0 white, and weights above 0 orange. For
         colour images, a filter is drawn as a small colour image: 0 is mid-grey, and more red is a larger weight for red.
     title : str, optional
     path : str or path, optional
@@ -57,7 +57,7 @@ def filters(kernel: Any, *, title: str | None = None, path: PathLike | None = No
     figure = new_figure(0.95 * columns + 1.4, 0.95 * rows * KH / KW + 0.9, title or f"{F} filters of {KH}×{KW}")
     axes = figure.subplots()
     if C == 1:
-        picture = axes.imshow(mosaic(tiles[..., 0], columns, gap=5), cmap="PuOr", vmin=-limit, vmax=limit)
+        picture = axes.imshow(mosaic(tiles[..., 0], columns, gap=5), cmap="PuOr_r", vmin=-limit, vmax=limit)
         figure.colorbar(picture, ax=axes, label="weight", fraction=0.05, shrink=0.85)
     else:
         axes.imshow(mosaic(0.5 + 0.5 * tiles / limit, columns, gap=5, fill=1.0))

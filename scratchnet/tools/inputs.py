@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scratchnet import preprocessing
+from scratchnet import losses, preprocessing
 from scratchnet.model import Model
 
 
@@ -31,6 +31,22 @@ def form(model: Model) -> tuple[tuple[int, ...], int]:
 def gives_logits(model: Model) -> bool:
     """Return whether the output of `model` is logits, because the model does not end in softmax."""
     return model.logits is model.nodes[-1]
+
+
+def probabilities(model: Model, x: np.ndarray) -> np.ndarray:
+    """Return the probabilities (N, K) that `model` gives the classes of images (N, H, W, C)."""
+    outputs = model.predict(x)
+    return losses.softmax(outputs) if gives_logits(model) else outputs
+
+
+def class_names(settings: Mapping[str, Any], K: int) -> list[str]:
+    """Return the names of the K classes of the run with these settings, or their numbers if it names another number of classes.
+
+    >>> class_names({"class_names": ["cat", "dog"]}, 2), class_names({}, 2)
+    (['cat', 'dog'], ['0', '1'])
+    """
+    names = settings.get("class_names")
+    return list(names) if names is not None and len(names) == K else [str(k) for k in range(K)]
 
 
 def check_fit(model: Model, sample_shape: Sequence[int], K: int, data: str) -> None:

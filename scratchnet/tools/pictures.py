@@ -34,6 +34,15 @@ class Prepared(NamedTuple):
     decision: str
 
 
+class Place(NamedTuple):
+    """Where a drawing lies in a network's input, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
 def read_picture(path: str | Path) -> Array:
     """Return the picture in a file as floats in [0, 1] of shape (H, W, 3), upright, of at most 2048 pixels a side.
 
@@ -127,7 +136,23 @@ def centred_ink(grey: Array, H: int, W: int) -> Prepared:
         return Prepared(x, "unchanged, since it fills the input of the network")
     found = closely(grey)
     top, left, bottom, right = found.box
-    ink = found.ink[top:bottom, left:right]
+    out, place = placed(found.ink[top:bottom, left:right], H, W)
+    if grey.shape == (H, W) and (place.top, place.left) == (top, left) and is_clean(grey, found):
+        out = np.abs(grey - background(grey, found.dark))
+    ground = "dark on light, inverted" if found.dark else "light on dark"
+    words = [ground, f"{place.height} × {place.width} pixels of ink, centred", *found.left_out]
+    return Prepared(out, "; ".join(words))
+
+
+def placed(ink: Array, H: int, W: int) -> tuple[Array, Place]:
+    """Return the ink of a drawing, (h, w) in [0, 1], scaled and centred in (H, W) like MNIST's digits; and its place there.
+
+    The ink is scaled to fit 20 × 20 of 28 × 28, and its centre of mass is moved to the centre.
+
+    >>> x, place = placed(np.ones((40, 20)), 28, 28)
+    >>> place, float(x.sum())
+    (Place(top=4, left=10, height=20, width=10), 200.0)
+    """
     scale = BOX * min(H / ink.shape[0], W / ink.shape[1])
     if not 0.85 < scale < 1.1:  # a drawing that is about as large as MNIST's stays as sharp as it is
         ink = resize(ink, *(max(1, round(scale * n)) for n in ink.shape))
@@ -137,10 +162,7 @@ def centred_ink(grey: Array, H: int, W: int) -> Prepared:
     x0 = min(max(round(W / 2 - centre[1]), 0), W - w)
     out = np.zeros((H, W))
     out[y : y + h, x0 : x0 + w] = ink
-    if grey.shape == (H, W) and (y, x0) == (top, left) and is_clean(grey, found):
-        out = np.abs(grey - background(grey, found.dark))
-    words = ["dark on light, inverted" if found.dark else "light on dark", f"{h} × {w} pixels of ink, centred", *found.left_out]
-    return Prepared(out, "; ".join(words))
+    return out, Place(y, x0, h, w)
 
 
 def closely(grey: Array) -> Drawing:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scratchnet import load_model, losses, plotting
+from scratchnet import load_model, plotting
 from scratchnet.support.files import make_folders
 from scratchnet.tools import inputs, run_folder
 from scratchnet.tools.arguments import path_text
@@ -36,16 +36,14 @@ def run(args: argparse.Namespace) -> int:
     """Print the prediction for each picture, and draw the picture as the network sees it; return 0."""
     path = run_folder.model_path(args.run_path)
     folder = drawings_folder(args.out, path)
-    class_names = run_folder.read_settings(path).get("class_names")
+    settings = run_folder.read_settings(path)
     model = load_model(path)
     shape, K = inputs.form(model)
-    if class_names is None or len(class_names) != K:
-        class_names = [str(k) for k in range(K)]
+    class_names = inputs.class_names(settings, K)
     pictures = [prepared(image, shape) for image in args.images]  # all are read before any is drawn
     x = np.stack([picture.x for picture in pictures])  # (N, H, W, C)
 
-    outputs = model.predict(x)  # (N, K)
-    probabilities = losses.softmax(outputs) if inputs.gives_logits(model) else outputs
+    probabilities = inputs.probabilities(model, x)  # (N, K)
     make_folders(folder)
     drawings = drawing_paths(folder, args.images)
     for image, picture, p, drawing in zip(args.images, pictures, probabilities, drawings, strict=True):

@@ -6,7 +6,7 @@ A run folder contains
     history.json     History.history: lists of loss, accuracy, val_loss and val_accuracy, one value for each epoch
     history.csv      the same as a table, epochs from 1
     settings.json    all arguments, versions, the machine, and how the run ended
-    *.png            the figures
+    *.png            the figures; diagnosis.png is that of `scratchnet diagnose`
 
 Each file is written under a temporary name and then renamed, so that it is always complete. `model.npz` also holds the history
 and the state of the callbacks, and so everything that training needs to resume after its last finished epoch with the same
@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet import saving
-from scratchnet.callbacks import Callback
+from scratchnet.callbacks import Callback, UpdateRatios
 from scratchnet.model import CLASSES, Model
 from scratchnet.support.files import is_part, lock, make_folders, sweep, write_text
 from scratchnet.support.interrupts import uninterrupted
@@ -44,7 +44,8 @@ HISTORY_CSV = "history.csv"
 SETTINGS = "settings.json"
 RECORD = "record"  # the entry in the config of MODEL, and the prefix of its arrays
 FIGURES = ("history.png", "filters.png", "feature_maps.png", "confusion_matrix.png", "confident_mistakes.png")
-FILES = (MODEL, HISTORY_JSON, HISTORY_CSV, *FIGURES, SETTINGS)  # the order in which `start` removes them
+DIAGNOSIS = "diagnosis.png"
+FILES = (MODEL, HISTORY_JSON, HISTORY_CSV, *FIGURES, DIAGNOSIS, SETTINGS)  # the order in which `start` removes them
 
 History = dict[str, list[float]]
 
@@ -163,7 +164,12 @@ class Recorder(Callback):
     callbacks : sequence of Callback
         Those whose state is written and restored. They must precede this one in `fit`.
     record : dict, optional
-        What `read_record` returned, if training resumes.
+        What `resumed` returned, if training resumes.
+
+    Attributes
+    ----------
+    updates : UpdateRatios
+        Another callback, which also precedes this one: what it measures is written too.
     """
 
     def __init__(self, folder: Held, callbacks: Sequence[Callback] = (), record: Mapping[str, Any] | None = None):
@@ -178,6 +184,7 @@ class Recorder(Callback):
         self.history: History = {key: list(values) for key, values in self.record.get("history", {}).items()}
         self.seconds, self.began = self.record.get("seconds", 0.0), time.perf_counter()
         self.stopped, self.finished = (bool(self.record.get(name)) for name in ("stopped", "finished"))
+        self.updates = updates_of(self.record)
 
     @property
     def epochs(self) -> int:
@@ -209,6 +216,7 @@ class Recorder(Callback):
             "stopped": self.stopped or bool(self.model.stop_training),
             "finished": finished,
             "callbacks": states,
+            "updates": {"epochs": self.updates.epochs, "ratios": self.updates.ratios},
         }
         path, more = self.folder / MODEL, {RECORD: record}
         saving.save_model(self.model, path, include_optimizer, more_config=more, more_arrays=arrays)
@@ -240,6 +248,14 @@ def fits(value: Any, initial: Any) -> bool:
     (True, False, False, True)
     """
     return initial is None or isinstance(value, (int, float))
+
+
+def updates_of(record: Mapping[str, Any]) -> UpdateRatios:
+    """Return the callback with what a run has measured; with nothing for a run of a version that did not measure it."""
+    updates, stored = UpdateRatios(), record.get("updates", {})
+    updates.epochs = list(stored.get("epochs", ()))
+    updates.ratios = {layer: list(values) for layer, values in stored.get("ratios", {}).items()}
+    return updates
 
 
 def resumed(folder: Path) -> tuple[Model, dict[str, Any]] | None:
@@ -284,6 +300,10 @@ def checked(record: Any) -> dict[str, Any]:
         raise TypeError("a value in the history is not a number")
     if not isinstance(record["seconds"], (int, float)) or not all(isinstance(state, dict) for state in record["callbacks"]):
         raise TypeError("seconds is not a number, or a callback's state is not a dict")
+    updates = record.get("updates", {"epochs": [], "ratios": {}})
+    measured = [updates["epochs"], *updates["ratios"].values()]
+    if not all(isinstance(value, (int, float)) for values in measured for value in values) or len({*map(len, measured)}) > 1:
+        raise TypeError("updates are not lists of numbers of one length")
     return {**record, "stopped": bool(record["stopped"]), "finished": bool(record["finished"])}
 
 
@@ -324,6 +344,14 @@ def model_path(run: str | Path) -> Path:
     if path.name == MODEL and path.with_name(SETTINGS).is_file():
         agree(path.parent)
     return path
+
+
+def measured(model: Path) -> tuple[History, UpdateRatios]:
+    """Return the history and the ratios that a run has written into its model; nothing for a model that no run wrote."""
+    with suppress(KeyError, TypeError, AttributeError, ValueError):
+        record = checked(saving.load_arrays(model)[1][RECORD])
+        return record["history"], updates_of(record)
+    return {}, UpdateRatios()
 
 
 def read_run(run: str | Path) -> dict[str, Any]:

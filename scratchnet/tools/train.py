@@ -251,7 +251,7 @@ def fit(args: argparse.Namespace, model: Model, data: Dataset, recorder: Recorde
         batch_size=args.batch_size,
         epochs=recorder.epochs if recorder.stopped else args.epochs,
         validation_data=(data.x_test, preprocessing.one_hot(data.y_test, K)),
-        callbacks=[*recorder.callbacks, recorder],
+        callbacks=[*recorder.callbacks, recorder.updates, recorder],
         initial_epoch=recorder.epochs,
     )
 

@@ -26,6 +26,7 @@ figures of Keras and of the study, whose tables say so. Where two means are comp
 of it lies above every seed of the other."""
 
 CHAPTERS = (
+    chapters.findings,
     *(chapters.study, chapters.pooling, chapters.rates, chapters.overfitting),
     *(chapters.preprocessing, chapters.order, chapters.costs),
 )

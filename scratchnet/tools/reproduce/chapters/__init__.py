@@ -1,6 +1,7 @@
 """The chapters of a report, one file each; a chapter is a function from the page to its Markdown."""
 
 from scratchnet.tools.reproduce.chapters.costs import costs
+from scratchnet.tools.reproduce.chapters.findings import findings
 from scratchnet.tools.reproduce.chapters.order import order
 from scratchnet.tools.reproduce.chapters.overfitting import overfitting
 from scratchnet.tools.reproduce.chapters.pooling import pooling
@@ -8,4 +9,4 @@ from scratchnet.tools.reproduce.chapters.preprocessing import preprocessing
 from scratchnet.tools.reproduce.chapters.rates import rates
 from scratchnet.tools.reproduce.chapters.study import study
 
-__all__ = ["costs", "order", "overfitting", "pooling", "preprocessing", "rates", "study"]
+__all__ = ["costs", "findings", "order", "overfitting", "pooling", "preprocessing", "rates", "study"]

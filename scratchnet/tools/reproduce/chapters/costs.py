@@ -39,7 +39,7 @@ def layers(net: Net) -> str:
     """Return a table of a net's layers, and of their sums."""
     lines = [
         {
-            "layer": f"{row['layer']} ({row['kind']})",
+            "layer": f"`{row['layer']}`",
             "output": "×".join(map(str, row["output_shape"])),
             **costs_of([row], "×".join(map(str, row["receptive_field"]))),
         }
@@ -52,10 +52,10 @@ def costs_of(rows: list[ledger.Row], field: str) -> dict[str, str]:
     """Return the cells of one layer, or of several together."""
     return {
         "parameters": f"{total(rows, 'parameters'):,}",
-        "multiply-adds, forward": f"{total(rows, 'forward_madds'):,}",
+        "multiply-adds forward": f"{total(rows, 'forward_madds'):,}",
         "backward": f"{total(rows, 'backward_madds'):,}",
         "bytes kept": f"{total(rows, 'cache_bytes'):,}",
-        "receptive field": field,
+        "field": field,
         "ms forward": f"{1e3 * total(rows, 'forward_seconds'):.2f}",
         "ms backward": f"{1e3 * total(rows, 'backward_seconds'):.2f}",
     }

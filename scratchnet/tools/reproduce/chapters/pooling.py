@@ -45,22 +45,34 @@ def pooling(page: Page) -> str:
     title = f"## 1. Does max-pooling make {data_title(page.plan.digits)} converge in fewer epochs?"
     parts = [title, ABOUT, page.missing("pooling")]
     if page.done("pooling"):
-        parts += [f"The first {epochs} epochs, the same seeds for all.", markdown_table(nets(page, epochs)), pictures(page, epochs)]
+        parts += [markdown_table(sizes(page)), f"The first {epochs} epochs, the same seeds for all:"]
+        parts += [markdown_table(nets(page, epochs)), pictures(page, epochs)]
         parts += [CHANGES, markdown_table(changes(page, epochs)), THEORY, markdown_table(gaps(page, epochs))]
     return paragraphs(*parts)
 
 
-def nets(page: Page, epochs: int) -> Iterator[Cells]:
-    """Yield a row of the table for each net."""
+def kind(net: Net) -> Cells:
+    """Return the cells that name a net."""
+    return {"stride": net.stride, "pooling": net.pool + ", halving" * (net.pool_stride == 2)}
+
+
+def sizes(page: Page) -> Iterator[Cells]:
+    """Yield a row of the first table for each net: its size."""
     for e in page.done("pooling"):
-        rows, size = page.rows(e, epochs), totals(e.net, e.data)
-        yield {
-            "stride": e.net.stride,
-            "pooling": e.net.pool + ", halving" * (e.net.pool_stride == 2),
+        size = totals(e.net, e.data)
+        yield kind(e.net) | {
             "the study's": e.net.name if e.net in (NET_1, NET_2) else "",
             "parameters": f"{size['parameters']:,}",
             "multiply-adds": f"{size['forward_madds']:,}",
-            "seeds": len(rows),
+            "seeds": len(page.rows(e)),
+        }
+
+
+def nets(page: Page, epochs: int) -> Iterator[Cells]:
+    """Yield a row of the second table for each net: its results."""
+    for e in page.done("pooling"):
+        rows = page.rows(e, epochs)
+        yield kind(e.net) | {
             "validation accuracy, epoch 1": rows.mean("first"),
             "epochs to 98 %": rows.epochs("to_98"),
             "best validation accuracy (epoch)": rows.best(),

@@ -30,12 +30,13 @@ def ours(page: Page) -> list[str]:
     usual = max(threads, key=lambda n: threads[n], default=1)
     about = f"""Means over the seeds ± their standard deviation; one epoch for each seed. Seconds are the median epoch's times the
 number of epochs, for the trainings on {plural(usual, 'thread')}."""
-    lines = [our_figures(page, e, usual) for e in page.done("study")]
-    return [markdown_table(lines), about] if lines else []
+    done = page.done("study")
+    tables = [[accuracies(page, e) for e in done], [losses(page, e, usual) for e in done]]
+    return [*map(markdown_table, tables), about] if done else []
 
 
-def our_figures(page: Page, e: Experiment, threads: int) -> Cells:
-    """Return a row of the table: one experiment, with its seconds on `threads` threads."""
+def accuracies(page: Page, e: Experiment) -> Cells:
+    """Return a row of the first table: the accuracies of one experiment."""
     rows = page.rows(e)
     return {
         "experiment": f"`{e.name}`",
@@ -43,9 +44,17 @@ def our_figures(page: Page, e: Experiment, threads: int) -> Cells:
         "best validation accuracy (epoch)": rows.best(),
         "last validation accuracy": rows.mean("last"),
         "last training accuracy": rows.mean("last_train"),
+        "epochs to 98 %": rows.epochs("to_98") if e.data == page.plan.digits else "–",
+    }
+
+
+def losses(page: Page, e: Experiment, threads: int) -> Cells:
+    """Return a row of the second table: the losses of one experiment, and its seconds on `threads` threads."""
+    rows = page.rows(e)
+    return {
+        "experiment": f"`{e.name}`",
         "lowest validation loss (epoch)": rows.lowest(),
         "last validation loss": rows.mean("last_loss"),
-        "epochs to 98 %": rows.epochs("to_98") if e.data == page.plan.digits else "–",
         "seconds": Seeds(row for row in rows if row.threads == threads).mean("seconds", 0),
     }
 
@@ -56,13 +65,14 @@ def keras(page: Page) -> list[str]:
     lines = {e.name: keras_figures(page, e) for e in page.done("study") if page.rows(e)}
     far = [f"`{name}`" for name, line in lines.items() if line["verdict"] != "agrees"]
     total = f"{len(lines) - len(far)} of {len(lines)} agree"
-    beyond = f"; outside the tolerance: {', '.join(far)}. Chapter 5 examines one reason, the order of the images." if far else "."
+    beyond = f"; outside the tolerance: {', '.join(far)}. Question 5 examines one reason, the order of the images." if far else "."
     about = f"{KERAS_VERSION}, one seed, the same data, batch size and number of epochs."
-    return [about, markdown_table(lines.values()), total + beyond]
+    others = (other_figures(page, e) for e in page.done("study") if page.rows(e))
+    return [about, markdown_table(lines.values()), total + beyond, "Ours / Keras's:", markdown_table(others)]
 
 
 def keras_figures(page: Page, e: Experiment) -> Cells:
-    """Return a row of the table: one experiment compared with Keras's."""
+    """Return a row of the first table: the best accuracy of one experiment compared with Keras's."""
     theirs, rows = KERAS[e.name], page.rows(e)
     off, agrees = keras_difference(e.name, e.data, rows.values("best"))
     once = page.rows(replace(e, epochs=page.plan.short["order"], shuffled="once")).values("best")
@@ -73,9 +83,17 @@ def keras_figures(page: Page, e: Experiment) -> Cells:
         "Keras's (epoch)": f"{theirs.best:.4f} ({theirs.best_epoch})",
         "difference": f"{off:+.4f}",
         "allowed": f"{TOLERANCE[e.data]:g}",
-        "verdict": "agrees" if agrees else "**differs**" + "; agrees when images keep their order, see chapter 5" * explained,
-        "lowest validation loss, ours / Keras's (epoch)": f"{rows.mean('low_loss')} / {theirs.low_loss:.4f} ({theirs.low_epoch})",
-        "last training accuracy, ours / Keras's": f"{rows.mean('last_train')} / {theirs.last_train:.4f}",
+        "verdict": "agrees" if agrees else "**differs**" + "; agrees when images keep their order, see question 5" * explained,
+    }
+
+
+def other_figures(page: Page, e: Experiment) -> Cells:
+    """Return a row of the second table: what else can be compared with Keras's."""
+    theirs, rows = KERAS[e.name], page.rows(e)
+    return {
+        "experiment": f"`{e.name}`",
+        "lowest validation loss (Keras's epoch)": f"{rows.mean('low_loss')} / {theirs.low_loss:.4f} ({theirs.low_epoch})",
+        "last training accuracy": f"{rows.mean('last_train')} / {theirs.last_train:.4f}",
         "epochs to 98 %": f"{rows.epochs('to_98')} / {theirs.to_98}" if e.data == page.plan.digits else "–",
     }
 
@@ -166,7 +184,7 @@ def adam_wins(adam: Seeds, adadelta: Seeds, adagrad: Seeds) -> Iterator[Cells]:
     if adam:
         ahead = "ahead, with one seed" if min(ours) > highest else "not found"
         verdict = "confirmed at the default rates" if all(compare(ours, other) > 0 for other in others) else ahead
-        yield claim("Adam wins", f"Adam {adam.mean('best')}", f"{verdict}; for each at its own best rate, see chapter 2")
+        yield claim("Adam wins", f"Adam {adam.mean('best')}", f"{verdict}; for each at its own best rate, see question 2")
 
 
 def figures(page: Page) -> list[str]:
