@@ -373,7 +373,7 @@ def test_an_alternating_flip_turns_every_image_over_from_epoch_to_epoch():
 
 def test_alternating_flips_go_on_after_a_model_is_loaded(tmp_path):
     model = alternating()
-    first, second = flips_of(model, 2)
+    first, _ = flips_of(model, 2)
     model.save(tmp_path / "model.npz")
     (third,) = flips_of(load_model(tmp_path / "model.npz"), 3, initial_epoch=2)
     np.testing.assert_array_equal(third, first)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from scratchnet import datasets, net_1, net_2
+from scratchnet.networks import net_3
 from scratchnet.optimizers import SGD
 
 STUDY = """
@@ -41,6 +42,8 @@ def bright_quarters(seed, N, shape):
         (net_1, (32, 32, 3), 8_409_418),
         (net_2, (28, 28, 1), 1_625_866),
         (net_2, (32, 32, 3), 2_117_962),
+        (net_3, (32, 32, 3), 1_978_657),
+        (net_3, (28, 28, 1), 1_969_105),
     ],
 )
 def test_networks_have_the_studys_number_of_parameters(make, shape, count):
