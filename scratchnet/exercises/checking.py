@@ -345,9 +345,9 @@ def modified(exercise: Exercise, run: Run, i: int, returned: dict[str, Any]) -> 
 def uninitialized(answer: Results) -> Problem | None:
     """Return which result contains numbers of uninitialized memory, if any does."""
     for name, a in answer.items():
-        huge = np.abs(np.nan_to_num(a, nan=0.0, posinf=0.0, neginf=0.0)) > UNINITIALIZED / 1e4
-        if huge.any():
-            where = place(name, tuple(int(k) for k in np.argwhere(huge)[0]))
+        left = (np.abs(a) > UNINITIALIZED / 1e4) & (np.abs(a) < UNINITIALIZED**2 * 1e4)      # larger ones are overflows
+        if left.any():
+            where = place(name, tuple(int(k) for k in np.argwhere(left)[0]))
             line = f"{where} contains whatever was in memory: an array of np.empty was read where no number had been stored."
             return Problem("uninitialized", wrapped(line + " Begin with np.zeros, or write every number."))
     return None

@@ -52,6 +52,7 @@ SIZES = [
     ((3, 5, 6, 2), (2, 3), 3, (1, 2), VALID),
     ((2, 6, 8, 3), (3, 3), 3, (2, 2), ((0, 1), (0, 1))),
     ((2, 7, 6, 3), (3, 1), 4, (3, 2), ((2, 1), (0, 0))),      # more above than below, as no "same" padding has
+    ((1, 7, 9, 3), (2, 3), 1, (3, 4), ((1, 0), (2, 1))),      # more at the left than at the right; both strides leave gaps
 ]
 COLUMNS_FIRST = 3, 5            # of the sizes: arrays in which the first axis is the fastest in memory
 

@@ -38,7 +38,7 @@ def backward_cases(rng: np.random.Generator) -> list[Case]:
         "w": np.array([[2.0, -1.0], [1.0, 3.0], [-2.0, 5.0]]),
     }
     cases = [Case(first)]
-    for N, D, U in [(1, 3, 2), (3, 2, 3), (2, 1, 4), (4, 4, 4), (6, 5, 4)]:
+    for N, D, U in [(1, 3, 2), (3, 2, 3), (2, 1, 4), (4, 3, 1), (4, 4, 4), (6, 5, 4)]:
         draws = [{"dout": normal(rng, (N, U)), "x": normal(rng, (N, D)), "w": normal(rng, (D, U))} for _ in range(2)]
         cases.append(Case(*draws))
     return cases
