@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet import losses, reference
-from scratchnet.exercises.exercise import Case, Exercise, installed, normal
+from scratchnet.exercises.exercise import Case, Exercise, Trait, installed, normal
 from scratchnet.exercises.pictures import number, rows
 
 EPSILONS = (1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)     # that are in use to avoid log 0
@@ -52,6 +52,12 @@ RELU = Exercise(
     definition=relu_definition,
     cases=relu_cases,
     picture=relu_picture,
+    traits=[
+        ("arrays of one axis", lambda a: a["x"].ndim == 1),
+        ("several rows", lambda a: a["x"].ndim > 1 and len(a["x"]) > 1),
+        ("arrays of three axes", lambda a: a["x"].ndim == 3),
+        ("arrays of four axes", lambda a: a["x"].ndim == 4),
+    ],
     mistakes=[
         ("relu-gradient-at-zero", lambda x, dout: (np.maximum(x, 0), np.where(x >= 0, dout, 0.0))),
         ("relu-mask-from-output", lambda x, dout: (np.maximum(x, 0), dout.copy())),
@@ -99,6 +105,21 @@ def cross_entropy_cases(rng: np.random.Generator) -> list[Case]:
     rising = normal(rng, (4, 5)) + np.array([[-900.0], [-1.0], [2.0], [900.0]])
     cases.append(Case({"logits": rising, "y": labels(4, 5)}))
     return cases
+
+
+def below_largest(a):
+    """Return how much the logit of each right class is below the largest of its row."""
+    return a["logits"].max(axis=1) - (a["logits"] * a["y"]).sum(axis=1)
+
+
+# exp(709) is near the largest float, exp(-745) is 0, and exp(-37) is lost beside 1.
+LARGE_LOGITS: list[Trait] = [
+    ("a probability of the right class below 1e-16", lambda a: (below_largest(a) > 37).any()),
+    ("a logit too large for exp", lambda a: (a["logits"] > 709).any()),
+    ("a row in which each exp is rounded to 0", lambda a: (a["logits"].max(axis=1) < -745).any()),
+    ("a probability of the right class that is rounded to 0", lambda a: (below_largest(a) > 745).any()),
+    ("a probability of a wrong class that is rounded to 0", lambda a: (np.ptp(a["logits"], axis=1) > 745).any()),
+]
 
 
 def cross_entropy_picture(arguments, result, index):
@@ -177,6 +198,11 @@ SOFTMAX_CROSS_ENTROPY = Exercise(
     definition=cross_entropy_definition,
     cases=cross_entropy_cases,
     picture=cross_entropy_picture,
+    traits=[
+        ("several images", lambda a: len(a["logits"]) > 1),
+        ("more than three classes", lambda a: a["logits"].shape[1] > 3),
+        *LARGE_LOGITS,
+    ],
     mistakes=[
         *(
             installed(bug, cross_entropy_page)

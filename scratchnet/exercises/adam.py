@@ -124,6 +124,14 @@ ADAM = Exercise(
     definition=definition,
     cases=cases,
     picture=picture,
+    traits=[
+        ("t above 1", lambda a: a["t"] > 1),
+        ("m and v other than 0", lambda a: a["m"].any() and a["v"].any()),
+        ("arrays of two axes", lambda a: a["p"].ndim == 2),
+        ("arrays of three axes", lambda a: a["p"].ndim == 3),
+        ("a gradient of 0", lambda a: (a["g"] == 0).any()),
+        ("a weight whose v stays 0", lambda a: ((a["g"] == 0) & (a["v"] == 0)).any()),
+    ],
     mistakes=[
         *(
             installed(f"adam-{bug}", adam)

@@ -94,6 +94,13 @@ BATCHNORM_BACKWARD = Exercise(
     definition=reference.batch_normalization_backward,
     cases=cases,
     picture=picture,
+    traits=[
+        ("several channels", lambda a: a["x"].shape[-1] > 1),
+        ("images", lambda a: a["x"].ndim == 4),
+        ("images of several channels", lambda a: a["x"].ndim == 4 and a["x"].shape[-1] > 1),
+        ("a channel without variance", lambda a: (a["variance"] == 0).any()),
+        ("a batch of one (M = 1)", lambda a: a["x"].size == a["x"].shape[-1]),
+    ],
     mistakes=[
         installed("batchnorm-mean-term-not-divided", batchnorm_backward),
         installed("batchnorm-gamma-gradient-averaged", batchnorm_backward),

@@ -268,7 +268,7 @@ def first_problem(exercise: Exercise, run: Run, answers: list[Results], seconds:
             late = too_late(run, "The function did not return", seconds, "Is there a loop that never ends, or a very slow one?")
             problem = Problem("time", late) if late else Problem("died", died(run, "for these arguments"))
         if problem:
-            return Problem(problem.kind, [*wrapped(where), *problem.lines], i)
+            return Problem(problem.kind, [*wrapped(where), *what_is_new(exercise, i), *problem.lines], i)
     return None
 
 
@@ -416,6 +416,19 @@ def join(names: Sequence[str]) -> str:
     ('dx', 'dx, dw and db')
     """
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def what_is_new(exercise: Exercise, i: int) -> list[str]:
+    """Return the lines on what case i has, and the cases before it, which passed, have not.
+
+    Examples
+    --------
+    >>> what_is_new(catalogue.find("maxpool_backward"), 4)
+    ['Cases 1 to 4 passed; this is the first with no positive pixel in a window.']
+    """
+    new = exercise.new_in(i) if i else []
+    passed = "Case 1" if i == 1 else "Cases 1 and 2" if i == 2 else f"Cases 1 to {i}"
+    return wrapped(f"{passed} passed; this is the first with {join(new)}.") if new else []
 
 
 def place(name: str, index: tuple[int, ...]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 
 from scratchnet import reference
-from scratchnet.exercises.exercise import Case, Exercise, installed, normal
+from scratchnet.exercises.exercise import Case, Exercise, Trait, installed, normal
 from scratchnet.exercises.pictures import covering, marked, number, rows, sum_of_products, wrapped
 from scratchnet.layers import Conv2D
 from scratchnet.layers import conv2d as page
@@ -102,6 +104,41 @@ def backward_cases(rng: np.random.Generator) -> list[Case]:
         x, other = images(rng, k, shape), normal(rng, shape)
         cases.append(Case({"dout": dout, "x": x, "w": w, "strides": strides, "pads": pads}, {"x": other}))
     return cases
+
+
+def window(a):
+    """Return the height and width of the window."""
+    return a["w"].shape[:2] if "w" in a else a["kernel"]
+
+
+def left_over(a):
+    """Return how many rows and columns at the end, with padding, no window reaches."""
+    axes = zip(a["x"].shape[1:3], window(a), a["strides"], a["pads"], strict=True)
+    return [(size + sum(pads) - kernel) % stride for size, kernel, stride, pads in axes]
+
+
+TRAITS: list[Trait] = [
+    ("padding", lambda a: a["pads"] != VALID),
+    ("an image that is not square", lambda a: a["x"].shape[1] != a["x"].shape[2]),
+    ("several images", lambda a: len(a["x"]) > 1),
+    ("several channels", lambda a: a["x"].shape[3] > 1),
+    ("padding above and at the left", lambda a: a["pads"][0][0] and a["pads"][1][0]),
+    ("different pads above and at the left", lambda a: a["pads"][0][0] != a["pads"][1][0]),
+    ("a window that is not square", lambda a: window(a)[0] != window(a)[1]),
+    ("a stride above 1", lambda a: max(a["strides"]) > 1),
+    ("different strides", lambda a: a["strides"][0] != a["strides"][1]),
+    ("a stride above 1 in both directions", lambda a: min(a["strides"]) > 1),
+    ("another order in memory", lambda a: not a["x"].flags.c_contiguous),
+    ("rows or columns at the end that no window reaches", lambda a: any(left_over(a))),
+    ("less padding below than above", lambda a: a["pads"][0][0] > a["pads"][0][1]),
+    ("less padding at the right than at the left", lambda a: a["pads"][1][0] > a["pads"][1][1]),
+    ("a stride larger than the window", lambda a: any(map(operator.gt, a["strides"], window(a)))),
+]
+TRAITS_OF_FILTERS: list[Trait] = [
+    ("several filters", lambda a: a["w"].shape[3] > 1),
+    ("more filters than channels", lambda a: a["w"].shape[3] > a["w"].shape[2]),
+    ("more channels than filters", lambda a: a["w"].shape[2] > a["w"].shape[3]),
+]
 
 
 # -- pictures -----------------------------------------------------------------------------------------------------------
@@ -265,6 +302,7 @@ IM2COL = Exercise(
     definition=im2col_definition,
     cases=im2col_cases,
     picture=im2col_picture,
+    traits=TRAITS,
     mistakes=[installed("im2col-column-order", im2col), installed("view-read-as-contiguous", im2col), *wrong_pads(im2col)],
 )
 CONV2D_FORWARD = Exercise(
@@ -274,6 +312,7 @@ CONV2D_FORWARD = Exercise(
     definition=reference.conv2d_forward,
     cases=forward_cases,
     picture=forward_picture,
+    traits=[*TRAITS, *TRAITS_OF_FILTERS],
     mistakes=[
         installed("view-read-as-contiguous", conv2d_forward),
         installed("im2col-column-order", conv2d_forward),
@@ -289,6 +328,7 @@ CONV2D_BACKWARD = Exercise(
     definition=reference.conv2d_backward,
     cases=backward_cases,
     picture=backward_picture,
+    traits=[*TRAITS, *TRAITS_OF_FILTERS],
     mistakes=[
         *(
             installed(bug, conv2d_backward)

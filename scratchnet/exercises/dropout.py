@@ -120,6 +120,14 @@ DROPOUT = Exercise(
     definition=definition,
     cases=cases,
     picture=picture,
+    traits=[
+        ("training = False", lambda a: not a["training"]),
+        ("several rows", lambda a: a["x"].ndim > 1 and len(a["x"]) > 1),
+        ("arrays of three axes", lambda a: a["x"].ndim == 3),
+        ("a rate above 0.5", lambda a: a["rate"] > 0.5),
+        ("a rate of 0", lambda a: a["rate"] == 0),
+        ("arrays of one axis", lambda a: a["x"].ndim == 1),
+    ],
     mistakes=[
         ("dropout-divides-by-rate", masking(_keep, _by_rate)),
         ("dropout-rate-is-kept", masking(lambda u, rate: u >= 1 - rate, _by_rate)),

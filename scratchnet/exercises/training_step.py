@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from scratchnet import reference
@@ -65,6 +67,11 @@ def cases(rng: np.random.Generator) -> list[Case]:
     y = np.repeat([[1.0, 0.0]], K, axis=0)
     found.append(Case({"x": np.eye(K), "y": y, "w1": np.eye(K), "b1": np.zeros(K), **improbable, "learning_rate": 0.5}))
     return found
+
+
+def _of_logits(has, a):
+    """Return whether the logits have a trait."""
+    return has({"logits": np.maximum(a["x"] @ a["w1"] + a["b1"], 0) @ a["w2"] + a["b2"], "y": a["y"]})
 
 
 def picture(arguments, result, index):
@@ -132,6 +139,12 @@ TRAINING_STEP = Exercise(
     definition=step_with(),
     cases=cases,
     picture=picture,
+    traits=[
+        ("several images", lambda a: len(a["x"]) > 1),
+        ("more than two classes", lambda a: a["y"].shape[1] > 2),
+        ("a hidden unit of exactly 0 before the ReLU", lambda a: (a["x"] @ a["w1"] + a["b1"] == 0).any()),
+        *((trait, partial(_of_logits, has)) for trait, has in activations_and_losses.LARGE_LOGITS),
+    ],
     mistakes=[
         *_from(activations_and_losses.SOFTMAX_CROSS_ENTROPY, "cross_entropy"),
         *_from(activations_and_losses.RELU, "relu"),
