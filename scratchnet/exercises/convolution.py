@@ -144,7 +144,7 @@ TRAITS_OF_FILTERS: list[Trait] = [
 # -- pictures -----------------------------------------------------------------------------------------------------------
 
 
-def window_lines(x, n, c, oh, ow, kernel, strides, pads, at=None):
+def window_lines(x, n, c, oh, ow, kernel, strides, pads, *at):
     """Return the cells of one window of one channel; those of the padding are 0."""
     (KH, KW), (SH, SW), ((top, bottom), (left, right)) = kernel, strides, pads
     padded = np.pad(x[n, :, :, c], ((top, bottom), (left, right)))
@@ -152,7 +152,7 @@ def window_lines(x, n, c, oh, ow, kernel, strides, pads, at=None):
     cells = padded[oh * SH : oh * SH + KH, ow * SW : ow * SW + KW]
     title = f"The window ({oh}, {ow}) covers rows {h} to {h + KH - 1} and columns {w} to {w + KW - 1}."
     outside = h < 0 or w < 0 or h + KH > x.shape[1] or w + KW > x.shape[2]
-    return [title + (" Outside is 0." if outside else ""), "", *marked(cells, at or (-1, -1))]
+    return [title + (" Outside is 0." if outside else ""), "", *marked(cells, *at)]
 
 
 def im2col_picture(arguments, result, index):
@@ -189,7 +189,7 @@ def forward_picture(arguments, result, index):
         "",
         f"The kernel w[:, :, 0, {f}], which is not flipped:",
         "",
-        *marked(w[:, :, 0, f], (-1, -1)),
+        *marked(w[:, :, 0, f]),
         "",
         *sum_of_products(terms, (f"b[{f}]", b[f])),
     ]
@@ -215,21 +215,29 @@ def backward_picture(arguments, result, index):
         rule = f"w[{i}, {j}, {c}, {f}] is used in every window, for the cell ({i}, {j}) of each:"
         return [*wrapped(rule), "", *sum_of_products(terms)]
     n, h, v, c = index
-    lines = [f"x[{n}, :, :, {c}], with the pixel ({h}, {v}) in brackets:", "", *marked(x[n, :, :, c], (h, v)), ""]
+    over = list(covering((h, v), dout.shape[1:3], w.shape[:2], strides, pads))
+    if not over:
+        return [f"No window covers the pixel ({h}, {v}), so it receives 0."]
+    cells = [(h + pads[0][0] - oh * strides[0], v + pads[1][0] - ow * strides[1]) for oh, ow in over]
     table = [("window", "cell", "Σ_f dout · w", "for the pixel")]
     total = 0.0
-    for oh, ow in covering((h, v), dout.shape[1:3], w.shape[:2], strides, pads):
-        i, j = h + pads[0][0] - oh * strides[0], v + pads[1][0] - ow * strides[1]
+    for (oh, ow), (i, j) in zip(over, cells, strict=True):
         share = float(dout[n, oh, ow] @ w[i, j, c])
         total += share
         products = [f"{number(d)}·{number(k)}" for d, k in zip(dout[n, oh, ow], w[i, j, c], strict=True)]
         shown = " + ".join(products[:2]) + (" + …" if len(products) > 2 else "")
         table.append((f"({oh}, {ow})", f"({i}, {j})", shown, number(share)))
-    if len(table) == 1:
-        return [*lines, "No window covers this pixel, so it receives 0."]
     rest = [f"  … and {len(table) - 1 - ROWS} more"] if len(table) - 1 > ROWS else []
     return [
-        *lines,
+        f"dout[{n}, :, :, 0], with the windows that cover the pixel ({h}, {v}) in brackets:",
+        "",
+        *marked(dout[n, :, :, 0], *over),
+        "",
+        f"w[:, :, {c}, 0], with the weights that this pixel is multiplied by in brackets:",
+        "",
+        *marked(w[:, :, c, 0], *cells),
+        "",
+        *([f"(These are the numbers of the first of {w.shape[3]} filters.)", ""] if w.shape[3] > 1 else []),
         "The windows (oh, ow) that cover it, and the cell (i, j) of each that it is. Each",
         f"contributes dout[{n}, oh, ow, f] · w[i, j, {c}, f], summed over the filters f:",
         "",

@@ -318,3 +318,22 @@ def test_the_picture_of_every_number_fits_80_columns_and_contains_the_right_valu
                 numbers = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?", " ".join(lines))]
                 value = float(a[index])
                 assert any(abs(n - value) <= 1e-4 * abs(value) + 1e-9 for n in numbers), (result, index, value, "\n".join(lines))
+
+
+@pytest.mark.parametrize("name", ["dense_backward", "conv2d_backward", "maxpool_backward", "dropout"])
+def test_a_picture_changes_with_an_array_if_and_only_if_the_result_depends_on_it(name):
+    exercise = find(name)
+    case = exercise.all_cases()[0].arguments
+    for array in [argument for argument, a in case.items() if isinstance(a, np.ndarray)]:
+        other = {**case, array: case[array][..., ::-1, :] + 0.25 if case[array].ndim > 1 else case[array] + 0.25}
+        for result, a in exercise.right(case).items():
+            indices = list(np.ndindex(a.shape))
+            shown = [exercise.picture(case, result, k) for k in indices] != [exercise.picture(other, result, k) for k in indices]
+            assert shown == (not np.array_equal(a, exercise.right(other)[result])), (result, array)
+
+
+def test_the_picture_of_a_pixel_has_its_windows_and_weights_in_brackets():
+    exercise = find("conv2d_backward")
+    lines = exercise.picture(exercise.all_cases()[0].arguments, "dx", (0, 1, 0, 0))
+    assert lines[2:5] == ["         0    1", "    0   [1 ]  -1", "    1   [2 ]  3"]
+    assert lines[8:11] == ["         0    1", "    0   [1 ]  2", "    1   [0 ]  -1"]
