@@ -27,7 +27,7 @@ from scratchnet.exercises import catalogue, comparison, running
 from scratchnet.exercises.child import GIGABYTES, UNINITIALIZED
 from scratchnet.exercises.comparison import Results
 from scratchnet.exercises.exercise import Arguments, Exercise
-from scratchnet.exercises.pictures import number, wrapped
+from scratchnet.exercises.pictures import number, wrapped, wrapped_output
 from scratchnet.exercises.running import SECONDS, WAITING, Run
 from scratchnet.gradcheck.numeric import central_differences
 from scratchnet.tools import gallery
@@ -36,7 +36,7 @@ from scratchnet.tools.gallery.page import anchor
 LARGEST_FILE = 1_000_000        # bytes
 STEP = 1e-5                     # of finite differences
 BY_DIFFERENCES = 2              # cases, the smallest, that are compared with finite differences too
-SHOWN = 10                      # lines of what the function prints
+SHOWN = 10                      # lines of what the function prints, wrapped
 HINTS = {
     "None": " Is there a return at its end?",
     "a generator": " Write return in place of yield.",
@@ -535,8 +535,8 @@ def recognition_lines(bug: str, names: Sequence[str]) -> list[str]:
 
 def printed_lines(printed: str) -> list[str]:
     """Return the beginning of what the function printed."""
-    lines = printed.rstrip().splitlines()
+    lines = wrapped_output(printed.rstrip())
     if not lines:
         return []
     more = ["    …"] if len(lines) > SHOWN else []
-    return ["", "It printed:", *(f"    {line[:76]}" for line in lines[:SHOWN]), *more]
+    return ["", "It printed:", *lines[:SHOWN], *more]

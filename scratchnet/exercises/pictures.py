@@ -36,6 +36,24 @@ def wrapped(text: str, indent: str = "") -> list[str]:
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
+def wrapped_output(text: str) -> list[str]:
+    r"""Return what a program printed as indented lines of at most 80 columns; the rest of a longer line is indented more.
+
+    Examples
+    --------
+    >>> for line in wrapped_output("a\n  b " + "word " * 16):
+    ...     print(line)
+        a
+          b word word word word word word word word word word word word word word
+          word word
+    """
+    lines: list[str] = []
+    for line in text.splitlines():
+        more = textwrap.wrap(line, WIDTH, initial_indent="    ", subsequent_indent="      ", break_on_hyphens=False)
+        lines += more or [""]
+    return lines
+
+
 def rows(table: Sequence[Sequence[str]], indent: int = 2) -> list[str]:
     """Return the lines of an aligned table; its first row is the header."""
     return [" " * indent + line for line in text_table(table)]

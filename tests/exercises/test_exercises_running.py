@@ -305,6 +305,15 @@ def test_the_lines_that_the_user_sees_fit_80_columns():
     assert max(map(len, report.lines)) <= 80
 
 
+def test_a_warning_of_numpy_is_shown_whole_in_80_columns(tmp_path):
+    body = HEAD + "    return np.log(np.zeros_like(x)), x.T @ dout, dout.sum(axis=0)\n"
+    report = check_source(tmp_path, body, "an answer with a name that is long enough to reach the margin.py")
+    printed = report.lines[report.lines.index("It printed:") + 1 :]
+    assert max(map(len, printed)) <= 80
+    text = " ".join(" ".join(printed).split())
+    assert "RuntimeWarning: divide by zero encountered in log return np.log(np.zeros_like(x)), x.T @ dout" in text
+
+
 @pytest.mark.parametrize("name", exercises.EXERCISES)
 def test_every_trait_of_an_exercise_is_new_in_one_of_its_later_cases(name):
     exercise = find(name)
