@@ -9,6 +9,7 @@ from scratchnet.exercises.exercise import Case, Exercise, Trait, installed, norm
 from scratchnet.exercises.pictures import number, rows
 
 EPSILONS = (1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)     # that are in use to avoid log 0
+RARE_EPSILONS = (1e-5, 1e-6, np.finfo(float).eps)
 SHOWN = 10                      # columns of a row of logits that a picture shows
 
 
@@ -179,6 +180,10 @@ def _clipped(epsilon):
     return lambda p: np.log(np.clip(p, epsilon, 1 - epsilon))
 
 
+def _clipped_below(epsilon):
+    return lambda p: np.log(np.maximum(p, epsilon))
+
+
 def _added(epsilon):
     return lambda p: np.log(p + epsilon)
 
@@ -215,7 +220,8 @@ SOFTMAX_CROSS_ENTROPY = Exercise(
             )
         ),
         *(("ce-clipped", with_value(_clipped(epsilon))) for epsilon in EPSILONS),
-        *(("ce-epsilon-inside-log", with_value(_added(epsilon))) for epsilon in EPSILONS),
+        *(("ce-clipped", with_value(_clipped_below(epsilon))) for epsilon in (*EPSILONS, *RARE_EPSILONS)),
+        *(("ce-epsilon-inside-log", with_value(_added(epsilon))) for epsilon in (*EPSILONS, *RARE_EPSILONS)),
         ("softmax-no-shift", from_probabilities(_no_shift)),
         ("softmax-shift-batch-max", from_probabilities(_batch_shift)),
         ("softmax-diagonal-jacobian", through_softmax(lambda dp, p: dp * p * (1 - p))),
