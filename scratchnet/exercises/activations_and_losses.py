@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from scratchnet import losses, reference
-from scratchnet.exercises.exercise import Case, Exercise, installed, normal
+from scratchnet.exercises.exercise import Case, Exercise, Trait, installed, normal
 from scratchnet.exercises.pictures import number, rows
 
 EPSILONS = (1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)     # that are in use to avoid log 0
+RARE_EPSILONS = (1e-5, 1e-6, np.finfo(float).eps)
 SHOWN = 10                      # columns of a row of logits that a picture shows
 
 
@@ -52,6 +53,12 @@ RELU = Exercise(
     definition=relu_definition,
     cases=relu_cases,
     picture=relu_picture,
+    traits=[
+        ("arrays of one axis", lambda a: a["x"].ndim == 1),
+        ("several rows", lambda a: a["x"].ndim > 1 and len(a["x"]) > 1),
+        ("arrays of three axes", lambda a: a["x"].ndim == 3),
+        ("arrays of four axes", lambda a: a["x"].ndim == 4),
+    ],
     mistakes=[
         ("relu-gradient-at-zero", lambda x, dout: (np.maximum(x, 0), np.where(x >= 0, dout, 0.0))),
         ("relu-mask-from-output", lambda x, dout: (np.maximum(x, 0), dout.copy())),
@@ -94,9 +101,26 @@ def cross_entropy_cases(rng: np.random.Generator) -> list[Case]:
     cases.append(Case({"logits": np.array([[1000.0, 998.0]]), "y": np.array([[0.0, 1.0]])}))
     far = np.array([[-1000.0, -1001.0, -1002.0], [1000.0, 1001.0, 1002.0]])
     cases.append(Case({"logits": far, "y": np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])}))
+    for y in ([0.0, 1.0], [1.0, 0.0]):      # log p is -inf: the loss is 10000 in one case, and 0 · log p is 0 in the other
+        cases.append(Case({"logits": np.array([[10000.0, 0.0]]), "y": np.array([y])}))
     rising = normal(rng, (4, 5)) + np.array([[-900.0], [-1.0], [2.0], [900.0]])
     cases.append(Case({"logits": rising, "y": labels(4, 5)}))
     return cases
+
+
+def below_largest(a):
+    """Return how much the logit of each right class is below the largest of its row."""
+    return a["logits"].max(axis=1) - (a["logits"] * a["y"]).sum(axis=1)
+
+
+# exp(709) is near the largest float, exp(-745) is 0, and exp(-37) is lost beside 1.
+LARGE_LOGITS: list[Trait] = [
+    ("a probability of the right class below 1e-16", lambda a: (below_largest(a) > 37).any()),
+    ("a logit too large for exp", lambda a: (a["logits"] > 709).any()),
+    ("a row in which each exp is rounded to 0", lambda a: (a["logits"].max(axis=1) < -745).any()),
+    ("a probability of the right class that is rounded to 0", lambda a: (below_largest(a) > 745).any()),
+    ("a probability of a wrong class that is rounded to 0", lambda a: (np.ptp(a["logits"], axis=1) > 745).any()),
+]
 
 
 def cross_entropy_picture(arguments, result, index):
@@ -156,6 +180,10 @@ def _clipped(epsilon):
     return lambda p: np.log(np.clip(p, epsilon, 1 - epsilon))
 
 
+def _clipped_below(epsilon):
+    return lambda p: np.log(np.maximum(p, epsilon))
+
+
 def _added(epsilon):
     return lambda p: np.log(p + epsilon)
 
@@ -175,6 +203,11 @@ SOFTMAX_CROSS_ENTROPY = Exercise(
     definition=cross_entropy_definition,
     cases=cross_entropy_cases,
     picture=cross_entropy_picture,
+    traits=[
+        ("several images", lambda a: len(a["logits"]) > 1),
+        ("more than three classes", lambda a: a["logits"].shape[1] > 3),
+        *LARGE_LOGITS,
+    ],
     mistakes=[
         *(
             installed(bug, cross_entropy_page)
@@ -187,7 +220,8 @@ SOFTMAX_CROSS_ENTROPY = Exercise(
             )
         ),
         *(("ce-clipped", with_value(_clipped(epsilon))) for epsilon in EPSILONS),
-        *(("ce-epsilon-inside-log", with_value(_added(epsilon))) for epsilon in EPSILONS),
+        *(("ce-clipped", with_value(_clipped_below(epsilon))) for epsilon in (*EPSILONS, *RARE_EPSILONS)),
+        *(("ce-epsilon-inside-log", with_value(_added(epsilon))) for epsilon in (*EPSILONS, *RARE_EPSILONS)),
         ("softmax-no-shift", from_probabilities(_no_shift)),
         ("softmax-shift-batch-max", from_probabilities(_batch_shift)),
         ("softmax-diagonal-jacobian", through_softmax(lambda dp, p: dp * p * (1 - p))),

@@ -36,7 +36,7 @@ def definition(p, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
 
 
 def cases(rng: np.random.Generator) -> list[Case]:
-    """Return the first step, and later ones; with large rates and epsilons, so that each letter of the formula matters."""
+    """Return the first step, and later ones; most with large rates and epsilons, so that each letter of the formula matters."""
     names = ("t", "learning_rate", "beta_1", "beta_2", "epsilon")
     first = {"p": np.array([1.0, -2.0]), "g": np.array([0.5, -4.0]), "m": np.zeros(2), "v": np.zeros(2)}
     found = [Case({**first, **dict(zip(names, (1, 0.1, 0.9, 0.99, 0.01), strict=True))})]
@@ -48,6 +48,9 @@ def cases(rng: np.random.Generator) -> list[Case]:
     ]:
         draws = {name: normal(rng, shape) for name in ("p", "g", "m")}
         found.append(Case({**draws, "v": rng.random(shape), **dict(zip(names, settings, strict=True))}))
+    rare = {name: normal(rng, 4) for name in ("p", "g", "m")} | {"v": rng.random(4)}
+    rare["g"][:2], rare["m"][0], rare["v"][0] = 0.0, 0.0, 0.0       # a weight that no step has moved, and one that m moves alone
+    found.append(Case({**rare, **dict(zip(names, (10000, 0.1, 0.9, 0.999, 1e-7), strict=True))}))
     return found
 
 
@@ -121,6 +124,14 @@ ADAM = Exercise(
     definition=definition,
     cases=cases,
     picture=picture,
+    traits=[
+        ("t above 1", lambda a: a["t"] > 1),
+        ("m and v other than 0", lambda a: a["m"].any() and a["v"].any()),
+        ("arrays of two axes", lambda a: a["p"].ndim == 2),
+        ("arrays of three axes", lambda a: a["p"].ndim == 3),
+        ("a gradient of 0", lambda a: (a["g"] == 0).any()),
+        ("a weight whose v stays 0", lambda a: ((a["g"] == 0) & (a["v"] == 0)).any()),
+    ],
     mistakes=[
         *(
             installed(f"adam-{bug}", adam)

@@ -28,11 +28,15 @@ def case(dout, x, gamma, epsilon):
 
 
 def cases(rng: np.random.Generator) -> list[Case]:
-    """Return rows, and images; epsilon is large, so that its place matters."""
+    """Return rows, images, a channel of zeros and a batch of one; epsilon is large, so that its place matters."""
     first = case(np.array([[1.0], [2.0], [-1.0]]), np.array([[1.0], [2.0], [6.0]]), np.array([2.0]), 1 / 3)
     found = [first]
     for shape, epsilon in [((4, 2), 0.1), ((2, 2, 3, 1), 0.1), ((3, 2, 2, 2), 0.5), ((4, 3, 4, 3), 0.2)]:
         found.append(case(normal(rng, shape), rng.normal(1, 2, shape).round(2), rng.normal(1, 1, shape[-1]).round(2), epsilon))
+    dead = rng.normal(1, 2, (3, 1, 2, 2)).round(2)
+    dead[..., 1] = 0.0          # a channel without variance, as after a ReLU
+    found.append(case(normal(rng, dead.shape), dead, rng.normal(1, 1, 2).round(2), 0.1))
+    found.append(case(normal(rng, (1, 3)), normal(rng, (1, 3)), rng.normal(1, 1, 3).round(2), 0.1))
     return found
 
 
@@ -90,6 +94,13 @@ BATCHNORM_BACKWARD = Exercise(
     definition=reference.batch_normalization_backward,
     cases=cases,
     picture=picture,
+    traits=[
+        ("several channels", lambda a: a["x"].shape[-1] > 1),
+        ("images", lambda a: a["x"].ndim == 4),
+        ("images of several channels", lambda a: a["x"].ndim == 4 and a["x"].shape[-1] > 1),
+        ("a channel without variance", lambda a: (a["variance"] == 0).any()),
+        ("a batch of one (M = 1)", lambda a: a["x"].size == a["x"].shape[-1]),
+    ],
     mistakes=[
         installed("batchnorm-mean-term-not-divided", batchnorm_backward),
         installed("batchnorm-gamma-gradient-averaged", batchnorm_backward),

@@ -27,7 +27,7 @@ from scratchnet.exercises import catalogue, comparison, running
 from scratchnet.exercises.child import GIGABYTES, UNINITIALIZED
 from scratchnet.exercises.comparison import Results
 from scratchnet.exercises.exercise import Arguments, Exercise
-from scratchnet.exercises.pictures import number, wrapped
+from scratchnet.exercises.pictures import number, wrapped, wrapped_output
 from scratchnet.exercises.running import SECONDS, WAITING, Run
 from scratchnet.gradcheck.numeric import central_differences
 from scratchnet.tools import gallery
@@ -36,7 +36,7 @@ from scratchnet.tools.gallery.page import anchor
 LARGEST_FILE = 1_000_000        # bytes
 STEP = 1e-5                     # of finite differences
 BY_DIFFERENCES = 2              # cases, the smallest, that are compared with finite differences too
-SHOWN = 10                      # lines of what the function prints
+SHOWN = 10                      # lines of what the function prints, wrapped
 HINTS = {
     "None": " Is there a return at its end?",
     "a generator": " Write return in place of yield.",
@@ -268,7 +268,7 @@ def first_problem(exercise: Exercise, run: Run, answers: list[Results], seconds:
             late = too_late(run, "The function did not return", seconds, "Is there a loop that never ends, or a very slow one?")
             problem = Problem("time", late) if late else Problem("died", died(run, "for these arguments"))
         if problem:
-            return Problem(problem.kind, [*wrapped(where), *problem.lines], i)
+            return Problem(problem.kind, [*wrapped(where), *what_is_new(exercise, i), *problem.lines], i)
     return None
 
 
@@ -345,9 +345,9 @@ def modified(exercise: Exercise, run: Run, i: int, returned: dict[str, Any]) -> 
 def uninitialized(answer: Results) -> Problem | None:
     """Return which result contains numbers of uninitialized memory, if any does."""
     for name, a in answer.items():
-        huge = np.abs(np.nan_to_num(a, nan=0.0, posinf=0.0, neginf=0.0)) > UNINITIALIZED / 1e4
-        if huge.any():
-            where = place(name, tuple(int(k) for k in np.argwhere(huge)[0]))
+        left = (np.abs(a) > UNINITIALIZED / 1e4) & (np.abs(a) < UNINITIALIZED**2 * 1e4)      # larger ones are overflows
+        if left.any():
+            where = place(name, tuple(int(k) for k in np.argwhere(left)[0]))
             line = f"{where} contains whatever was in memory: an array of np.empty was read where no number had been stored."
             return Problem("uninitialized", wrapped(line + " Begin with np.zeros, or write every number."))
     return None
@@ -416,6 +416,19 @@ def join(names: Sequence[str]) -> str:
     ('dx', 'dx, dw and db')
     """
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def what_is_new(exercise: Exercise, i: int) -> list[str]:
+    """Return the lines on what case i has, and the cases before it, which passed, have not.
+
+    Examples
+    --------
+    >>> what_is_new(catalogue.find("maxpool_backward"), 4)
+    ['Cases 1 to 4 passed; this is the first with no positive pixel in a window.']
+    """
+    new = exercise.new_in(i) if i else []
+    passed = "Case 1" if i == 1 else "Cases 1 and 2" if i == 2 else f"Cases 1 to {i}"
+    return wrapped(f"{passed} passed; this is the first with {join(new)}.") if new else []
 
 
 def place(name: str, index: tuple[int, ...]) -> str:
@@ -522,8 +535,8 @@ def recognition_lines(bug: str, names: Sequence[str]) -> list[str]:
 
 def printed_lines(printed: str) -> list[str]:
     """Return the beginning of what the function printed."""
-    lines = printed.rstrip().splitlines()
+    lines = wrapped_output(printed.rstrip())
     if not lines:
         return []
     more = ["    …"] if len(lines) > SHOWN else []
-    return ["", "It printed:", *(f"    {line[:76]}" for line in lines[:SHOWN]), *more]
+    return ["", "It printed:", *lines[:SHOWN], *more]

@@ -66,10 +66,12 @@ def recognized(exercise: Exercise, answers: Sequence[Results]) -> dict[str, list
     candidates = []
     for bug, of_all in exercise.wrongs:
         of_bug = of_all[: len(answers)]
+        explained = {name for name in wrong if _explains(name, answers, right, of_bug)}
+        if not explained:
+            continue
         pairs = [(b, r) for b, r in zip(of_bug, right, strict=True) if b is not None]
         broken = {name for name in exercise.returns if not all(equal(b[name], r[name]) for b, r in pairs)}
-        explained = {name for name in wrong & broken if _explains(name, answers, right, of_bug)}
-        if explained and explained == wrong & broken:       # else some of what it breaks is wrong in another way
+        if explained == wrong & broken:       # else some of what it breaks is wrong in another way
             candidates.append((explained, len(broken), bug))
     bugs: dict[str, list[str]] = {}
     while candidates:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 
 from scratchnet import reference
-from scratchnet.exercises.exercise import Case, Exercise, installed, normal
+from scratchnet.exercises.exercise import Case, Exercise, Trait, installed, normal
 from scratchnet.exercises.pictures import covering, marked, number, rows, sum_of_products, wrapped
 from scratchnet.layers import Conv2D
 from scratchnet.layers import conv2d as page
@@ -52,6 +54,7 @@ SIZES = [
     ((3, 5, 6, 2), (2, 3), 3, (1, 2), VALID),
     ((2, 6, 8, 3), (3, 3), 3, (2, 2), ((0, 1), (0, 1))),
     ((2, 7, 6, 3), (3, 1), 4, (3, 2), ((2, 1), (0, 0))),      # more above than below, as no "same" padding has
+    ((1, 7, 9, 3), (2, 3), 1, (3, 4), ((1, 0), (2, 1))),      # more at the left than at the right; both strides leave gaps
 ]
 COLUMNS_FIRST = 3, 5            # of the sizes: arrays in which the first axis is the fastest in memory
 
@@ -103,10 +106,45 @@ def backward_cases(rng: np.random.Generator) -> list[Case]:
     return cases
 
 
+def window(a):
+    """Return the height and width of the window."""
+    return a["w"].shape[:2] if "w" in a else a["kernel"]
+
+
+def left_over(a):
+    """Return how many rows and columns at the end, with padding, no window reaches."""
+    axes = zip(a["x"].shape[1:3], window(a), a["strides"], a["pads"], strict=True)
+    return [(size + sum(pads) - kernel) % stride for size, kernel, stride, pads in axes]
+
+
+TRAITS: list[Trait] = [
+    ("padding", lambda a: a["pads"] != VALID),
+    ("an image that is not square", lambda a: a["x"].shape[1] != a["x"].shape[2]),
+    ("several images", lambda a: len(a["x"]) > 1),
+    ("several channels", lambda a: a["x"].shape[3] > 1),
+    ("padding above and at the left", lambda a: a["pads"][0][0] and a["pads"][1][0]),
+    ("different pads above and at the left", lambda a: a["pads"][0][0] != a["pads"][1][0]),
+    ("a window that is not square", lambda a: window(a)[0] != window(a)[1]),
+    ("a stride above 1", lambda a: max(a["strides"]) > 1),
+    ("different strides", lambda a: a["strides"][0] != a["strides"][1]),
+    ("a stride above 1 in both directions", lambda a: min(a["strides"]) > 1),
+    ("another order in memory", lambda a: not a["x"].flags.c_contiguous),
+    ("rows or columns at the end that no window reaches", lambda a: any(left_over(a))),
+    ("less padding below than above", lambda a: a["pads"][0][0] > a["pads"][0][1]),
+    ("less padding at the right than at the left", lambda a: a["pads"][1][0] > a["pads"][1][1]),
+    ("a stride larger than the window", lambda a: any(map(operator.gt, a["strides"], window(a)))),
+]
+TRAITS_OF_FILTERS: list[Trait] = [
+    ("several filters", lambda a: a["w"].shape[3] > 1),
+    ("more filters than channels", lambda a: a["w"].shape[3] > a["w"].shape[2]),
+    ("more channels than filters", lambda a: a["w"].shape[2] > a["w"].shape[3]),
+]
+
+
 # -- pictures -----------------------------------------------------------------------------------------------------------
 
 
-def window_lines(x, n, c, oh, ow, kernel, strides, pads, at=None):
+def window_lines(x, n, c, oh, ow, kernel, strides, pads, *at):
     """Return the cells of one window of one channel; those of the padding are 0."""
     (KH, KW), (SH, SW), ((top, bottom), (left, right)) = kernel, strides, pads
     padded = np.pad(x[n, :, :, c], ((top, bottom), (left, right)))
@@ -114,7 +152,7 @@ def window_lines(x, n, c, oh, ow, kernel, strides, pads, at=None):
     cells = padded[oh * SH : oh * SH + KH, ow * SW : ow * SW + KW]
     title = f"The window ({oh}, {ow}) covers rows {h} to {h + KH - 1} and columns {w} to {w + KW - 1}."
     outside = h < 0 or w < 0 or h + KH > x.shape[1] or w + KW > x.shape[2]
-    return [title + (" Outside is 0." if outside else ""), "", *marked(cells, at or (-1, -1))]
+    return [title + (" Outside is 0." if outside else ""), "", *marked(cells, *at)]
 
 
 def im2col_picture(arguments, result, index):
@@ -151,7 +189,7 @@ def forward_picture(arguments, result, index):
         "",
         f"The kernel w[:, :, 0, {f}], which is not flipped:",
         "",
-        *marked(w[:, :, 0, f], (-1, -1)),
+        *marked(w[:, :, 0, f]),
         "",
         *sum_of_products(terms, (f"b[{f}]", b[f])),
     ]
@@ -177,21 +215,29 @@ def backward_picture(arguments, result, index):
         rule = f"w[{i}, {j}, {c}, {f}] is used in every window, for the cell ({i}, {j}) of each:"
         return [*wrapped(rule), "", *sum_of_products(terms)]
     n, h, v, c = index
-    lines = [f"x[{n}, :, :, {c}], with the pixel ({h}, {v}) in brackets:", "", *marked(x[n, :, :, c], (h, v)), ""]
+    over = list(covering((h, v), dout.shape[1:3], w.shape[:2], strides, pads))
+    if not over:
+        return [f"No window covers the pixel ({h}, {v}), so it receives 0."]
+    cells = [(h + pads[0][0] - oh * strides[0], v + pads[1][0] - ow * strides[1]) for oh, ow in over]
     table = [("window", "cell", "Σ_f dout · w", "for the pixel")]
     total = 0.0
-    for oh, ow in covering((h, v), dout.shape[1:3], w.shape[:2], strides, pads):
-        i, j = h + pads[0][0] - oh * strides[0], v + pads[1][0] - ow * strides[1]
+    for (oh, ow), (i, j) in zip(over, cells, strict=True):
         share = float(dout[n, oh, ow] @ w[i, j, c])
         total += share
         products = [f"{number(d)}·{number(k)}" for d, k in zip(dout[n, oh, ow], w[i, j, c], strict=True)]
         shown = " + ".join(products[:2]) + (" + …" if len(products) > 2 else "")
         table.append((f"({oh}, {ow})", f"({i}, {j})", shown, number(share)))
-    if len(table) == 1:
-        return [*lines, "No window covers this pixel, so it receives 0."]
     rest = [f"  … and {len(table) - 1 - ROWS} more"] if len(table) - 1 > ROWS else []
     return [
-        *lines,
+        f"dout[{n}, :, :, 0], with the windows that cover the pixel ({h}, {v}) in brackets:",
+        "",
+        *marked(dout[n, :, :, 0], *over),
+        "",
+        f"w[:, :, {c}, 0], with the weights that this pixel is multiplied by in brackets:",
+        "",
+        *marked(w[:, :, c, 0], *cells),
+        "",
+        *([f"(These are the numbers of the first of {w.shape[3]} filters.)", ""] if w.shape[3] > 1 else []),
         "The windows (oh, ow) that cover it, and the cell (i, j) of each that it is. Each",
         f"contributes dout[{n}, oh, ow, f] · w[i, j, {c}, f], summed over the filters f:",
         "",
@@ -264,6 +310,7 @@ IM2COL = Exercise(
     definition=im2col_definition,
     cases=im2col_cases,
     picture=im2col_picture,
+    traits=TRAITS,
     mistakes=[installed("im2col-column-order", im2col), installed("view-read-as-contiguous", im2col), *wrong_pads(im2col)],
 )
 CONV2D_FORWARD = Exercise(
@@ -273,6 +320,7 @@ CONV2D_FORWARD = Exercise(
     definition=reference.conv2d_forward,
     cases=forward_cases,
     picture=forward_picture,
+    traits=[*TRAITS, *TRAITS_OF_FILTERS],
     mistakes=[
         installed("view-read-as-contiguous", conv2d_forward),
         installed("im2col-column-order", conv2d_forward),
@@ -288,6 +336,7 @@ CONV2D_BACKWARD = Exercise(
     definition=reference.conv2d_backward,
     cases=backward_cases,
     picture=backward_picture,
+    traits=[*TRAITS, *TRAITS_OF_FILTERS],
     mistakes=[
         *(
             installed(bug, conv2d_backward)

@@ -38,10 +38,17 @@ def backward_cases(rng: np.random.Generator) -> list[Case]:
         "w": np.array([[2.0, -1.0], [1.0, 3.0], [-2.0, 5.0]]),
     }
     cases = [Case(first)]
-    for N, D, U in [(1, 3, 2), (3, 2, 3), (2, 1, 4), (4, 4, 4), (6, 5, 4)]:
+    for N, D, U in [(1, 3, 2), (3, 2, 3), (2, 1, 4), (4, 3, 1), (4, 4, 4), (6, 5, 4)]:
         draws = [{"dout": normal(rng, (N, U)), "x": normal(rng, (N, D)), "w": normal(rng, (D, U))} for _ in range(2)]
         cases.append(Case(*draws))
     return cases
+
+
+SEVERAL_SAMPLES = ("several samples", lambda a: len(a["x"]) > 1)
+ONE_SAMPLE = ("a single sample", lambda a: len(a["x"]) == 1)
+ONE_INPUT = ("a single input", lambda a: a["x"].shape[1] == 1)
+ONE_UNIT = ("a single unit", lambda a: a["w"].shape[1] == 1)
+SQUARE = ("as many samples as units", lambda a: len(a["x"]) == a["w"].shape[1])
 
 
 def forward_picture(arguments, result, index):
@@ -79,6 +86,7 @@ DENSE_FORWARD = Exercise(
     definition=reference.dense_forward,
     cases=forward_cases,
     picture=forward_picture,
+    traits=[SEVERAL_SAMPLES, SQUARE, ONE_UNIT],
     mistakes=[("batch-of-one-squeezed", lambda x, w, b: np.squeeze(dense_forward(x, w, b)))],
     kept={"w": "stale-weight-cache"},
 )
@@ -89,6 +97,7 @@ DENSE_BACKWARD = Exercise(
     definition=reference.dense_backward,
     cases=backward_cases,
     picture=backward_picture,
+    traits=[ONE_SAMPLE, ONE_INPUT, ONE_UNIT],
     mistakes=[
         installed("dense-bias-gradient-averaged", dense_backward),
         installed("dense-bias-gradient-summed-over-units", dense_backward),

@@ -39,6 +39,8 @@ def cases(rng: np.random.Generator) -> list[Case]:
     ]:
         draws = {"x": normal(rng, shape) * (rng.random(shape) > 1 / 3), "dout": normal(rng, shape), "rate": rate}
         found.append(Case({**draws, "u": rng.random(shape), "training": training}, {"u": rng.random(shape)} if training else {}))
+    draws = {"x": normal(rng, 5), "dout": normal(rng, 5), "rate": 0.0}
+    found.append(Case({**draws, "u": np.array([0.0, 0.5, 0.999, 0.0, 0.1]), "training": True}))     # all are kept, 0 >= 0 too
     return found
 
 
@@ -79,6 +81,10 @@ def _scaled(rate):
     return 1 / (1 - rate)
 
 
+def _by_rate(rate):
+    return np.divide(1.0, rate)         # infinity for a rate of 0, where 1 / rate would raise an error
+
+
 def _without_mask(x, dout, rate, u, training):
     return definition(x, dout, rate, u, training)[0], dout / (1 - rate) if training else dout
 
@@ -114,10 +120,18 @@ DROPOUT = Exercise(
     definition=definition,
     cases=cases,
     picture=picture,
+    traits=[
+        ("training = False", lambda a: not a["training"]),
+        ("several rows", lambda a: a["x"].ndim > 1 and len(a["x"]) > 1),
+        ("arrays of three axes", lambda a: a["x"].ndim == 3),
+        ("a rate above 0.5", lambda a: a["rate"] > 0.5),
+        ("a rate of 0", lambda a: a["rate"] == 0),
+        ("arrays of one axis", lambda a: a["x"].ndim == 1),
+    ],
     mistakes=[
-        ("dropout-divides-by-rate", masking(_keep, lambda rate: 1 / rate)),
-        ("dropout-rate-is-kept", masking(lambda u, rate: u >= 1 - rate, lambda rate: 1 / rate)),
-        ("dropout-rate-is-kept", masking(lambda u, rate: u < rate, lambda rate: 1 / rate)),
+        ("dropout-divides-by-rate", masking(_keep, _by_rate)),
+        ("dropout-rate-is-kept", masking(lambda u, rate: u >= 1 - rate, _by_rate)),
+        ("dropout-rate-is-kept", masking(lambda u, rate: u < rate, _by_rate)),
         ("dropout-rate-is-kept", masking(lambda u, rate: u < rate, _scaled)),
         ("dropout-backward-without-mask", _without_mask),
         ("dropout-mask-from-values", _mask_from_values),

@@ -24,6 +24,7 @@ from scratchnet.tools import gallery
 CONTENT = Path(__file__).with_name("content")
 Arguments = dict[str, Any]
 Function = Callable[..., Any]
+Trait = tuple[str, Callable[[Arguments], Any]]
 Picture = Callable[[Arguments, str, tuple[int, ...]], Sequence[str]]
 
 
@@ -62,6 +63,9 @@ class Exercise:
         Takes a `numpy.random.Generator` and returns the cases, the smallest first.
     picture : callable
         `picture(arguments, result, index)` returns lines of at most 80 columns that show how the number result[index] is computed.
+    traits : sequence of (str, callable)
+        What the first case does not have, such as "several images", and a function of the arguments that returns whether a case has
+        it: the check says which of them are new in a case that fails.
     mistakes : sequence of (str, callable)
         The name of a bug of the gallery, and what it returns, as a function with the signature of the exercise. The function may
         raise an error for a case in which the mistake does not appear. The same name may appear several times, for variants.
@@ -84,6 +88,7 @@ class Exercise:
     definition: Function
     cases: Callable[[np.random.Generator], list[Case]]
     picture: Picture
+    traits: Sequence[Trait] = ()
     mistakes: Sequence[tuple[str, Function]] = ()
     kept: Mapping[str, str] = field(default_factory=dict)
     writes: Mapping[str, str] = field(default_factory=dict)
@@ -109,6 +114,18 @@ class Exercise:
     def rights(self) -> list[dict[str, np.ndarray]]:
         """The right results of all cases."""
         return [self.right(case.arguments) for case in self.all_cases()]
+
+    def new_in(self, i: int) -> list[str]:
+        """Return the traits that case i has, and no case before it.
+
+        Examples
+        --------
+        >>> from scratchnet.exercises import EXERCISES
+        >>> EXERCISES["dense_forward"].new_in(3)
+        ['a single unit']
+        """
+        *before, now = [case.arguments for case in self.all_cases()[: i + 1]]
+        return [trait for trait, has in self.traits if has(now) and not any(map(has, before))]
 
     @property
     def arguments(self) -> list[str]:

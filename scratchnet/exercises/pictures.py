@@ -36,6 +36,24 @@ def wrapped(text: str, indent: str = "") -> list[str]:
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
+def wrapped_output(text: str) -> list[str]:
+    r"""Return what a program printed as indented lines of at most 80 columns; the rest of a longer line is indented more.
+
+    Examples
+    --------
+    >>> for line in wrapped_output("a\n  b " + "word " * 16):
+    ...     print(line)
+        a
+          b word word word word word word word word word word word word word word
+          word word
+    """
+    lines: list[str] = []
+    for line in text.splitlines():
+        more = textwrap.wrap(line, WIDTH, initial_indent="    ", subsequent_indent="      ", break_on_hyphens=False)
+        lines += more or [""]
+    return lines
+
+
 def rows(table: Sequence[Sequence[str]], indent: int = 2) -> list[str]:
     """Return the lines of an aligned table; its first row is the header."""
     return [" " * indent + line for line in text_table(table)]
@@ -53,8 +71,8 @@ def around(size: int, at: int, most: int) -> range:
     return range(first, min(first + most, size))
 
 
-def marked(a: np.ndarray, at: Pair) -> list[str]:
-    """Return a matrix as lines, with one element in brackets; of a large matrix, the part around it.
+def marked(a: np.ndarray, *at: Pair) -> list[str]:
+    """Return a matrix as lines, with some elements in brackets; of a large matrix, the part around the first of them.
 
     Examples
     --------
@@ -65,13 +83,14 @@ def marked(a: np.ndarray, at: Pair) -> list[str]:
         1    [ 3 ]  4.5
     """
     a = np.atleast_2d(a)
-    which_rows = around(a.shape[0], at[0], ROWS)
-    longest = max((len(number(a[h, w])) for h in which_rows for w in around(a.shape[1], at[1], ROWS)), default=1)
+    top, left = at[0] if at else (0, 0)
+    which_rows = around(a.shape[0], top, ROWS)
+    longest = max((len(number(a[h, w])) for h in which_rows for w in around(a.shape[1], left, ROWS)), default=1)
     cell = longest + 2          # a number, with its brackets
-    which = around(a.shape[1], at[1], max(1, (WIDTH - 10) // (cell + 1)))
+    which = around(a.shape[1], left, max(1, (WIDTH - 10) // (cell + 1)))
     lines = ["    " + "    " + " ".join(f"{w:^{cell}}" for w in which).rstrip()]
     for h in which_rows:
-        cells = [f"[{number(a[h, w]):^{longest}}]" if (h, w) == tuple(at) else f"{number(a[h, w]):^{cell}}" for w in which]
+        cells = [f"[{number(a[h, w]):^{longest}}]" if (h, w) in at else f"{number(a[h, w]):^{cell}}" for w in which]
         lines.append(f"    {h:<4}" + " ".join(cells).rstrip())
     if len(which) < a.shape[1] or len(which_rows) < a.shape[0]:
         lines.append(f"    (part of {a.shape[0]} × {a.shape[1]})")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from scratchnet import reference
-from scratchnet.exercises.exercise import Case, Exercise, installed, normal
+from scratchnet.exercises.exercise import Case, Exercise, Trait, installed, normal
 from scratchnet.exercises.pictures import covering, marked, number, rows
 from scratchnet.layers import MaxPooling2D
 from scratchnet.padding import window_output_shape
@@ -101,6 +104,33 @@ def cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+def windows(a):
+    """Return the windows of all images and channels, each as a row."""
+    (KH, KW), (SH, SW) = a["pool_size"], a["strides"]
+    return sliding_window_view(a["x"], (KH, KW), axis=(1, 2))[:, ::SH, ::SW].reshape(-1, KH * KW)
+
+
+def ties(a):
+    """Return whether a window has several equal largest pixels."""
+    each = windows(a)
+    return ((each == each.max(axis=1, keepdims=True)).sum(axis=1) > 1).any()
+
+
+TRAITS: list[Trait] = [
+    ("several windows", lambda a: a["dout"].shape[1:3] != (1, 1)),
+    ("windows that overlap", lambda a: any(map(operator.lt, a["strides"], a["pool_size"]))),
+    ("an image that is not square", lambda a: a["x"].shape[1] != a["x"].shape[2]),
+    ("several images", lambda a: len(a["x"]) > 1),
+    ("several channels", lambda a: a["x"].shape[3] > 1),
+    ("a window that is not square", lambda a: a["pool_size"][0] != a["pool_size"][1]),
+    ("different strides", lambda a: a["strides"][0] != a["strides"][1]),
+    ("several equal largest pixels in a window", ties),
+    ("no positive pixel in a window", lambda a: (windows(a).max(axis=1) <= 0).any()),
+    ("pixels of less than -100000", lambda a: (a["x"] < -1e5).any()),
+    ("a stride larger than the window", lambda a: any(map(operator.gt, a["strides"], a["pool_size"]))),
+]
+
+
 def picture(arguments, result, index):
     """Show the image with the pixel marked, and the windows that cover it: where the maximum of each is, and its dout."""
     dout, x, pool_size, strides = arguments.values()
@@ -160,6 +190,7 @@ MAXPOOL_BACKWARD = Exercise(
     definition=definition,
     cases=cases,
     picture=picture,
+    traits=TRAITS,
     mistakes=[
         installed("maxpool-overlap-assigns", maxpool_backward),
         ("maxpool-overlap-assigns", overwriting_windows),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from scratchnet import reference
@@ -54,16 +56,22 @@ def cases(rng: np.random.Generator) -> list[Case]:
         shapes = {"w1": (D, U), "b1": (U,), "w2": (U, K), "b2": (K,)}
         batch = {"x": normal(rng, (N, D)), "y": np.eye(K)[rng.integers(0, K, N)]}
         found.append(Case({**batch, **{n: normal(rng, s) for n, s in shapes.items()}, "learning_rate": learning_rate}))
-    for scales in [(900.0, 840.0), (900.0, -800.0), (-1100.0, 840.0)]:      # the larger logit of each image, with the wrong label
+    # The larger logit of each image, which has the wrong label, and how much smaller the other one is.
+    for *scales, gap in [(900.0, 840.0, 60.0), (900.0, -800.0, 60.0), (-1100.0, 840.0, 60.0), (10000.0, 9000.0, 2000.0)]:
         x, y = np.array([[2.0, -1.0], [1.0, 1.0]]), np.array([[0.0, 1.0], [1.0, 0.0]])
         w1, b1 = np.array([[1.0, -1.0, 1.0], [-1.0, 1.0, 2.0]]), np.zeros(3)        # z = [3, -3, 0] and [0, 0, 3]
-        w2 = np.array([[scales[0], scales[0] - 60], [1.0, 2.0], [scales[1] - 60, scales[1]]]) / 3
+        w2 = np.array([[scales[0], scales[0] - gap], [1.0, 2.0], [scales[1] - gap, scales[1]]]) / 3
         found.append(Case({"x": x, "y": y, "w1": w1, "b1": b1, "w2": w2, "b2": np.zeros(2), "learning_rate": 0.5}))
     K = len(activations_and_losses.EPSILONS)
     improbable = {"w2": np.stack([np.zeros(K), -np.log(activations_and_losses.EPSILONS)], axis=1), "b2": np.zeros(2)}
     y = np.repeat([[1.0, 0.0]], K, axis=0)
     found.append(Case({"x": np.eye(K), "y": y, "w1": np.eye(K), "b1": np.zeros(K), **improbable, "learning_rate": 0.5}))
     return found
+
+
+def _of_logits(has, a):
+    """Return whether the logits have a trait."""
+    return has({"logits": np.maximum(a["x"] @ a["w1"] + a["b1"], 0) @ a["w2"] + a["b2"], "y": a["y"]})
 
 
 def picture(arguments, result, index):
@@ -131,6 +139,12 @@ TRAINING_STEP = Exercise(
     definition=step_with(),
     cases=cases,
     picture=picture,
+    traits=[
+        ("several images", lambda a: len(a["x"]) > 1),
+        ("more than two classes", lambda a: a["y"].shape[1] > 2),
+        ("a hidden unit of exactly 0 before the ReLU", lambda a: (a["x"] @ a["w1"] + a["b1"] == 0).any()),
+        *((trait, partial(_of_logits, has)) for trait, has in activations_and_losses.LARGE_LOGITS),
+    ],
     mistakes=[
         *_from(activations_and_losses.SOFTMAX_CROSS_ENTROPY, "cross_entropy"),
         *_from(activations_and_losses.RELU, "relu"),

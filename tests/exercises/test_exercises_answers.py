@@ -19,6 +19,7 @@ QUICK = {"styles": 3, "wrong": 2}       # answers to each exercise in the quick 
 
 # Wrong answers whose numbers are those of a bug of the gallery, though another line is at fault.
 SAME_NUMBERS = {
+    ("batchnorm_backward", "sums_over_the_first_axis"): ["batchnorm-each-pixel-apart"],
     ("training_step", "uphill"): ["softmax-wrong-sign"],
     ("training_step", "relu_forgotten_in_backward"): ["relu-mask-from-output"],
 }

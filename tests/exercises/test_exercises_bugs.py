@@ -202,17 +202,96 @@ def test_only_the_results_whose_numbers_are_those_of_the_bug_are_said_to_be(chec
     assert "The numbers of db are those of *The bias gradient of a dense layer is averaged" in text
 
 
+def definition_but(name, change):
+    """Return the definition, whose results `change(results, *arguments)` replaces."""
+
+    def answer(*arguments):
+        results = find(name).definition(*arguments)
+        return change(results, *arguments)
+
+    return answer
+
+
+def log_of_p(loss, logits, y):
+    """Return another loss, from the logarithm of p, which can be rounded to 0."""
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return -(y * np.log(p / p.sum(axis=1, keepdims=True))).sum() / len(y)
+
+
+def step_with_log_of_p(results, x, y, w1, b1, w2, b2, learning_rate):
+    return log_of_p(results[0], np.maximum(x @ w1 + b1, 0) @ w2 + b2, y), *results[1:]
+
+
+def without_infinity(results, logits, y):
+    """Take the log of p, and correct the infinities and NaN that it makes, to the largest float and 0."""
+    return np.nan_to_num(log_of_p(results[0], logits, y)), results[1]
+
+
+def first_in_columns(dout, x, pool_size, strides):
+    """Search the largest pixel of a window column by column."""
+    dx = find("maxpool_backward").definition(dout.swapaxes(1, 2), x.swapaxes(1, 2), pool_size[::-1], strides[::-1])
+    return np.ascontiguousarray(dx.swapaxes(1, 2))
+
+
+def pads_divided(axis):
+    """Return pads of which the larger one is always after, on one axis, as in "same"."""
+    return lambda pads: tuple(tuple(sorted(pair)) if k == axis else pair for k, pair in enumerate(pads))
+
+
+def conv2d_backward_with(pads_of):
+    """Return the backward with other pads."""
+    return lambda dout, x, w, strides, pads: find("conv2d_backward").definition(dout, x, w, strides, pads_of(pads))
+
+
+def gaps_filled(dx, dout, x, w, strides, pads):
+    """Put something into the pixels that no window covers."""
+    return dx[0] + (1e-3 if strides[0] > w.shape[0] else 0), *dx[1:]
+
+
+def only_where_there_is_a_gradient(results, p, g, *rest):
+    return tuple(np.where(g == 0, old, new) for old, new in zip((p, *rest[:2]), results, strict=True))
+
+
+def without_variance(results, dout, x, gamma, mean, variance, epsilon):
+    """Treat a channel without variance as one of which nothing depends on the mean."""
+    return np.where(variance == 0, gamma * dout / np.sqrt(epsilon), results[0]), *results[1:]
+
+
+def unbiased_of_one(results, dout, *rest):
+    """Divide by M - 1 where M is 1."""
+    return tuple(np.full_like(a, np.nan) if dout.size == dout.shape[-1] else a for a in results)
+
+
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
         ("relu", lambda x, dout: (np.clip(x, 0, 6), dout * ((x > 0) & (x < 6)))),
+        ("relu", lambda x, dout: (np.maximum(x, 0), np.where((x > 0) & (dout > 0), dout, 0))),
+        ("softmax_cross_entropy", definition_but("softmax_cross_entropy", lambda r, logits, y: (log_of_p(r[0], logits, y), r[1]))),
+        ("softmax_cross_entropy", definition_but("softmax_cross_entropy", without_infinity)),
+        ("training_step", definition_but("training_step", step_with_log_of_p)),
         ("dropout", lambda x, dout, rate, u, training: [a * (u > rate) / (1 - rate) if training else a for a in (x, dout)]),
+        ("dropout", definition_but("dropout", lambda r, x, dout, rate, u, training: r if rate else (0 * x, 0 * dout))),
         ("im2col", lambda x, k, s, pads: find("im2col").definition(x, k, s, [(sum(p) // 2, sum(p) - sum(p) // 2) for p in pads])),
+        ("im2col", lambda x, k, s, pads: find("im2col").definition(x, k, s, pads_divided(1)(pads))),
+        ("conv2d_forward", lambda x, w, b, s, pads: find("conv2d_forward").definition(x, w, b, s, pads_divided(1)(pads))),
+        ("conv2d_backward", conv2d_backward_with(pads_divided(0))),
+        ("conv2d_backward", conv2d_backward_with(pads_divided(1))),
+        ("conv2d_backward", definition_but("conv2d_backward", gaps_filled)),
+        ("maxpool_backward", first_in_columns),
+        ("adam", definition_but("adam", only_where_there_is_a_gradient)),
+        ("batchnorm_backward", definition_but("batchnorm_backward", without_variance)),
+        ("batchnorm_backward", definition_but("batchnorm_backward", unbiased_of_one)),
     ],
 )
-def test_an_answer_that_is_wrong_only_for_rare_numbers_is_refused(name, answer, check_here):
+def test_an_answer_that_breaks_only_one_promise_of_its_starter_file_is_refused(name, answer, check_here):
     report = check_here(answer, name)
     assert (report.kind, report.bugs) == ("numbers", [])
+
+
+def test_a_gradient_without_the_axis_of_a_single_unit_is_refused(check_here):
+    report = check_here(lambda dout, x, w: (dout @ w.T, x.T @ dout, np.squeeze(dout.sum(axis=0))), "dense_backward")
+    assert (report.kind, report.bugs) == ("shape", [])
 
 
 def test_two_bugs_in_two_results_are_both_named(check_here):
@@ -239,3 +318,22 @@ def test_the_picture_of_every_number_fits_80_columns_and_contains_the_right_valu
                 numbers = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]\d+)?", " ".join(lines))]
                 value = float(a[index])
                 assert any(abs(n - value) <= 1e-4 * abs(value) + 1e-9 for n in numbers), (result, index, value, "\n".join(lines))
+
+
+@pytest.mark.parametrize("name", ["dense_backward", "conv2d_backward", "maxpool_backward", "dropout"])
+def test_a_picture_changes_with_an_array_if_and_only_if_the_result_depends_on_it(name):
+    exercise = find(name)
+    case = exercise.all_cases()[0].arguments
+    for array in [argument for argument, a in case.items() if isinstance(a, np.ndarray)]:
+        other = {**case, array: case[array][..., ::-1, :] + 0.25 if case[array].ndim > 1 else case[array] + 0.25}
+        for result, a in exercise.right(case).items():
+            indices = list(np.ndindex(a.shape))
+            shown = [exercise.picture(case, result, k) for k in indices] != [exercise.picture(other, result, k) for k in indices]
+            assert shown == (not np.array_equal(a, exercise.right(other)[result])), (result, array)
+
+
+def test_the_picture_of_a_pixel_has_its_windows_and_weights_in_brackets():
+    exercise = find("conv2d_backward")
+    lines = exercise.picture(exercise.all_cases()[0].arguments, "dx", (0, 1, 0, 0))
+    assert lines[2:5] == ["         0    1", "    0   [1 ]  -1", "    1   [2 ]  3"]
+    assert lines[8:11] == ["         0    1", "    0   [1 ]  2", "    1   [0 ]  -1"]

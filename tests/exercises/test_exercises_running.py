@@ -305,6 +305,40 @@ def test_the_lines_that_the_user_sees_fit_80_columns():
     assert max(map(len, report.lines)) <= 80
 
 
+def test_a_warning_of_numpy_is_shown_whole_in_80_columns(tmp_path):
+    body = HEAD + "    return np.log(np.zeros_like(x)), x.T @ dout, dout.sum(axis=0)\n"
+    report = check_source(tmp_path, body, "an answer with a name that is long enough to reach the margin.py")
+    printed = report.lines[report.lines.index("It printed:") + 1 :]
+    assert max(map(len, printed)) <= 80
+    text = " ".join(" ".join(printed).split())
+    assert "RuntimeWarning: divide by zero encountered in log return np.log(np.zeros_like(x)), x.T @ dout" in text
+
+
+@pytest.mark.parametrize("name", exercises.EXERCISES)
+def test_every_trait_of_an_exercise_is_new_in_one_of_its_later_cases(name):
+    exercise = find(name)
+    new = [exercise.new_in(i) for i in range(len(exercise.all_cases()))]
+    assert new[0] == []
+    assert sorted(trait for traits in new for trait in traits) == sorted(trait for trait, _ in exercise.traits)
+    assert len(exercise.traits) >= 3
+
+
+def test_an_error_and_a_wrong_number_say_what_is_new_in_their_case(check_here):
+    def for_positive(dout, x, pool_size, strides):
+        if x.max() < 0:
+            raise ValueError("negative")
+        return find("maxpool_backward").definition(dout, x, pool_size, strides)
+
+    def symmetric(x, kernel, strides, pads):
+        return find("im2col").definition(x, kernel, strides, ((pads[1][0],) * 2, pads[1]))
+
+    news = "Cases 1 to 4 passed; this is the first with no positive pixel in a window."
+    assert check_here(for_positive, "maxpool_backward").lines[4:6] == [news, "ValueError for these arguments: negative"]
+    report = check_here(symmetric, "im2col")
+    assert "Case 1 passed; this is the first with padding and an image that is not square." in report.lines
+    assert check_here(for_positive, "relu").lines[3].startswith("TypeError for these arguments")     # nothing passed before
+
+
 def test_without_fork_a_function_runs_in_a_thread_that_is_stopped(monkeypatch):
     monkeypatch.delattr(os, "fork", raising=False)
     assert exercises.check(right, "dense_backward").passed
