@@ -155,7 +155,7 @@ def net_3(
     Examples
     --------
     >>> net_3((32, 32, 3), 10).count_params()
-    1972416
+    1978657
     """
     as_in_pytorch = VarianceScaling(1 / 3, "fan_in", "uniform")         # uniform in ±1/√fan_in
     identity_first = Dirac(as_in_pytorch)                               # the first filters pass the image on
