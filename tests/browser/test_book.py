@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from browser.conftest import darken, resize, too_wide, wait
 from scratchnet.kernels.im2col import col2im, im2col
 from scratchnet.layers.conv2d import conv2d_forward
 from scratchnet.padding import window_pads
-from tests.browser.conftest import darken, resize, too_wide, wait
 
 BOOK = Path(__file__).parents[2] / "docs" / "book"
 FIGURES = BOOK / "figures"

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from browser.conftest import resize, too_wide, wait
 from scratchnet.layers import pooling
-from tests.browser.conftest import resize, too_wide, wait
 
 BOOK = Path(__file__).parents[2] / "docs" / "book"
 VALID = ((0, 0), (0, 0))
