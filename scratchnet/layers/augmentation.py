@@ -233,15 +233,12 @@ class RandomFlip(_Augmentation):
 
     def places(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the last row and the step -1 where the number is below 1/2, for rows and for columns."""
-        first = u < 0.5
-        if self.alternate:
-            first = self.first_flips() ^ bool(self.samples.epoch % 2)
-        flips = first & np.array(["vertical" in self.mode, "horizontal" in self.mode])
+        drawn = self.alternating_flips() if self.alternate else u < 0.5
+        flips = drawn & np.array(["vertical" in self.mode, "horizontal" in self.mode])
         return np.where(flips, np.array(self.input_shape[:2]) - 1, 0), np.where(flips, -1, 1)
 
-
-    def first_flips(self) -> np.ndarray:
-        """Return for each image of the batch whether its rows, and its columns, are reversed in epochs 0, 2, 4, …: (N, 2)."""
+    def alternating_flips(self) -> np.ndarray:
+        """Return for each image of the batch whether its rows, and its columns, are reversed in this epoch: (N, 2)."""
         if self.samples is None:
             raise ValueError(
                 f"{self._title}: expected samples, which fit passes to alternate flips, got none. Train with fit, or leave out"
@@ -250,7 +247,8 @@ class RandomFlip(_Augmentation):
         key = self.state["key"]
         if not key:
             key[...] = self.rng.integers(1, 2**24)          # exact in float32
-        return uniform(int(key[0]), (int(self.samples.index.max()) + 1, 2))[self.samples.index] < 0.5
+        rows, epoch = self.samples
+        return (uniform(int(key[0]), (int(rows.max()) + 1, 2))[rows] < 0.5) ^ bool(epoch % 2)
 
 
 class RandomTranslation(_Augmentation):

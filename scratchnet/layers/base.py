@@ -62,7 +62,7 @@ IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
 class Samples(NamedTuple):
     """Which samples of the training data a batch holds, for layers that do not treat all alike."""
 
-    index: np.ndarray           # (N,), where they stand in the data
+    rows: np.ndarray            # (N,), where they stand in the data
     epoch: int                  # how often all data have been used before
 
 
