@@ -219,7 +219,7 @@ class RandomFlip(_Augmentation):
         super().__init__(name=name, implementation=implementation)
         self.mode = check_choice("mode", mode, ("horizontal_and_vertical", "horizontal", "vertical"))
         self.seed = check_seed("seed", seed)
-        self.alternate = check_flag("alternate", alternate)
+        self.alternate = self.takes_samples = check_flag("alternate", alternate)
         self.samples: Samples | None = None
 
     def make_state(self) -> dict[str, np.ndarray]:

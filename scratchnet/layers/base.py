@@ -171,7 +171,8 @@ class Layer:
     takes_training : bool
         Of the class: whether forward has the argument `training`; found from its signature.
     takes_samples : bool
-        Of the class: whether forward has the argument `samples`, too; `fit` then passes a `Samples` in training.
+        Whether forward has the argument `samples`, too, found from its signature; `fit` then passes a `Samples` in training. A
+        layer that needs it only with some arguments sets it in its constructor.
     """
 
     implementations: Mapping[str, Functions] = {}
