@@ -1,4 +1,5 @@
-"""The study's two networks, written as in its own code, and a third, which answers the question that the study ends with.
+"""The two networks of the study that this package reimplements (see README.md), in the study's own lines, and a third network,
+which answers the question that the study ends with.
 
                                            net_1        net_2
     convolution 3×3, 32 filters, ReLU      stride 1     stride 1

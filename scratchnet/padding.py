@@ -5,17 +5,19 @@ input it fits
 
     out = (size + before + after - kernel) // stride + 1
 
-times. `valid` adds nothing. `same` adds exactly as many cells as out = ceil(size / stride) needs, and puts the odd cell
-at the end:
+times. `valid` adds nothing. `same` adds exactly as many cells as out = ceil(size / stride) needs; if their number is odd,
+one more is added after than before:
 
     total = max(0, (out - 1) * stride + kernel - size),    before = total // 2,    after = total - before
 
     size 6, kernel 3, stride 2:   out = 3, total = 1, before = 0, after = 1
 
         x0 x1 x2 x3 x4 x5  .
-        └──────┘                  a padding of one cell on each side would give as many
-              └──────┘            outputs, but each from other cells
+        └──────┘
+              └──────┘
                     └──────┘
+
+With one cell on each side, before = after = 1, there would be 3 outputs too, but each would be computed from other cells.
 
 Source: the arithmetic of `tf.nn.convolution` ("same" padding); Dumoulin & Visin, *A guide to convolution arithmetic for
 deep learning* (2016), relationships 5 and 6.
@@ -46,7 +48,7 @@ def same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
     --------
     >>> same_pads(28, 3, 1)
     (1, 1)
-    >>> same_pads(28, 3, 2)                        # net_2: the odd cell is at the end
+    >>> same_pads(28, 3, 2)                        # net_2: the one cell is added at the end
     (0, 1)
     >>> same_pads(28, 2, 1)                        # net_1's pool
     (0, 1)
@@ -84,8 +86,10 @@ def window_pads(padding: str, sizes: tuple[int, ...], kernel: tuple[int, int], s
 def _clip_axis(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> tuple[int, int, tuple[int, int]]:
     """Return (kernel, stride, pads) of `clip_window` on one axis."""
     before, out = pads[0], output_size(size, kernel, stride, pads)
-    first = max(0, before - (out - 1) * stride)         # the first cell of the last window that lies in the image
-    last = min(kernel - 1, before + size - 1)           # the last cell of the first window that lies in it
+    # At position o, cell i of the window is over pixel o * stride + i - before. A cell that is left of the image even at the last
+    # position, or right of it even at the first, covers only padding.
+    first = max(0, before - (out - 1) * stride)         # the smallest i that is not left of the image at o = out - 1
+    last = min(kernel - 1, before + size - 1)           # the largest i that is not right of the image at o = 0
     cut = last - first + 1
     if out >= 1 and 1 <= cut < kernel:
         kernel, before = cut, before - first
@@ -99,7 +103,7 @@ def clip_window(
     """Return (kernel, strides, pads) without those rows and columns of the window that cover only padding at every position.
 
     Every window still covers the same pixels, in the same order. So a window of any size on an image of `sizes` (H, W) costs no
-    more than one of (2·H - 1, 2·W - 1).
+    more than a window of (2·H - 1, 2·W - 1). A stride larger than the padded image is reduced to its size: there is only one position.
 
     Examples
     --------
@@ -130,7 +134,7 @@ def window_output_shape(
 def check_kernel(kernel: tuple[int, int], padding: str, sizes: tuple[int, ...], strides: tuple[int, int]) -> None:
     """Raise ValueError for a kernel of which fewer than 1 in 1,000 weights ever cover a pixel of an image of `sizes`.
 
-    It would be computed for minutes, during which Ctrl-C has no effect, and nearly all products would be with zeros.
+    Such a convolution would run for minutes, during which Ctrl-C has no effect, and nearly all its products would be with zeros.
     """
     covering, _, _ = clip_window(sizes, kernel, strides, window_pads(padding, sizes, kernel, strides))
     if prod(kernel) > 1000 * prod(covering):

@@ -7,7 +7,7 @@ exist, we use 0, as Keras does:
     out = max(0, x)                     dx = dout where out > 0, else 0
 
 The weights of a unit whose ReLU is 0 for all images receive no gradient, and no longer change. A leaky ReLU has a small slope a in
-place of 0, so its derivative is 1 or a. ReLU6 has an upper limit m = 6, from which on its derivative is 0. Both are cases of
+place of 0, so its derivative is 1 or a. ReLU6 has an upper limit m = 6; where its output is 6, its derivative is 0. Both are cases of
 
     out = min(m, x) where x > 0, else a x       dx = dout where 0 < out < m, 0 where out = m, and a dout elsewhere
 
@@ -72,7 +72,7 @@ def leaky_relu_forward(x: np.ndarray, negative_slope: float = 0.2, max_value: fl
 def leaky_relu_backward(dout: np.ndarray, out: np.ndarray, negative_slope: float = 0.2, max_value: float = np.inf) -> np.ndarray:
     """Return dx: dout where 0 < out < max_value, 0 where out = max_value, and negative_slope · dout elsewhere, also at x = 0.
 
-    `out` can be used in place of x, since the slope is not negative: the two have the same sign.
+    `out` can be used in place of x: it is positive exactly where x is, since the slope is not negative.
     """
     dx = np.where(out > 0, dout, negative_slope * dout)
     return np.where(out >= max_value, dout.dtype.type(0), dx)
@@ -117,7 +117,10 @@ def linear_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def _smooth(name: str, kernels: Functions) -> dict[str, Functions]:
-    """Return the implementations of a function of smooth_activations.py. Only float32 has kernels; float64 runs that file's own."""
+    """Return the implementations of a function of smooth_activations.py.
+
+    The fast kernels take only float32, so with float64 "fused" runs the functions of that file.
+    """
 
     def pair(module: Any) -> Functions:
         return getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
@@ -161,7 +164,7 @@ ACTIVATIONS: dict[str, dict[str, Functions]] = {
 }
 ALIASES = {"swish": "silu"}
 
-# The arguments of both functions after the arrays.
+# What forward and backward take after the arrays: a slope and a limit for the first two, alpha and scale for the others.
 SETTINGS: dict[str, tuple[float, ...]] = {
     "leaky_relu": (0.2, np.inf),
     "relu6": (0.0, 6.0),
@@ -206,14 +209,14 @@ class Activation(Layer):
         self.settings = SETTINGS.get(function, ()) if settings is None else settings
 
     def forward(self, x: np.ndarray, *, joined: bool = False) -> np.ndarray:
-        """Return the output, of the shape of x. With `joined`, from plan.py, the layer before has applied the function already."""
+        """Return the output, of the shape of x. With `joined`, plan.py let the layer before apply the function already."""
         self.check_input(x)
         out = x if joined else self.forward_function(x, *self.settings)
         self.cache = (x if self.function in BACKWARD_FROM_X else out,)
         return out
 
     def backward(self, dout: np.ndarray, need_dx: bool = True, *, joined: bool = False) -> np.ndarray:
-        """Return dx, of the shape of dout. With `joined`, from plan.py, the layer after has computed it already."""
+        """Return dx, of the shape of dout. With `joined`, plan.py let the layer after compute it already."""
         (out_or_x,) = self.cached(dout)
         return dout if joined else self.backward_function(dout, out_or_x, *self.settings)
 

@@ -1,6 +1,7 @@
 """Convolution: every output is a weighted sum of the pixels in a small window, with the same weights at each position.
 
-"Convolution" means cross-correlation here, as in all convolutional networks: the kernel is not flipped.
+"Convolution" means cross-correlation here, as in all convolutional networks: the kernel is not flipped, so the index of x in (1)
+has + i, where a convolution in mathematics has - i.
 
     out[n, oh, ow, f] = b[f] + Σ_i Σ_j Σ_c  x[n, oh·SH + i - top, ow·SW + j - left, c] · w[i, j, c, f]           (1)
 
@@ -25,7 +26,8 @@ kernel) is cell (i, j) of the window at (oh, ow) where h = oh·SH + i - top and 
     dx[n, h, v, c] = Σ_{oh, i : oh·SH + i - top = h}  Σ_{ow, j : ow·SW + j - left = v}  dcols[(n, oh, ow), (i, j, c)]
                    = col2im(dcols)[n, h, v, c]
 
-At stride 1, oh = h + top - i: i grows as oh falls. This is the "flipped kernel" of the textbooks; here it is part of col2im.
+At stride 1, oh = h + top - i and ow = v + left - j, so dx is a sum over i and j of dout at h + top - i, v + left - j, times w[i, j].
+With its minus signs this is a convolution with the flipped kernel, as textbooks write it; here col2im computes it.
 
 Backward computes `cols` a second time. Forward does not keep it, because `cols` holds every pixel up to KH·KW times. For the
 second convolution of net_1 on 128 MNIST images, x is 13 MB and cols 116 MB, while computing cols takes less than a tenth of
@@ -84,8 +86,8 @@ def conv2d_backward(
     """Return the gradients dx, dw and db; the docstring of this module derives each line.
 
     dw is a sum over all windows, dcols over all filters, and db over all outputs of a filter. With
-    `relu_x`, x is the output of a ReLU, whose backward is computed too. Without `need_dx`, dx is None; without `need_dw`, dw and
-    db are.
+    `relu_x`, x is the output of a ReLU, whose backward is computed too. Without `need_dx`, dx is None; without `need_dw`,
+    both dw and db are None.
     """
     F = w.shape[-1]
     dout = dout.reshape(-1, F)                                  # (N, OH, OW, F) -> (N·OH·OW, F)
@@ -191,8 +193,9 @@ class Conv2D(WindowLayer):
 
     def make_params(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return the kernel (KH, KW, C, F) and the bias (F,)."""
-        how = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
-        return {key: initialize(how[key], shape, rng) for key, shape in self.compute_param_shapes(self.input_shape).items()}
+        initializer_of = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
+        shapes = self.compute_param_shapes(self.input_shape)
+        return {key: initialize(initializer_of[key], shape, rng) for key, shape in shapes.items()}
 
     @property
     def kernel_and_bias(self) -> tuple[np.ndarray, np.ndarray | None]:
@@ -200,9 +203,10 @@ class Conv2D(WindowLayer):
         return self.params["kernel"], self.params.get("bias")
 
     def forward(self, x: np.ndarray, *, fold: Fold | None = None, **joined: bool) -> np.ndarray:
-        """Return the output: (N, H, W, C) -> (N, OH, OW, F). With `relu=True`, from plan.py, also compute the ReLU after it.
+        """Return the output: (N, H, W, C) -> (N, OH, OW, F).
 
-        `fold`, from plan.py, returns the weights with which the batch normalization after it is computed too.
+        With `relu=True`, which plan.py chooses, also compute the ReLU after it. `fold`, which plan.py chooses too, is a function that
+        changes w and b, so that the convolution includes the batch normalization after the layer.
         """
         self.check_input(x)
         self.cache = (x,)
@@ -214,7 +218,7 @@ class Conv2D(WindowLayer):
     def backward(self, dout: np.ndarray, need_dx: bool = True, **joined: bool) -> np.ndarray | None:
         """Return dx and store dw and db in `grads`: (N, OH, OW, F) -> (N, H, W, C).
 
-        With `relu_x=True`, from plan.py, x is the output of a ReLU, whose backward is computed too.
+        With `relu_x=True`, which plan.py chooses, x is the output of a ReLU, whose backward is computed too.
         """
         (x,) = self.cached(dout)
         if not self.trainable:

@@ -32,7 +32,7 @@ from scratchnet.support.checking import check_count, check_flag
 
 
 def dense_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, *, relu: bool = False) -> np.ndarray:
-    """Return x @ w + b: (N, D), (D, U), (U,) or None -> (N, U). With `relu`, the ReLU after the layer too."""
+    """Return x @ w + b: (N, D), (D, U), (U,) or None -> (N, U). With `relu`, also compute the ReLU after it."""
     out = x @ w if b is None else x @ w + b         # (N, D) @ (D, U) -> (N, U)
     return relu_forward(out) if relu else out
 
@@ -42,8 +42,8 @@ def dense_backward(
 ) -> tuple[np.ndarray | None, ...]:
     """Return the gradients dx, dw and db; the docstring of this module derives each line.
 
-    With `relu_x`, x is the output of a ReLU, whose backward is computed too. Without `need_dx`, dx is None; without `need_dw`, dw
-    and db are.
+    With `relu_x`, x is the output of a ReLU, whose backward is computed too. Without `need_dx`, dx is None; without `need_dw`,
+    both dw and db are None.
     """
     dx = dout @ w.T if need_dx else None            # (N, U) @ (U, D) -> (N, D)
     dw = x.T @ dout if need_dw else None            # (D, N) @ (N, U) -> (D, U)
@@ -84,7 +84,8 @@ class Dense(Layer):
     """
 
     # `build` chooses one pair, "fused" by default, and forward and backward below call it. To run exactly the two functions
-    # above: Dense(..., implementation="im2col").
+    # above: Dense(..., implementation="im2col"). In every layer "im2col" is the name of the functions in NumPy, after im2col, which
+    # only convolution and pooling need.
     implementations = {
         "loops": (reference.dense_forward, reference.dense_backward),
         "im2col": (dense_forward, dense_backward),
@@ -129,13 +130,15 @@ class Dense(Layer):
 
     def make_params(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return the kernel (D, U) and the bias (U,)."""
-        how = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
-        return {key: initialize(how[key], shape, rng) for key, shape in self.compute_param_shapes(self.input_shape).items()}
+        initializer_of = {"kernel": self.kernel_initializer, "bias": self.bias_initializer}
+        shapes = self.compute_param_shapes(self.input_shape)
+        return {key: initialize(initializer_of[key], shape, rng) for key, shape in shapes.items()}
 
     def forward(self, x: np.ndarray, *, fold: Fold | None = None, **joined: bool) -> np.ndarray:
-        """Return the output: (N, D) -> (N, U). With `relu=True`, from plan.py, also compute the ReLU after it.
+        """Return the output: (N, D) -> (N, U). With `relu=True`, which plan.py chooses, also compute the ReLU after it.
 
-        `fold`, from plan.py, returns the weights with which the batch normalization after it is computed too.
+        `fold`, which plan.py chooses too, is a function that changes w and b, so that x @ w + b includes the batch normalization
+        after the layer.
         """
         self.check_input(x)
         self.cache = (x,)
@@ -147,7 +150,7 @@ class Dense(Layer):
     def backward(self, dout: np.ndarray, need_dx: bool = True, **joined: bool) -> np.ndarray | None:
         """Return dx and store dw and db in `grads`: (N, U) -> (N, D).
 
-        With `relu_x=True`, from plan.py, x is the output of a ReLU, whose backward is computed too.
+        With `relu_x=True`, which plan.py chooses, x is the output of a ReLU, whose backward is computed too.
         """
         (x,) = self.cached(dout)
         if not self.trainable:

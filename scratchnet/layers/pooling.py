@@ -14,8 +14,8 @@ Number the windows of a channel by r and the cells of a window by t. Each of the
     max, min   s[r, t] = 1 for the cell that is kept, and 0 for the others
     average    s[r, t] = 1 / (real cells of window r) for a real cell, and 0 for a padded one
 
-The choice of max and min does not change when x changes a little, unless several cells have the extreme value. No derivative
-exists there, and the first of them in row-major order receives the gradient. A pixel is copied into `cells` once for each window
+For max and min, s depends on x too. But the chosen cell stays the same when x changes a little, so s is constant near x and adds no
+term to the derivative, unless several cells have the extreme value. No derivative exists there, and the first of them in row-major order receives the gradient. A pixel is copied into `cells` once for each window
 that covers it. So its gradient is the sum over its copies, which `col2im` computes, as for a convolution.
 
 Below is the im2col implementation. A tap is a position (i, j) within the window. One axis of `cells` runs over the KH·KW taps in
@@ -144,7 +144,7 @@ class _Pooling2D(WindowLayer):
         """Return the output: (N, H, W, C) -> (N, OH, OW, C)."""
         self.check_input(x)
         self.cache = (x,)
-        return self.forward_function(x, *self.real_window)
+        return self.forward_function(x, *self.real_window)      # window, strides and pads; see window.py
 
     def backward(self, dout: np.ndarray, need_dx: bool = True) -> np.ndarray:
         """Return dx: (N, OH, OW, C) -> (N, H, W, C)."""
