@@ -103,7 +103,8 @@ def clip_window(
     """Return (kernel, strides, pads) without those rows and columns of the window that cover only padding at every position.
 
     Every window still covers the same pixels, in the same order. So a window of any size on an image of `sizes` (H, W) costs no
-    more than a window of (2·H - 1, 2·W - 1). A stride larger than the padded image is reduced to its size: there is only one position.
+    more than a window of (2·H - 1, 2·W - 1). A stride larger than the padded image is reduced to its size: there is only one
+    position.
 
     Examples
     --------

@@ -11,7 +11,8 @@
                                └──┴──┴──┴──┘
 
 `col2im` is its transpose as a linear map, <im2col(x), cols> = <x, col2im(cols)>, where <a, b> is the sum of the products of all
-entries, and not its inverse: a pixel that four windows cover receives the sum of four numbers. Cells of padding are 0 in im2col and dropped in col2im.
+entries, and not its inverse: a pixel that four windows cover receives the sum of four numbers. Cells of padding are 0 in im2col
+and dropped in col2im.
 
 Each has two implementations. The one in NumPy, which is the one to read, copies one tap at a time: the cell (i, j) of every window.
 The one in numba copies one window after another, and layers call it, since it is several times as fast. Tests check that both

@@ -7,7 +7,8 @@ exist, we use 0, as Keras does:
     out = max(0, x)                     dx = dout where out > 0, else 0
 
 The weights of a unit whose ReLU is 0 for all images receive no gradient, and no longer change. A leaky ReLU has a small slope a in
-place of 0, so its derivative is 1 or a. ReLU6 has an upper limit m = 6; where its output is 6, its derivative is 0. Both are cases of
+place of 0, so its derivative is 1 or a. ReLU6 has an upper limit m = 6; where its output is 6, its derivative is 0. Both are
+cases of
 
     out = min(m, x) where x > 0, else a x       dx = dout where 0 < out < m, 0 where out = m, and a dout elsewhere
 

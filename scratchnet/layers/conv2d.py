@@ -26,8 +26,8 @@ kernel) is cell (i, j) of the window at (oh, ow) where h = oh·SH + i - top and 
     dx[n, h, v, c] = Σ_{oh, i : oh·SH + i - top = h}  Σ_{ow, j : ow·SW + j - left = v}  dcols[(n, oh, ow), (i, j, c)]
                    = col2im(dcols)[n, h, v, c]
 
-At stride 1, oh = h + top - i and ow = v + left - j, so dx is a sum over i and j of dout at h + top - i, v + left - j, times w[i, j].
-With its minus signs this is a convolution with the flipped kernel, as textbooks write it; here col2im computes it.
+At stride 1, oh = h + top - i and ow = v + left - j, so dx is a sum over i and j of dout at h + top - i, v + left - j, times
+w[i, j]. With its minus signs this is a convolution with the flipped kernel, as textbooks write it; here col2im computes it.
 
 Backward computes `cols` a second time. Forward does not keep it, because `cols` holds every pixel up to KH·KW times. For the
 second convolution of net_1 on 128 MNIST images, x is 13 MB and cols 116 MB, while computing cols takes less than a tenth of
@@ -205,8 +205,8 @@ class Conv2D(WindowLayer):
     def forward(self, x: np.ndarray, *, fold: Fold | None = None, **joined: bool) -> np.ndarray:
         """Return the output: (N, H, W, C) -> (N, OH, OW, F).
 
-        With `relu=True`, which plan.py chooses, also compute the ReLU after it. `fold`, which plan.py chooses too, is a function that
-        changes w and b, so that the convolution includes the batch normalization after the layer.
+        With `relu=True`, which plan.py chooses, also compute the ReLU after it. `fold`, which plan.py chooses too, is a function
+        that changes w and b, so that the convolution includes the batch normalization after the layer.
         """
         self.check_input(x)
         self.cache = (x,)
