@@ -14,9 +14,9 @@ would be -inf; computed from z, log p is finite. The gradient becomes simple too
 (max z depends on z too. But log p does not depend on which number is subtracted, so max z may be treated as a constant.)
 The loss of a batch is the mean over its N images, so the row of dlogits that belongs to an image is (p - y) / N.
 
-Label smoothing replaces each label row y by y (1 - s) + s / K, with a small s such as 0.1, so that the loss is lowest at a p below
-1. The rows still have the sum (1 - s) + K · s / K = 1, so the gradient stays p - y, with the smoothed y. All K classes receive
-s / K, the true one too, which then has 1 - s + s / K.
+Label smoothing replaces each label row y by y (1 - s) + s / K, with a small s such as 0.1. The loss is lowest at p = y, and with
+this y no p_k has to be 0 or 1, for which logits would have to grow without limit. The rows still have the sum (1 - s) + K · s / K
+= 1, so the gradient stays p - y, with the smoothed y. All K classes receive s / K, the true one too, which then has 1 - s + s / K.
 
 With a weight w_n for each image, its loss is multiplied by w_n, and so is the row of its gradient. As in Keras, the sum is
 still divided by N, and not by the sum of the weights: weights that are twice as large give twice the loss.
@@ -111,7 +111,7 @@ def softmax_cross_entropy(
     Returns
     -------
     loss : float
-        In nats, 0 or more.
+        0 or more, computed with the natural logarithm.
     dlogits : ndarray (N, K) of the dtype of `logits`, float64 for whole numbers
         (p - y) / N, each row times the weight of its image.
 
@@ -168,11 +168,11 @@ class Loss:
     Attributes
     ----------
     name : str
-        Of the class: its name in `compile(loss=...)` and in a saved model.
+        A class attribute: the name in `compile(loss=...)` and in a saved model.
     labels : {"one-hot", "integer"}, optional
-        Of the class: the labels that `one_hot` takes; `compile` then refuses metrics of other labels.
+        A class attribute: the labels that `one_hot` takes; `compile` then refuses metrics of other labels.
     takes_weights : bool
-        Of the class: whether `value_and_gradient` has the argument `sample_weight`; found from its signature.
+        A class attribute: whether `value_and_gradient` has the argument `sample_weight`; found from its signature.
     """
 
     name: str
@@ -296,7 +296,7 @@ class Loss:
         if empty.size:
             raise ValueError(f"{who}: expected rows of y_pred with sum 1, got the sum 0 in row {empty[0]}. Apply softmax")
         infinite = ((y_pred == 0) & (smooth_labels(y, self.label_smoothing) > 0)).any(axis=1)
-        # A finite log 0 makes 0 · log 0 = 0 for the other classes.
+        # p = 0 is replaced by the smallest number with a finite log. For a class with y_k = 0, y_k log p_k is then 0, and not NaN.
         return np.log(np.maximum(y_pred, np.finfo(float).tiny), dtype=np.float64), y, infinite
 
 
@@ -436,7 +436,7 @@ KNOWN: dict[str, type[Loss]] = {c.name: c for c in (CategoricalCrossentropy, Spa
 def categorical_crossentropy(
     y_true: np.ndarray, y_pred: np.ndarray, from_logits: bool = False, label_smoothing: float = 0.0
 ) -> np.ndarray:
-    """Return the loss of each image: (N, K), (N, K) -> (N,). In `compile(loss=...)` it stands for its name.
+    """Return the loss of each image: (N, K), (N, K) -> (N,). `compile(loss=...)` takes this function in place of its name.
 
     Parameters, errors and warnings are those of `CategoricalCrossentropy` and of the call of such an object.
 
@@ -451,7 +451,7 @@ def categorical_crossentropy(
 @named_arguments
 @quiet
 def sparse_categorical_crossentropy(y_true: np.ndarray, y_pred: np.ndarray, from_logits: bool = False) -> np.ndarray:
-    """Return the loss of each image: (N,), (N, K) -> (N,). In `compile(loss=...)` it stands for its name.
+    """Return the loss of each image: (N,), (N, K) -> (N,). `compile(loss=...)` takes this function in place of its name.
 
     Parameters, errors and warnings are those of `SparseCategoricalCrossentropy` and of the call of such an object.
 

@@ -70,16 +70,18 @@ def ordered(output: Node) -> list[Node]:
 def parts_of(nodes: Sequence[Node]) -> list[Any]:
     """Return the layers of a graph and the models that are layers of it, in Keras's order, which is that of `get_weights`.
 
-    The order is that of the depth, the largest number of layers up to the output; at the same depth, that in which a search from
-    the output, along the inputs of each layer in turn, first comes to them. `nodes` are in topological order.
+    The depth of a layer is the largest number of steps from it to the output; the deepest layer is the first. Layers of the same
+    depth are in the order in which a depth-first search finds them that starts at the output and follows the inputs of each layer.
+    `nodes` are in topological order.
     """
     owner = {node.layer.activation: node.layer for node in nodes if node.layer.activation is not None}
-    part = {node: node.within[0] if node.within else owner.get(node.layer, node.layer) for node in nodes}
+    part_of = {node: node.within[0] if node.within else owner.get(node.layer, node.layer) for node in nodes}
     sources: dict[Any, list[Any]] = {}
     for node in nodes:
-        sources.setdefault(part[node], []).extend(part[parent] for parent in node.parents if part[parent] is not part[node])
+        others = [part_of[parent] for parent in node.parents if part_of[parent] is not part_of[node]]
+        sources.setdefault(part_of[node], []).extend(others)
     found: dict[Any, int] = {}
-    stack = [part[nodes[-1]]]
+    stack = [part_of[nodes[-1]]]
     while stack:
         last = stack.pop()
         if last not in found:
@@ -87,9 +89,9 @@ def parts_of(nodes: Sequence[Node]) -> list[Any]:
             stack.extend(reversed(sources[last]))
     depth = dict.fromkeys(found, 0)
     for node in reversed(nodes):
-        for source in sources[part[node]]:
-            depth[source] = max(depth[source], depth[part[node]] + 1)
-    return sorted(found, key=lambda one: (-depth[one], found[one]))
+        for source in sources[part_of[node]]:
+            depth[source] = max(depth[source], depth[part_of[node]] + 1)
+    return sorted(found, key=lambda part: (-depth[part], found[part]))
 
 
 class Model:
@@ -186,6 +188,7 @@ class Model:
         self._name_parts()
         # The node whose output the loss receives: the one before a final softmax, which the cross-entropy includes.
         self.logits = nodes[-1].parents[0] if is_activation(nodes[-1], "softmax") else nodes[-1]
+        # How many times the output of each node is read; forward frees it after the last time.
         self.readers = {node: sum(other.parents.count(node) for other in nodes) for node in nodes}
         self.plan = NOTHING_JOINED
         self.kept: dict[Node, tuple[Any, int]] = {}         # what each layer kept in the last forward, and its batch
@@ -324,7 +327,7 @@ class Model:
     def every_layer(self) -> dict[str, Layer]:
         """All layers in order, also those in models that are layers, by their paths, such as "conv2d" or "sequential/conv2d"."""
         found: dict[str, Layer] = {}
-        for part in self._parts if self.nodes else ():          # `nodes` raises an error while the graph is not known
+        for part in self._parts if self.nodes else ():          # reading `nodes` raises an error if the graph is not known yet
             for path, layer in part.every_layer.items() if isinstance(part, Model) else [("", part)]:
                 if not (path and isinstance(layer, InputLayer)):
                     found[f"{part.name}/{path}".rstrip("/")] = layer
@@ -480,6 +483,7 @@ class Model:
         """
         to = to or self.nodes[-1]
         plan = self.plan if to in (self.logits, self.nodes[-1]) else NOTHING_JOINED     # a plan could compute a ReLU after `to`
+        # Without a backward after it, more can be fused: see `inference` in plan.py.
         keywords = plan.forward if keep or training else plan.inference
         outputs = {self.nodes[0]: check_images(x, self.nodes[0].shape).astype(self.dtype, copy=False)}
         unread = dict(self.readers)
@@ -533,7 +537,7 @@ class Model:
                 continue
             wanted = any(parent in needed for parent in node.parents)
             joined = self.plan.backward.get(node, {})
-            # Models may share a layer, which may have run for another one meanwhile.
+            # Two models may share a layer, and the layer may have run for the other model since this model's forward.
             node.layer.cache, node.layer.batch = self.kept.get(node, (None, 0))
             dxs = node.layer.backward(gradients.pop(node), wanted, **joined)
             for parent, dx in zip(node.parents, dxs if isinstance(dxs, tuple) else (dxs,), strict=True):
@@ -570,11 +574,11 @@ class Model:
         Return the loss and the logits from before the step.
         """
         logits = self.forward(x, training=True, samples=samples, to=self.logits)    # every layer in order
-        loss, dlogits = self.loss_and_gradient(logits, y, sample_weight)            # how wrong, and in which direction
+        loss, dlogits = self.loss_and_gradient(logits, y, sample_weight)            # the loss, and its gradient
         check_finite(self, x, loss)
         self.backward(dlogits, need_dx=False, start=self.logits)        # every layer in reverse order
         regularizers.add_gradients(node.layer for node in self.nodes)
-        self.optimizer.update([*self.params.values()], [*self.grads.values()])      # every parameter moves
+        self.optimizer.update([*self.params.values()], [*self.grads.values()])      # every parameter is changed
         return loss, logits
 
     @quiet
@@ -613,7 +617,8 @@ class Model:
         metrics : list of str or Metric, optional
             Such as ["accuracy"]; see `scratchnet.metrics`. The values have the names that are written here, such as "acc".
         weighted_metrics : list of str or Metric, optional
-            Metrics that the weights of samples and of classes weight too; the others are means over all samples.
+            Metrics in which each sample counts with its weight, from `sample_weight` and `class_weight`. In `metrics` all samples
+            count alike.
         fuse : bool
             Whether layers also compute the ReLUs next to them, and in `evaluate` and `predict` the batch normalization after them;
             see plan.py.

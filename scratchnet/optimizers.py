@@ -76,7 +76,8 @@ def adadelta_update(
 ) -> None:
     """Divide by the root of recent squared gradients, a, and multiply by that of recent squared steps, d.
 
-    The step then has the unit of the parameter. d averages the squares of steps before the learning rate is applied.
+    g / √a has no unit: a parameter in other units has the same. √d gives the step the unit of the parameter. d averages the squares
+    of steps before the learning rate is applied.
     """
     a[...] = rho * a + (1 - rho) * g * g
     step = np.sqrt(d + epsilon) / np.sqrt(a + epsilon) * g
@@ -90,8 +91,9 @@ def adam_update(
 ) -> None:  # fmt: skip
     """Divide the average m of recent gradients by the root of the average v of their squares.
 
-    Both averages start at 0, and after t steps their weights sum only to 1 - βᵗ; `adam_rate` corrects for this. ε is added to
-    √v, not to its corrected form (the paper's ε-hat).
+    Both averages start at 0. After t steps m is Σ_i (1 - β₁) β₁^(t-i) g_i, i = 1 … t, and the factors of the g_i have the sum
+    1 - β₁ᵗ, not 1. So m is too small, and v too, by 1 - β₂ᵗ. The corrected step is m / (1 - β₁ᵗ) / √(v / (1 - β₂ᵗ)); `adam_rate`
+    contains both corrections. ε is added to √v, not to the corrected √(v / (1 - β₂ᵗ)): it is the paper's ε-hat.
     """
     m[...] = beta_1 * m + (1 - beta_1) * g
     v[...] = beta_2 * v + (1 - beta_2) * g * g
@@ -113,7 +115,10 @@ def amsgrad_update(
     p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, w: np.ndarray,
     t: int, learning_rate: float, beta_1: float, beta_2: float, epsilon: float,
 ) -> None:  # fmt: skip
-    """Do what Adam does with the largest v so far, w, in place of v: no step grows because old gradients are forgotten."""
+    """Do what Adam does with w, the largest v so far, in place of v.
+
+    v falls when large gradients are long ago, and Adam's steps then grow. w never falls.
+    """
     m[...] = beta_1 * m + (1 - beta_1) * g
     v[...] = beta_2 * v + (1 - beta_2) * g * g
     w[...] = np.maximum(w, v)
@@ -124,11 +129,11 @@ def nadam_update(
     p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray,
     factors: tuple[float, float, float], learning_rate: float, beta_1: float, beta_2: float, epsilon: float,
 ) -> None:  # fmt: skip
-    """Do what Adam does with Nesterov's momentum: the step uses the mean that the next step would have if g stayed the same."""
-    of_m, of_g, of_v = factors
+    """Do what Adam does with Nesterov's momentum: the step uses the m that the next step would have if g stayed the same."""
+    m_factor, g_factor, v_factor = factors
     m[...] = beta_1 * m + (1 - beta_1) * g
     v[...] = beta_2 * v + (1 - beta_2) * g * g
-    p -= learning_rate * (of_m * m + of_g * g) / (np.sqrt(of_v * v) + epsilon)
+    p -= learning_rate * (m_factor * m + g_factor * g) / (np.sqrt(v_factor * v) + epsilon)
 
 
 @lru_cache(maxsize=16)
@@ -174,9 +179,10 @@ def full_rmsprop_update(
 
 
 def weight_decay_update(p: np.ndarray, learning_rate: float, weight_decay: float) -> None:
-    """Make every number smaller by a fraction of itself, which no moment of the gradients sees ("decoupled").
+    """Make every number smaller by a fraction of itself, apart from the gradient and from the averages of it ("decoupled").
 
-    As a term of the loss, ½ · weight_decay · ‖p‖², it would go through the rule, and Adam would divide it by √v.
+    If the loss had the term ½ · weight_decay · ‖p‖² instead, weight_decay · p would be added to the gradient, and Adam would divide
+    it by √v.
     """
     p -= learning_rate * weight_decay * p
 
@@ -210,7 +216,8 @@ Rate = float | Callable[..., Any]       # a number, a LearningRateSchedule, or a
 
 IMPLEMENTATIONS = ("numpy", "fused")
 DECAY = {"numpy": weight_decay_update, "fused": fused.weight_decay_update}
-UNLESS_NONE = ("weight_decay", "learning_rate_multipliers", "clipnorm", "clipvalue", "global_clipnorm")     # of every optimizer
+# get_config leaves these out if they are None
+UNLESS_NONE = ("weight_decay", "learning_rate_multipliers", "clipnorm", "clipvalue", "global_clipnorm")
 IN_ONE_PASS = "in_one_pass is now implementation: 'fused' for True, 'numpy' for False"
 
 
@@ -221,14 +228,14 @@ class Optimizer:
     ----------
     learning_rate : float, LearningRateSchedule or callable
         A number of at least 0, which may be changed between steps, or a schedule, whose rate is computed for each step (see
-        `scratchnet.optimizers.schedules`). A function of your own is called with the number of steps before, or, as in Keras,
-        without argument if it takes none.
+        `scratchnet.optimizers.schedules`). A function of your own is called with the number of steps that are done, or, as in
+        Keras, without argument if it takes none.
     weight_decay : float, optional
-        Before each step a parameter loses this fraction of itself times the learning rate. Biases do too, as in Keras.
+        Before each step, learning_rate · weight_decay · p is subtracted from each parameter p, also from biases, as in Keras.
     learning_rate_multipliers : dict of str to float, optional
-        Some parameters have another learning rate: it is multiplied by the number that stands beside the parameter's name, such as
-        "dense/kernel", or beside the end of it: {"bias": 2.0} means those of all layers. (PyTorch has parameter groups for this,
-        and Keras nothing.) Weight decay is not multiplied.
+        Factors of the learning rate for some parameters, by the parameter's name, such as "dense/kernel", or by the end of the
+        name: {"bias": 2.0} doubles the learning rate of the biases of all layers. (PyTorch has parameter groups for this, and Keras
+        nothing.) Weight decay is not multiplied.
     clipnorm : float, optional
         The gradient of each parameter is scaled to this norm if its own is larger.
     clipvalue : float, optional
@@ -259,7 +266,7 @@ class Optimizer:
     settings: tuple[str, ...] = ()      # arguments that the constructor's signature does not name
     owner: Any = None                   # a weak reference to the model that was compiled with this object
     _schedule: Callable[..., Any] | None = None
-    _rate_of_step: float | None = None  # during an update, whose step is counted already
+    _rate_of_step: float | None = None  # the rate of the step that `update` computes; `iterations` includes that step already
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -302,7 +309,7 @@ class Optimizer:
 
     @property
     def learning_rate(self) -> float:
-        """The factor by which every step is multiplied; with a schedule, that of the next step, and in a step its own."""
+        """The factor of every step. With a schedule: the factor of the next step, and during a step the factor of this step."""
         if self._rate_of_step is not None:
             return self._rate_of_step
         return Number(self._learning_rate if self._schedule is None else schedules.rate_at(self._schedule, self.iterations))
@@ -416,15 +423,15 @@ class Optimizer:
         return [prod(factor for key, factor in factors.items() if f"/{name}".endswith(f"/{key}")) for name in names]
 
     def _clip(self, grads: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
-        """Return the gradients, limited as `clipnorm`, `clipvalue` or `global_clipnorm` says; those given are only read."""
-        there = [g for g in grads if g is not None]
+        """Return the gradients, limited as `clipnorm`, `clipvalue` or `global_clipnorm` says, without changing `grads`."""
+        present = [g for g in grads if g is not None]
         if self.clipnorm is not None:
-            there = [clipped for g in there for clipped in clip_by_norm([g], self.clipnorm)]
+            present = [clipped for g in present for clipped in clip_by_norm([g], self.clipnorm)]
         elif self.clipvalue is not None:
-            there = [np.clip(g, -self.clipvalue, self.clipvalue) for g in there]
+            present = [np.clip(g, -self.clipvalue, self.clipvalue) for g in present]
         elif self.global_clipnorm is not None:
-            there = clip_by_norm(there, self.global_clipnorm)
-        clipped = iter(there)
+            present = clip_by_norm(present, self.global_clipnorm)
+        clipped = iter(present)
         return [None if g is None else next(clipped) for g in grads]
 
     def _form(self, p: np.ndarray) -> str:
@@ -485,13 +492,13 @@ class SGD(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """Adagrad. (The paper's accumulator starts at 0.)
+    """Adagrad.
 
     Parameters
     ----------
     learning_rate : float or schedule
     initial_accumulator_value : float
-        0 or more.
+        The value at which the sum a of squared gradients starts, 0 or more. (It is 0 in the paper.)
     epsilon : float
     **common
         weight_decay, learning_rate_multipliers, clipnorm, clipvalue, global_clipnorm, implementation: as for every
@@ -563,7 +570,7 @@ class Adam(Optimizer):
     epsilon : float
         The paper's ε-hat. (The paper's ε is 1e-8.)
     amsgrad : bool
-        Whether the largest v so far takes the place of v; it is chosen when the optimizer is made.
+        Whether the largest v so far takes the place of v. Changing the attribute later has no effect.
     **common
         weight_decay, learning_rate_multipliers, clipnorm, clipvalue, global_clipnorm, implementation: as for every
         `Optimizer`.
@@ -571,7 +578,7 @@ class Adam(Optimizer):
     Examples
     --------
     >>> p = np.array([1.0])
-    >>> Adam(learning_rate=0.1).update([p], [np.array([0.2])])         # the first step is the rate, if g is far above ε
+    >>> Adam(learning_rate=0.1).update([p], [np.array([0.2])])         # the first step is ±the rate, whatever g is
     >>> p.round(4)
     array([0.9])
     """
@@ -599,13 +606,13 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: Adam(weight_decay=0.004) with that argument in second place.
+    """Adam with decoupled weight decay: Adam(weight_decay=0.004) with weight_decay as the second argument.
 
     Parameters
     ----------
     learning_rate : float or schedule
     weight_decay : float
-        Before each step a parameter loses this fraction of itself times the learning rate. (PyTorch's default is 0.01.)
+        Before each step, learning_rate · weight_decay · p is subtracted from each parameter p. (PyTorch's default is 0.01.)
     beta_1, beta_2, epsilon, amsgrad
         As for `Adam`.
     **common

@@ -64,7 +64,7 @@ def fit(
     Parameters
     ----------
     x : ndarray (n, …)
-        Images as floats, such as `preprocessing.normalize_images` returns.
+        Images as floats, such as `preprocessing.normalize_images` returns. n is the number of all images; N is that of a batch.
     y : ndarray
         Labels: (n, K) one-hot, or integers (n,) for the sparse loss.
     batch_size : int, optional
@@ -157,10 +157,10 @@ def fit(
         except FloatingPointError as error:
             model.set_weights(good_weights)
             model.optimizer.reset()
-            quiet_end = next((callback for callback in given if isinstance(callback, TerminateOnNaN)), None)
-            if quiet_end is None:
+            terminator = next((callback for callback in given if isinstance(callback, TerminateOnNaN)), None)
+            if terminator is None:
                 raise
-            quiet_end.end(error)
+            terminator.end(error)
             logs = dict.fromkeys(names, np.nan)
             events.call("on_epoch_end", epoch, logs)
     events.call("on_train_end", logs)
@@ -178,7 +178,7 @@ class Order:
     rng : numpy.random.Generator, optional
         Draws the orders. None: the order of the data.
     passes : int
-        How often all data have been used before.
+        How many times all data have been used before.
     """
 
     def __init__(self, count: int, batch_size: int, steps: int | None, rng: np.random.Generator | None, passes: int = 0):
@@ -215,8 +215,8 @@ def train_epoch(
     for number, rows in enumerate(order.epoch()):
         events.call("on_train_batch_begin", number, {})
         w = None if weights is None else weights[rows]
-        which: Any = {"samples": Samples(rows, order.passes)} if takes_samples else {}
-        loss, logits = model.train_step(batch_of(model, x, rows), labels[rows], w, **which)
+        more: Any = {"samples": Samples(rows, order.passes)} if takes_samples else {}
+        loss, logits = model.train_step(batch_of(model, x, rows), labels[rows], w, **more)
         means.add(loss, logits, labels[rows], w)
         logs = means.values()
         events.call("on_train_batch_end", number, logs)
@@ -403,6 +403,7 @@ class Means:
     def __init__(self, model: Any):
         self.model = model
         self.loss, self.count, self.weight = 0.0, 0, 0.0
+        # For each metric, how many samples are right, or the sum of their weights.
         self.right: dict[str, float] = dict.fromkeys([*model.metrics, *model.weighted_metrics], 0)
 
     def add(self, loss: float, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> None:
@@ -419,8 +420,8 @@ class Means:
 
     def metrics(self) -> dict[str, float]:
         """Return the means of the metrics by name; a weighted one is 0 if all weights are."""
-        plain = {name: self.right[name] / self.count for name in self.model.metrics}
-        return plain | {name: self.right[name] / self.weight if self.weight else 0.0 for name in self.model.weighted_metrics}
+        unweighted = {name: self.right[name] / self.count for name in self.model.metrics}
+        return unweighted | {name: self.right[name] / self.weight if self.weight else 0.0 for name in self.model.weighted_metrics}
 
     def values(self) -> dict[str, float]:
         """Return all means by name."""
@@ -433,7 +434,7 @@ def values_of(
     """Return the loss and the metrics of one batch by name."""
     means = Means(model)
     means.add(loss, logits, labels, weights)
-    return {**means.values(), "loss": loss}
+    return {**means.values(), "loss": loss}     # loss itself: (loss · N) / N may be rounded differently
 
 
 def result(values: dict[str, float], return_dict: bool) -> Any:

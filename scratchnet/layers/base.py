@@ -62,8 +62,8 @@ IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
 class Samples(NamedTuple):
     """Which samples of the training data a batch holds, for layers that do not treat all alike."""
 
-    rows: np.ndarray            # (N,), where they stand in the data
-    epoch: int                  # how often all data have been used before
+    rows: np.ndarray            # (N,), their indices in the data
+    epoch: int                  # how many times all data have been used before
 
 
 class Node:
@@ -149,27 +149,27 @@ class Layer:
     state : dict of str to ndarray
         Arrays that forward changes in training, and that have no gradient, such as moving averages; saved with the parameters.
     rng : numpy.random.Generator
-        Of a layer that `draws`: the source of its random numbers. In a model it is made from the model's seed.
+        The source of the random numbers of a layer with `draws`. In a model it is made from the model's seed.
     input_shape, output_shape : tuple of int
         Without the batch axis; known after `build`.
     cache : tuple
         What forward kept for backward. Backward only reads it.
     implementations : dict of str to (forward, backward)
-        Of the class: a pair of functions for each implementation, including "fused". The chosen pair is
+        A class attribute: a pair of functions for each implementation, including "fused". The chosen pair is
         `self.forward_function` and `self.backward_function`, which `forward` and `backward` call.
     joins_relu : bool
-        Of the class: whether its functions can also compute a ReLU next to the layer; see plan.py.
+        A class attribute: whether its functions can also compute a ReLU next to the layer; see plan.py.
     selects : bool
-        Of the class: whether each of its outputs is one of its inputs, which alone receives that output's gradient, or is 0 and
-        passes no gradient on.
+        A class attribute: whether each number of its output is a copy of one number of its input, as in max-pooling, or 0. The
+        gradient of a copy is added to that one number, and the gradient of a 0 to none.
     couples_batch : bool
-        Of the class: whether an image's output depends, in training, on the other images of the batch, but not on their order,
+        A class attribute: whether an image's output depends, in training, on the other images of the batch, but not on their order,
         as in batch normalization. The gradient checker then does not compare a batch with its images one by one.
     draws : bool
-        Of the class: whether forward draws random numbers in training. An argument `seed` of the constructor, if it is not None,
-        is the seed of `rng`.
+        A class attribute: whether forward draws random numbers in training. An argument `seed` of the constructor, if it is not
+        None, is the seed of `rng`.
     takes_training : bool
-        Of the class: whether forward has the argument `training`; found from its signature.
+        A class attribute: whether forward has the argument `training`; found from its signature.
     takes_samples : bool
         Whether forward has the argument `samples`, too, found from its signature; `fit` then passes a `Samples` in training. A
         layer that needs it only with some arguments sets it in its constructor.
@@ -360,7 +360,7 @@ class Layer:
         self.param_shapes = {key: p.shape for key, p in self.params.items()}
         if self.draws:
             seed = getattr(self, "seed", None)
-            self.rng = np.random.default_rng(seed) if seed is not None else rng.spawn(1)[0]     # which draws nothing from rng
+            self.rng = np.random.default_rng(seed) if seed is not None else rng.spawn(1)[0]     # spawn draws nothing from rng
         self.grads = {}
         self.cache = None
         self.running = choose_implementation(self.implementation or implementation)
@@ -443,7 +443,7 @@ class Layer:
         self.batch = len(x)
 
     def check_inputs(self, xs: Sequence[np.ndarray]) -> None:
-        """Raise ValueError for the inputs of a layer of several, if they are not those that it was built for."""
+        """Raise ValueError if the inputs of a layer with several inputs do not have the shapes that it was built for."""
         self.check_input(xs[0])
         if len(xs) != len(self.input_shapes):
             raise ValueError(f"{self._title}: expected {len(self.input_shapes)} inputs, got {len(xs)}. Call build for all shapes")

@@ -15,8 +15,8 @@ In inference the moving averages are used in place of mean and variance, so that
 other images. That is why forward has the argument `training`.
 
 The sum of squares is divided by M, in the moving average too, as in Keras. PyTorch divides it by M where it normalizes, but by
-M - 1 in its moving average (`running_var`). Its momentum is 1 minus ours: its default, 0.1, is our 0.9, where Keras and we have
-0.99. Its ε is 1e-5, ours 1e-3.
+M - 1 in its moving average (`running_var`). Its momentum is 1 minus ours: its default of 0.1 would be 0.9 here.
+The default here, as in Keras, is 0.99. Its ε is 1e-5, ours 1e-3.
 
 Backward receives dout_m = ∂L/∂out_m. γ and β belong to all M outputs:
 
@@ -40,14 +40,16 @@ With x̂_m = (x_m - mean) · inv, the third term is -inv/M · x̂_m · x̂_k, so
 
     dx_k = γ·inv (dout_k - 1/M Σ_m dout_m - x̂_k/M Σ_m dout_m x̂_m)  =  γ·inv/M · (M dout_k - dβ - x̂_k dγ)           (3)
 
-A check of the three terms: adding the same number to all x_m changes no output, so Σ_k dx_k = 0; that is what the second term does.
+A check of the three terms: adding the same number to all x_m changes no output, so the derivative in this direction, Σ_k dx_k, is
+0. In (3), the sums of the first two terms cancel, and that of the third is 0, since Σ_k x̂_k = 0.
 In inference, mean and variance are constants. Only the first term is left: dx_k = γ·inv·dout_k.
 
-In inference, (1) is linear. After a convolution or a dense layer it needs no pass over memory, since
+In inference, (1) is linear. After a convolution or a dense layer it need not be computed on its own: with a_q for the inputs of
+that layer, and x = Σ_q a_q w_q + b for its output,
 
-    γ·inv (Σ_q x_q w_q + b - mean) + β  =  Σ_q x_q (γ·inv·w_q) + (b - mean) γ·inv + β                               (4)
+    γ·inv (Σ_q a_q w_q + b - mean) + β  =  Σ_q a_q (γ·inv·w_q) + (b - mean) γ·inv + β                               (4)
 
-is the same layer with other weights (`folded`).
+which is the output of the same layer with other weights (`folded`).
 
 Source: Ioffe & Szegedy, *Batch normalization: accelerating deep network training by reducing internal covariate shift* (2015),
 algorithm 1 for (1), section 3.1 for inference; its section 3 has the gradient in six steps, of which (3) is the sum.
@@ -111,7 +113,8 @@ def batch_normalization_backward(
     """Return the gradients dx, dgamma and dbeta; the docstring of this module derives each line.
 
     `mean` and `variance` are what forward returned; with `training`, they are those of the batch. With `relu_x`, x is the output of
-    a ReLU, whose backward is computed too. Without `need_dx`, dx is None; without `need_dw`, dgamma and dbeta are.
+    a ReLU, whose backward is computed too. Without `need_dx`, dx is None; without `need_dw`, both
+    dgamma and dbeta are None.
     """
     axes, M = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
     inv = 1 / np.sqrt(variance + epsilon)                               # (C,)
@@ -139,7 +142,7 @@ class BatchNormalization(Layer):
     epsilon : float
         A small number that is added to the variance, so that nothing is divided by 0.
     center, scale : bool
-        Whether there is a `beta`, and a `gamma`.
+        Whether the layer has a `beta` (center), and whether it has a `gamma` (scale).
     beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer : str or callable
         See `scratchnet.initializers`. Initializers of the moving averages draw from a generator of their own, `default_rng(0)`.
     beta_regularizer, gamma_regularizer : str or Regularizer, optional
@@ -228,18 +231,21 @@ class BatchNormalization(Layer):
 
     def make_params(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Return gamma and beta, (C,)."""
-        how = {"gamma": self.gamma_initializer, "beta": self.beta_initializer}
-        return {key: initialize(how[key], shape, rng) for key, shape in self.compute_param_shapes(self.input_shape).items()}
+        initializer_of = {"gamma": self.gamma_initializer, "beta": self.beta_initializer}
+        shapes = self.compute_param_shapes(self.input_shape)
+        return {key: initialize(initializer_of[key], shape, rng) for key, shape in shapes.items()}
 
     def make_state(self) -> dict[str, np.ndarray]:
         """Return the moving averages of mean and variance, (C,)."""
-        how = {"moving_mean": self.moving_mean_initializer, "moving_variance": self.moving_variance_initializer}
-        return {key: initialize(how[key], self.input_shape[-1:], np.random.default_rng(0)) for key in how}
+        initializer_of = {"moving_mean": self.moving_mean_initializer, "moving_variance": self.moving_variance_initializer}
+        shape = self.input_shape[-1:]                                       # (C,)
+        return {key: initialize(one, shape, np.random.default_rng(0)) for key, one in initializer_of.items()}
 
     def forward(self, x: np.ndarray, training: bool = False, *, relu: bool = False, joined: bool = False) -> np.ndarray:
         """Return the output, of the shape of x; in training, also update the moving averages.
 
-        With `relu=True`, from plan.py, also compute the ReLU after it. With `joined`, the layer before has computed it already.
+        With `relu=True`, which plan.py chooses, also compute the ReLU after it. With `joined`, the layer before has computed the
+        normalization already, and x is returned.
         """
         self.check_input(x)
         if joined:
@@ -260,7 +266,7 @@ class BatchNormalization(Layer):
     def backward(self, dout: np.ndarray, need_dx: bool = True, *, relu_x: bool = False) -> np.ndarray | None:
         """Return dx, of the shape of dout, and store dgamma and dbeta in `grads`.
 
-        With `relu_x=True`, from plan.py, x is the output of a ReLU, whose backward is computed too.
+        With `relu_x=True`, which plan.py chooses, x is the output of a ReLU, whose backward is computed too.
         """
         x, mean, variance, batch = self.cached(dout)
         dx, dgamma, dbeta = self.backward_function(

@@ -17,15 +17,15 @@ and the next layer receives the same numbers on average in training as in infere
 inference. The expectations agree in both, but with the paper's form inference has to know the rate.)
 
 The mask is drawn once for a batch and does not depend on x. So each output is x_i times a constant, and the sum of the chain
-rule has one term:
+rule has one term. With δ_ij = 1 where i = j, and 0 elsewhere,
 
     ∂out_i/∂x_j = δ_ij · m_i / (1 - r)          dx_i = dout_i · m_i / (1 - r)                                    (2)
 
 Backward is the function of forward, applied to dout with the same mask.
 
-The mask is not kept for backward. Its numbers depend only on the key of the batch and on their index (kernels/draws.py), so both
-functions compute it from the key. For (128, 12544) numbers, the key is 8 bytes, while a mask of bools would be 1.6 MB; computing
-it twice costs about 1 ns per number.
+The mask is not kept for backward. Forward draws one random integer for each batch, the key. The numbers u_i depend only on the key
+and on i (kernels/draws.py), so both functions compute the mask from the key. For (128, 12544) numbers, the key is 8 bytes, while
+a mask of bools would be 1.6 MB; computing it twice costs about 1 ns per number.
 
 With `noise_shape`, fewer numbers are drawn than x has, and each of them masks several: with (N, 1, 1, C), whole channels of an
 image are dropped. Neighbouring pixels of a channel are so similar that dropping single ones hides little from the next layer.
