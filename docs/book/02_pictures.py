@@ -38,7 +38,7 @@ def draw_window(oh, ow, name):
     figure, axes = sheet(5.2, 5.2, 11.2, 11.2)
     products = IMAGE[oh : oh + 3, ow : ow + 3] * KERNEL
     paint = ink(IMAGE)
-    inside = lambda h, v: oh <= h < oh + 3 and ow <= v < ow + 3  # noqa: E731
+    inside = lambda h, v: oh <= h < oh + 3 and ow <= v < ow + 3
     grid(axes, 0.2, 1, IMAGE, title="image x", fill=lambda h, v: PALE[ORANGE] if inside(h, v) else paint(h, v), size=14)
     outline(axes, 0.2 + ow, 1 + oh, 3, 3, ORANGE)
     text(axes, 6.2, 2.5, "×", size=18)
@@ -108,7 +108,7 @@ def draw_padding():
     figure, axes = sheet(5.2, 3.4, 15.4, 9.6)
     padded = np.pad(IMAGE, 1)
     paint = ink(IMAGE)
-    real = lambda h, v: 1 <= h <= 5 and 1 <= v <= 5  # noqa: E731
+    real = lambda h, v: 1 <= h <= 5 and 1 <= v <= 5
     grid(axes, 0.3, 1.2, padded, title="x with a border of zeros", fill=lambda h, v: paint(h - 1, v - 1) if real(h, v) else PADDING)
     outline(axes, 0.3, 1.2, 3, 3, ORANGE)
     outline(axes, 4.3, 5.2, 3, 3, GREEN)

@@ -22,7 +22,7 @@ def draw_im2col():
         h, v = divmod(r, 3)
         outline(axes, 1 + v + 0.06 * k, 1.2 + h + 0.06 * k, 3, 3, color)
         text(axes, 7.1, 2.1 + 1.5 * k, f"window {r}, at ({h}, {v})", color=color, ha="left", weight="bold")
-    paint = lambda h, v: PALE[CHOSEN[h]] if h in CHOSEN else "white"  # noqa: E731
+    paint = lambda h, v: PALE[CHOSEN[h]] if h in CHOSEN else "white"
     grid(axes, 1, 8.4, COLS, title="cols: one row for each window", fill=paint, names=True)
     for r, color in CHOSEN.items():
         outline(axes, 1, 8.4 + r, 9, 1, color)
@@ -40,7 +40,7 @@ def draw_tap():
     """Draw one column of the matrix: the same cell of all windows, which is a part of the image."""
     figure, axes = sheet(5.2, 4.6, 16.4, 13.4)
     paint = ink(IMAGE)
-    covered = lambda h, v: h < 3 and v >= 2  # noqa: E731
+    covered = lambda h, v: h < 3 and v >= 2
     grid(axes, 0.2, 4, IMAGE, title="image x", fill=lambda h, v: PALE[PINK] if covered(h, v) else paint(h, v))
     outline(axes, 2.2, 4, 3, 3, PINK)
     grid(axes, 7.2, 2, COLS, title="cols", fill=lambda r, q: PALE[PINK] if q == 2 else "white", names=True)

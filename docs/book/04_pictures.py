@@ -61,7 +61,7 @@ def draw_dense():
             (right, names[1], lambda h, v: v == column),
             (result, names[2], lambda h, v: (h, v) == (row, column)),
         ):
-            paint = lambda h, v, marks=marks: PALE[color] if marks(h, v) else "white"  # noqa: E731
+            paint = lambda h, v, marks=marks: PALE[color] if marks(h, v) else "white"
             grid(axes, place, y, values, title=name, size=14, fill=paint)
             place += values.shape[1] + 1.3
             if values is not result:
@@ -94,8 +94,8 @@ def draw_dx():
     for k, ((h, v), color) in enumerate(WINDOWS.items()):
         stamp = np.full((5, 5), np.nan)
         stamp[h : h + 3, v : v + 3] = DOUT[h, v] * KERNEL
-        paint = lambda r, c, stamp=stamp, color=color: "white" if np.isnan(stamp[r, c]) else PALE[color]  # noqa: E731
-        label = lambda value: "" if np.isnan(value) else shown(value)  # noqa: E731
+        paint = lambda r, c, stamp=stamp, color=color: "white" if np.isnan(stamp[r, c]) else PALE[color]
+        label = lambda value: "" if np.isnan(value) else shown(value)
         grid(axes, *places[k], stamp, title=times(k, h, v) + "·w", label=label, size=14, fill=paint)
         outline(axes, places[k][0] + 2, places[k][1] + 2, 1, 1, PINK)
     grid(axes, *places[3], dx, title="= dx", size=14, fill=lambda h, v: PALE[PINK] if (h, v) == (2, 2) else "white")
@@ -128,7 +128,7 @@ def draw_pooling():
     dx = max_pool2d_backward(as_images(dout), as_images(x), (2, 2), *VALID)[0, :, :, 0]
     colors = {3: ORANGE, 4: BLUE, 5: GREEN}
     figure, axes = sheet(5.2, 4.0, 10.4, 8.6)
-    paint = lambda values: lambda h, v: PALE[colors[values[h, v]]] if values[h, v] in colors else "white"  # noqa: E731
+    paint = lambda values: lambda h, v: PALE[colors[values[h, v]]] if values[h, v] in colors else "white"
     grid(axes, 0.5, 0.9, x, title="x", size=15, fill=paint(x))
     arrow(axes, (3.9, 2.4), (6.1, 2.4), INK)
     text(axes, 5.0, 1.9, "max", color=QUIET)

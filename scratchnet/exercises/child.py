@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-if __name__ == "__main__":      # Python has put this folder, whose modules nobody should import by their short names, in the path
+if __name__ == "__main__":      # Python put this folder in the path; a user's `import dropout` must not find our module
     HERE = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [path for path in sys.path if os.path.abspath(path or ".") != HERE]
 

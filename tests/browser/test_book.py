@@ -71,7 +71,7 @@ def press(page, legend, value):
 
 
 def keys(page, k, *names):
-    """Give the k-th grid the focus, as the tab key does, and press keys."""
+    """Focus the k-th grid, as the tab key does, and press keys."""
     from selenium.webdriver.common.keys import Keys
 
     page.execute_script("arguments[0].querySelector('.cells').focus()", grid_of(page, k))

@@ -245,5 +245,5 @@ def test_nine_tenths_of_two_hundred_real_digits_come_out_right(browser, real_dat
         browser.get(address)
         page, digits = Page(browser, wait), (data.x_test[:200], data.y_test[:200])
         found = right(page, *digits, page.paste_digit), right(page, *digits, page.draw_digit)
-        print(f"of 200: {found[0]} pasted and {found[1]} drawn as strokes came out right")
+        print(f"of 200: {found[0]} pasted and {found[1]} drawn as strokes were classified correctly")
         assert min(found) >= 180

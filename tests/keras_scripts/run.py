@@ -73,7 +73,7 @@ def quieten(model):
 
 
 def prepare(model, x):
-    """Give a model that was never trained the weights of its place and shape."""
+    """Set the weights of a model that was never trained, by their places and shapes."""
     if not model.built:
         model.build((None, *np.shape(x)[1:]))
     quieten(model)

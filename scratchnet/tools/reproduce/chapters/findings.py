@@ -67,7 +67,7 @@ def two_networks(page: Page, data: str, title: str) -> Iterator[str]:
 
 
 def overfitting(page: Page) -> Iterator[str]:
-    """Say when the validation loss is lowest, and how far it rises."""
+    """Yield a sentence on when the validation loss is lowest, and how far it rises."""
     both = [row for net in (NET_1, NET_2) for row in page.rows(Experiment(net, page.plan.photographs))]
     if both:
         epochs = [row.low_epoch for row in both]
@@ -79,7 +79,7 @@ def overfitting(page: Page) -> Iterator[str]:
 
 
 def max_pooling(page: Page) -> Iterator[str]:
-    """Say what max-pooling alone changes on digits."""
+    """Yield a sentence on what max-pooling alone changes on digits."""
     epochs = page.plan.short["pooling"]
     pooled, plain = (page.rows(Experiment(net, page.plan.digits), epochs) for net in (NET_1, Net(1)))
     if pooled and plain:
@@ -121,7 +121,7 @@ def mean_range(rows: dict[str, Seeds]) -> float:
 
 
 def preprocessing(page: Page) -> Iterator[str]:
-    """Say what standardized pixels change on photographs."""
+    """Yield a sentence on what standardized pixels change on photographs."""
     epochs = page.plan.short["preprocessing"]
     kinds = ("standardize", "scale")
     rows = [page.rows(Experiment(NET_2, page.plan.photographs, preprocessing=kind), epochs) for kind in kinds]
@@ -134,7 +134,7 @@ def preprocessing(page: Page) -> Iterator[str]:
 
 
 def order(page: Page) -> Iterator[str]:
-    """Say what a new order of the images in each epoch changes."""
+    """Yield a sentence on what a new order of the images in each epoch changes."""
     epochs = page.plan.short["order"]
     done = [e for e in page.done("order") if page.rows(e)]
     gains = [
