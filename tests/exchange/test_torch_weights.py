@@ -1,5 +1,7 @@
 """Weights from and to PyTorch: stored networks of PyTorch, the order after Flatten, and state dicts that do not fit."""
 
+import re
+import runpy
 import warnings
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from scratchnet import (
     net_1,
     net_2,
 )
+from scratchnet.exchange import load_safetensors
 from scratchnet.networks import net_3
 
 STORED = np.load(Path(__file__).with_name("torch_vectors.npz"))
@@ -533,3 +536,34 @@ def test_the_networks_of_the_library_move_to_pytorch_and_back(name):
     model.set_weights([w + 0.01 for w in model.get_weights()])
     with_state(net, model.to_torch_state_dict(net.state_dict()))
     np.testing.assert_allclose(theirs(), logits(model, x), atol=1e-5, rtol=1e-5)
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_program_of_the_page_moves_net_2_each_way(capsys):
+    pytest.importorskip("torch", reason=NEEDS_TORCH)
+    runpy.run_path(str(DOCS / "net_2_in_pytorch.py"), run_name="__main__")
+    differences = re.findall(r"largest difference (\S+)", capsys.readouterr().out)
+    assert len(differences) == 2
+    assert max(map(float, differences)) < 1e-5
+
+
+def test_the_lines_of_the_page_run(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch", reason=NEEDS_TORCH)
+    pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'scratchnet[safetensors]'")
+    monkeypatch.chdir(tmp_path)
+    torch_model = runpy.run_path(str(DOCS / "net_2_in_pytorch.py"))["torch_net_2"]((8, 8, 1), 3)
+    model, keras_model = net_2((8, 8, 1), 3, seed=1), net_2((8, 8, 1), 3, seed=2)      # ours has the two methods of Keras
+    state_dict = model.to_torch_state_dict(names=["conv1", "conv2", "fc1", "fc2"])
+    np.savez("weights.npz", *keras_model.get_weights())
+    torch.save(torch_model.state_dict(), "net.pt")
+    names = {"np": np, "model": model, "keras_model": keras_model, "torch_model": torch_model, "state_dict": state_dict}
+    lines = re.findall(r"^```py\n(.*?)^```$", (DOCS / "weights.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(lines) == 5
+    for block in lines:
+        exec(block, names)
+    model.from_torch_state_dict(load_safetensors("net.safetensors"))
+    np.testing.assert_array_equal(model.get_weights()[-1], torch_model[-1].bias.detach().numpy())
