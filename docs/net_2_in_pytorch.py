@@ -8,12 +8,12 @@ from scratchnet import net_2
 
 
 def torch_net_2(sample_shape, nb_classes):
-    """Return net_2 for images of an even height and width; its outputs are logits, as nn.CrossEntropyLoss expects them."""
+    """Return net_2 for images of an even height and width. Its outputs are logits."""
     H, W, C = sample_shape
     return nn.Sequential(
         nn.Conv2d(C, 32, 3, padding=1),
         nn.ReLU(),
-        nn.ZeroPad2d((0, 1, 0, 1)),         # "same" with stride 2: a column at the right, a row at the bottom
+        nn.ZeroPad2d((0, 1, 0, 1)),     # "same" with stride 2: a column at the right, a row at the bottom
         nn.Conv2d(32, 64, 3, stride=2),
         nn.ReLU(),
         nn.Flatten(),
@@ -36,10 +36,10 @@ def copy_from_torch(torch_model, model):
 
 def torch_probabilities(torch_model, x):
     """Return what PyTorch predicts for images in our layout: (N, H, W, C) -> (N, K)."""
-    torch_model.eval()                                                      # as in inference: no dropout, moving averages
+    torch_model.eval()                                  # no dropout, and moving averages
+    x = torch.from_numpy(x).permute(0, 3, 1, 2)         # (N, H, W, C) -> (N, C, H, W)
     with torch.no_grad():
-        logits = torch_model(torch.from_numpy(x).permute(0, 3, 1, 2))       # (N, H, W, C) -> (N, C, H, W)
-    return logits.softmax(dim=1).numpy()
+        return torch_model(x).softmax(dim=1).numpy()
 
 
 def main():

@@ -36,8 +36,8 @@ SAME_SIZES = "Make both models with the same sizes, or say which module is which
 SAME_LAYERS = "Make both models with the same layers"
 MISSING = {             # the fixes for a tensor that the state dict does not have
     "bias": "Make the layer with use_bias=False, or a normalization with center=False and scale=False",
-    "running_mean": "Make the module with track_running_stats=True: prediction needs it",
-    "running_var": "Make the module with track_running_stats=True: prediction needs it",
+    "running_mean": "Make the module a batch normalization with track_running_stats=True",
+    "running_var": "Make the module a batch normalization with track_running_stats=True",
 }
 
 

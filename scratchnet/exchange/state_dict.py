@@ -53,10 +53,15 @@ def check_state_dict(who: str, state_dict: Any) -> dict[str, Any]:
     if not isinstance(state_dict, Mapping) or not all(isinstance(key, str) for key in state_dict):
         raise TypeError(f"{expected}, got {shortened(state_dict)}. torch_model.state_dict() returns one")
     for key, value in state_dict.items():
-        if isinstance(value, Mapping):
-            raise TypeError(f"{expected}, got a dict named {key!r} in it. If it is the state dict, pass state_dict[{key!r}]")
-        if not hasattr(value, "shape"):
-            raise TypeError(f"{expected}, got a {type(value).__name__} named {key!r}. Remove it, or make it an array")
+        if isinstance(value, Mapping) and value and all(hasattr(tensor, "shape") for tensor in value.values()):
+            raise TypeError(f"{expected}, got a dict with one in it. Pass that one: state_dict[{key!r}]")
+    for key, value in state_dict.items():
+        try:
+            has_shape = hasattr(value, "shape")
+        except RuntimeError:                    # of PyTorch's lazy modules
+            raise ValueError(f"{expected}, got {key!r} without a shape yet. Call the PyTorch model on a batch first") from None
+        if not has_shape:
+            raise TypeError(f"{expected}, got {key!r} of type {type(value).__name__}. Remove it, or make it an array")
     return dict(state_dict)
 
 
@@ -114,7 +119,7 @@ def plain_names(keys: Sequence[str]) -> list[str]:
     names = [key.replace("_orig_mod.", "") for key in keys]
     while names and all(name.startswith("module.") for name in names):
         names = [name.removeprefix("module.") for name in names]
-    return names
+    return names if len(set(names)) == len(names) else [*keys]          # two keys never become one
 
 
 def plain_module(name: str | None, modules: Modules) -> str | None:

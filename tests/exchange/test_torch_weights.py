@@ -363,6 +363,10 @@ MISFITS = {
         lambda state: without(state, "4.weight") | {"4.weight_g": np.ones((4, 1)), "4.weight_v": np.ones((4, 18))},
         "expected a weight of shape (4, 18), for the kernel of 'dense', got a module without it",
     ),
+    "the same tensor twice": (
+        lambda state: state | {"0._orig_mod.weight": state["0.weight"]},
+        "'0._orig_mod.weight' of shape (3,), for the gamma of 'batch_normalization', got shape (3, 2, 2, 2)",
+    ),
     "integers": (lambda state: state | {"4.weight": np.ones((4, 18), "int8")}, "expected '4.weight' to hold floats, got int8"),
     "complex numbers": (lambda state: state | {"4.bias": np.ones(4, "complex64")}, "'4.bias' to hold floats, got complex64"),
     "texts": (lambda state: state | {"4.bias": np.array([*"1234"])}, "expected '4.bias' to hold floats, got <U1"),
@@ -397,9 +401,9 @@ class Module:
         ("net.safetensors", TypeError, "got the path 'net.safetensors'. load_safetensors(path) reads"),
         ([1], TypeError, "got [1]. torch_model.state_dict() returns one"),
         ({3: np.ones(1)}, TypeError, "expected a state dict, tensors by name"),
-        ({"model": {"0.weight": np.ones(1)}, "epoch": 3}, TypeError, "got a dict named 'model' in it. If it is"),
-        ({"epoch": 3}, TypeError, "got a int named 'epoch'. Remove it"),
-        ({"0.weight": [[1.0]]}, TypeError, "got a list named '0.weight'. Remove it, or make it an array"),
+        ({"epoch": 3, "adam": {"lr": 1}, "model": {"0.weight": np.ones(1)}}, TypeError, "Pass that one: state_dict['model']"),
+        ({"epoch": 3}, TypeError, "got 'epoch' of type int. Remove it"),
+        ({"0.weight": [[1.0]]}, TypeError, "got '0.weight' of type list. Remove it, or make it an array"),
         (Module(), TypeError, "got a Module. Pass its state_dict()"),
     ],
 )
@@ -490,6 +494,8 @@ def test_tensors_of_any_kind_are_taken_or_named():
         changed = state | {"4.weight": other}
         words = "expected '4.weight' as an array of numbers, got torch.", "that NumPy cannot read"
         refused(ValueError, lambda changed=changed: small().from_torch_state_dict(changed), *words)
+    lazy = torch.nn.Sequential(torch.nn.LazyLinear(4)).state_dict()
+    refused(ValueError, lambda: small().from_torch_state_dict(lazy), "'0.weight' without a shape yet. Call the PyTorch model on")
     changed = state | {"4.weight": weight.char()}
     refused(ValueError, lambda: small().from_torch_state_dict(changed), "expected '4.weight' to hold floats, got int8")
 
