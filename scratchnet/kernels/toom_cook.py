@@ -17,8 +17,8 @@ Two outputs of three taps take 4 products instead of 6, three take 5 instead of 
 once, 16 instead of 36, 25 instead of 81, and 36 instead of 144.
 
 More points cost precision, since the matrices then hold both larger and smaller numbers. Good points for four outputs are 0, ±2/3,
-±3/2 and infinity, and for three, as for four of two taps, 0, 1, -1/2, -2 and infinity. Tests require that the error of a convolution in float32 is below
-four times that of the direct kernels.
+±3/2 and infinity. For three outputs, and for four of two taps, they are 0, 1, -1/2, -2 and infinity. Tests require that the error
+of a convolution in float32 is below four times that of the direct kernels, or of one rounding.
 
 At stride 2 the even and the odd pixels separate: of three taps, w0 and w2 are multiplied by even pixels only, and w1 by odd ones.
 So the even pixels have a filter of two taps, to which the algorithm applies, and the odd pixels one tap, whose products are
