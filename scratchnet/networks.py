@@ -41,6 +41,7 @@ from scratchnet.layers import (
     Rescaling,
 )
 from scratchnet.model import Model
+from scratchnet.support.checking import shortened
 from scratchnet.support.keywords import named_arguments
 
 
@@ -153,6 +154,11 @@ def net_3(
     Model
         Not compiled.
 
+    Raises
+    ------
+    ValueError
+        For images that are too small, or another number of blocks.
+
     Examples
     --------
     >>> net_3((32, 32, 3), 10).count_params()
@@ -160,8 +166,14 @@ def net_3(
     """
     as_in_pytorch = VarianceScaling(1 / 3, "fan_in", "uniform")         # uniform in ±1/√fan_in
     identity_first = Dirac(as_in_pytorch)                               # the first filters pass the image on
-    H, W, C = sample_shape
     input_x = Input(shape=sample_shape)
+    if len(input_x.shape) != 3 or min(input_x.shape[:2]) < 25:
+        raise ValueError(
+            f"net_3: expected images of shape (H, W, C), at least 25 × 25 pixels, got {input_x.shape}. For smaller ones use net_2"
+        )
+    if not isinstance(filters, (tuple, list)) or len(filters) != 3:
+        raise ValueError(f"net_3: expected the filters of three blocks, got {shortened(filters)}. For example (64, 256, 256)")
+    H, W, C = input_x.shape
     x = RandomFlip("horizontal", alternate=True)(input_x) if flip else input_x
     x = RandomCrop(H, W, padding=2)(x)
     x = PatchWhitening(16 * -(-8 * C // 16), (2, 2), activation="gelu", name="whitening")(x)
