@@ -165,7 +165,7 @@ def net_3(
     1978657
     """
     as_in_pytorch = VarianceScaling(1 / 3, "fan_in", "uniform")         # uniform in ±1/√fan_in
-    identity_first = Dirac(as_in_pytorch)                               # the first filters pass the image on
+    identity_first = Dirac(as_in_pytorch)                               # the first filters pass the channels on
     input_x = Input(shape=sample_shape)
     if len(input_x.shape) != 3 or min(input_x.shape[:2]) < 25:
         raise ValueError(
@@ -177,8 +177,10 @@ def net_3(
     x = RandomFlip("horizontal", alternate=True)(input_x) if flip else input_x
     x = RandomCrop(H, W, padding=2)(x)
     x = PatchWhitening(16 * -(-8 * C // 16), (2, 2), activation="gelu", name="whitening")(x)
+    first = Dirac(as_in_pytorch, channels=8 * C)                        # the other channels are always 0
     for F in filters:
-        x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=identity_first)(x)
+        x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=first)(x)
+        first = identity_first
         x = MaxPooling2D((2, 2))(x)
         x = BatchNormalization(momentum=0.6, scale=False)(x)
         x = Activation("gelu")(x)
