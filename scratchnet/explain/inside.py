@@ -111,8 +111,8 @@ def look_inside(model: Model, x: Array, label: int | None = None) -> Inside:
 def check_explainable(model: Model) -> None:
     """Raise ValueError unless each layer of `model` is of a kind that can be explained."""
     known = (
-        *UNCHANGED, *SHAPES, *WINDOWS, layers.Conv2D, layers.PatchWhitening, layers.Dense, layers.InputLayer, layers.Add, layers.BatchNormalization,
-        layers.Concatenate, layers.ELU, layers.LeakyReLU, layers.ReLU, layers.Rescaling, layers.Softmax,
+        *UNCHANGED, *SHAPES, *WINDOWS, layers.Conv2D, layers.PatchWhitening, layers.Dense, layers.InputLayer, layers.Add,
+        layers.BatchNormalization, layers.Concatenate, layers.ELU, layers.LeakyReLU, layers.ReLU, layers.Rescaling, layers.Softmax,
         layers.ZeroPadding2D, layers.Activation,
     )  # fmt: skip
     for node in model.nodes:

@@ -259,7 +259,7 @@ def build(args: argparse.Namespace, data: Dataset) -> Model:
     shape, K = data.x_train.shape[1:], len(data.class_names)
     rate = {} if args.learning_rate is None else {"learning_rate": args.learning_rate}
     if args.net == "net_3":
-        filters = {"filters": recipes.QUICK_FILTERS} if "quick" in args else {}
+        filters: Any = {"filters": recipes.QUICK_FILTERS} if "quick" in args else {}
         model = networks.net_3(shape, K, flip=recipes.mirrors(args.data), seed=args.seed, **filters)
         other = None if args.optimizer == "sgd" else optimizers.KNOWN[args.optimizer](**rate)
         recipe_of(args).compile(model, data.x_train, other)
@@ -383,8 +383,5 @@ def draw(folder: Held, title: str, model: Model, history: Mapping[str, list[floa
     kernel = next(value for value in model.named_weights.values() if value.ndim == 4)
     if kernel.shape[2] in (1, 3):  # filters over other numbers of channels cannot be drawn as images
         plotting.filters(kernel, path=folder / "filters.png")
-        outputs = list(model.layer_outputs(x[:1]).items())[1:]  # the first is the image itself
-        outputs = [(name, output[0]) for name, output in outputs if output.ndim == 4]
-        if model.name == "net_3":  # it has 25 such layers: only those after an activation
-            outputs = [(name, output) for name, output in outputs if name.startswith(("whitening", "activation"))]
-        plotting.feature_maps(dict(outputs), image=x[0], title=title, path=folder / "feature_maps.png")
+        maps = {name: output[0] for name, output in inputs.feature_maps(model, x[:1]).items()}
+        plotting.feature_maps(maps, image=x[0], title=title, path=folder / "feature_maps.png")
