@@ -153,7 +153,7 @@ class PatchWhitening(Conv2D):
         if not np.isfinite(images).all():
             raise ValueError(f"{self._title}: adapt: expected finite numbers, got NaN or infinity. Leave such images out")
         if (images == images[:1, :1, :1]).all():
-            raise ValueError(f"{self._title}: adapt: expected pixels that differ, got one value in all images. Pass training images")
+            raise ValueError(f"{self._title}: adapt: expected pixels that differ, got one value in all. Pass training images")
         w, mean = whitening(images, self.kernel_size, self.epsilon)
         w = np.concatenate([w, -w], axis=-1)                                            # (KH, KW, C, D) -> (KH, KW, C, 2·D)
         used = w.shape[-1]
