@@ -53,7 +53,7 @@ def positive_number(text: str) -> float:
 
 
 class Noted(argparse.Action):
-    """Store an option's value, and record that it was given: for options with a default that ``--resume`` excludes."""
+    """Store an option's value, and record that it was given: for ``--resume``, and for defaults that depend on others."""
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
         """Store `values`, and the name of the option in the list ``given``."""

@@ -32,12 +32,7 @@ from scratchnet.tools.versions import versions
 PLACE = ("out", "force")  # options that say where a run is stored, and do not change its results
 NOT_OPTIONS = ("command", "resume", "given", "usage_error")
 NETWORKS = {"net_1": networks.net_1, "net_2": networks.net_2, "net_3": networks.net_3}
-STUDY = {"optimizer": "adam", "epochs": 5, "batch_size": 128}
-DEFAULTS = {  # of the options whose default depends on the network
-    "net_1": STUDY,
-    "net_2": STUDY,
-    "net_3": {"optimizer": "sgd", "epochs": NET_3.epochs, "batch_size": NET_3.batch_size},
-}
+DEFAULTS = {"net_3": {"optimizer": "sgd", "epochs": NET_3.epochs, "batch_size": NET_3.batch_size}}  # in place of those of net_2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--optimizer",
         action=Noted,
         choices=optimizers.KNOWN,
-        help="the update rule (adam; net_3: sgd, with momentum, weight decay, and a rate that rises and falls)",
+        default="adam",
+        help="the update rule (%(default)s; net_3: sgd, with momentum, weight decay, and a rate that rises and falls)",
     )
     option(
         "--learning-rate",
@@ -66,8 +62,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RATE",
         help="the learning rate (the optimizer's default; for net_3's sgd the highest rate, 1.465 for 1,000 images in a step)",
     )
-    option("--epochs", action=Noted, type=positive_int, metavar="N", help="passes over the data (5; net_3: 10; study: 16)")
-    option("--batch-size", action=Noted, type=positive_int, metavar="N", help="images in a step (128; net_3: 1000)")
+    option(
+        "--epochs",
+        action=Noted,
+        type=positive_int,
+        default=5,
+        metavar="N",
+        help="passes over the data (%(default)s; net_3: 10; study: 16)",
+    )
+    option(
+        "--batch-size",
+        action=Noted,
+        type=positive_int,
+        default=128,
+        metavar="N",
+        help="images in a step (%(default)s; net_3: 1000)",
+    )
     option(
         "--patience",
         type=positive_int,
@@ -129,11 +139,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def complete(args: argparse.Namespace) -> None:
-    """Set the options that were not given to the defaults of the network; exit with code 2 if an option is of another network."""
+    """Set the options that were not given to the network's own defaults; exit with code 2 if an option is of another network."""
     if "quick" in args and args.net != "net_3":
         args.usage_error(f"--quick makes net_3 smaller: expected --net net_3, got {args.net}")
-    for name, default in DEFAULTS[args.net].items():
-        if getattr(args, name) is None:
+    for name, default in DEFAULTS.get(args.net, {}).items():
+        if f"--{name.replace('_', '-')}" not in getattr(args, "given", ()):
             setattr(args, name, default)
 
 
