@@ -582,9 +582,11 @@ class Model:
         return loss, logits
 
     @quiet
-    def test_step(self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> tuple[float, np.ndarray]:
-        """Return the loss and the logits of one batch, without training."""
-        logits = self.forward(x, to=self.logits, keep=False)
+    def test_step(
+        self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None, augment: str | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Return the loss and the logits of one batch, without training; `augment` as for `predict`."""
+        logits = training.mean_logits(self, x, augment) if augment else self.forward(x, to=self.logits, keep=False)
         return self.loss_and_gradient(logits, y, sample_weight)[0], logits
 
     def loss_and_gradient(
