@@ -1,11 +1,8 @@
 """net_3 in scratchnet, Keras and PyTorch: the same network with the same weights, the same loss and the same optimizer.
 
 All sides begin with the weights of scratchnet's net. So the losses of their first steps, and the probabilities after these, are
-equal up to rounding; a side whose numbers are different is not measured. No side flips or crops images, because frameworks do this
-outside the network.
-
-    loss         softmax cross-entropy with label smoothing
-    optimizer    SGD with Nesterov momentum; the biases of the normalizations have another rate
+equal up to rounding; a side whose numbers are different is not measured. Loss and optimizer are those of the recipe
+(tools/recipes.py), with a constant rate. No side flips or crops images, because frameworks do this outside the network.
 
 The convolutions alone are measured too: those of net_3 with the sizes that they have in a step.
 """
@@ -23,11 +20,12 @@ import numpy as np
 from scratchnet.layers import Conv2D, PatchWhitening
 from scratchnet.model import Model
 from scratchnet.tools.bench.sides import Array, Shape, Side, keras_like, torch_loops
+from scratchnet.tools.recipes import NET_3
 from scratchnet.tools.reproduce.net_3 import Net3
 
-BATCH = 1000                # as in its recipe
+BATCH = NET_3.batch_size
 SHAPE = (32, 32, 3)
-RATE, MOMENTUM, BIAS_RATE, SMOOTHING = 0.01, 0.85, 64.0, 0.2        # a constant rate: a schedule takes no time
+RATE = 0.01                 # so small that the numbers of two sides stay equal for the steps that are compared
 EPSILON, KEEP = 1e-3, 0.6   # of batch normalization
 
 
@@ -49,8 +47,9 @@ def scratchnet_side(shape: Shape, K: int) -> Side:
     from scratchnet.optimizers import SGD
 
     model = ours(shape, K)
-    optimizer = SGD(RATE, momentum=MOMENTUM, nesterov=True, learning_rate_multipliers={"beta": BIAS_RATE})
-    model.compile(optimizer, CategoricalCrossentropy(label_smoothing=SMOOTHING), metrics=["accuracy"])
+    rates = {"beta": NET_3.beta_multiplier}
+    optimizer = SGD(RATE, NET_3.momentum, nesterov=True, weight_decay=NET_3.weight_decay, learning_rate_multipliers=rates)
+    model.compile(optimizer, CategoricalCrossentropy(label_smoothing=NET_3.label_smoothing), metrics=["accuracy"])
     return keras_like(model, BATCH)._replace(convolution=scratchnet_convolution)
 
 
@@ -63,7 +62,7 @@ def keras_side(shape: Shape, K: int) -> Side:
 
     class SGD(keras.optimizers.SGD):
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            super().update_step(gradient, variable, learning_rate * (BIAS_RATE if variable.name == "beta" else 1.0))
+            super().update_step(gradient, variable, learning_rate * (NET_3.beta_multiplier if variable.name == "beta" else 1))
 
     model = ours(shape, K)
     whitening = layers.Conv2D(model.get_layer("whitening").filters, (2, 2), activation="gelu")
@@ -86,8 +85,8 @@ def keras_side(shape: Shape, K: int) -> Side:
     for layer, kernel in zip(parts, kernels(model), strict=True):
         layer.kernel.assign(kernel)
     whitening.bias.assign(model.params["whitening/bias"])
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=SMOOTHING)
-    net.compile(SGD(RATE, momentum=MOMENTUM, nesterov=True), loss, metrics=["accuracy"])
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=NET_3.label_smoothing)
+    net.compile(SGD(RATE, NET_3.momentum, nesterov=True, weight_decay=NET_3.weight_decay), loss, metrics=["accuracy"])
     return keras_like(net, BATCH)
 
 
@@ -138,9 +137,15 @@ def torch_side(shape: Shape, K: int, *, last: bool = False, compiled: bool = Fal
         module = module.to(memory_format=torch.channels_last)
     betas = [norm.bias for norm in module.norms]
     others = [p for p in module.parameters() if p.requires_grad and not any(p is beta for beta in betas)]
-    groups = [{"params": others, "lr": RATE}, {"params": betas, "lr": RATE * BIAS_RATE}]
-    optimizer = torch.optim.SGD(groups, momentum=MOMENTUM, nesterov=True, fused=True)
-    side = torch_loops(module, optimizer, last=last, compiled=compiled, label_smoothing=SMOOTHING, batch=BATCH)
+    groups = [{"params": others, "lr": RATE}, {"params": betas, "lr": RATE * NET_3.beta_multiplier}]
+    optimizer = torch.optim.SGD(groups, momentum=NET_3.momentum, nesterov=True, fused=True)
+
+    @torch.no_grad()
+    def decay(*_: Any) -> None:     # that of SGD itself would go through the momentum
+        torch._foreach_mul_([*others, *betas], 1 - RATE * NET_3.weight_decay)
+
+    optimizer.register_step_pre_hook(decay)
+    side = torch_loops(module, optimizer, last=last, compiled=compiled, label_smoothing=NET_3.label_smoothing, batch=BATCH)
     return side._replace(convolution=partial(torch_convolution, last=last))
 
 
@@ -151,6 +156,7 @@ SIDES: dict[str, Callable[[Shape, int], Side]] = {      # with the names of side
     "torch channels-last": partial(torch_side, last=True),
     "torch compiled": partial(torch_side, last=True, compiled=True),
 }
+LAYOUTS = ("torch fused", "torch channels-last")        # the sides that also run the convolutions alone
 
 
 # -- the convolutions alone -------------------------------------------------------------------------------------------
@@ -168,7 +174,7 @@ class Convolution(NamedTuple):
         Whether it is the first layer, of which the bias alone is trained, and which needs no dx.
     """
 
-    shape: Shape
+    shape: tuple[int, ...]
     filters: int
     whitening: bool
 
@@ -186,11 +192,11 @@ class Convolution(NamedTuple):
 
     def layer(self) -> Conv2D:
         """Return the layer, with weights."""
+        layer: Conv2D = Conv2D(self.filters, (3, 3), padding="same", use_bias=False)
         if self.whitening:
-            layer: Conv2D = PatchWhitening(self.filters, (2, 2))
-        else:
-            layer = Conv2D(self.filters, (3, 3), padding="same", use_bias=False)
-        return layer.build(self.shape, np.random.default_rng(0))
+            layer = PatchWhitening(self.filters, (2, 2))
+        layer.build(self.shape, np.random.default_rng(0))
+        return layer
 
     def arrays(self, batch: int) -> tuple[Array, Array]:
         """Return x and dout: a few images of noise, repeated."""

@@ -52,11 +52,14 @@ class Side(NamedTuple):
     epoch : callable
         epoch(x, y, x_test, y_test) runs one epoch of training, shuffled, with accuracy, and then validation; it returns the
         validation accuracy.
+    convolution : callable, optional
+        convolution(k) returns the calls of the k-th convolution of net_3 alone.
     """
 
     step: Callable[[Array, Array], float]
     predict: Callable[[Array], Array]
     epoch: Callable[[Array, Array, Array, Array], float]
+    convolution: Callable[[int], Any] | None = None
 
 
 def keras_like(model: Any, batch: int = BATCH) -> Side:

@@ -66,9 +66,9 @@ class Net3:
     def assemble(self, sample_shape: tuple[int, ...], K: int, seed: int) -> Model:
         """Return the network made from its parts."""
         drawn = VarianceScaling(1 / 3, "fan_in", "uniform")
-        initializer = Dirac(drawn) if self.identities else drawn
         H, W, C = sample_shape
-        patterns = 16 * -(-8 * C // 16)
+        channels = 8 * C
+        patterns = 16 * -(-channels // 16)
         input_x = Input(shape=sample_shape)
         x = RandomFlip("horizontal", alternate=True)(input_x) if self.flip else input_x
         if self.crop:
@@ -78,13 +78,16 @@ class Net3:
         else:
             x = Conv2D(patterns, (2, 2), activation=self.activation, kernel_initializer=drawn)(x)
         for F in self.filters:
-            x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=initializer)(x)
+            kernel = Dirac(drawn, channels=channels) if self.identities else drawn
+            x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=kernel)(x)
             x = MaxPooling2D((2, 2))(x)
             x = BatchNormalization(momentum=0.6, scale=False)(x)
             x = Activation(self.activation)(x)
-            x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=initializer)(x)
+            kernel = Dirac(drawn) if self.identities else drawn
+            x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=kernel)(x)
             x = BatchNormalization(momentum=0.6, scale=False)(x)
             x = Activation(self.activation)(x)
+            channels = F
         x = MaxPooling2D((3, 3))(x)
         x = Flatten()(x)
         x = Dense(K, use_bias=False, kernel_initializer=drawn)(x)
