@@ -36,7 +36,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from scratchnet.support.checking import check_choice, check_count, check_number, check_seed, check_shape, plain_array, shortened
+from scratchnet.support.checking import check_choice, check_number, check_seed, check_shape, plain_array, shortened
 from scratchnet.support.config import config_of
 from scratchnet.support.keywords import name_arguments
 
@@ -333,11 +333,8 @@ class Dirac(Initializer):
     Parameters
     ----------
     others : str or callable
-        The rule for the other filters; they are 0 by default, as in PyTorch.
+        The rule for the filters after the first C; they are 0 by default, as in PyTorch.
     seed : int, optional
-    channels : int, optional
-        How many channels are returned, the first ones; all by default. A channel that is always 0 should not be: a normalization
-        after it would divide by the root of ε, and make its gradients very large.
 
     Examples
     --------
@@ -348,9 +345,8 @@ class Dirac(Initializer):
            [0., 0., 0.]])
     """
 
-    def __init__(self, others: Any = "zeros", seed: int | None = None, *, channels: int | None = None):
+    def __init__(self, others: Any = "zeros", seed: int | None = None):
         self.others, self.seed = get(others), check_seed("seed", seed)
-        self.channels = None if channels is None else check_count("channels", channels, "channels=24")
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """Return a kernel (KH, KW, C, F), float64."""
@@ -358,8 +354,8 @@ class Dirac(Initializer):
             raise ValueError(f"Dirac: expected the shape (KH, KW, C, F) of a kernel, got {shape}. For dense layers use 'identity'")
         KH, KW, C, F = shape
         w = initialize(self.others, shape, rng).astype(float)
-        same = range(min(C, F) if self.channels is None else min(C, F, self.channels))
-        w[..., same] = 0
+        w[..., :C] = 0
+        same = range(min(C, F))
         w[(KH - 1) // 2, (KW - 1) // 2, same, same] = 1
         return w
 

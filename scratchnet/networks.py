@@ -159,22 +159,20 @@ def net_3(
     1978657
     """
     as_in_pytorch = VarianceScaling(1 / 3, "fan_in", "uniform")         # uniform in ±1/√fan_in
+    identity_first = Dirac(as_in_pytorch)                               # the first filters pass the image on
     H, W, C = sample_shape
-    channels = 8 * C                                                    # two for each number of a patch; those after them are 0
     input_x = Input(shape=sample_shape)
     x = RandomFlip("horizontal", alternate=True)(input_x) if flip else input_x
     x = RandomCrop(H, W, padding=2)(x)
-    x = PatchWhitening(16 * -(-channels // 16), (2, 2), activation="gelu", name="whitening")(x)
+    x = PatchWhitening(16 * -(-8 * C // 16), (2, 2), activation="gelu", name="whitening")(x)
     for F in filters:
-        # The first filters of each convolution pass the channels on.
-        x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=Dirac(as_in_pytorch, channels=channels))(x)
+        x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=identity_first)(x)
         x = MaxPooling2D((2, 2))(x)
         x = BatchNormalization(momentum=0.6, scale=False)(x)
         x = Activation("gelu")(x)
-        x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=Dirac(as_in_pytorch))(x)
+        x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=identity_first)(x)
         x = BatchNormalization(momentum=0.6, scale=False)(x)
         x = Activation("gelu")(x)
-        channels = F
     x = MaxPooling2D((3, 3))(x)
     x = Flatten()(x)
     x = Dense(nb_classes, use_bias=False, kernel_initializer=as_in_pytorch)(x)

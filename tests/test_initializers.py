@@ -222,14 +222,6 @@ def test_the_filters_after_the_first_channels_are_drawn_by_another_rule():
     np.testing.assert_array_equal(w[..., :4], Dirac()((3, 3, 4, 10))[..., :4])
 
 
-@pytest.mark.parametrize(("channels", "same"), [(1, 1), (3, 3), (4, 4), (9, 4)])
-def test_dirac_returns_only_the_channels_that_it_is_asked_for(channels, same):
-    w = Dirac("he_normal", channels=channels)((3, 3, 4, 10), np.random.default_rng(10))
-    drawn = HeNormal()((3, 3, 4, 10), np.random.default_rng(10))
-    np.testing.assert_array_equal(w[..., :same], Dirac()((3, 3, 4, 10))[..., :same])
-    np.testing.assert_array_equal(w[..., same:], drawn[..., same:])
-
-
 # -- names, classes and files -----------------------------------------------------------------------------------------
 
 WITH_ARGUMENTS = [
@@ -241,7 +233,7 @@ WITH_ARGUMENTS = [
     Orthogonal(gain=1.4),
     Constant(0.1),
     Dirac(others=HeNormal(seed=2), seed=5),
-    Dirac(others="ones", channels=2),
+    Dirac(others="ones"),
 ]
 
 
