@@ -159,6 +159,11 @@ class Model:
                 " Model(inputs, outputs), with inputs = Input(shape=...) and each layer called on the result of the one before"
             )
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self.optimizer is not None:
+            self.optimizer.owner = ref(self)        # of a copy: the copied optimizer
+
     def _set_up(self, seed: int | None, dtype: DTypeLike, implementation: str, name: str | None) -> None:
         """Set what a model has before its graph is known."""
         self.given_name, self.name = check_name(name), name or type(self).kind.lower()

@@ -216,12 +216,10 @@ def train_epoch(
 ) -> dict[str, float]:
     """Train on the batches of one epoch, and return the mean loss and metrics."""
     means, logs = Means(model), {}
-    takes_samples = any(layer.takes_samples for layer in model.every_layer.values())
     for number, rows in enumerate(order.epoch()):
         events.call("on_train_batch_begin", number, {})
         w = None if weights is None else weights[rows]
-        more: Any = {"samples": Samples(rows, order.passes)} if takes_samples else {}
-        loss, logits = model.train_step(batch_of(model, x, rows), labels[rows], w, **more)
+        loss, logits = model.train_step(batch_of(model, x, rows), labels[rows], w, **samples_for(model, rows, order.passes))
         means.add(loss, logits, labels[rows], w)
         logs = means.values()
         events.call("on_train_batch_end", number, logs)
@@ -514,6 +512,11 @@ def result(values: dict[str, float], return_dict: bool) -> Any:
     if return_dict:
         return values
     return list(values.values()) if len(values) > 1 else values["loss"]
+
+
+def samples_for(model: Any, rows: np.ndarray, epoch: int) -> dict[str, Any]:
+    """Return the argument that says which samples a batch holds, if a layer of the model takes it."""
+    return {"samples": Samples(rows, epoch)} if any(layer.takes_samples for layer in model.every_layer.values()) else {}
 
 
 @quiet
