@@ -1,8 +1,12 @@
-"""net_3 with parts taken away, to measure what each of them brings."""
+"""net_3 with parts taken away, and its recipe without a part, to measure what each of them brings.
+
+PARTS lists what is taken away, one at a time. SMALL_NET, SMALL and HELD_OUT are the form in which this is measured: a narrower net,
+fewer epochs, and a split of the training images.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 from scratchnet import networks
 from scratchnet.initializers import Dirac, VarianceScaling
@@ -20,6 +24,7 @@ from scratchnet.layers import (
     Rescaling,
 )
 from scratchnet.model import Model
+from scratchnet.tools.recipes import NET_3, QUICK_FILTERS
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,8 @@ class Net3:
 
     Examples
     --------
-    >>> Net3().name, Net3(crop=False, activation="relu").name, Net3(filters=(16, 32, 32)).name
-    ('net_3', 'net_3-relu-no-crop', 'net_3')
+    >>> Net3(filters=(16, 32, 32)).build((32, 32, 3), 10, seed=0).count_params()
+    38065
     """
 
     whitening: bool = True
@@ -53,9 +58,8 @@ class Net3:
 
     @property
     def name(self) -> str:
-        """The name of the net, and of what differs from it; the widths are not part of it."""
-        away = [f"no-{part.name}" for part in fields(self) if getattr(self, part.name) is False]
-        return "-".join(["net_3", *([self.activation] if self.activation != "gelu" else []), *away])
+        """The name of the net, whatever it lacks: an experiment's name says what that is."""
+        return "net_3"
 
     def build(self, sample_shape: tuple[int, ...], K: int, seed: int) -> Model:
         """Return the network; the whole one is that of `scratchnet.networks`."""
@@ -66,9 +70,10 @@ class Net3:
     def assemble(self, sample_shape: tuple[int, ...], K: int, seed: int) -> Model:
         """Return the network made from its parts."""
         drawn = VarianceScaling(1 / 3, "fan_in", "uniform")
+        initializer = Dirac(drawn) if self.identities else drawn
         H, W, C = sample_shape
-        channels = 8 * C
-        patterns = 16 * -(-channels // 16)
+        first = Dirac(drawn, channels=8 * C) if self.identities else drawn
+        patterns = 16 * -(-8 * C // 16)
         input_x = Input(shape=sample_shape)
         x = RandomFlip("horizontal", alternate=True)(input_x) if self.flip else input_x
         if self.crop:
@@ -78,18 +83,32 @@ class Net3:
         else:
             x = Conv2D(patterns, (2, 2), activation=self.activation, kernel_initializer=drawn)(x)
         for F in self.filters:
-            kernel = Dirac(drawn, channels=channels) if self.identities else drawn
-            x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=kernel)(x)
+            x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=first)(x)
+            first = initializer
             x = MaxPooling2D((2, 2))(x)
             x = BatchNormalization(momentum=0.6, scale=False)(x)
             x = Activation(self.activation)(x)
-            kernel = Dirac(drawn) if self.identities else drawn
-            x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=kernel)(x)
+            x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=initializer)(x)
             x = BatchNormalization(momentum=0.6, scale=False)(x)
             x = Activation(self.activation)(x)
-            channels = F
         x = MaxPooling2D((3, 3))(x)
         x = Flatten()(x)
         x = Dense(K, use_bias=False, kernel_initializer=drawn)(x)
         x = Rescaling(1 / 9)(x)
         return Model(input_x, Activation("softmax")(x), seed=seed, name="net_3")
+
+
+SMALL_NET = Net3(filters=QUICK_FILTERS)
+SMALL = replace(NET_3, epochs=8)
+HELD_OUT = 10       # one of so many training images is held out for validation: the last 5,000 of CIFAR-10's 50,000
+
+# The words of a part, and what takes its place: in the net, or in the recipe.
+PARTS: dict[str, tuple[str, dict[str, object]]] = {
+    "whitening": ("a convolution of the same size, drawn and trained", {"whitening": False}),
+    "identities": ("all filters drawn", {"identities": False}),
+    "label smoothing": ("labels of 0 and 1", {"label_smoothing": 0.0}),
+    "flips": ("images as they are", {"flip": False}),
+    "crops": ("images as they are", {"crop": False}),
+    "bias rate": ("one rate for all parameters", {"beta_multiplier": 1.0}),
+    "GELU": ("ReLU", {"activation": "relu"}),
+}
