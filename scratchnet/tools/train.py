@@ -106,14 +106,14 @@ def run(args: argparse.Namespace) -> int:
     images = datasets.load(args.data, transpose="transpose" in args)
     crc, data = checksum(images, args.limit), prepare(images, args.limit)
     del images  # 0.2 GB
+    new = build(args, data) if old is None else None  # before the folder is touched: the network may not take these images
     with Held(folder) as held:
-        found = None
-        if old is None:
+        if new is not None:
             run_folder.check_free(folder, args.force)  # again: another process may have trained there meanwhile
             run_folder.start(folder)
+            model, record = new, None
         else:
-            found = run_folder.resumed(folder)
-        model, record = found or (build(args, data), None)
+            model, record = run_folder.resumed(folder) or (build(args, data), None)
         if record and record["epochs"] > args.epochs:
             raise ValueError(
                 f"{folder}: expected at most {args.epochs} epochs, as its settings say, got {record['epochs']}. Train again, with"
