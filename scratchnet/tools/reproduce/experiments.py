@@ -307,7 +307,7 @@ def net_3_groups(data: str, quick: bool) -> dict[str, list[Experiment]]:
     """Return the groups of net_3; the quick form has a tiny net and small batches."""
     if quick:
         net, limit = Net3(filters=(16, 16, 16)), 640
-        recipe = replace(NET_3, batch_size=128, epochs=2, learning_rate=NET_3.learning_rate * 0.128)
+        recipe = replace(NET_3, batch_size=128, epochs=2, learning_rate=NET_3.learning_rate * 0.128, whitening_images=64)
         return {
             "net_3": [of_net_3(net, data, recipe, limit=limit)],
             "parts": [*parts_of_net_3(data, net, replace(recipe, epochs=1), limit)],

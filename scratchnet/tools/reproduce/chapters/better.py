@@ -8,7 +8,7 @@ from scratchnet.support.tables import markdown_table
 from scratchnet.tools.reproduce.experiments import NET_1, NET_2, Experiment, Net3Experiment
 from scratchnet.tools.reproduce.ledger import totals
 from scratchnet.tools.reproduce.net_3 import PARTS
-from scratchnet.tools.reproduce.numbers import difference, listed, mean_spread
+from scratchnet.tools.reproduce.numbers import difference, listed, mean_spread, plural
 from scratchnet.tools.reproduce.page import BAND, Cells, Page, data_title, paragraphs
 from scratchnet.tools.reproduce.results import Result
 
@@ -31,7 +31,7 @@ were looked at, and none was changed after that."""
 SMALLER = """### What each part brings
 
 One part is taken away at a time. This takes many runs, so the net is narrower ({filters} filters) and is trained for
-{epochs} epochs. The same seeds begin all runs, and validation uses the {held_out:,} training images that are held out,
+{epochs}. The same seeds begin all runs, and validation uses the {held_out:,} training images that are held out,
 never the test images. A difference is *clear* where every seed of one lies on the same side of every seed of the other;
 a difference of one point is {images} images. What a part brings here, alone and in a small net, need not be what it
 brings in the whole one."""
@@ -111,7 +111,7 @@ def parts(page: Page) -> Iterator[str]:
     base = small(page)
     _, held_out = base.sizes()
     filters = ", ".join(map(str, base.net.filters))
-    yield SMALLER.format(filters=filters, epochs=base.epochs, held_out=held_out, images=f"{held_out / 100:g}")
+    yield SMALLER.format(filters=filters, epochs=plural(base.epochs, "epoch"), held_out=held_out, images=f"{held_out / 100:g}")
     yield page.missing("parts")
     if page.rows(base):
         yield markdown_table(differences(page, base))
