@@ -62,7 +62,7 @@ def keras_side(shape: Shape, K: int) -> Side:
 
     class SGD(keras.optimizers.SGD):
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-            super().update_step(gradient, variable, learning_rate * (NET_3.beta_multiplier if variable.name == "beta" else 1))
+            super().update_step(gradient, variable, learning_rate * (NET_3.beta_multiplier if "beta" in variable.name else 1))
 
     model = ours(shape, K)
     whitening = layers.Conv2D(model.get_layer("whitening").filters, (2, 2), activation="gelu")

@@ -163,7 +163,7 @@ def in_turns(
             answers = {side: answer["numbers"] for side in list(workers) if (answer := ask(side, command)) is not None}
             for side, numbers in answers.items():
                 ours = next(iter(answers.values()))
-                if not np.allclose(numbers, ours, rtol=1e-3, atol=1e-3):
+                if not np.allclose(numbers, ours, rtol=1e-4, atol=2e-4):
                     fail(side, f"{side}: expected the numbers {ours} for '{command}', as all sides, got {numbers}")
         for k in tqdm(range(max(commands.values())), desc=f"{net} {data}: rounds", disable=None, leave=False):
             for command in (command for command, rounds in commands.items() if k < rounds):

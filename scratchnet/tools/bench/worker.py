@@ -6,7 +6,7 @@ line of JSON that begins with a mark, because frameworks also print lines:
     step N       N training steps on one batch, after some that are not measured: the seconds of each
     predict N    the probabilities of N test images: the seconds
     epoch        a whole epoch on the training images, with validation: the seconds and the validation accuracy
-    numbers      the losses of the first two steps, and the probabilities of an image after them
+    numbers      the losses of the first three steps, and the probabilities of an image after them
     forward K N  N forwards of the K-th convolution of net_3 alone: the seconds of each; backward K N in the same way
     results K    numbers that represent all results of this convolution
     memory       the largest size that the process has had, in bytes
@@ -72,7 +72,7 @@ def main(side_name: str, net: str, data_name: str) -> None:
         return side.step(x[:batch], y[:batch])
 
     few = batch + len(x) % batch, batch + len(x_test) % batch       # a whole batch, and one as short as the last one
-    numbers = [step(), step(), *map(float, side.predict(x_test[: few[1]])[0])]
+    numbers = [step(), step(), step(), *map(float, side.predict(x_test[: few[1]])[0])]
     for _ in range(2):                                              # every side compiles what it has to compile
         step()
         side.predict(x_test[: few[1]])
