@@ -11,6 +11,7 @@ from scratchnet import load_model, networks
 from scratchnet.callbacks import Callback
 from scratchnet.tools.recipes import NET_3
 from scratchnet.tools.reproduce import campaign, experiments, ledger, report, results, trial
+from scratchnet.tools.reproduce.chapters.findings import net_3 as finding
 from scratchnet.tools.reproduce.experiments import of_net_3, parts_of_net_3
 from scratchnet.tools.reproduce.net_3 import PARTS, SMALL, SMALL_NET, Net3
 from scratchnet.tools.reproduce.page import Page
@@ -205,7 +206,7 @@ def chapter(tmp_path, monkeypatch):
         return f"![{alt}]({name}.png)"
 
     monkeypatch.setattr(Page, "picture", picture)
-    monkeypatch.setattr(report, "CHAPTERS", [report.chapters.better])
+    monkeypatch.setattr(report, "CHAPTERS", [report.chapters.better, lambda page: "\n".join(finding(page))])
     return lambda plan: report.write(plan, tmp_path).read_text(encoding="utf-8")
 
 
@@ -226,6 +227,8 @@ def test_the_networks_are_compared_by_the_last_accuracy_the_gap_and_the_minutes(
     assert row(text, "net_1")[6] == "–"
     assert row(text, "net_1")[8].startswith("0.")
     assert "| net_2 |" not in text
+    assert "0.6250 ± 0.1768 on CIFAR-10, and at 0.8000 ± 0.0000 as the mean over six views" in text
+    assert "after 10 epochs and 5 ± 0 minutes" in text
     assert "45,000 to train, 5,000 to compare" in " ".join(text.split())
     assert "tuned its numbers on CIFAR-10's test images" in text
     assert "![Accuracy per epoch of net_1, net_2 and net_3](better.png)" in text
