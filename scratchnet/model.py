@@ -686,6 +686,82 @@ class Model:
         refuse_other_formats(path, "weights.npz")
         saving.load_weights(self, path)
 
+    # -- weights of PyTorch -------------------------------------------------------------------------------------------
+
+    @named_arguments
+    def to_torch_state_dict(
+        self, like: Mapping[str, Any] | None = None, *, names: Sequence[str] | Mapping[str, str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return the weights as a state dict of PyTorch: copies in its layouts, by the names of its modules and tensors.
+
+        In PyTorch: `torch_model.load_state_dict({key: torch.from_numpy(array) for key, array in state.items()})`.
+
+        Parameters
+        ----------
+        like : dict of str to tensor, optional
+            The state dict of the PyTorch model that will receive the weights. The result has its keys, and all shapes are compared.
+        names : list or dict of str, optional
+            The names of the PyTorch modules, such as ["0", "3"]: one for each layer with weights, in the order of `layers`, or a
+            dict by the names of the layers. By default those of `like`, as in `from_torch_state_dict`; without `like`, the names of
+            the layers.
+
+        Raises
+        ------
+        ValueError
+            For a layer of your own with weights or after Flatten, and for the first key of `like` that does not fit.
+
+        Examples
+        --------
+        >>> from scratchnet import Conv2D, Dense, Flatten, Input, Sequential
+        >>> model = Sequential([Input(shape=(4, 4, 1)), Conv2D(2, 3), Flatten(), Dense(5)])
+        >>> {key: array.shape for key, array in model.to_torch_state_dict(names=["0", "2"]).items()}
+        {'0.weight': (2, 1, 3, 3), '0.bias': (2,), '2.weight': (5, 8), '2.bias': (5,)}
+        """
+        from scratchnet.exchange.pytorch import to_torch_state_dict
+
+        return to_torch_state_dict(self, like, names)
+
+    @named_arguments
+    def from_torch_state_dict(
+        self, state_dict: Mapping[str, Any], *, names: Sequence[str] | Mapping[str, str] | None = None
+    ) -> None:
+        """Copy the weights of a PyTorch model into this one, converted to its layouts and its dtype: all of them, or none.
+
+        Parameters
+        ----------
+        state_dict : dict of str to tensor
+            `torch_model.state_dict()`, or what `scratchnet.exchange.load_safetensors` returns: tensors of PyTorch, or arrays.
+        names : list or dict of str, optional
+            As for `to_torch_state_dict`. By default, if the modules have the names of the layers, they are matched by name, and
+            otherwise in order: that in which the PyTorch model made them.
+
+        Raises
+        ------
+        TypeError
+            When `state_dict` is not a dict of tensors.
+        ValueError
+            For a layer of your own with weights or after Flatten, and for the first key that does not fit: a tensor of another
+            shape, one that is missing, or one that has no place. In this case nothing is copied.
+
+        Examples
+        --------
+        >>> from scratchnet import Dense, Input, Sequential
+        >>> model = Sequential([Input(shape=(3,)), Dense(2)])
+        >>> model.from_torch_state_dict({"0.weight": np.eye(2, 3), "0.bias": np.zeros(2)})
+        >>> model.get_weights()[0]
+        array([[1., 0.],
+               [0., 1.],
+               [0., 0.]], dtype=float32)
+        >>> model.from_torch_state_dict({"0.weight": np.eye(3, 3), "0.bias": np.zeros(2)})
+        Traceback (most recent call last):
+        ...
+        ValueError: from_torch_state_dict: expected '0.weight' of shape (2, 3), for the kernel of 'dense', got shape (3, 3). Make
+        both models with the same sizes, or say which module is which layer: names=[...]
+        """
+        from scratchnet.exchange.pytorch import from_torch_state_dict
+
+        from_torch_state_dict(self, state_dict, names)
+
 
 def add_gradients(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the sum of two gradients of a node that several nodes read. (`+=` would change an array of another layer.)"""

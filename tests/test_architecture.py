@@ -21,7 +21,7 @@ IDS = [str(path.relative_to(PACKAGE)) for path in SOURCES]
 FLOORS = [
     {"kernels", "support", "reference", "padding", "initializers", "metrics", "regularizers", "_version"},
     {"layers", "losses", "optimizers", "schedules", "callbacks"},
-    {"plan", "saving", "training", "model", "sequential"},
+    {"plan", "saving", "exchange", "training", "model", "sequential"},
     {"networks", "datasets", "preprocessing", "plotting", "gradcheck", "explain", "web", "diagnosis"},
     {"keras_names"},
     {"scratchnet"},  # the public names, for those who use the library as a reader would
@@ -150,7 +150,7 @@ def test_import_takes_under_a_second(tmp_path):
     assert any(run_python(code, env=env) < 1.0 for _ in range(5))  # one in five will do: other work on the machine only adds
 
 
-@pytest.mark.parametrize("name", ["exercises", "explain"])
+@pytest.mark.parametrize("name", ["exchange", "exercises", "explain"])
 def test_a_module_that_few_need_is_imported_when_it_is_first_used(name):
     code = f"import json, sys, scratchnet as s; a = 'scratchnet.{name}' in sys.modules; print(json.dumps([a, s.{name}.__name__]))"
     assert run_python(code) == [False, f"scratchnet.{name}"]

@@ -87,7 +87,8 @@ INSTEAD = {
         "A model has one dtype: Model(..., dtype='float64')": "dtype dtype_policy compute_dtype variable_dtype quantize",
         "Callbacks change stop_training and optimizer.learning_rate": "run_eagerly jit_compile",
         "evaluate(x, y) computes the metrics, and the names are in model.metrics": "get_metrics_result compute_metrics",
-        "Its copy as an array is get_weights()": "state_dict get_own_variables parameters",
+        "Its copy as an array is get_weights()": "get_own_variables parameters",
+        "Between PyTorch and a model: to_torch_state_dict() and from_torch_state_dict(state_dict)": "state_dict load_state_dict",
         "model.history.history is a dict of lists": "keys values items",
     }.items()
     for word in words.split()

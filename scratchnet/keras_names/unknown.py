@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 _namespaces: dict[str, ModuleType] = {}
-LATER = ("diagnosis", "exercises", "explain")       # modules of the package that are imported when they are first used
+LATER = ("diagnosis", "exchange", "exercises", "explain")       # modules of the package that are imported when they are first used
 
 # What to do instead, for each name; written as the remedy and the names that share it.
 INSTEAD = {
