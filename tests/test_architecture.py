@@ -21,7 +21,7 @@ IDS = [str(path.relative_to(PACKAGE)) for path in SOURCES]
 FLOORS = [
     {"kernels", "support", "reference", "padding", "initializers", "metrics", "regularizers", "_version"},
     {"layers", "losses", "optimizers", "schedules", "callbacks"},
-    {"plan", "saving", "training", "model", "sequential"},
+    {"plan", "saving", "exchange", "training", "model", "sequential"},
     {"networks", "datasets", "preprocessing", "plotting", "gradcheck", "explain", "web", "diagnosis"},
     {"keras_names"},
     {"scratchnet"},  # the public names, for those who use the library as a reader would

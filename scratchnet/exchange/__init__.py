@@ -1,0 +1,4 @@
+"""Networks that leave this package, and networks that enter it: the files of other runtimes and other frameworks.
+
+Each module needs an optional library, which it imports when it is used.
+"""
