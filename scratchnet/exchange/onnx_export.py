@@ -337,7 +337,7 @@ def _silu(graph: _Graph, layer: Any, path: str, x: Value) -> str:
 
 
 def _gelu(graph: _Graph, layer: Any, path: str, x: Value) -> str:
-    """½ x (1 + erf(x / √2)): an operator Gelu exists since operator set 20 only."""
+    """Return ½ x (1 + erf(x / √2)): an operator Gelu exists since operator set 20 only."""
     root = graph.array(f"{path}/root", math.sqrt(2))
     erf = graph.add("Erf", f"{path}/erf", graph.add("Div", f"{path}/normal", x.name, root))
     twice = graph.add("Add", f"{path}/twice", erf, graph.array(f"{path}/one", 1))
@@ -345,11 +345,12 @@ def _gelu(graph: _Graph, layer: Any, path: str, x: Value) -> str:
 
 
 def _gelu_tanh(graph: _Graph, layer: Any, path: str, x: Value) -> str:
-    """x σ(2 √(2/π) (x + 0.044715 x³)), as in smooth_activations.py."""
+    """Return x σ(2 √(2/π) (x + 0.044715 x³)), as in smooth_activations.py."""
     square = graph.add("Mul", f"{path}/square", x.name, x.name)
     cube = graph.add("Mul", f"{path}/cube", square, x.name)
     small = graph.add("Mul", f"{path}/small", cube, graph.array(f"{path}/factor", 0.044715))
-    inside = graph.add("Mul", f"{path}/inside", graph.add("Add", f"{path}/sum", x.name, small), graph.array(f"{path}/scale", TANH_SCALE))
+    total = graph.add("Add", f"{path}/sum", x.name, small)
+    inside = graph.add("Mul", f"{path}/inside", total, graph.array(f"{path}/scale", TANH_SCALE))
     return graph.add("Mul", path, x.name, graph.add("Sigmoid", f"{path}/sigmoid", inside))
 
 
