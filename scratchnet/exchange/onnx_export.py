@@ -223,7 +223,7 @@ def _batch_normalization(graph: _Graph, layer: Any, path: str, x: Value) -> Valu
     gamma = [(path + "/gamma", layer.params["gamma"])] if layer.scale else [(f"{path}/{NO_GAMMA}", ones)]
     beta = [(path + "/beta", layer.params["beta"])] if layer.center else [(f"{path}/{NO_BETA}", 0 * ones)]
     arrays = [graph.array(name, p) for name, p in [*gamma, *beta, *((f"{path}/{key}", p) for key, p in layer.state.items())]]
-    return x._replace(name=graph.add("BatchNormalization", path, x.name, *arrays, epsilon=layer.epsilon))
+    return x._replace(name=graph.add("BatchNormalization", path, x.name, *arrays, epsilon=layer.epsilon, momentum=layer.momentum))
 
 
 def _flatten(graph: _Graph, layer: Any, path: str, x: Value) -> Value:

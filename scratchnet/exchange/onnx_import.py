@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.exchange.onnx_export import NO_GAMMA
-from scratchnet.exchange.onnx_operators import OF_SIZES, OPERATORS, POINTS, Function, Onnx, Value, layer_of
+from scratchnet.exchange.onnx_operators import OF_IMAGES, OF_SIZES, OPERATORS, POINTS, Function, Onnx, Value, layer_of
 from scratchnet.layers import Activation, Input, Layer, Reshape
 from scratchnet.model import Model
 from scratchnet.support.checking import shortened
@@ -51,7 +51,8 @@ def import_onnx(path: str | os.PathLike[str]) -> Model:
     """Return the network of an ONNX file, as a model that can be run, and trained further.
 
     The model takes images (N, H, W, C), also where the file takes them as (N, C, H, W), as those of PyTorch do; and so are images
-    that it returns. Weights are named as in the file where this has the form "conv1.weight" or "conv2d/kernel".
+    that it returns. (A network without any operator for images, such as one that begins with Flatten, takes them as the file does.)
+    Weights are named as in the file where this has the form "conv1.weight" or "conv2d/kernel".
 
     Operators: Add, AveragePool, BatchNormalization, Cast, Clip from 0, Concat, Constant, Conv, Dropout, Elu, Flatten, Gelu, Gemm,
     GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, MatMul, MaxPool, Pad with zeros, ReduceMax and ReduceMean of images,
@@ -190,7 +191,7 @@ class File:
         same = {image}                          # the tensors that have its order
         for node in self.graph.node:
             if node.input and node.input[0] in same:
-                if node.op_type in ("Conv", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "BatchNormalization"):
+                if node.op_type in OF_IMAGES:
                     return True
                 if node.op_type == "Transpose":
                     perm = self.attributes(node).get("perm", [])
@@ -207,11 +208,11 @@ class File:
         if node.domain not in ("", "ai.onnx") or operator not in OPERATORS:
             name = f"{node.domain}.{operator}".lstrip(".")
             raise RefusedError(
-                f"expected operators that a layer computes, got {name} (node {node.name!r}). The known ones are"
+                f"expected operators that a layer computes, got {name} (node {shortened(node.name)}). The known ones are"
                 f" {', '.join(sorted(OPERATORS))}"
             )
         if any(name in self.readers or name in self.outputs for name in node.output[1:]):
-            raise self.refused(node, "one output", f"{len(node.output)} that are used")
+            raise RefusedError(f"{operator} (node {shortened(node.name)}): expected one output in use, got several. Use the first")
         if operator == "Constant":
             attribute = next(iter(node.attribute))
             if attribute.name != "value":
@@ -222,36 +223,44 @@ class File:
                 self.tensors[node.output[0]] = attribute.t
         elif operator == "Shape" or (operator in OF_SIZES and any(name in self.sizes for name in node.input)):
             self.sizes.add(node.output[0])
-        elif operator in ("Identity", "Cast") and node.input[0] in self.tensors:
+        elif operator == "Identity" and node.input[0] in self.tensors:
             self.tensors[node.output[0]] = self.tensors[node.input[0]]
+        elif operator == "Cast" and node.input[0] in self.tensors:
+            kind = self.onnx.helper.tensor_dtype_to_np_dtype(self.attributes(node)["to"])
+            self.tensors[node.output[0]] = self.onnx.numpy_helper.from_array(self.needed(node, 0).astype(kind))
         else:
-            self.values[node.output[0]] = OPERATORS[operator](self, node)
+            try:
+                self.values[node.output[0]] = OPERATORS[operator](self, node)
+            except ValueError as error:         # of a layer's constructor, or of `refused`
+                raise RefusedError(f"{operator} (node {shortened(node.name)}): {error}") from error
 
     # -- what an operator reads ----------------------------------------------------------------------------------------
 
-    def refused(self, node: Onnx, expected: str, got: Any, fix: str = "Leave it out, or export another network") -> RefusedError:
-        """Return the error of an operator that no layer computes with these arguments."""
-        return RefusedError(f"{node.op_type} (node {node.name!r}): expected {expected}, got {got}. {fix}")
+    def refused(self, expected: str, got: Any, fix: str = "Leave it out, or export another network") -> RefusedError:
+        """Return the error of an operator that no layer computes with these arguments; `read` adds its name."""
+        return RefusedError(f"expected {expected}, got {got}. {fix}")
 
     def attributes(self, node: Onnx) -> dict[str, Any]:
         """Return the attributes of a node by name."""
-        return {attribute.name: self.onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+        found = {attribute.name: self.onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+        shortest = {key: float(str(np.float32(value))) for key, value in found.items() if isinstance(value, float)}
+        return found | shortest                 # a float32 0.1 as 0.1, and not as 0.10000000149
 
     def expect(self, node: Onnx, **expected: Any) -> None:
         """Refuse a node that has one of these attributes with another value."""
         for key, value in self.attributes(node).items():
             if key in expected and value != expected[key] and value != [expected[key]] * len(np.atleast_1d(value)):
-                raise self.refused(node, f"{key}={expected[key]}", shortened(value))
+                raise self.refused(f"{key}={expected[key]}", shortened(value))
 
     def value(self, node: Onnx, index: int = 0) -> Value:
         """Return an input of a node as the output of a layer."""
         name = node.input[index]
         if name not in self.values:
-            raise self.refused(node, f"input {index} to be computed from the images", f"{name!r}")
+            raise self.refused(f"input {index} to be computed from the images", f"{name!r}")
         value = self.settled(name)
         if value is None:
-            fix = "Replace it in the network, such as by ReLU"
-            raise self.refused(self.makers[name], "an activation function of scratchnet.activations", "another function", fix)
+            maker = f"another function, the result of {self.makers[name].op_type} (node {shortened(self.makers[name].name)})"
+            raise self.refused("an activation function of scratchnet.activations", maker, "Replace it, such as by ReLU")
         return value
 
     def settled(self, name: str) -> Value | None:
@@ -286,14 +295,14 @@ class File:
             return None
         name = node.input[index]
         if name not in self.tensors:
-            raise self.refused(node, f"input {index} as a constant in the file", f"{name!r}, which is computed")
+            raise self.refused(f"input {index} as a constant in the file", f"{name!r}, which is computed")
         return self.onnx.numpy_helper.to_array(self.tensors[name])
 
     def needed(self, node: Onnx, index: int) -> np.ndarray:
         """Return an input of a node that must be a constant."""
         array = self.array(node, index)
         if array is None:
-            raise self.refused(node, f"an input {index}", "none")
+            raise self.refused(f"an input {index}", "none")
         return array
 
     def axes(self, node: Onnx) -> list[int]:
@@ -313,13 +322,13 @@ class File:
             C, H, W = shape                             # with one channel, or one pixel, both orders are the same numbers
             value = Value(Reshape((H, W, C))(value.node), True)
         if len(shape) != 3 or not value.first:
-            raise self.refused(node, "images (N, C, H, W)", f"(N, {', '.join(map(str, shape))}), which has another order of axes")
+            raise self.refused("images (N, C, H, W)", f"(N, {', '.join(map(str, shape))}), which has another order of axes")
         return value
 
-    def only_reader(self, name: str, operator: str) -> Onnx | None:
-        """Return the node that alone reads a tensor, if it is this operator."""
+    def only_reader(self, name: str, *operators: str) -> Onnx | None:
+        """Return the node that alone reads a tensor, if it is one of these operators."""
         readers = self.readers.get(name, [])
-        return readers[0] if len(readers) == 1 and readers[0].op_type == operator and name not in self.outputs else None
+        return readers[0] if len(readers) == 1 and readers[0].op_type in operators and name not in self.outputs else None
 
     def named(self, node: Onnx) -> str | None:
         """Return the name of a layer: "conv1" if its kernel is named "conv1.weight"; None for other names."""

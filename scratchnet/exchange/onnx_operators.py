@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 POINTS = np.arange(-160, 161) / 20              # -8, -7.95, ..., 8; with 0 and 1 among them
 LARGEST = np.finfo(np.float32).max
 NOT_NEGATIVE = ("relu", "relu6", "sigmoid", "softmax", "softplus")
+OF_IMAGES = ("Conv", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "BatchNormalization")    # (N, C, H, W)
 Onnx = Any                                      # a node of the file
 
 
@@ -118,7 +119,7 @@ def _unary(function: Callable[[np.ndarray], np.ndarray]) -> Callable[..., Functi
     def read(file: File, node: Onnx) -> Function:
         name = node.input[0]
         if name not in file.values:
-            raise file.refused(node, "an input that is computed from the images", f"{name!r}")
+            raise file.refused("an input that is computed from the images", f"{name!r}")
         return Function(file.like(name), {base: function(x) for base, x in file.curves(name).items()})
 
     return read
@@ -134,21 +135,21 @@ def _binary(function: Callable[[Any, Any], Any]) -> Callable[..., Value | Functi
         a, b = node.input
         for name in (a, b):
             if name not in file.values:
-                raise file.refused(node, "inputs that are computed from the images", f"{name!r}")
+                raise file.refused("inputs that are computed from the images", f"{name!r}")
         if file.like(a)[1:] != file.like(b)[1:]:
-            raise file.refused(node, "inputs with the same order of axes", "two orders")
+            raise file.refused("inputs with the same order of axes", "two orders")
         if node.op_type == "Add" and (left := file.settled(a)) is not None and (right := file.settled(b)) is not None:
             return left._replace(node=Add()([left.node, right.node]))
         lefts, rights = file.curves(a), file.curves(b)
         curves = {base: function(lefts[base], rights[base]) for base in lefts if base in rights}
         if not curves:
-            raise file.refused(node, "a constant as one input, or two functions of one tensor", "outputs of two layers")
+            raise file.refused("a constant as one input, or two functions of one tensor", "outputs of two layers")
         return Function(file.like(a), curves)
 
     def with_constant(file: File, node: Onnx, index: int) -> Value | Function:
         name, constant = node.input[index], file.needed(node, 1 - index)
         if name not in file.values:
-            raise file.refused(node, "one input that is computed from the images", f"{name!r}")
+            raise file.refused("one input that is computed from the images", f"{name!r}")
 
         def applied(x: np.ndarray, c: Any) -> Any:
             return function(x, c) if index == 0 else function(c, x)
@@ -161,7 +162,7 @@ def _binary(function: Callable[[Any, Any], Any]) -> Callable[..., Value | Functi
         channels = _of_channels(file, node, constant, value)
         at_0, at_1 = applied(np.zeros_like(channels), channels), applied(np.ones_like(channels), channels)
         if node.op_type == "Pow" or (node.op_type == "Div" and index == 1):
-            raise file.refused(node, "one number as a constant", f"{channels.size}")
+            raise file.refused("one number as a constant", f"{channels.size}")
         return value.through(Rescaling((at_1 - at_0).tolist(), at_0.tolist()))
 
     return read
@@ -173,7 +174,7 @@ def _of_channels(file: File, node: Onnx, constant: np.ndarray, value: Value) -> 
     C = shape[-1]
     expected = (C,) + (1,) * (len(shape) - 1) if value.first else (C,)
     if constant.shape[constant.ndim - len(expected) :] != expected or constant.size != C:
-        raise file.refused(node, f"a constant with a number for each of the {C} channels, of shape {expected}", constant.shape)
+        raise file.refused(f"a constant with a number for each of the {C} channels, of shape {expected}", constant.shape)
     numbers = np.empty(C)
     numbers[order_of(value.rows) if value.rows else slice(None)] = constant.ravel()
     return numbers
@@ -187,7 +188,7 @@ def _conv(file: File, node: Onnx) -> Value:
     value, w = file.images(node), file.needed(node, 1)
     C = value.shape[2]
     if w.ndim != 4 or w.shape[1] != C:
-        raise file.refused(node, f"a kernel of shape (F, {C}, KH, KW)", w.shape)
+        raise file.refused(f"a kernel of shape (F, {C}, KH, KW)", w.shape)
     window = w.shape[2:]
     file.expect(node, kernel_shape=[*window])
     strides, pads = _strides_and_pads(file, node, value, window)
@@ -217,10 +218,10 @@ def _dense(file: File, node: Onnx, w: np.ndarray, b: np.ndarray | None) -> Value
     value = file.value(node)
     shape = value.shape
     if w.ndim != 2 or shape != w.shape[:1]:
-        raise file.refused(node, f"a kernel of shape ({shape[-1]}, U) and rows (N, D)", f"{w.shape} and (N, {str(shape)[1:]}")
+        raise file.refused(f"a kernel of shape ({shape[-1]}, U) and rows (N, D)", f"{w.shape} and (N, {str(shape)[1:]}")
     U = w.shape[1]
     if b is not None and b.shape not in ((), (1,), (1, 1), (U,), (1, U)):
-        raise file.refused(node, f"a bias of shape ({U},)", b.shape)
+        raise file.refused(f"a bias of shape ({U},)", b.shape)
     after = file.bias_after(node, U) if b is None else None
     b, total = after or (b, "")
     b = None if b is None else np.broadcast_to(b.ravel(), (U,))
@@ -243,7 +244,7 @@ def _batch_normalization(file: File, node: Onnx) -> Value:
     for index, key in enumerate(keys, 1):
         array = file.needed(node, index)
         if array.shape != (C,):
-            raise file.refused(node, f"{C} numbers as {key}, one for each channel", f"an array of shape {array.shape}")
+            raise file.refused(f"{C} numbers as {key}, one for each channel", f"an array of shape {array.shape}")
         found[key] = np.empty_like(array)
         found[key][order_of(value.rows) if value.rows else slice(None)] = array
     scale, center = (not node.input[index].endswith(f"/{absent}") for index, absent in ((1, NO_GAMMA), (2, NO_BETA)))
@@ -300,13 +301,13 @@ def _pool(file: File, node: Onnx) -> Value:
     value = file.images(source)
     window = given["kernel_shape"]
     if len(window) != 2:
-        raise file.refused(node, "a window of two axes", window)
+        raise file.refused("a window of two axes", window)
     strides, pads = _strides_and_pads(file, node, value, (window[0], window[1]))
     zeros_count = kind is AveragePooling2D and given.get("count_include_pad", 0)
     if given.get("ceil_mode", 0):
         wider = _rounded_up(value, (window[0], window[1]), strides, pads)
         if wider != pads and zeros_count:
-            raise file.refused(node, "ceil_mode=0 with count_include_pad=1", "ceil_mode=1")
+            raise file.refused("ceil_mode=0 with count_include_pad=1", "ceil_mode=1")
         pads = wider
     padding = _padding(value, (window[0], window[1]), strides, pads)
     if padding is None or (zeros_count and padding == "same"):
@@ -314,7 +315,7 @@ def _pool(file: File, node: Onnx) -> Value:
         positive = isinstance(before_it, Activation) and before_it.function in NOT_NEGATIVE and kind is MaxPooling2D and not negated
         if not (zeros_count or positive):
             fix = "Pad as Keras does, with the odd row at the end, or put the pool after a ReLU"
-            raise file.refused(node, 'the padding of "same" or none', f"{pads} around {value.shape[:2]} pixels", fix)
+            raise file.refused('the padding of "same" or none', f"{pads} around {value.shape[:2]} pixels", fix)
         value, padding = value.through(ZeroPadding2D(pads)), "valid"
     if negated and after is not None:
         out = Value(MinPooling2D(window, strides, padding)(value.node), True)
@@ -330,7 +331,7 @@ def _global_pool(file: File, node: Onnx) -> Value:
     value, keepdims = file.value(node), file.attributes(node).get("keepdims", 1)
     expected = [2, 3] if value.first else [1, 2]
     if len(value.shape) != 3 or file.axes(node) != expected:
-        raise file.refused(node, "the axes of rows and columns", file.axes(node))
+        raise file.refused("the axes of rows and columns", file.axes(node))
     out = kind(keepdims=bool(keepdims))(value.node)
     return Value(out, value.first and bool(keepdims))
 
@@ -346,7 +347,7 @@ def _transpose(file: File, node: Onnx) -> Value:
         return value._replace(first=not value.first)
     if perm == [*range(axes)]:
         return value
-    raise file.refused(node, f"perm={to_last if value.first else to_first}", perm)
+    raise file.refused(f"perm={to_last if value.first else to_first}", perm)
 
 
 def _reshape(file: File, node: Onnx) -> Value:
@@ -357,15 +358,18 @@ def _reshape(file: File, node: Onnx) -> Value:
     before = (C, *places) if value.first else shape
     known = prod(size for size in sizes if size is not None)
     after = tuple(prod(before) // max(known, 1) if size is None else size for size in sizes)    # at most one is not known
-    if sizes.count(None) > 1 or prod(after) != prod(before):
-        raise file.refused(node, f"an output of the {prod(before)} numbers of each sample", f"the shape {['N', *sizes]}")
+    batch, batch_before = (file.shapes.get(name, [None])[:1] for name in (node.output[0], node.input[0]))
+    if sizes.count(None) > 1 or batch != batch_before or prod(after) != prod(before):
+        shape_after = [*(batch if batch != [None] else ["N"]), *sizes]
+        raise file.refused(f"an output of the {prod(before)} numbers of each sample", f"the shape {shape_after}")
     if after == before:
         return value
     one_order = C == 1 or prod(places) == 1                 # with one channel, or one pixel, both orders are the same numbers
-    if one_order and len(after) == 3 and after == (shape if value.first else (C, *places)):
-        return value._replace(first=not value.first)
+    becomes_first = not value.first and after == (C, *places) and file.only_reader(node.output[0], *OF_IMAGES)
+    if one_order and len(after) == 3 and (becomes_first or (value.first and after == shape)):
+        return value._replace(first=not value.first)        # a Transpose that the exporter has written as a Reshape
     if value.rows:
-        raise file.refused(node, "an input in the order of rows, columns, channels", "a row in the order C, H, W")
+        raise file.refused("an input in the order of rows, columns, channels", "a row in the order C, H, W")
     if not value.first or one_order:
         layer = value.node.layer
         if isinstance(layer, (GlobalAveragePooling2D, GlobalMaxPooling2D)) and layer.keepdims and len(after) == 1:
@@ -373,7 +377,7 @@ def _reshape(file: File, node: Onnx) -> Value:
         return Value((Flatten() if len(after) == 1 else Reshape(after))(value.node))
     if len(after) == 1:
         return Value(Flatten()(value.node), rows=(shape,))
-    raise file.refused(node, "one row of numbers", f"the shape {['N', *after]}, of images in the order C, H, W")
+    raise file.refused("one row of numbers", f"the shape {['N', *after]}, of images in the order C, H, W")
 
 
 def _concat(file: File, node: Onnx) -> Value:
@@ -382,7 +386,7 @@ def _concat(file: File, node: Onnx) -> Value:
     axes = len(values[0].shape) + 1
     axis %= axes
     if len({value.first for value in values}) > 1:
-        raise file.refused(node, "inputs with the same order of axes", "two orders")
+        raise file.refused("inputs with the same order of axes", "two orders")
     if len(values) == 1:
         return values[0]
     rows: tuple[Shape, ...] = ()
@@ -397,14 +401,14 @@ def _pad(file: File, node: Onnx) -> Value:
     file.expect(node, mode=b"constant")
     value, pads, fill = file.value(node), file.needed(node, 1).tolist(), file.array(node, 2)
     if fill is not None and fill.any():
-        raise file.refused(node, "padding with 0", fill.item())
+        raise file.refused("padding with 0", fill.item())
     axes, listed = len(value.shape) + 1, file.array(node, 3)
     of_axis = dict.fromkeys(range(axes), (0, 0))
     chosen = [*range(axes)] if listed is None else [axis % axes for axis in listed.tolist()]
     of_axis |= {axis: (pads[k], pads[k + len(chosen)]) for k, axis in enumerate(chosen)}
     places = (2, 3) if value.first else (1, 2)
     if axes != 4 or any(any(of_axis[axis]) for axis in range(axes) if axis not in places):
-        raise file.refused(node, "padding of the rows and columns of images", pads)
+        raise file.refused("padding of the rows and columns of images", pads)
     return value.through(ZeroPadding2D((of_axis[places[0]], of_axis[places[1]])))
 
 
@@ -419,16 +423,16 @@ def _slice(file: File, node: Onnx) -> Value:
     for start, end, axis in zip(starts, ends, chosen, strict=True):
         size = sizes[axis]
         if size is None:
-            raise file.refused(node, "no slice of the batch", f"{start}:{end}")
+            raise file.refused("no slice of the batch", f"{start}:{end}")
         bounds[axis] = slice(start, end).indices(size)[:2]
     *places, channels = (2, 3, 1) if value.first else (1, 2, 3)
     expected = "the rows and columns in the centre of images"
     got = f"{starts} to {ends} along the axes {chosen}"
     if len(shape) != 3 or bounds[channels] != (0, shape[2]) or (steps is not None and (steps != 1).any()):
-        raise file.refused(node, expected, got)
+        raise file.refused(expected, got)
     (top, bottom), (left, right) = (bounds[axis] for axis in places)
     if (top, left) != ((shape[0] - (bottom - top)) // 2, (shape[1] - (right - left)) // 2):
-        raise file.refused(node, expected, got)
+        raise file.refused(expected, got)
     return value.through(RandomCrop(bottom - top, right - left))
 
 
@@ -451,7 +455,7 @@ def _softmax(file: File, node: Onnx) -> Value:
     axes = len(value.shape) + 1
     axis = file.attributes(node).get("axis", -1) % axes
     if value.rows or axis != (1 if value.first else axes - 1):
-        raise file.refused(node, "the axis of the channels", axis)
+        raise file.refused("the axis of the channels", axis)
     return value.through(Activation("softmax"))
 
 
@@ -463,7 +467,7 @@ def _clip(file: File, node: Onnx) -> Value:
     if low is None and high is None:
         return value
     if low not in (None, 0) or (high is not None and high < 0):
-        raise file.refused(node, "a lower limit of 0 or none, and an upper limit of at least 0", f"{low} and {high}")
+        raise file.refused("a lower limit of 0 or none, and an upper limit of at least 0", f"{low} and {high}")
     return value.through(ReLU(high, 0.0 if low == 0 else 1.0))
 
 
@@ -471,7 +475,7 @@ def _selu(file: File, node: Onnx) -> Value:
     expected, given = SETTINGS["selu"], file.attributes(node)
     for key, number in zip(("alpha", "gamma"), expected, strict=True):
         if abs(given.get(key, number) - number) > 1e-6:
-            raise file.refused(node, f"{key}={number}", given[key])
+            raise file.refused(f"{key}={number}", given[key])
     value = file.value(node)
     return value.through(Activation("selu"))
 
@@ -490,7 +494,7 @@ def _swish(file: File, node: Onnx) -> Value:
 def _dropout(file: File, node: Onnx) -> Value:
     ratio, training = file.array(node, 1), file.array(node, 2)
     if training is not None and training.any():
-        raise file.refused(node, "training_mode=False", True)
+        raise file.refused("training_mode=False", True)
     value = file.value(node)
     return value.through(Dropout(0.5 if ratio is None else ratio.item()))
 
@@ -498,7 +502,7 @@ def _dropout(file: File, node: Onnx) -> Value:
 def _same(file: File, node: Onnx) -> Value:
     """Identity, and Cast to the type that the numbers have already; the checker refuses another type in the next operator."""
     if node.op_type == "Cast" and file.attributes(node)["to"] not in (file.onnx.TensorProto.FLOAT, file.onnx.TensorProto.DOUBLE):
-        raise file.refused(node, "float32 or float64", file.attributes(node)["to"])
+        raise file.refused("float32 or float64", file.attributes(node)["to"])
     return file.value(node)
 
 
@@ -545,4 +549,4 @@ OF_SIZES = ("Gather", "Concat", "Unsqueeze", "Squeeze", "Slice", "Cast", "Mul", 
 
 
 def _only_of_shapes(file: File, node: Onnx) -> Value:
-    raise file.refused(node, "the computation of a shape", "one of images")
+    raise file.refused("the computation of a shape", "one of images")
