@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from scratchnet.exchange.onnx_export import NO_GAMMA
-from scratchnet.exchange.onnx_operators import OF_IMAGES, OF_SIZES, OPERATORS, POINTS, Function, Onnx, Value, layer_of
+from scratchnet.exchange.onnx_operators import OF_CONSTANTS, OF_IMAGES, OF_SIZES, OPERATORS, POINTS, Function, Onnx, Value, layer_of
 from scratchnet.layers import Activation, Input, Layer, Reshape
 from scratchnet.model import Model
 from scratchnet.support.checking import shortened
@@ -40,6 +40,7 @@ from scratchnet.support.files import as_path
 from scratchnet.support.optional import optional
 
 OPSETS = range(13, 27)                          # of the operators, as they are read here: 13 to 26
+MOST = 10_000                                   # numbers of a constant that operators compute
 LONGEST = 20                                    # of how many tensors a tensor is taken for a function
 
 
@@ -129,7 +130,7 @@ class File:
     def __init__(self, onnx: Any, proto: Any):
         self.onnx, self.graph = onnx, proto.graph
         versions = {opset.domain: opset.version for opset in proto.opset_import}
-        version = versions.get("", versions.get("ai.onnx"))
+        self.version = version = versions.get("", versions.get("ai.onnx"))
         if version not in OPSETS:
             raise RefusedError(
                 f"expected operator set {OPSETS[0]} to {OPSETS[-1]}, got {version}. Export it with opset_version=17"
@@ -205,11 +206,11 @@ class File:
     def read(self, node: Onnx) -> None:
         """Store what one operator of the file computes."""
         operator = node.op_type
-        if node.domain not in ("", "ai.onnx") or operator not in OPERATORS:
+        if node.domain not in ("", "ai.onnx") or operator not in {*OPERATORS, *OF_CONSTANTS, *OF_SIZES}:
             name = f"{node.domain}.{operator}".lstrip(".")
             raise RefusedError(
                 f"expected operators that a layer computes, got {name} (node {shortened(node.name)}). The known ones are"
-                f" {', '.join(sorted(OPERATORS))}"
+                f" {', '.join(sorted({*OPERATORS, *OF_CONSTANTS, *OF_SIZES}))}"
             )
         if any(name in self.readers or name in self.outputs for name in node.output[1:]):
             raise RefusedError(f"{operator} (node {shortened(node.name)}): expected one output in use, got several. Use the first")
@@ -223,16 +224,27 @@ class File:
                 self.tensors[node.output[0]] = attribute.t
         elif operator == "Shape" or (operator in OF_SIZES and any(name in self.sizes for name in node.input)):
             self.sizes.add(node.output[0])
-        elif operator == "Identity" and node.input[0] in self.tensors:
-            self.tensors[node.output[0]] = self.tensors[node.input[0]]
-        elif operator == "Cast" and node.input[0] in self.tensors:
-            kind = self.onnx.helper.tensor_dtype_to_np_dtype(self.attributes(node)["to"])
-            self.tensors[node.output[0]] = self.onnx.numpy_helper.from_array(self.needed(node, 0).astype(kind))
+        elif operator in OF_CONSTANTS and all(name in self.tensors for name in node.input if name):
+            self.tensors[node.output[0]] = self.folded(node)
         else:
             try:
+                if operator not in OPERATORS:
+                    raise self.refused("constants, or the sizes of a tensor", "an operator of images")
                 self.values[node.output[0]] = OPERATORS[operator](self, node)
             except ValueError as error:         # of a layer's constructor, or of `refused`
                 raise RefusedError(f"{operator} (node {shortened(node.name)}): {error}") from error
+
+    def folded(self, node: Onnx) -> Any:
+        """Return what an operator computes of constants alone, by onnx's own definition; it is a small array, such as pads."""
+        size = self.shapes.get(node.output[0], [None])
+        if None in size or prod(size) > MOST:
+            raise RefusedError(
+                f"{node.op_type} (node {shortened(node.name)}): expected a constant of at most {MOST:,} numbers, got one of shape"
+                f" {size}. Export the network with constant folding"
+            )
+        evaluator = optional("onnx.reference", "onnx", "import_onnx").ReferenceEvaluator(node, opsets={"": self.version})
+        inputs = {name: self.needed(node, index) for index, name in enumerate(node.input) if name}
+        return self.onnx.numpy_helper.from_array(evaluator.run(None, inputs)[0])
 
     # -- what an operator reads ----------------------------------------------------------------------------------------
 
@@ -241,10 +253,10 @@ class File:
         return RefusedError(f"expected {expected}, got {got}. {fix}")
 
     def attributes(self, node: Onnx) -> dict[str, Any]:
-        """Return the attributes of a node by name."""
+        """Return the attributes of a node by name: texts, and a float32 0.1 as 0.1, and not as 0.10000000149."""
         found = {attribute.name: self.onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
         shortest = {key: float(str(np.float32(value))) for key, value in found.items() if isinstance(value, float)}
-        return found | shortest                 # a float32 0.1 as 0.1, and not as 0.10000000149
+        return found | shortest | {key: value.decode(errors="replace") for key, value in found.items() if isinstance(value, bytes)}
 
     def expect(self, node: Onnx, **expected: Any) -> None:
         """Refuse a node that has one of these attributes with another value."""

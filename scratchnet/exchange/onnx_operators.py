@@ -261,13 +261,13 @@ def _strides_and_pads(file: File, node: Onnx, value: Value, window: Pair) -> tup
     """Return the strides and the pads of a node, in numbers, whichever of the ways to write them it has."""
     given = file.attributes(node)
     (SH, SW), sizes = given.get("strides", (1, 1)), value.shape[:2]
-    how, pads = given.get("auto_pad", b"NOTSET"), given.get("pads", [0, 0, 0, 0])
-    if how in (b"SAME_UPPER", b"SAME_LOWER"):
+    how, pads = given.get("auto_pad", "NOTSET"), given.get("pads", [0, 0, 0, 0])
+    if how in ("SAME_UPPER", "SAME_LOWER"):
         rows, columns = window_pads("same", sizes, window, (SH, SW))
-        if how == b"SAME_LOWER":
+        if how == "SAME_LOWER":
             rows, columns = rows[::-1], columns[::-1]
         return (SH, SW), (rows, columns)
-    top, left, bottom, right = pads if how == b"NOTSET" else [0, 0, 0, 0]
+    top, left, bottom, right = pads if how == "NOTSET" else [0, 0, 0, 0]
     return (SH, SW), ((top, bottom), (left, right))
 
 
@@ -398,7 +398,7 @@ def _concat(file: File, node: Onnx) -> Value:
 
 
 def _pad(file: File, node: Onnx) -> Value:
-    file.expect(node, mode=b"constant")
+    file.expect(node, mode="constant")
     value, pads, fill = file.value(node), file.needed(node, 1).tolist(), file.array(node, 2)
     if fill is not None and fill.any():
         raise file.refused("padding with 0", fill.item())
@@ -481,7 +481,7 @@ def _selu(file: File, node: Onnx) -> Value:
 
 
 def _gelu(file: File, node: Onnx) -> Value:
-    value, tanh = file.value(node), file.attributes(node).get("approximate") == b"tanh"
+    value, tanh = file.value(node), file.attributes(node).get("approximate") == "tanh"
     return value.through(Activation("gelu_tanh" if tanh else "gelu"))
 
 
@@ -540,13 +540,7 @@ OPERATORS: Mapping[str, Callable[..., Value | Function]] = {
     "Dropout": _dropout,
     "Identity": _same,
     "Cast": _same,
-    "Constant": _same,              # `read` stores its array
-    "Shape": _same,                 # `read` notes that it is a shape
-    "Gather": lambda file, node: _only_of_shapes(file, node),
-    "ReduceProd": lambda file, node: _only_of_shapes(file, node),
 }
-OF_SIZES = ("Gather", "Concat", "Unsqueeze", "Squeeze", "Slice", "Cast", "Mul", "Add", "Sub", "Div", "ReduceProd", "Identity")
-
-
-def _only_of_shapes(file: File, node: Onnx) -> Value:
-    raise file.refused("the computation of a shape", "one of images")
+# What computes the shape of a Reshape, which is known without it, and what computes constants, such as pads. `File.read` reads both.
+OF_SIZES = ("Shape", "Gather", "Concat", "Unsqueeze", "Squeeze", "Slice", "Cast", "Mul", "Add", "Sub", "Div", "ReduceProd", "Identity")
+OF_CONSTANTS = (*OF_SIZES[1:], "Constant", "ConstantOfShape", "Reshape", "Transpose", "Neg", "Pow")

@@ -90,7 +90,7 @@ def added(draw, x, kind):
         paths = draw(st.permutations([x, other]))
         return Add()(paths) if axis is None else Concatenate(axis)(paths)
     if kind == "nested":
-        return Sequential([Input(shape=x.shape), Conv2D(2, 1), BatchNormalization(), ReLU()], name=draw(st.sampled_from(["a", "b"])) + str(id(x)))(x)
+        return Sequential([Input(shape=x.shape), Conv2D(2, 1), BatchNormalization(), ReLU()])(x)
     if kind == "activation":
         return draw(activations())(x)
     if kind == "normalize":
