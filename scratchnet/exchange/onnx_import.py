@@ -35,6 +35,7 @@ from scratchnet.exchange.onnx_export import NO_GAMMA
 from scratchnet.exchange.onnx_operators import OF_CONSTANTS, OF_IMAGES, OF_SIZES, OPERATORS, POINTS, Function, Onnx, Value, layer_of
 from scratchnet.layers import Activation, Input, Layer, Reshape
 from scratchnet.model import Model
+from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import shortened
 from scratchnet.support.files import as_path
 from scratchnet.support.optional import optional
@@ -152,6 +153,7 @@ class File:
         self.weights: list[tuple[Layer, dict[str, np.ndarray]]] = []
         self.names: set[str] = set()
 
+    @quiet
     def model(self) -> Model:
         """Return the model."""
         inputs = [info for info in self.graph.input if info.name not in self.tensors]
