@@ -104,7 +104,7 @@ def import_onnx(path: str | os.PathLike[str]) -> Model:
         ) from error
     try:
         return File(onnx, proto).model()
-    except (OSError, MemoryError):
+    except MemoryError:
         raise
     except Exception as error:  # what a file holds makes constructors of layers raise errors of any kind
         raise _named(path, error) from error
@@ -233,13 +233,16 @@ class File:
                 if operator not in OPERATORS:
                     raise self.refused("constants, or the sizes of a tensor", "an operator of images")
                 self.values[node.output[0]] = OPERATORS[operator](self, node)
-            except ValueError as error:         # of a layer's constructor, or of `refused`
-                raise RefusedError(f"{operator} (node {shortened(node.name)}): {error}") from error
+            except MemoryError:
+                raise
+            except Exception as error:          # of `refused`, of a layer's constructor, or of an attribute that is not there
+                reason = str(error) if isinstance(error, ValueError) else repr(error)
+                raise RefusedError(f"{operator} (node {shortened(node.name)}): {reason}") from error
 
     def folded(self, node: Onnx) -> Any:
         """Return what an operator computes of constants alone, by onnx's own definition; it is a small array, such as pads."""
         size = self.shapes.get(node.output[0], [None])
-        if None in size or prod(size) > MOST:
+        if None in size or prod(number or 0 for number in size) > MOST:
             raise RefusedError(
                 f"{node.op_type} (node {shortened(node.name)}): expected a constant of at most {MOST:,} numbers, got one of shape"
                 f" {size}. Export the network with constant folding"

@@ -99,7 +99,8 @@ def order_of(rows: Sequence[Shape]) -> np.ndarray:
 
 
 def _close(curve: np.ndarray, other: np.ndarray) -> bool:
-    return bool(np.all(np.abs(curve - other) <= 1e-6 * (1 + np.abs(other))))
+    """Return whether two functions differ by at most a millionth of the range of their values; constants are rounded to float32."""
+    return bool(np.abs(curve - other).max() <= 1e-6 * np.ptp(other))
 
 
 @quiet
@@ -173,7 +174,8 @@ def _of_channels(file: File, node: Onnx, constant: np.ndarray, value: Value) -> 
     shape = value.shape
     C = shape[-1]
     expected = (C,) + (1,) * (len(shape) - 1) if value.first else (C,)
-    if constant.shape[constant.ndim - len(expected) :] != expected or constant.size != C:
+    fits = constant.shape[constant.ndim - len(expected) :] == expected and constant.size == C
+    if not fits or constant.ndim > len(shape) + 1:
         raise file.refused(f"a constant with a number for each of the {C} channels, of shape {expected}", constant.shape)
     numbers = np.empty(C)
     numbers[order_of(value.rows) if value.rows else slice(None)] = constant.ravel()
@@ -541,6 +543,7 @@ OPERATORS: Mapping[str, Callable[..., Value | Function]] = {
     "Identity": _same,
     "Cast": _same,
 }
-# What computes the shape of a Reshape, which is known without it, and what computes constants, such as pads. `File.read` reads both.
-OF_SIZES = ("Shape", "Gather", "Concat", "Unsqueeze", "Squeeze", "Slice", "Cast", "Mul", "Add", "Sub", "Div", "ReduceProd", "Identity")
-OF_CONSTANTS = (*OF_SIZES[1:], "Constant", "ConstantOfShape", "Reshape", "Transpose", "Neg", "Pow")
+# `File.read` reads these: operators of the shape of a Reshape, which is known without them, and of constants such as pads.
+ARITHMETIC = ("Gather", "Concat", "Unsqueeze", "Squeeze", "Slice", "Cast", "Mul", "Add", "Sub", "Div", "ReduceProd", "Identity")
+OF_SIZES = ("Shape", *ARITHMETIC)
+OF_CONSTANTS = (*ARITHMETIC, "Constant", "ConstantOfShape", "Reshape", "Transpose", "Neg", "Pow")

@@ -16,8 +16,8 @@ from scratchnet.support.optional import optional
 from scratchnet.tools import run_folder
 from scratchnet.tools.arguments import path_text
 
-IMAGES = 32             # that the file and the model are compared on
-TOLERANCE = 1e-4        # relative to the largest output, or to 1: float32 rounds in another order there
+IMAGES = 32  # that the file and the model are compared on
+TOLERANCE = 1e-4  # relative to the largest output, or to 1: float32 rounds in another order there
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the ONNX file of the run in `args`; return 0."""
     path, file = run_folder.model_path(args.run_path), as_path(args.file)
     if file.is_dir():
-        raise IsADirectoryError(f"{file}: expected the name of a file, got a folder. Name a file in it, such as {file / 'model.onnx'}")
+        raise IsADirectoryError(f"{file}: expected the name of a file, got a folder. Name a file in it: {file / 'model.onnx'}")
     if file.exists() and not args.force:
         raise FileExistsError(f"{file}: expected a new file, got one that exists. Name another, or add --force to replace it")
     if file.exists() and file.samefile(path):
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(path)
     try:
         content = onnx_bytes(model)
-    except (ImportError, TypeError) as error:           # onnx is missing, or a layer has no form in ONNX
+    except (ImportError, TypeError) as error:  # onnx is missing, or a layer has no form in ONNX
         raise ValueError(str(error)) from error
     compared = comparison(model, content, file)
     write_whole(file, lambda out: out.write(content))
@@ -75,7 +75,7 @@ def comparison(model: Model, content: bytes, file: Path) -> str:
     difference = float(np.abs(outputs - expected).max())
     if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise ValueError(
-            f"{file}: expected the outputs of the model from onnxruntime {runtime.__version__}, got others, by up to {difference:.2g}."
-            " Nothing was written. Are all weights finite? Otherwise please report it"
+            f"{file}: expected the model's outputs from onnxruntime {runtime.__version__}, got others, by up to {difference:.2g}."
+            " Nothing was written. Check that all weights are finite; otherwise please report it"
         )
-    return f"onnxruntime {runtime.__version__} computes the same: the largest difference on {IMAGES} random images is {difference:.1e}"
+    return f"onnxruntime {runtime.__version__} computes the same: largest difference on {IMAGES} random images {difference:.1e}"

@@ -79,14 +79,14 @@ def export_torch():
             x = torch.from_numpy(rng.random((2, *shape), "float32"))
             y = network(x).numpy()
             file = io.BytesIO()
-            keep = torch.onnx.TrainingMode.PRESERVE         # normalization as an operator of its own
+            keep = torch.onnx.TrainingMode.PRESERVE  # normalization as an operator of its own
             torch.onnx.export(
                 network, (x,), file, dynamo=False, opset_version=17, dynamic_axes={"x": {0: "N"}}, input_names=["x"], training=keep,
             )  # fmt: skip
             written(f"torch_{name}", file.getvalue(), x.numpy(), y)
             batch = ({0: torch.export.Dim("N")},)
             program = torch.onnx.export(network, (x,), dynamo=True, dynamic_shapes=batch, verbose=False)
-            for node in program.model.graph:                # the lines of the source, with paths of the machine
+            for node in program.model.graph:  # the lines of the source, with paths of the machine
                 node.metadata_props.clear()
                 node.doc_string = None
             written(f"torch_dynamo_{name}", program.model_proto.SerializeToString(deterministic=True), x.numpy(), y)

@@ -1,6 +1,8 @@
 """Models as ONNX files: onnx's checker accepts them, and onnxruntime computes what `predict` computes."""
 
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,7 +61,9 @@ def some_images(model, N=3):
 
 
 def small_model(**settings):
-    return Sequential([Input(shape=(5, 4, 2)), Conv2D(3, 2, activation="relu"), Flatten(), Dense(3, activation="softmax")], seed=1, **settings)
+    return Sequential(
+        [Input(shape=(5, 4, 2)), Conv2D(3, 2, activation="relu"), Flatten(), Dense(3, activation="softmax")], seed=1, **settings
+    )
 
 
 # -- every layer ------------------------------------------------------------------------------------------------------
@@ -122,10 +126,15 @@ def test_the_odd_cell_of_same_padding_is_at_the_bottom_and_at_the_right():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "data"), [("net_1", "mnist"), ("net_2", "mnist"), ("net_1", "cifar10"), ("net_2", "cifar10"), ("net_3", "cifar10")])
+@pytest.mark.parametrize(
+    ("name", "data"), [("net_1", "mnist"), ("net_2", "mnist"), ("net_1", "cifar10"), ("net_2", "cifar10"), ("net_3", "cifar10")]
+)
 def test_onnxruntime_gives_a_thousand_real_images_the_same_probabilities_and_classes(name, data, real_data):
     images = datasets.load(data)
-    x_train, x = (preprocessing.add_channel_axis(preprocessing.normalize_images(part)) for part in (images.x_train[:2000], images.x_test[:1000]))
+    x_train, x = (
+        preprocessing.add_channel_axis(preprocessing.normalize_images(part))
+        for part in (images.x_train[:2000], images.x_test[:1000])
+    )
     model = {"net_1": net_1, "net_2": net_2, "net_3": net_3}[name](x.shape[1:], 10, seed=1)
     if name == "net_3":
         model.get_layer("whitening").adapt(x_train)
@@ -135,7 +144,7 @@ def test_onnxruntime_gives_a_thousand_real_images_the_same_probabilities_and_cla
     expected, found = model.predict(x), computed(onnx_bytes(model), x)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     second, first = np.sort(expected, axis=1)[:, -2:].T
-    clear = first - second > 2e-5               # equal probabilities of two classes have no order
+    clear = first - second > 2e-5  # equal probabilities of two classes have no order
     assert (found.argmax(axis=1) == expected.argmax(axis=1))[clear].all()
     assert clear.mean() > 0.99
 
@@ -197,7 +206,9 @@ class OwnConvolution(Conv2D):
 def test_a_layer_of_ones_own_is_refused_by_its_name_and_no_file_is_touched(layer, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"an older file")
-    with pytest.raises(TypeError, match=rf"'twice'.*expected a layer of scratchnet\.layers, got one of the class {type(layer).__name__}"):
+    with pytest.raises(
+        TypeError, match=rf"'twice'.*expected a layer of scratchnet\.layers, got one of the class {type(layer).__name__}"
+    ):
         Sequential([Input(shape=(3, 3, 1)), layer]).export_onnx(path)
     assert path.read_bytes() == b"an older file"
     assert [*tmp_path.iterdir()] == [path]
@@ -273,7 +284,7 @@ def test_the_command_writes_nothing_if_the_outputs_are_not_the_models(tmp_path, 
     model.save(tmp_path / "model.npz")
     with pytest.warns(RuntimeWarning, match="expected finite weights"):
         assert cli.main(["export", str(tmp_path), str(tmp_path / "a.onnx")]) == 1
-    assert "expected the outputs of the model" in capsys.readouterr().err
+    assert "expected the model's outputs" in capsys.readouterr().err
     assert not (tmp_path / "a.onnx").exists()
 
 
@@ -283,3 +294,11 @@ def test_a_pool_is_exported_without_the_cells_that_cover_only_padding():
     assert attributes_of(pool)["kernel_shape"] == [3, 5]
     images = some_images(model)
     np.testing.assert_array_equal(computed(onnx_bytes(model), images), model.predict(images))
+
+
+def test_the_python_of_the_page_about_export_runs_and_prints_what_it_says(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "export.md", "exec"), {})
+    assert capsys.readouterr().out.split() == re.findall(r"# (True)", program)
