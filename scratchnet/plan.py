@@ -90,7 +90,7 @@ def join_smooth_activations(nodes: Sequence[Node], plan: Plan) -> None:
     only_reader = only_readers(nodes)
     for node in nodes:
         after = only_reader[node]
-        if type(node.layer) is BatchNormalization and any(is_activation(after, name) for name in BACKWARD_FROM_X):
+        if type(node.layer) is BatchNormalization and after and any(is_activation(after, name) for name in BACKWARD_FROM_X):
             for calls in (plan.forward, plan.backward):
                 calls[node], calls[after] = {**calls.get(node, {}), "then": after.layer}, {"joined": True}
 

@@ -202,9 +202,9 @@ class MaxPooling2D(_Pooling2D):
     selects = True
 
     def branch_pattern(self) -> Sequence[np.ndarray]:
-        """Return which cell of each window the last forward kept, for each output."""
+        """Return which cell of each window the last forward kept: (N, OH·OW, C)."""
         if self.forward_function in EXTREMA:
-            return self.cache or ()
+            return [winners.reshape(len(winners), -1, winners.shape[3]) for winners in self.cache or ()]
         return [_cells(x, *self.real_window, -np.inf).argmax(axis=2) for x in self.cache or ()]
 
 
@@ -244,9 +244,9 @@ class MinPooling2D(_Pooling2D):
     selects = True
 
     def branch_pattern(self) -> Sequence[np.ndarray]:
-        """Return which cell of each window the last forward kept, for each output."""
+        """Return which cell of each window the last forward kept: (N, OH·OW, C)."""
         if self.forward_function in EXTREMA:
-            return self.cache or ()
+            return [winners.reshape(len(winners), -1, winners.shape[3]) for winners in self.cache or ()]
         return [_cells(x, *self.real_window, np.inf).argmin(axis=2) for x in self.cache or ()]
 
 
