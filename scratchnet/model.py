@@ -159,6 +159,11 @@ class Model:
                 " Model(inputs, outputs), with inputs = Input(shape=...) and each layer called on the result of the one before"
             )
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self.optimizer is not None:
+            self.optimizer.owner = ref(self)        # of a copy: the copied optimizer
+
     def _set_up(self, seed: int | None, dtype: DTypeLike, implementation: str, name: str | None) -> None:
         """Set what a model has before its graph is known."""
         self.given_name, self.name = check_name(name), name or type(self).kind.lower()
@@ -582,9 +587,11 @@ class Model:
         return loss, logits
 
     @quiet
-    def test_step(self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> tuple[float, np.ndarray]:
-        """Return the loss and the logits of one batch, without training."""
-        logits = self.forward(x, to=self.logits, keep=False)
+    def test_step(
+        self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None, augment: str | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Return the loss and the logits of one batch, without training; `augment` as for `predict`."""
+        logits = training.mean_logits(self, x, augment) if augment else self.forward(x, to=self.logits, keep=False)
         return self.loss_and_gradient(logits, y, sample_weight)[0], logits
 
     def loss_and_gradient(
@@ -679,7 +686,7 @@ class Model:
         refuse_other_formats(path, "weights.npz")
         saving.load_weights(self, path)
 
-    # -- weights of PyTorch -------------------------------------------------------------------------------------------
+    # -- other runtimes -----------------------------------------------------------------------------------------------
 
     @named_arguments
     def to_torch_state_dict(
@@ -754,6 +761,35 @@ class Model:
         from scratchnet.exchange.pytorch import from_torch_state_dict
 
         from_torch_state_dict(self, state_dict, names)
+
+    @named_arguments
+    def export_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as an ONNX file, which other programs run; completely or not at all.
+
+        The file has one input, `images` of shape (N, H, W, C), as here (`inputs` for samples of other shapes), and one output,
+        `probabilities` of shape (N, K) (`outputs` if the model does not end in softmax). N is any number. It uses operator set 17,
+        and computes what `predict` does: dropout and augmentation are left out. All numbers are float32: a float64 model is rounded
+        to it, since onnxruntime has no convolution of float64.
+
+        Parameters
+        ----------
+        path : path
+            The exact name of the file, such as "model.onnx". An existing file is replaced.
+
+        Raises
+        ------
+        ImportError
+            When onnx is not installed: `pip install "scratchnet[onnx]"`.
+        TypeError
+            When the model has a layer of your own, which has no form in ONNX.
+
+        See Also
+        --------
+        scratchnet.import_onnx : the way back.
+        """
+        from scratchnet.exchange.onnx_export import export_onnx
+
+        export_onnx(self, path)
 
 
 def add_gradients(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -216,7 +216,8 @@ def test_nothing_unpickles_and_no_framework_is_used(module):
     outside = {name.partition(".")[0] for name in imports_of(module)}
     assert not outside & {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
     frameworks = {"torch", "tensorflow", "keras", "jax", "scipy", "sklearn", "random"}
-    assert not outside & frameworks or module == "scratchnet.tools.bench.sides"     # what we are measured against
+    measured_against = {"scratchnet.tools.bench.sides", "scratchnet.tools.bench.net_3"}
+    assert not outside & frameworks or module in measured_against
     for node in ast.walk(MODULES[module]):
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
             assert ast.unparse(node.value) == "False"
