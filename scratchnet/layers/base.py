@@ -60,10 +60,16 @@ IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
 
 
 class Samples(NamedTuple):
-    """Which samples of the training data a batch holds, for layers that do not treat all alike."""
+    """Which samples of the training data a batch holds, for layers that do not treat all alike.
 
-    rows: np.ndarray            # (N,), their indices in the data
+    If several processes train the model, each runs a part of the batch; see `scratchnet.distribution`.
+    """
+
+    rows: Any                   # (N,), their indices in the data
     epoch: int                  # how many times all data have been used before
+    first: int = 0              # the place of the first of them in the whole batch
+    total: Any = None           # total(array) returns its sum over all processes; None if there is one
+    counts: bool = True         # False where a batch has fewer samples than processes: a copy stands in, which adds 0 to every sum
 
 
 class Node:
@@ -171,8 +177,8 @@ class Layer:
     takes_training : bool
         A class attribute: whether forward has the argument `training`; found from its signature.
     takes_samples : bool
-        Whether forward has the argument `samples`, too, found from its signature; `fit` then passes a `Samples` in training. A
-        layer that needs it only with some arguments sets it in its constructor.
+        A class attribute: whether forward has the argument `samples`, too, found from its signature; `fit` then passes a
+        `Samples` in training.
     """
 
     implementations: Mapping[str, Functions] = {}
