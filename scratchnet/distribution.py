@@ -158,9 +158,9 @@ class DataParallel(OneProcess):
         """Return the number of threads on which this process's kernels run."""
         cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
         machine = self.comm.Split_type(self.MPI.COMM_TYPE_SHARED)
-        width = np.array(max(cores) + 1)
-        machine.Allreduce(self.MPI.IN_PLACE, width, self.MPI.MAX)
-        mine = np.isin(np.arange(width), [*cores]).astype(float)
+        last = np.array(max(cores))
+        machine.Allreduce(self.MPI.IN_PLACE, last, self.MPI.MAX)
+        mine = np.isin(np.arange(int(last) + 1), [*cores]).astype(float)
         sharing = mine.copy()
         machine.Allreduce(self.MPI.IN_PLACE, sharing)       # for each core, how many processes may use it
         machine.Free()
@@ -226,24 +226,25 @@ class DataParallel(OneProcess):
     ) -> tuple[float, np.ndarray]:
         """Return (1): the loss of the whole batch, and this rank's part of its gradient with respect to the logits.
 
-        If the loss is not finite, every rank raises the FloatingPointError of the first rank where it is not.
+        If the loss is not finite, every rank raises the FloatingPointError of the rank where this begins.
         """
         n = len(logits) if samples.counts else 0
         loss, dlogits = model.loss_and_gradient(logits, y, w)
         total, N = self.total(np.array([n * loss if n else 0.0, n]))
         if not np.isfinite(total):
-            self._raise_together(model, x, float(loss), float(total / N))
+            self._raise_together(model, x, float(total / N), np.isfinite(loss))
         return float(total / N), dlogits * dlogits.dtype.type(n / N)
 
-    def _raise_together(self, model: Any, x: np.ndarray, mine: float, whole: float) -> None:
-        root = np.array(self.rank if not np.isfinite(mine) else self.size)
-        self.comm.Allreduce(self.MPI.IN_PLACE, root, self.MPI.MIN)
+    def _raise_together(self, model: Any, x: np.ndarray, loss: float, finite: bool) -> None:
+        """Raise in every rank what the first rank with bad images says, or else the first whose part of the loss is not finite."""
+        order = np.array(self.rank + self.size * (2 if finite else int(np.isfinite(x).all())))
+        self.comm.Allreduce(self.MPI.IN_PLACE, order, self.MPI.MIN)
         message = ""
         try:
-            check_finite(model, x, whole)
+            check_finite(model, x, loss)
         except FloatingPointError as error:
             message = str(error)
-        raise FloatingPointError(self.send(message, int(root) % self.size))
+        raise FloatingPointError(self.send(message, int(order) % self.size))
 
     def total(self, array: np.ndarray) -> np.ndarray:
         """Return the sum of an array over all ranks, the same bits in each of them.

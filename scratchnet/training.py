@@ -136,9 +136,9 @@ def fit(
 
     distribution = check_distribution(distribution)
     settings = {
-        "x": x.shape, "labels": zlib.crc32(np.ascontiguousarray(labels).data), "epochs": [*epochs_left], "batch_size": batch_size,
-        "validation data": len(validation[0]) if validation else 0, "validation_batch_size": val_size,
-        "shuffle": shuffle, "steps": [steps_per_epoch, val_batches],
+        "shape of x": x.shape, "checksum of y": zlib.crc32(np.ascontiguousarray(labels).data), "batch_size": batch_size,
+        "epochs": [*epochs_left], "shuffle": shuffle, "number of validation images": len(validation[0]) if validation else 0,
+        "validation_batch_size": val_size, "steps": [steps_per_epoch, val_batches],
     }  # fmt: skip
 
     given = [callback for callback in as_list(callbacks) if distribution.rank == 0 or not getattr(callback, "writes_files", False)]

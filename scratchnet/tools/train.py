@@ -262,7 +262,8 @@ def follow(task: Mapping[str, Any]) -> None:
     if checksum(images, args.limit) != task["data_checksum"]:
         raise ValueError(f"{args.data}: expected the data of rank 0, got others. Make the same data available on every machine.")
     data = prepare(images, args.limit)
-    train(args, build(args, data), data, *task["epochs"], [])
+    first, last = task["epochs"]
+    train(args, build(args, data), data, first, last, [])
 
 
 def train(
