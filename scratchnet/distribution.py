@@ -288,9 +288,13 @@ class DataParallel(OneProcess):
         shapes = {name: [str(p.dtype), *p.shape] for name, p in model.named_weights.items()}
         self._check_same({**settings, "weights": shapes})
         self.send_model(model)
-        with threads.limit(self.threads), noted() as self.signals, open(os.devnull, "w", encoding="utf-8") as nowhere:
-            with redirect_stdout(sys.stdout if self.rank == 0 else nowhere):
-                yield
+        with (
+            threads.limit(self.threads),
+            noted() as self.signals,
+            open(os.devnull, "w", encoding="utf-8") as nowhere,
+            redirect_stdout(sys.stdout if self.rank == 0 else nowhere),
+        ):
+            yield
 
     def _check_same(self, mine: Mapping[str, Any]) -> None:
         """Raise ValueError if a setting is not that of rank 0."""
@@ -374,8 +378,8 @@ class DataParallel(OneProcess):
         self.comm.Allreduce(self.MPI.IN_PLACE, ends, self.MPI.MAX)
         if ends[0] != -ends[1]:
             raise RuntimeError(
-                "fit: expected the same weights in every process after an epoch, got different ones. A layer or a callback of your own"
-                " must compute the same in each: draw random numbers from the layer's rng, and do not change weights in one rank alone"
+                "fit: expected the same weights in every process after an epoch, got different ones. A layer or a callback of your"
+                " own must compute the same in each: draw random numbers from the layer's rng, and change no weights in one rank alone"
             )
 
     # -- the end of a process ---------------------------------------------------------------------------------------------

@@ -18,8 +18,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratchnet import BatchNormalization, Dropout, RandomCrop, RandomFlip, RandomTranslation, SpatialDropout2D, cli
-from scratchnet import load_model
+from scratchnet import (
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Input,
+    RandomCrop,
+    RandomFlip,
+    RandomTranslation,
+    Sequential,
+    SpatialDropout2D,
+    cli,
+    load_model,
+)
 from scratchnet.distribution import DataParallel, OneProcess, part_of
 from scratchnet.layers.base import Samples
 from scratchnet.support.interrupts import PATIENCE, noted
@@ -32,7 +43,7 @@ needs_mpi = pytest.mark.skipif(
 )
 # Where there are more processes than cores, MPICH gives the processor to another process sooner.
 POLITE = {"MPIR_CVAR_ENABLE_HEAVY_YIELD": "1", "MPIR_CVAR_POLLS_BEFORE_YIELD": "10"}
-TRAIN = ("-m", "scratchnet", "train", "--data", "glyphs", "--limit", "300")
+TRAIN = ("-m", "scratchnet", "train", "--data", "glyphs", "--limit", "300", "--optimizer", "sgd")
 
 
 def start(size, *words, cwd=None):
@@ -69,7 +80,8 @@ def ranks(request, tmp_path_factory):
 @pytest.mark.parametrize(("dtype", "bound"), [("float32", 1e-5), ("float64", 1e-12)])
 def test_many_processes_compute_the_weights_of_one(ranks, dtype, bound):
     distances = ranks[f"{dtype}: distances"]
-    assert len(distances) > 8 and max(distances.values()) <= bound, distances
+    assert len(distances) > 8
+    assert max(distances.values()) <= bound, distances
     for name, (values, expected) in ranks[f"{dtype}: history"].items():
         np.testing.assert_allclose(values, expected, rtol=bound * 10, err_msg=name)
     assert ranks["im2col"] < 1e-12
@@ -94,7 +106,8 @@ def test_one_rank_that_stops_stops_all_after_the_same_batch(ranks):
 
 @needs_mpi
 def test_all_ranks_raise_the_error_of_the_one_whose_loss_is_not_finite(ranks):
-    assert len(ranks["broken"]) == ranks["size"] and len(set(ranks["broken"])) == 1
+    assert len(ranks["broken"]) == ranks["size"]
+    assert len(set(ranks["broken"])) == 1
     assert "the images hold NaN or infinity" in ranks["broken"][0]
 
 
@@ -129,7 +142,8 @@ def test_a_second_run_with_as_many_processes_has_the_same_bits(ranks, tmp_path):
 )
 def test_a_rank_that_fails_alone_ends_all_with_its_message(how, words):
     code, _, err = run(2, PROGRAMS / "fail.py", how, timeout=60)
-    assert code == 1 and err.count(words) == 1
+    assert code == 1
+    assert err.count(words) == 1
 
 
 def rank_processes(parent):
@@ -152,7 +166,8 @@ def started_training(folder, epochs, monkeypatch):
     process = start(2, *TRAIN, "--epochs", epochs, "--out", folder)
     until = time.monotonic() + 120
     while not (folder / "history.csv").exists():
-        assert process.poll() is None and time.monotonic() < until, process.communicate()
+        assert process.poll() is None
+        assert time.monotonic() < until, process.communicate()
         time.sleep(0.02)
     return process
 
@@ -173,10 +188,10 @@ def test_a_run_whose_rank_was_killed_resumes_with_another_number_of_processes(tm
     assert cli.main([*TRAIN[2:], "--epochs", "4", "--out", str(tmp_path / "alone")]) == 0
     histories = [json.loads((tmp_path / name / "history.json").read_text()) for name in ("run", "alone")]
     for name, values in histories[1].items():
-        np.testing.assert_allclose(histories[0][name], values, rtol=1e-3, err_msg=name)
+        np.testing.assert_allclose(histories[0][name], values, rtol=1e-5, err_msg=name)
     models = [load_model(tmp_path / name / "model.npz") for name in ("run", "alone")]
     for a, b in zip(*(model.get_weights() for model in models), strict=True):
-        assert np.linalg.norm(a - b) <= 1e-3 * np.linalg.norm(b)
+        assert np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(b)
     assert json.loads((folder / "settings.json").read_text())["state"] == "done"
 
 
@@ -188,7 +203,8 @@ def test_a_stop_reaches_all_processes_and_leaves_a_run_that_resumes(number, tmp_
     process.send_signal(number)                                     # to mpiexec, as a terminal does
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert err.count("scratchnet: interrupted") == 1 and "--resume" in err
+    assert err.count("scratchnet: interrupted") == 1
+    assert "--resume" in err
     assert json.loads((folder / "settings.json").read_text())["state"] == "interrupted"
 
 
@@ -200,7 +216,8 @@ def test_a_signal_to_one_rank_stops_all(rank, tmp_path, monkeypatch):
     process = started_training(tmp_path / "run", 500, monkeypatch)
     os.kill(rank_processes(tmp_path / "run")[rank], signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and err.count("scratchnet: interrupted") == 1
+    assert process.returncode == 130
+    assert err.count("scratchnet: interrupted") == 1
 
 
 @needs_mpi
@@ -209,13 +226,16 @@ def test_a_folder_that_vanishes_ends_all_processes_with_the_reason(tmp_path, mon
     process = started_training(tmp_path / "run", 500, monkeypatch)
     (tmp_path / "run").rename(tmp_path / "elsewhere")
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 1 and err.count("the run folder was renamed") == 1
+    assert process.returncode == 1
+    assert err.count("the run folder was renamed") == 1
 
 
 @needs_mpi
 def test_wrong_usage_is_reported_once(tmp_path):
     code, out, err = run(2, *TRAIN, "--epochs", "none", cwd=tmp_path)
-    assert code == 2 and err.count("--epochs: expected") == 1 and out == ""
+    assert code == 2
+    assert err.count("--epochs: expected") == 1
+    assert out == ""
     assert "Abort" not in err
 
 
@@ -225,9 +245,11 @@ def test_experiments_are_reproduced_by_many_processes(tmp_path):
     words = ("-m", "scratchnet", "reproduce", "--quick", "--only", "net_2-glyphs-adam", "--out", tmp_path)
     code, out, err = run(2, *words)
     assert code == 0, err
-    assert out.count("epoch 2/2") == 1 and (tmp_path / "report.html").exists()
+    assert out.count("epoch 2/2") == 1
+    assert (tmp_path / "report.html").exists()
     code, out, err = run(2, *words)         # everything is finished: the other process trains nothing, and ends
-    assert code == 0 and "epoch" not in out
+    assert code == 0
+    assert "epoch" not in out
 
 
 @needs_mpi
@@ -236,7 +258,8 @@ def test_the_example_trains_in_two_processes(tmp_path):
     example = Path(__file__).parent.parent / "examples" / "11_many_processes.py"
     code, out, err = run(2, example, "--limit", 300, "--epochs", 1, cwd=tmp_path)
     assert code == 0, err
-    assert "all have the same weights: True" in out and out.count("validation accuracy") == 1
+    assert "all have the same weights: True" in out
+    assert out.count("validation accuracy") == 1
 
 
 def test_without_mpi4py_one_sentence_says_what_to_install(monkeypatch, capsys):
@@ -253,7 +276,8 @@ def test_processes_that_do_not_see_each_other_are_refused():
     code = "import scratchnet; scratchnet.distribution.DataParallel()"
     environment = {**os.environ, "OMPI_COMM_WORLD_SIZE": "2"}       # as if the mpiexec of another MPI had started it
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 1 and "mpiexec and mpi4py belong to different MPIs" in done.stderr
+    assert done.returncode == 1
+    assert "mpiexec and mpi4py belong to different MPIs" in done.stderr
 
 
 # -- two machines -----------------------------------------------------------------------------------------------------------
@@ -266,7 +290,7 @@ ip -n $0a addr add 10.77.0.1/24 dev $0x; ip -n $0b addr add 10.77.0.2/24 dev $0y
 for end in a b; do ip -n $0$end link set lo up; done
 ip -n $0a link set $0x up; ip -n $0b link set $0y up
 ip netns exec $0a "$@"
-cat /dev/null; ip -n $0a -j -s link show $0x
+ip -n $0a -j -s link show $0x
 """
 SHELL = """#!/bin/sh
 while [ "${1#-}" != "$1" ]; do shift; done
@@ -280,8 +304,9 @@ shift; exec ip netns exec $space sh -c "$*"
 def test_two_machines_train_over_a_network(tmp_path):
     """Two network namespaces, which have only a cable in common: mpiexec reaches the second with a program in place of ssh."""
     name = f"sn{os.getpid() % 10_000}"
-    if shutil.which("ip") is None or subprocess.run(["ip", "netns", "add", f"{name}t"], capture_output=True, check=False).returncode:
-        pytest.skip("network namespaces need Linux, the program ip, and its permission")
+    allowed = shutil.which("ip") and subprocess.run(["ip", "netns", "add", f"{name}t"], capture_output=True, check=False)
+    if not allowed or allowed.returncode:
+        pytest.skip("network namespaces need Linux, the program ip, and the permission to use it")
     subprocess.run(["ip", "netns", "del", f"{name}t"], check=True)
     shell = tmp_path / "ssh"
     shell.write_text(SHELL % {"name": name})
@@ -289,15 +314,14 @@ def test_two_machines_train_over_a_network(tmp_path):
     hosts = ["-launcher", "ssh", "-launcher-exec", str(shell), "-hosts", "10.77.0.1,10.77.0.2", "-ppn", "1", "-n", "2"]
     words = [MPIEXEC, *hosts, sys.executable, str(PROGRAMS / "equal.py"), str(tmp_path)]
     over_the_network = {"MPIR_CVAR_NOLOCAL": "1", "UCX_TLS": "tcp,self"}
-    done = subprocess.run(
-        ["bash", "-c", MACHINES, name, *words], env={**os.environ, **POLITE, **over_the_network}, capture_output=True, text=True,
-        check=False, timeout=300,
-    )  # fmt: skip
+    environment = {**os.environ, **POLITE, **over_the_network}
+    command = ["bash", "-c", MACHINES, name, *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert max(found["float64: distances"].values()) <= 1e-12
     assert found["threads of all"] >= 2
-    (link,) = json.loads(done.stdout[done.stdout.rindex("\n[") + 1 :])
+    (link,) = json.loads(done.stdout[done.stdout.rindex("[{") :])
     parameters = sum(p.size for p in load_model(tmp_path / "0.npz").params.values())
     assert link["stats64"]["tx"]["bytes"] > 2 * 52 * parameters * 4         # the gradients of every step went over the cable
 
@@ -411,15 +435,14 @@ def test_the_parts_of_a_batch_are_the_batch_in_order(N, size):
     parts = [part_of(N, rank, size) for rank in range(size)]
     assert [n for first, last in parts for n in range(first, last)] == list(range(N))
     lengths = [last - first for first, last in parts]
-    assert max(lengths) - min(lengths) <= 1 and lengths[0] > 0
+    assert max(lengths) - min(lengths) <= 1
+    assert lengths[0] > 0
 
 
 # -- what needs no other process ----------------------------------------------------------------------------------------------
 
 
 def test_fit_refuses_what_is_no_distribution():
-    from scratchnet import Dense, Input, Sequential
-
     model = Sequential([Input((2,)), Dense(2, activation="softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match=r"distribution: expected a DataParallel, got .*DataParallel\(\)"):
@@ -434,7 +457,7 @@ def test_a_noted_signal_waits_and_a_second_one_interrupts(monkeypatch):
         assert signals == [signal.SIGINT] * 2
         signals.clear()
     with pytest.raises(KeyboardInterrupt), noted():
-        signal.raise_signal(signal.SIGINT)      # nobody has looked at it
+        signal.raise_signal(signal.SIGINT)      # nothing has removed it
     with noted():
         signal.raise_signal(signal.SIGINT)
         now = time.monotonic()

@@ -297,8 +297,9 @@ class BatchNormalization(Layer):
     ) -> np.ndarray:
         """Return the output, of the shape of x; in training, also update the moving averages.
 
-        If x is a part of a batch, as `samples` says, mean and variance are those of the whole batch. With `relu=True`, which plan.py chooses, also compute the ReLU after it. With `joined`, the layer before has computed the
-        normalization already, and x is returned.
+        If x is a part of a batch, as `samples` says, mean and variance are those of the whole batch. With `relu=True`,
+        which plan.py chooses, also compute the ReLU after it. With `joined`, the layer before has computed the normalization
+        already, and x is returned.
         """
         self.check_input(x)
         if joined:

@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from importlib import import_module
 from typing import Any
 
@@ -81,10 +81,8 @@ def _follow() -> int:
     signals.begin()
     with signals.working():
         while (task := _hear()) is not None:
-            try:
+            with suppress(FloatingPointError, StoppedTogether):     # rank 0 has raised it too, and tells what is next
                 import_module(f"scratchnet.tools.{task['command']}").follow(task)
-            except (FloatingPointError, StoppedTogether):
-                pass                    # rank 0 has raised it too, and goes on, or tells that it has ended
     return 0
 
 
