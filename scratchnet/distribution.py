@@ -378,8 +378,8 @@ class DataParallel(OneProcess):
         self.comm.Allreduce(self.MPI.IN_PLACE, ends, self.MPI.MAX)
         if ends[0] != -ends[1]:
             raise RuntimeError(
-                "fit: expected the same weights in every process after an epoch, got different ones. A layer or a callback of your"
-                " own must compute the same in each: draw random numbers from the layer's rng, and change no weights in one rank alone"
+                "fit: expected the same weights in every process after an epoch, got different ones. A layer or a callback"
+                " of your own must compute the same in each: draw from the layer's rng, and change no weights in one rank alone"
             )
 
     # -- the end of a process ---------------------------------------------------------------------------------------------
