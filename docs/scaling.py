@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from math import ceil, log2
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def all_reduce(N: int, size: float, latency: float, bandwidth: float, adding: fl
     """
     if N == 1:
         return 0.0
-    return 2 * np.ceil(np.log2(N)) * latency + (N - 1) / N * size * (2 / bandwidth + 1 / adding)
+    return 2 * ceil(log2(N)) * latency + (N - 1) / N * size * (2 / bandwidth + 1 / adding)
 
 
 def step(net: dict[str, Any], N: int, n: float, network: tuple[float, float], slowest: float = 1.0) -> float:
@@ -88,6 +89,7 @@ def speedups(net: dict[str, Any], network: tuple[float, float], *, weak: bool) -
 
 
 def built(name: str) -> tuple[Model, np.ndarray, np.ndarray]:
+    """Return a network, four batches of random images, and their labels."""
     make, shape = NETS[name]
     model = make(shape, 10, seed=0)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -152,6 +154,7 @@ def measure() -> dict[str, Any]:
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a table in Markdown."""
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
@@ -160,12 +163,13 @@ def measured_table(numbers: dict[str, Any]) -> str:
     if not numbers["ranks"]:
         return "Not measured yet: `python docs/scaling.py --measure` on a quiet machine, then `python docs/scaling.py`."
     head = ["processes × threads", *(f"{name}: step, its all-reduce (ms)" for name in NETS)]
-    rows = [[key, *(f"{of[name]['step']:.1f}, {of[name]['all_reduce']:.1f}" for name in NETS)] for key, of in numbers["ranks"].items()]
+    ranks = numbers["ranks"]
+    rows = [[key, *(f"{ranks[key][name]['step']:.1f}, {ranks[key][name]['all_reduce']:.1f}" for name in NETS)] for key in ranks]
     return table(head, rows)
 
 
 def cost_table(numbers: dict[str, Any]) -> str:
-    """Return, for 8 ranks, what a step costs: computing, and the all-reduce on each network."""
+    """Return what a step costs: computing, and the all-reduce of 8 ranks on each network."""
     head = ["", "MB in a step", "computing 128 images", "computing 16", *(f"all-reduce, {network}" for network in NETWORKS)]
     rows = []
     for name, net in numbers["nets"].items():
@@ -176,7 +180,7 @@ def cost_table(numbers: dict[str, Any]) -> str:
 
 
 def limits_table(numbers: dict[str, Any]) -> str:
-    """Return where it stops paying: the best number of ranks for one batch of 128, and the efficiency of 1,024 ranks of 128 each."""
+    """Return where it stops paying: the best number of ranks for one batch of 128, and the speedup with 128 in each rank."""
     head = ["", *(f"{network}: {what}" for network in NETWORKS for what in ("batch 128", "128 in each rank"))]
     rows = []
     for name, net in numbers["nets"].items():
@@ -184,7 +188,8 @@ def limits_table(numbers: dict[str, Any]) -> str:
         for network in NETWORKS.values():
             strong, weak = speedups(net, network, weak=False), speedups(net, network, weak=True)
             best = int(np.argmax(strong))
-            cells += [f"best {RANKS[best]} ranks, {strong[best]:.1f} ×", f"2 ranks {weak[1]:.1f} ×, 1,024 ranks {weak[-1]:.0f} ×"]
+            pays = f"best {RANKS[best]} ranks, {strong[best]:.1f} ×" if best else "one rank is best"
+            cells += [pays, f"2 ranks {weak[1]:.1f} ×, 1,024 ranks {weak[-1]:.0f} ×"]
         rows.append([name, *cells])
     return table(head, rows)
 
@@ -202,9 +207,9 @@ def draw(numbers: dict[str, Any]) -> None:
             ax = axes[row, column]
             for (network, costs), style in zip(NETWORKS.items(), ("o-", "s-", "^-"), strict=True):
                 ax.plot(RANKS, speedups(net, costs, weak=weak), style, markersize=4, label=network)
-            ax.plot(RANKS, RANKS, color="0.6", linestyle=":", label="one more rank, one more speed")
+            ax.plot(RANKS, RANKS, color="0.6", linestyle=":", label="as many times as ranks")
             ax.set(xscale="log", yscale="log", xticks=[1, 4, 16, 64, 256, 1024], xticklabels=["1", "4", "16", "64", "256", "1,024"])
-            ax.set_ylim(0.04 if not weak else 0.3, 200 if not weak else 2000)
+            ax.set_ylim(0.04 if not weak else 0.15, 200 if not weak else 2000)
             ax.axhline(1, color="0.8", linewidth=0.8, zorder=0)
             ax.grid(alpha=0.3)
             if row == 0:

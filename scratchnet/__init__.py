@@ -127,6 +127,7 @@ keras_names.install(
                 "backend",
                 "callbacks",
                 "datasets",
+                "distribution",
                 "initializers",
                 "layers",
                 "losses",
