@@ -176,7 +176,8 @@ def cost_table(numbers: dict[str, Any]) -> str:
         compute = [f"{1000 * step(net, 1, n, (0, 1)):.1f} ms" for n in (128, 16)]
         sums = [f"{1000 * all_reduce(8, net['bytes'], *network):.1f} ms" for network in NETWORKS.values()]
         rows.append([name, f"{net['bytes'] / 1e6:.1f}", *compute, *sums])
-    return table(head, rows)
+    warning = "**Provisional**: the step times are estimates until `python docs/scaling.py --measure` has run.\n\n"
+    return warning * numbers["provisional"] + table(head, rows)
 
 
 def limits_table(numbers: dict[str, Any]) -> str:
