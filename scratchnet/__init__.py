@@ -9,6 +9,7 @@ interrupts.begin_process()      # before the other imports, which take a second
 from scratchnet import (
     callbacks,
     datasets,
+    distribution,
     gradcheck,
     initializers,
     keras_names,
@@ -93,6 +94,7 @@ __all__ = [
     "backend",
     "callbacks",
     "datasets",
+    "distribution",
     "gradcheck",
     "initializers",
     "layers",
@@ -126,6 +128,7 @@ keras_names.install(
                 "backend",
                 "callbacks",
                 "datasets",
+                "distribution",
                 "initializers",
                 "layers",
                 "losses",

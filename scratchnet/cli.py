@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, TextIO
 
 from scratchnet._version import __version__
+from scratchnet.distribution import started
 from scratchnet.support import interrupts
 from scratchnet.support.files import reason
 
@@ -38,7 +39,17 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code.
+    """Run the command, in all processes that mpiexec has started, and return its exit code; see `run`."""
+    if started() == 1:
+        return run(argv)
+    try:
+        return import_module("scratchnet.tools.processes").run(lambda: run(argv))
+    except (ImportError, ValueError) as error:      # mpi4py is missing, or is that of another MPI
+        return fail(str(error))
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command in this process and return its exit code.
 
     Parameters
     ----------

@@ -496,7 +496,7 @@ class Model:
         for node in self.nodes[1 : self.nodes.index(to) + 1]:
             joined: Any = keywords.get(node, {})
             mode: Any = {"training": training, **joined} if node.layer.takes_training else joined
-            if samples is not None and node.layer.takes_samples:
+            if node.layer.needs_samples(samples):
                 mode = {"samples": samples, **mode}
             out = node.layer.forward(*(outputs[parent] for parent in node.parents), **mode)
             if out.shape != (len(x), *node.shape):

@@ -609,21 +609,28 @@ def uniform(key: int, index: int) -> float:
     return philox(index // 4, key)[index % 4] / 2**32
 
 
-def dropout_forward(x: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None) -> np.ndarray:
-    """Return x / (1 - rate) where u ≥ rate, else 0; u has the index, in `noise_shape`, of the number that masks x there."""
+def dropout_forward(
+    x: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None, first: int = 0
+) -> np.ndarray:
+    """Return x / (1 - rate) where u ≥ rate, else 0; u has the index, in `noise_shape`, of the number that masks x there.
+
+    The first index is `first`.
+    """
     noise_shape = x.shape if noise_shape is None else noise_shape
     out = np.zeros_like(x)
     for index in np.ndindex(x.shape):
         i = 0
         for place, length in zip(index, noise_shape, strict=True):
             i = i * length + (place if length > 1 else 0)
-        out[index] = x[index] * x.dtype.type(1 / (1 - rate)) if uniform(key, i) >= rate else 0.0
+        out[index] = x[index] * x.dtype.type(1 / (1 - rate)) if uniform(key, first + i) >= rate else 0.0
     return out
 
 
-def dropout_backward(dout: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None) -> np.ndarray:
+def dropout_backward(
+    dout: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None, first: int = 0
+) -> np.ndarray:
     """Return dx: dout / (1 - rate) where forward kept x, else 0; the mask is that of forward."""
-    return dropout_forward(dout, rate, key, noise_shape)
+    return dropout_forward(dout, rate, key, noise_shape, first)
 
 
 def resample_forward(x: np.ndarray, rows: Any, cols: Any, fill_value: float) -> np.ndarray:

@@ -11,6 +11,7 @@ computed after the epoch, with its last weights.
 from __future__ import annotations
 
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scratchnet.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, TerminateOnNaN
+from scratchnet.distribution import OneProcess
 from scratchnet.layers.base import Samples
 from scratchnet.losses import softmax
 from scratchnet.support.arithmetic import quiet
@@ -36,6 +38,7 @@ from scratchnet.support.checking import (
     check_validation,
     check_validation_freq,
     check_verbose,
+    shortened,
 )
 from scratchnet.support.exclusive import exclusive
 from scratchnet.support.keywords import named_arguments
@@ -63,6 +66,8 @@ def fit(
     validation_steps: int | None = None,
     validation_batch_size: int | None = None,
     validation_freq: int | Sequence[int] = 1,
+    *,
+    distribution: OneProcess | None = None,
 ) -> History:
     """Train the model for several epochs.
 
@@ -102,6 +107,8 @@ def fit(
     validation_freq : int or list of int
         Validation runs after each epoch whose number this divides, or that is in the list; the first epoch is 1. The lists of
         validation values in the history are then shorter.
+    distribution : DataParallel, optional
+        Several processes train the model, each a part of every batch; see `scratchnet.distribution`.
 
     Returns
     -------
@@ -133,9 +140,17 @@ def fit(
     batch_size, _ = check_steps("steps_per_epoch", steps_per_epoch, batch_size, len(x))
     order = Order(len(x), batch_size, steps_per_epoch, model.shuffle_rng if shuffle else None, initial_epoch)
 
-    given = as_list(callbacks)
+    distribution = check_distribution(distribution)
+    settings = {
+        "shape of x": x.shape, "checksum of y": zlib.crc32(np.ascontiguousarray(labels).data), "batch_size": batch_size,
+        "epochs": [*epochs_left], "shuffle": shuffle, "number of validation images": len(validation[0]) if validation else 0,
+        "validation_batch_size": val_size, "steps": [steps_per_epoch, val_batches],
+    }  # fmt: skip
+
+    given = [callback for callback in as_list(callbacks) if distribution.rank == 0 or not getattr(callback, "writes_files", False)]
     history = model.history = next((c for c in given if isinstance(c, History)), None) or History()
-    with shown_progress(verbose) as progress:
+    shown = shown_progress(verbose if distribution.rank == 0 else 0)
+    with distribution.fitting(model, settings), shown as progress:
         events = CallbackList([*given, *([] if any(callback is history for callback in given) else [history]), *progress])
         names = ["loss", *model.metrics, *model.weighted_metrics]
         names += [f"val_{name}" for name in names] if validation else []
@@ -149,15 +164,16 @@ def fit(
         try:
             for epoch in epochs_left:
                 events.call("on_epoch_begin", epoch, {})
-                logs = train_epoch(model, x, labels, weights, order, events)
+                logs = train_epoch(model, x, labels, weights, order, events, distribution)
+                distribution.end_epoch(model)
                 if validation and validates(epoch):
-                    values = mean_values(model, *validation, val_size, val_batches)
+                    values = mean_values(model, *validation, val_size, val_batches, distribution=distribution)
                     logs |= {f"val_{name}": value for name, value in values.items()}
                 if not all(np.isfinite(p).all() for p in model.named_weights.values()):
                     check_finite(model, batch_of(model, x, slice(batch_size)), np.nan)
                 good_weights = model.get_weights()
                 events.call("on_epoch_end", epoch, logs)
-                if model.stop_training:
+                if distribution.agree(model.stop_training):
                     break
         except FloatingPointError as error:
             model.set_weights(good_weights)
@@ -212,18 +228,26 @@ class Order:
 
 
 def train_epoch(
-    model: Any, x: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, order: Order, events: CallbackList
+    model: Any,
+    x: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray | None,
+    order: Order,
+    events: CallbackList,
+    distribution: OneProcess,
 ) -> dict[str, float]:
     """Train on the batches of one epoch, and return the mean loss and metrics."""
-    means, logs = Means(model), {}
-    for number, rows in enumerate(order.epoch()):
+    means, logs = Means(model, distribution), {}
+    for number, batch in enumerate(order.epoch()):
         events.call("on_train_batch_begin", number, {})
-        w = None if weights is None else weights[rows]
-        loss, logits = model.train_step(batch_of(model, x, rows), labels[rows], w, **samples_for(model, rows, order.passes))
-        means.add(loss, logits, labels[rows], w)
+        samples = distribution.part(batch, order.passes)        # all of the batch, unless several processes share it
+        rows, w = samples.rows, None if weights is None else weights[samples.rows]
+        loss, logits = distribution.train_step(model, batch_of(model, x, rows), labels[rows], w, samples)
+        if samples.counts:
+            means.add(loss, logits, labels[rows], w)
         logs = means.values()
         events.call("on_train_batch_end", number, logs)
-        if model.stop_training:
+        if distribution.agree(model.stop_training):
             break
     return logs
 
@@ -238,14 +262,19 @@ def mean_values(
     number: int,
     show: bool = False,
     augment: str | None = None,
+    distribution: OneProcess | None = None,
 ) -> dict[str, float]:
     """Return the mean loss and metrics over the first `number` batches, without training."""
-    means = Means(model)
-    for rows in batches(min(len(x), number * batch_size), batch_size, "evaluate", show):
+    distribution = distribution or OneProcess()
+    means = Means(model, distribution)
+    for whole in batches(min(len(x), number * batch_size), batch_size, "evaluate", show):
+        samples = distribution.part(whole, 0)
+        rows = slice(samples.rows.start, samples.rows.stop)
         batch, w = batch_of(model, x, rows), None if weights is None else weights[rows]
-        loss, logits = model.test_step(batch, labels[rows], w, augment)
+        loss, logits = distribution.test_step(model, batch, labels[rows], w, samples, augment)
         check_finite(model, batch, loss)
-        means.add(loss, logits, labels[rows], w)
+        if samples.counts:
+            means.add(loss, logits, labels[rows], w)
     return means.values()
 
 
@@ -353,7 +382,8 @@ def predict(
     batch_size, number = check_steps("steps", steps, batch_size, len(x))
     x = x[: number * batch_size]
     out = np.empty((len(x), *model.nodes[-1].shape), model.dtype)
-    for rows in batches(len(x), batch_size, "predict", show=check_verbose(verbose) == 1):
+    for numbers in batches(len(x), batch_size, "predict", show=check_verbose(verbose) == 1):
+        rows = slice(numbers.start, numbers.stop)
         batch = batch_of(model, x, rows)
         out[rows] = mean_output(model, batch, augment) if augment else model.forward(batch, keep=False)
     return out
@@ -468,10 +498,10 @@ def test_on_batch(
 
 
 class Means:
-    """Running means of the loss and the metrics over the samples of several batches."""
+    """Running means of the loss and the metrics over the samples of several batches, of all processes that share them."""
 
-    def __init__(self, model: Any):
-        self.model = model
+    def __init__(self, model: Any, distribution: OneProcess | None = None):
+        self.model, self.distribution = model, distribution or OneProcess()
         self.loss, self.count, self.weight = 0.0, 0, 0.0
         # For each metric, how many samples are right, or the sum of their weights.
         self.right: dict[str, float] = dict.fromkeys([*model.metrics, *model.weighted_metrics], 0)
@@ -488,14 +518,14 @@ class Means:
             right = metric.right(classes, logits)
             self.right[name] += float(right.sum() if weights is None else (weights * right).sum())
 
-    def metrics(self) -> dict[str, float]:
-        """Return the means of the metrics by name; a weighted one is 0 if all weights are."""
-        unweighted = {name: self.right[name] / self.count for name in self.model.metrics}
-        return unweighted | {name: self.right[name] / self.weight if self.weight else 0.0 for name in self.model.weighted_metrics}
-
     def values(self) -> dict[str, float]:
-        """Return all means by name."""
-        return {"loss": self.loss / self.count, **self.metrics()}
+        """Return all means by name; a weighted one is 0 if all weights are."""
+        sums = self.distribution.total(np.array([self.loss, self.count, self.weight, *self.right.values()], float))
+        loss, count, weight, *right = sums.tolist()
+        found = dict(zip(self.right, right, strict=True))
+        unweighted = {name: found[name] / count for name in self.model.metrics}
+        weighted = {name: found[name] / weight if weight else 0.0 for name in self.model.weighted_metrics}
+        return {"loss": loss / count, **unweighted, **weighted}
 
 
 def values_of(
@@ -516,7 +546,8 @@ def result(values: dict[str, float], return_dict: bool) -> Any:
 
 def samples_for(model: Any, rows: np.ndarray, epoch: int) -> dict[str, Any]:
     """Return the argument that says which samples a batch holds, if a layer of the model takes it."""
-    return {"samples": Samples(rows, epoch)} if any(layer.takes_samples for layer in model.every_layer.values()) else {}
+    samples = Samples(rows, epoch)
+    return {"samples": samples} if any(layer.needs_samples(samples) for layer in model.every_layer.values()) else {}
 
 
 @quiet
@@ -525,10 +556,20 @@ def batch_of(model: Any, x: np.ndarray, rows: Any) -> np.ndarray:
     return np.ascontiguousarray(x[rows], dtype=model.dtype)
 
 
-def batches(count: int, batch_size: int, title: str, show: bool) -> Iterable[slice]:
-    """Return slices that cut `count` samples into batches, with a progress bar on a terminal."""
+def batches(count: int, batch_size: int, title: str, show: bool) -> Iterable[range]:
+    """Return ranges that cut `count` samples into batches, with a progress bar on a terminal."""
     starts = tqdm(range(0, count, batch_size), desc=title, unit="batch", leave=False, disable=None if show else True)
-    return (slice(start, start + batch_size) for start in starts)
+    return (range(start, min(start + batch_size, count)) for start in starts)
+
+
+def check_distribution(distribution: Any) -> OneProcess:
+    """Return what shares the batches among processes; one process by default."""
+    if distribution is not None and not isinstance(distribution, OneProcess):
+        raise ValueError(
+            f"distribution: expected a DataParallel, got {shortened(distribution)}. For example"
+            " distribution=scratchnet.distribution.DataParallel()"
+        )
+    return distribution or OneProcess()
 
 
 def as_list(callbacks: Sequence[Callback] | Callback | None) -> list[Any]:

@@ -21,7 +21,7 @@ IDS = [str(path.relative_to(PACKAGE)) for path in SOURCES]
 FLOORS = [
     {"kernels", "support", "reference", "padding", "initializers", "metrics", "regularizers", "_version"},
     {"layers", "losses", "optimizers", "schedules", "callbacks"},
-    {"plan", "saving", "exchange", "training", "model", "sequential"},
+    {"plan", "saving", "exchange", "distribution", "training", "model", "sequential"},
     {"networks", "datasets", "preprocessing", "plotting", "gradcheck", "explain", "web", "diagnosis"},
     {"keras_names"},
     {"scratchnet"},  # the public names, for those who use the library as a reader would
@@ -250,6 +250,6 @@ def test_every_distribution_that_is_imported_is_declared():
     setup = configparser.ConfigParser()
     setup.read(PACKAGE.parent / "setup.cfg", encoding="utf-8")
     lines = "\n".join([setup["options"]["install_requires"], *(setup["options.extras_require"].values())])
-    declared = set(re.findall(r"^([a-z]+)", lines, re.MULTILINE))
+    declared = set(re.findall(r"^([a-z0-9]+)", lines, re.MULTILINE))
     imported = {name.partition(".")[0].replace("PIL", "pillow") for module in MODULES for name in imports_of(module)}
     assert imported - sys.stdlib_module_names - {"scratchnet", "__future__"} <= declared

@@ -30,6 +30,8 @@ class Callback:
     more_names : tuple of str, or None
         Names that this callback and those before it add to an epoch's logs. None if one of them is not part of this
         library: it may add any name.
+    writes_files : bool
+        A class attribute: whether it writes files. If several processes train the model, only that of rank 0 is called.
     """
 
     model: Any = None
@@ -37,6 +39,7 @@ class Callback:
     state_names: tuple[str, ...] = ()
     adds: tuple[str, ...] | None = ()
     more_names: tuple[str, ...] | None = ()
+    writes_files = False
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)

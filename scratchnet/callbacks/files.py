@@ -79,6 +79,8 @@ class ModelCheckpoint(Monitor):
 
     state_names = ("best",)
 
+    writes_files = True
+
     def __init__(
         self,
         filepath: str | os.PathLike[str],
@@ -143,6 +145,8 @@ class CSVLogger(Callback):
         Whether rows are appended to an existing file. It must have the columns of this training run, in any order. A byte
         order mark, which spreadsheets write, stays.
     """
+
+    writes_files = True
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False):
         if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':

@@ -93,7 +93,7 @@ INSTEAD = {
             "GradientTape function Function stop_gradient",
         "Call utils.set_random_seed(seed), or pass seed= to Model": "random",
         "Kernels use all cores by themselves; NUMBA_NUM_THREADS limits them":
-            "config device distribution distribute test ConfigProto Session compat",
+            "config device distribute test ConfigProto Session compat",
         "A model has one dtype: Model(..., dtype='float64')":
             "mixed_precision dtype_policies DTypePolicy FloatDTypePolicy set_epsilon cast_to_floatx LossScaleOptimizer",
         "The classes are in layers, losses, optimizers, initializers and callbacks":
@@ -111,6 +111,8 @@ INSTEAD = {
             "metrics.CategoricalCrossentropy metrics.SparseCategoricalCrossentropy metrics.categorical_crossentropy"
             " metrics.sparse_categorical_crossentropy",
         "Use plotting": "visualization",
+        "Pass it to fit: model.fit(x, y, distribution=distribution.DataParallel())":
+            "set_distribution ModelParallel DeviceMesh TensorLayout LayoutMap Distribution MirroredStrategy",
         "The classes that exist are those of losses and metrics": "estimator",
     }.items()
     for word in words.split()

@@ -117,6 +117,15 @@ def _sums(kernel: Callable[..., None], arrays: tuple[np.ndarray, ...], channels:
     return sums.sum(axis=0).reshape(2, -1, len(channels)).sum(axis=1)       # (G, 2, R·C) -> (2, R·C) -> (2, C)
 
 
+def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the variance of each channel, in float64: (…, C) -> (C,), (C,)."""
+    C = x.shape[-1]
+    flat = plain(x).reshape(-1)
+    origin = flat[:C].astype(np.float64)
+    total, squares = _sums(_moments, (flat,), origin) / (x.size // C)
+    return origin + total, np.maximum(squares - total * total, 0)
+
+
 def batch_normalization_forward(
     x: np.ndarray,
     gamma: np.ndarray | None,
@@ -144,12 +153,7 @@ def batch_normalization_forward(
     """
     C, dtype = x.shape[-1], x.dtype
     flat, out = plain(x).reshape(-1), empty(x.shape, dtype)
-    if moving is None:
-        origin = flat[:C].astype(np.float64)
-        total, squares = _sums(_moments, (flat,), origin) / (x.size // C)
-        mean, variance = (origin + total).astype(dtype), np.maximum(squares - total * total, 0).astype(dtype)
-    else:
-        mean, variance = moving
+    mean, variance = moving if moving is not None else (value.astype(dtype) for value in moments(x))
     scale = 1 / np.sqrt(variance + epsilon)
     row = _row(mean, dtype)
     run(
@@ -157,6 +161,34 @@ def batch_normalization_forward(
         _row(np.zeros(C) if beta is None else beta, dtype), out.reshape(-1), dtype.type(0 if relu else -np.inf),
     )  # fmt: skip
     return out, mean, variance
+
+
+def sums_of_gradients(
+    dout: np.ndarray, x: np.ndarray, mean: np.ndarray, variance: np.ndarray, epsilon: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return dgamma and dbeta, in float64: (…, C), (…, C), (C,), (C,) -> (C,), (C,)."""
+    dbeta, products = _sums(_products, (plain(dout).reshape(-1), plain(x).reshape(-1)), mean)
+    return products * (1 / np.sqrt(variance.astype(np.float64) + epsilon)), dbeta
+
+
+def input_gradient(
+    dout: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray | None,
+    moments: tuple[np.ndarray, np.ndarray],
+    epsilon: float,
+    sums: tuple[np.ndarray, np.ndarray],
+    M: float,
+    relu_x: bool,
+) -> np.ndarray:
+    """Return dx, (…, C). `moments` are mean and variance, `sums` dgamma and dbeta, all (C,); in inference M is infinite."""
+    mean, variance = moments
+    inv, dx = 1 / np.sqrt(variance.astype(np.float64) + epsilon), empty(x.shape, x.dtype)
+    channels = (mean, inv if gamma is None else gamma * inv, sums[1] / M, sums[0] * inv / M)
+    factors = Factors(*(_row(one, x.dtype) for one in channels))
+    tasks = -(-x.size // len(factors.mean))
+    run(_dx, x.size, tasks, plain(dout).reshape(-1), plain(x).reshape(-1), factors, dx.reshape(-1), relu_x)
+    return dx
 
 
 def batch_normalization_backward(
@@ -195,15 +227,11 @@ def batch_normalization_backward(
     dgamma, dbeta : ndarray (C,) or None
     """
     C, dtype = x.shape[-1], x.dtype
-    dout, flat, inv = plain(dout).reshape(-1), plain(x).reshape(-1), 1 / np.sqrt(variance.astype(np.float64) + epsilon)
     dgamma = dbeta = np.zeros(C)
     if need_dw or training:
-        dbeta, products = _sums(_products, (dout, flat), mean)
-        dgamma = products * inv
+        dgamma, dbeta = sums_of_gradients(dout, x, mean, variance, epsilon)
     dx = None
     if need_dx:
-        dx, M = empty(x.shape, dtype), x.size // C if training else np.inf      # in inference, the two terms are 0
-        scale = inv if gamma is None else gamma * inv
-        factors = Factors(*(_row(channels, dtype) for channels in (mean, scale, dbeta / M, dgamma * inv / M)))
-        run(_dx, x.size, -(-x.size // len(factors.mean)), dout, flat, factors, dx.reshape(-1), relu_x)
+        M = x.size // C if training else np.inf     # in inference, the two terms are 0
+        dx = input_gradient(dout, x, gamma, (mean, variance), epsilon, (dgamma, dbeta), M, relu_x)
     return dx, dgamma.astype(dtype) if need_dw else None, dbeta.astype(dtype) if need_dw else None

@@ -13,20 +13,25 @@ from scratchnet.kernels.threads import run
 
 
 @jit
-def _masked(first, last, x, k0, k1, least, scale, out):
-    """Write x·scale where a number's word is at least `least`, and 0 elsewhere; both arrays are flat, a task is a tile."""
-    words = np.empty(TILE, np.uint32)
+def _masked(first, last, x, k0, k1, block, skip, least, scale, out):
+    """Write x·scale where a number's word is at least `least`, and 0 elsewhere; both arrays are flat, a task is a tile.
+
+    The first number has word `skip` of `block`.
+    """
+    words = np.empty(TILE + 4, np.uint32)
     zero = x.dtype.type(0)
     for task in range(first, last):
         start = task * TILE
         given, result = x[start : start + TILE], out[start : start + TILE]
-        fill(words, k0, k1, start // 4)
+        fill(words, k0, k1, block + start // 4)
         for i in range(len(given)):
             scaled = given[i] * scale
-            result[i] = scaled if words[i] >= least else zero
+            result[i] = scaled if words[skip + i] >= least else zero
 
 
-def dropout_forward(x: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None) -> np.ndarray:
+def dropout_forward(
+    x: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None, first: int = 0
+) -> np.ndarray:
     """Return the output as `layers.dropout.dropout_forward` does, bit for bit, in recycled memory.
 
     A word w is the number u = w / 2**32, so u ≥ rate where w ≥ rate · 2**32: the comparison is one of integers. With a
@@ -36,11 +41,12 @@ def dropout_forward(x: np.ndarray, rate: float, key: int, noise_shape: tuple[int
     out = empty(x.shape, x.dtype)
     if noise_shape is not None and noise_shape != x.shape:
         np.multiply(x, scale, out=out)
-        np.copyto(out, 0, where=uniform(key, noise_shape) < rate)
+        np.copyto(out, 0, where=uniform(key, noise_shape, first) < rate)
         return out
     least = np.uint64(ceil(rate * 2**32))                   # up to 2**32: at a rate next to 1 nothing is kept
     tasks = -(-x.size // TILE)
-    run(_masked, COST * x.size, tasks, plain(x).reshape(-1), *halves(key), least, scale, out.reshape(-1))
+    place = (first // 4, first % 4)
+    run(_masked, COST * x.size, tasks, plain(x).reshape(-1), *halves(key), *place, least, scale, out.reshape(-1))
     return out
 
 

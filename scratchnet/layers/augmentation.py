@@ -129,7 +129,7 @@ class _Augmentation(Layer):
         "im2col": (resample_forward, resample_backward),
         "fused": (fused.resample_forward, fused.resample_backward),
     }
-    draws = True
+    draws = samples_of_parts_only = True
     fill_mode, fill_value = "nearest", 0.0
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
@@ -150,12 +150,16 @@ class _Augmentation(Layer):
         """Return the start of rows and columns in inference."""
         return 0, 0
 
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        """Return the images: (N, H, W, C) -> (N, OH, OW, C). In training each is a random variation."""
+    def forward(self, x: np.ndarray, training: bool = False, samples: Samples | None = None) -> np.ndarray:
+        """Return the images: (N, H, W, C) -> (N, OH, OW, C). In training each is a random variation.
+
+        If x is a part of a batch, as `samples` says, the variations are those that the images have in the whole batch.
+        """
         self.check_input(x)
         N = len(x)
         if training:
-            start, step = self.places(uniform(int(self.rng.integers(2**63)), (N, 2)))
+            first = 0 if samples is None else 2 * samples.first
+            start, step = self.places(uniform(int(self.rng.integers(2**63)), (N, 2), first))
         elif self.output_shape == self.input_shape:
             self.cache = (None, None)
             return x.copy()
@@ -219,7 +223,8 @@ class RandomFlip(_Augmentation):
         super().__init__(name=name, implementation=implementation)
         self.mode = check_choice("mode", mode, ("horizontal_and_vertical", "horizontal", "vertical"))
         self.seed = check_seed("seed", seed)
-        self.alternate = self.takes_samples = check_flag("alternate", alternate)
+        self.alternate = check_flag("alternate", alternate)
+        self.samples_of_parts_only = not self.alternate
         self.samples: Samples | None = None
 
     def make_state(self) -> dict[str, np.ndarray]:
@@ -229,7 +234,7 @@ class RandomFlip(_Augmentation):
     def forward(self, x: np.ndarray, training: bool = False, samples: Samples | None = None) -> np.ndarray:
         """Return the images, some of them flipped in training; `samples` says which images of the data they are."""
         self.samples = samples
-        return super().forward(x, training)
+        return super().forward(x, training, samples)
 
     def places(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the last row and the step -1 where the number is below 1/2, for rows and for columns."""
@@ -247,7 +252,7 @@ class RandomFlip(_Augmentation):
         key = self.state["key"]
         if not key:
             key[...] = self.rng.integers(1, 2**24)          # exact in float32
-        rows, epoch = self.samples
+        rows, epoch = self.samples.rows, self.samples.epoch
         return (uniform(int(key[0]), (int(rows.max()) + 1, 2))[rows] < 0.5) ^ bool(epoch % 2)
 
 

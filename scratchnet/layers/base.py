@@ -60,10 +60,17 @@ IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
 
 
 class Samples(NamedTuple):
-    """Which samples of the training data a batch holds, for layers that do not treat all alike."""
+    """Which samples of the training data a batch holds, for layers that do not treat all alike.
 
-    rows: np.ndarray            # (N,), their indices in the data
+    If several processes train the model, each runs a part of the batch; see `scratchnet.distribution`.
+    """
+
+    rows: Any                   # (N,), their indices in the data
     epoch: int                  # how many times all data have been used before
+    first: int = 0              # the place of the first of them in the whole batch
+    total: Any = None           # total(array) returns its sum over all processes; None if there is one
+    counts: bool = True         # False where a batch has fewer samples than processes: a copy stands in, which adds 0 to every sum
+    shared: bool = False        # whether other processes run other parts of the batch
 
 
 class Node:
@@ -171,8 +178,8 @@ class Layer:
     takes_training : bool
         A class attribute: whether forward has the argument `training`; found from its signature.
     takes_samples : bool
-        Whether forward has the argument `samples`, too, found from its signature; `fit` then passes a `Samples` in training. A
-        layer that needs it only with some arguments sets it in its constructor.
+        A class attribute: whether forward has the argument `samples`, too, found from its signature; `fit` then passes a
+        `Samples` in training. With `samples_of_parts_only` it does so only if several processes train the model.
     """
 
     implementations: Mapping[str, Functions] = {}
@@ -182,6 +189,7 @@ class Layer:
     draws = False
     takes_training = False
     takes_samples = False
+    samples_of_parts_only = False
     place: Callable[[], Node | None] | None = None      # a weak reference to the layer's node; see `Node`
     sources: tuple[Node, ...] | None = None             # the nodes that a connected layer reads
     declared_shape: Shape | None = None                 # the argument input_shape, for the first layer of a Sequential model
@@ -476,6 +484,10 @@ class Layer:
         if array.shape[1:] != shape or not array.ndim:
             fix = "For images of another shape build the layer again" if what == "x" else "Pass the gradient of the last output"
         raise ValueError(f"{expected}, got {array.dtype} of shape {array.shape}. {fix}")
+
+    def needs_samples(self, samples: Samples | None) -> bool:
+        """Return whether forward is called with `samples` in training."""
+        return samples is not None and self.takes_samples and (samples.shared or not self.samples_of_parts_only)
 
     def cached(self, dout: np.ndarray) -> tuple[Any, ...]:
         """Return what forward kept for backward.

@@ -44,6 +44,10 @@ A check of the three terms: adding the same number to all x_m changes no output,
 0. In (3), the sums of the first two terms cancel, and that of the third is 0, since Σ_k x̂_k = 0.
 In inference, mean and variance are constants. Only the first term is left: dx_k = γ·inv·dout_k.
 
+If several processes run parts of the batch (`scratchnet.distribution`), the sums of (1) and (3) run over all of them: the whole
+batch is normalized, and the processes train as one does. Only sums over the M values join the processes, one pass forward and one
+backward, C numbers each: `shared_moments` and `shared_backward`.
+
 In inference, (1) is linear. After a convolution or a dense layer it need not be computed on its own: with a_q for the inputs of
 that layer, and x = Σ_q a_q w_q + b for its output,
 
@@ -65,7 +69,7 @@ from scratchnet import initializers, reference, regularizers
 from scratchnet.initializers import initialize
 from scratchnet.kernels import batch_normalization as fused
 from scratchnet.layers.activations import Activation, relu_backward, relu_forward
-from scratchnet.layers.base import Layer, Shape
+from scratchnet.layers.base import Layer, Samples, Shape
 from scratchnet.support.checking import check_flag, check_number, is_integer, shortened
 
 
@@ -130,6 +134,47 @@ def batch_normalization_backward(
     return dx, dgamma if need_dw else None, dbeta if need_dw else None
 
 
+# -- a batch of which each process has a part -------------------------------------------------------------------------
+
+
+def shared_moments(x: np.ndarray, origin: np.ndarray, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the variance of each channel over the parts of all processes: (…, C), (C,) -> (C,), (C,).
+
+    With d = mean - o for a part of M values, Σ (x - o) = M·d and Σ (x - o)² = M·(variance + d²). These are added over the parts, in
+    float64. The origin o is the same in all processes, and best near the mean: the moving average.
+    """
+    M = x.size // x.shape[-1] if samples.counts else 0
+    mean, variance = fused.moments(x)
+    d = mean - origin
+    sums = samples.total(np.stack([np.full(len(d), float(M)), M * d, M * (variance + d * d)]))                  # (3, C)
+    d, squares = sums[1:] / sums[0]
+    return (origin + d).astype(x.dtype), np.maximum(squares - d * d, 0).astype(x.dtype)
+
+
+def shared_backward(
+    dout: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray | None,
+    moments: tuple[np.ndarray, np.ndarray],
+    epsilon: float,
+    need_dx: bool,
+    relu_x: bool,
+    samples: Samples,
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """Return dx, dgamma and dbeta of this process's part: (3), in which dγ, dβ and M are those of the whole batch.
+
+    dgamma and dbeta are the sums over the part alone. They are added up with the gradients of all other parameters.
+    """
+    dgamma, dbeta = fused.sums_of_gradients(dout, x, *moments, epsilon)                                 # (C,), (C,)
+    M = np.full(x.shape[-1], float(x.size // x.shape[-1] if samples.counts else 0))
+    sums = samples.total(np.stack([dgamma, dbeta, M]))                                                  # (3, C)
+    dx = None
+    if need_dx:
+        dx = fused.input_gradient(dout, x, gamma, moments, epsilon, (sums[0], sums[1]), sums[2, 0], relu_x)
+        dx = dx if samples.counts else np.zeros_like(dx)
+    return dx, dgamma.astype(x.dtype), dbeta.astype(x.dtype)
+
+
 class BatchNormalization(Layer):
     """Shift and scale each channel to the mean `beta` and the standard deviation `gamma`, which are learned.
 
@@ -180,7 +225,7 @@ class BatchNormalization(Layer):
         "fused": (fused.batch_normalization_forward, fused.batch_normalization_backward),
     }
     joins_relu = True
-    couples_batch = True
+    couples_batch = samples_of_parts_only = True
 
     def __init__(
         self,
@@ -242,27 +287,37 @@ class BatchNormalization(Layer):
         return {key: initialize(one, shape, np.random.default_rng(0)) for key, one in initializer_of.items()}
 
     def forward(
-        self, x: np.ndarray, training: bool = False, *, relu: bool = False, joined: bool = False, then: Activation | None = None
+        self,
+        x: np.ndarray,
+        training: bool = False,
+        samples: Samples | None = None,
+        *,
+        relu: bool = False,
+        joined: bool = False,
+        then: Activation | None = None,
     ) -> np.ndarray:
         """Return the output, of the shape of x; in training, also update the moving averages.
 
-        With `relu=True`, which plan.py chooses, also compute the ReLU after it, and with `then`, the activation after it. With
-        `joined`, the layer before has computed the normalization already, and x is returned.
+        If x is a part of a batch, as `samples` says, mean and variance are those of the whole batch. With `relu=True`, which
+        plan.py chooses, also compute the ReLU after it, and with `then`, the activation after it. With `joined`, the layer before
+        has computed the normalization already, and x is returned.
         """
         self.check_input(x)
         if joined:
             return x
         batch = training and self.trainable
+        shared = samples if samples is not None and samples.total is not None and batch else None
         if batch and not len(x):
             raise ValueError(f"{self._title}: expected at least one sample in training, got none. Pass a larger batch")
         moving = self.state["moving_mean"], self.state["moving_variance"]
+        moments = shared_moments(x, moving[0], shared) if shared is not None else None if batch else moving
         out, *statistics = self.forward_function(
-            x, self.params.get("gamma"), self.params.get("beta"), self.epsilon, None if batch else moving, relu=relu
+            x, self.params.get("gamma"), self.params.get("beta"), self.epsilon, moments, relu=relu
         )
         if batch:
             for average, value in zip(moving, statistics, strict=True):
                 average[...] = self.momentum * average + (1 - self.momentum) * value
-        self.cache = (x, *statistics, batch)
+        self.cache = (x, *statistics, batch, shared)
         return then.forward_function(out, *then.settings) if then else out
 
     def backward(
@@ -273,15 +328,17 @@ class BatchNormalization(Layer):
         With `relu_x=True`, which plan.py chooses, x is the output of a ReLU, whose backward is computed too. With `then`, dout is
         the gradient of the activation after the normalization, whose input is computed again.
         """
-        x, mean, variance, batch = self.cached(dout)
+        x, mean, variance, batch, shared = self.cached(dout)
+        gamma, beta = self.params.get("gamma"), self.params.get("beta")
         if then:
-            gamma, beta = self.params.get("gamma"), self.params.get("beta")
             z, _, _ = self.forward_function(x, gamma, beta, self.epsilon, (mean, variance))
             dout = then.backward_function(dout, z, *then.settings)
-        dx, dgamma, dbeta = self.backward_function(
-            dout, x, self.params.get("gamma"), mean, variance, self.epsilon, need_dx,
-            need_dw=self.trainable, training=batch, relu_x=relu_x,
-        )  # fmt: skip
+        if shared is not None:
+            dx, dgamma, dbeta = shared_backward(dout, x, gamma, (mean, variance), self.epsilon, need_dx, relu_x, shared)
+        else:
+            dx, dgamma, dbeta = self.backward_function(
+                dout, x, gamma, mean, variance, self.epsilon, need_dx, need_dw=self.trainable, training=batch, relu_x=relu_x
+            )
         self.grads = {key: gradient for key, gradient in (("gamma", dgamma), ("beta", dbeta)) if key in self.params}
         return dx
 

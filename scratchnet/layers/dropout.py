@@ -38,6 +38,7 @@ networks* (2015), section 3.2, for channels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ import numpy as np
 from scratchnet import reference
 from scratchnet.kernels import dropout as fused
 from scratchnet.kernels.draws import uniform_numpy
-from scratchnet.layers.base import Layer, Shape
+from scratchnet.layers.base import Layer, Samples, Shape
 from scratchnet.support.checking import check_number, check_seed, is_integer, shortened
 
 
@@ -54,18 +55,19 @@ def masked(x: np.ndarray, keep: np.ndarray, rate: float) -> np.ndarray:
     return np.where(keep, x * x.dtype.type(1 / (1 - rate)), x.dtype.type(0))
 
 
-def dropout_forward(x: np.ndarray, rate: float, key: int, noise_shape: Shape | None = None) -> np.ndarray:
+def dropout_forward(x: np.ndarray, rate: float, key: int, noise_shape: Shape | None = None, first: int = 0) -> np.ndarray:
     """Return (1): x / (1 - rate) where the number drawn is at least `rate`, and 0 elsewhere, for any shape.
 
-    The numbers depend only on the integer `key` and on their index in `noise_shape`, which is the shape of x when it is None.
+    The numbers depend only on the integer `key` and on their index in `noise_shape`, which is the shape of x when it is None. The
+    index of the first number is `first`.
     """
-    keep = uniform_numpy(key, x.shape if noise_shape is None else noise_shape) >= rate
+    keep = uniform_numpy(key, x.shape if noise_shape is None else noise_shape, first) >= rate
     return masked(x, keep, rate)
 
 
-def dropout_backward(dout: np.ndarray, rate: float, key: int, noise_shape: Shape | None = None) -> np.ndarray:
+def dropout_backward(dout: np.ndarray, rate: float, key: int, noise_shape: Shape | None = None, first: int = 0) -> np.ndarray:
     """Return dx, which is (2): the same mask and the same factor as in forward, applied to dout."""
-    return dropout_forward(dout, rate, key, noise_shape)
+    return dropout_forward(dout, rate, key, noise_shape, first)
 
 
 def _check_rate(who: str, rate: Any) -> float:
@@ -132,7 +134,7 @@ class Dropout(Layer):
         "im2col": (dropout_forward, dropout_backward),
         "fused": (fused.dropout_forward, fused.dropout_backward),
     }
-    draws = True
+    draws = samples_of_parts_only = True
 
     def __init__(
         self,
@@ -161,21 +163,25 @@ class Dropout(Layer):
             )
         return shape
 
-    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
-        """Return the output, of the shape of x; in inference it is a copy of x."""
+    def forward(self, x: np.ndarray, training: bool = False, samples: Samples | None = None) -> np.ndarray:
+        """Return the output, of the shape of x; in inference it is a copy of x.
+
+        If x is a part of a batch, as `samples` says, the numbers are those that the whole batch has in its place.
+        """
         self.check_input(x)
         if not training:
-            self.cache = (None, None)
+            self.cache = (None,)
             return x.copy()
         key = int(self.rng.integers(2**63))
-        noise_shape = self.noise_shape and tuple(length or full for length, full in zip(self.noise_shape, x.shape, strict=True))
-        self.cache = (key, noise_shape)
-        return self.forward_function(x, self.rate, key, noise_shape)
+        noise_shape = tuple(length or full for length, full in zip(self.noise_shape or x.shape, x.shape, strict=True))
+        first = 0 if samples is None or self.couples_batch else samples.first * prod(noise_shape[1:])
+        self.cache = (key, noise_shape, first)
+        return self.forward_function(x, self.rate, key, noise_shape, first)
 
     def backward(self, dout: np.ndarray, need_dx: bool = True) -> np.ndarray:
         """Return dx, of the shape of dout."""
-        key, noise_shape = self.cached(dout)
-        return dout.copy() if key is None else self.backward_function(dout, self.rate, key, noise_shape)
+        key, *place = self.cached(dout)
+        return dout.copy() if key is None else self.backward_function(dout, self.rate, key, *place)
 
 
 class SpatialDropout2D(Dropout):

@@ -90,6 +90,42 @@ def uninterrupted() -> Iterator[None]:
             signal.raise_signal(arrived[0])
 
 
+@contextmanager
+def noted() -> Iterator[list[int]]:
+    """Append a signal to a list, which the block looks at, in place of an interrupt.
+
+    A signal that nothing has removed from the list is raised after the block. A second one, later than PATIENCE, has its usual
+    effect at once.
+
+    Examples
+    --------
+    >>> with noted() as signals:
+    ...     signal.raise_signal(signal.SIGINT)
+    ...     print(signals.pop() == signal.SIGINT)
+    True
+    """
+    replaced: dict[int, Any] = {}
+    arrived: list[int] = []
+    first: list[float] = []
+
+    def note(number: int, frame: Any) -> None:
+        first.append(monotonic())
+        if first[-1] - first[0] <= PATIENCE:
+            arrived.append(number)
+            return
+        arrived.clear()
+        signal.signal(number, replaced[number])
+        signal.raise_signal(number)
+
+    try:
+        _replace(note, replaced, lambda present: callable(present) or present is signal.SIG_DFL)
+        yield arrived
+    finally:
+        _restore(replaced)
+        if arrived:
+            signal.raise_signal(arrived[0])
+
+
 class Command:
     """What a signal does to the command ``scratchnet``: it ends the command with one line and the right exit code.
 

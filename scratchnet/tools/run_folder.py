@@ -173,6 +173,8 @@ class Recorder(Callback):
         Another callback, which also precedes this one: what it measures is written too.
     """
 
+    writes_files = True
+
     def __init__(self, folder: Held, callbacks: Sequence[Callback] = (), record: Mapping[str, Any] | None = None):
         self.folder, self.callbacks, self.record = folder, callbacks, record or {}
         for callback, state in zip(callbacks, self.record.get("callbacks", ()), strict=False):

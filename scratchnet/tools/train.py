@@ -8,7 +8,7 @@ import platform
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from scratchnet import datasets, networks, optimizers, plotting, preprocessing
-from scratchnet.callbacks import EarlyStopping
+from scratchnet.callbacks import Callback, EarlyStopping
 from scratchnet.datasets import Dataset
 from scratchnet.model import Model
 from scratchnet.schedules import optimizer_config
 from scratchnet.support.files import reason
 from scratchnet.support.interrupts import exit_code, uninterrupted
-from scratchnet.tools import inputs, recipes, run_folder
+from scratchnet.tools import inputs, processes, recipes, run_folder
 from scratchnet.tools.arguments import DATA, TRANSPOSE, Noted, natural, path_text, positive_int, positive_number
 from scratchnet.tools.recipes import NET_3, Recipe
 from scratchnet.tools.run_folder import Held, Recorder
@@ -156,7 +156,7 @@ def finish(
     try:
         with failure_recorded(settings, recorder):
             if not recorder.finished:
-                fit(args, model, data, recorder)
+                fit(args, model, data, recorder, settings["data_checksum"])
                 recorder.write(recorder.history, finished=True)  # early stopping may have restored the weights of an earlier epoch
     except KeyboardInterrupt as interrupt:
         words = f"scratchnet: interrupted; {draw_finished_epochs(recorder, title)}"
@@ -307,17 +307,44 @@ def recorder_of(args: argparse.Namespace, folder: Held, record: Mapping[str, Any
     return Recorder(folder, [stop] if stop else [], record)
 
 
-def fit(args: argparse.Namespace, model: Model, data: Dataset, recorder: Recorder) -> None:
-    """Train `model` for the epochs that the recorder has not written yet."""
+def fit(args: argparse.Namespace, model: Model, data: Dataset, recorder: Recorder, crc: int) -> None:
+    """Train `model` for the epochs that the recorder has not written yet. If there are other processes, they train it too."""
+    first, last = recorder.epochs, recorder.epochs if recorder.stopped else args.epochs
+    processes.tell("train", arguments=arguments_for_json(args), data_checksum=crc, epochs=[first, last])
+    train(args, model, data, first, last, [*recorder.callbacks, recorder.updates, recorder])
+
+
+def follow(task: Mapping[str, Any]) -> None:
+    """Train, as a process that is not rank 0, what `fit` tells. Rank 0 alone decides, writes and prints.
+
+    Raises
+    ------
+    ValueError
+        If the data are not those of rank 0.
+    """
+    args = argparse.Namespace(**task["arguments"])
+    images = datasets.load(args.data, transpose="transpose" in args)
+    if checksum(images, args.limit) != task["data_checksum"]:
+        raise ValueError(f"{args.data}: expected the data of rank 0, got others. Make the same data available on every machine.")
+    data = prepare(images, args.limit)
+    first, last = task["epochs"]
+    train(args, build(args, data), data, first, last, [])
+
+
+def train(
+    args: argparse.Namespace, model: Model, data: Dataset, first: int, last: int, callbacks: Sequence[Callback]
+) -> None:
+    """Train `model` from the epoch after `first` to `last`, in all processes."""
     K = len(data.class_names)
     model.fit(
         data.x_train,
         preprocessing.one_hot(data.y_train, K),
         batch_size=args.batch_size,
-        epochs=recorder.epochs if recorder.stopped else args.epochs,
+        epochs=last,
         validation_data=(data.x_test, preprocessing.one_hot(data.y_test, K)),
-        callbacks=[*recorder.callbacks, recorder.updates, recorder],
-        initial_epoch=recorder.epochs,
+        callbacks=callbacks,
+        initial_epoch=first,
+        distribution=processes.team,
     )
 
 
@@ -355,7 +382,7 @@ def describe(args: argparse.Namespace, model: Model, data: Dataset) -> dict[str,
     """Return the content of ``settings.json`` before training: enough to repeat the run, and to use the model."""
     return {
         "state": "running",
-        "arguments": {key: value for key, value in vars(args).items() if key not in NOT_OPTIONS},
+        "arguments": arguments_for_json(args),
         # An absolute path, so that 'scratchnet evaluate' finds the data from any working folder.
         "data": args.data if args.data in datasets.NAMES else str(Path(args.data).absolute()),
         "data_name": data.name,
@@ -367,9 +394,15 @@ def describe(args: argparse.Namespace, model: Model, data: Dataset) -> dict[str,
         "optimizer": {"name": args.optimizer, "learning_rate": optimizer_config(model.optimizer)["learning_rate"]},
         **({"augment": recipes.views(args.data)} if args.net == "net_3" else {}),
         "parameters": int(model.count_params()),
+        **({"processes": processes.team.size} if processes.team.size > 1 else {}),
         "versions": versions(),
         "platform": {"system": platform.system(), "machine": platform.machine(), "processors": os.cpu_count()},
     }
+
+
+def arguments_for_json(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of a run."""
+    return {key: value for key, value in vars(args).items() if key not in NOT_OPTIONS}
 
 
 def checksum(data: Dataset, limit: int | None) -> int:

@@ -22,6 +22,7 @@ from pathlib import Path
 from scratchnet.support.interrupts import exit_code
 from scratchnet.tools.arguments import path_text, positive_int
 from scratchnet.tools.reproduce import campaign, experiments, ledger, report
+from scratchnet.tools.reproduce.trial import follow as follow
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

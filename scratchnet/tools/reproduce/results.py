@@ -33,7 +33,7 @@ SURE = 24  # the number of most confident mistakes that a picture shows
 Result = dict[str, Any]
 
 NUMBERS_COME_FROM = (
-    *("kernels", "layers", "losses", "optimizers", "initializers", "padding", "networks", "model", "training"),
+    *("kernels", "layers", "losses", "optimizers", "initializers", "padding", "networks", "model", "training", "distribution"),
     *("plan", "support/checking", "support/config", "saving", "preprocessing", "datasets"),
     *("schedules", "tools/inputs", "tools/recipes"),
     *("tools/reproduce/experiments", "tools/reproduce/net_3", "tools/reproduce/trial"),

@@ -21,8 +21,8 @@ import numpy as np
 from scratchnet import datasets, optimizers, plotting, preprocessing
 from scratchnet.callbacks import Callback
 from scratchnet.model import Model
-from scratchnet.tools import inputs, recipes, run_folder
-from scratchnet.tools.reproduce import results
+from scratchnet.tools import inputs, processes, recipes, run_folder
+from scratchnet.tools.reproduce import experiments, results
 from scratchnet.tools.reproduce.experiments import Experiment, Net3Experiment
 from scratchnet.tools.reproduce.net_3 import HELD_OUT
 from scratchnet.tools.run_folder import Held
@@ -126,8 +126,9 @@ def run(experiment: Experiment, seed: int, out: Path, callbacks: Sequence[Callba
         model, record = resumed(folder.path, experiment, seed) or (fresh(folder.path, experiment, seed, data), None)
         recorder = Recorder(folder, record=record)
         failure = {}
+        processes.tell("reproduce", name=experiment.name, limit=experiment.limit, seed=seed, initial_epoch=recorder.epochs)
         try:
-            fit(model, experiment, seed, data, recorder, callbacks)
+            fit(model, experiment, seed, data, recorder.epochs, [recorder, *callbacks])
         except FloatingPointError as error:
             failure = {"failure": str(error)}  # a learning rate that is too large is also a result
 
@@ -145,10 +146,18 @@ def run(experiment: Experiment, seed: int, out: Path, callbacks: Sequence[Callba
         return result
 
 
+def follow(task: Mapping[str, Any]) -> None:
+    """Train, as a process that is not rank 0, the run that it tells; rank 0 alone writes and prints."""
+    known = [plan.experiments.get(task["name"]) for plan in (experiments.plan(), experiments.plan(quick=True))]
+    experiment = next(e for e in known if e is not None and e.limit == task["limit"])
+    data = images(experiment.data, experiment.limit, experiment.preprocessing)
+    fit(new(experiment, task["seed"], data), experiment, task["seed"], data, task["initial_epoch"], [])
+
+
 def fit(
-    model: Model, experiment: Experiment, seed: int, data: Images, recorder: Recorder, callbacks: Sequence[Callback]
+    model: Model, experiment: Experiment, seed: int, data: Images, initial_epoch: int, callbacks: Sequence[Callback]
 ) -> None:
-    """Train for the epochs that are not in the recorder's history yet."""
+    """Train for the epochs that are not trained yet, in all processes."""
     x_train, y_train, x_test, y_test, class_names = data
     if experiment.labels == "one-hot":
         y_train, y_test = (preprocessing.one_hot(y, len(class_names)) for y in (y_train, y_test))
@@ -162,9 +171,10 @@ def fit(
         epochs=experiment.epochs,
         shuffle=experiment.shuffled == "every epoch",
         verbose=0,
-        callbacks=[recorder, *callbacks],
+        callbacks=callbacks,
         validation_data=(x_test, y_test),
-        initial_epoch=recorder.epochs,
+        initial_epoch=initial_epoch,
+        distribution=processes.team,
     )
 
 
@@ -175,14 +185,19 @@ def run_directory(out: Path, experiment: Experiment, seed: int) -> Path:
 
 def fresh(folder: Path, experiment: Experiment, seed: int, data: Images) -> Model:
     """Return a new model, and remove the files of an earlier run."""
+    run_folder.start(folder)
+    run_folder.write_settings(folder, identity(experiment, seed))
+    return new(experiment, seed, data)
+
+
+def new(experiment: Experiment, seed: int, data: Images) -> Model:
+    """Return a new model."""
     model = experiment.net.build(data.x_train.shape[1:], len(data.class_names), seed)
     if isinstance(experiment, Net3Experiment):
         experiment.recipe.compile(model, data.x_train)
     else:
         rate = {} if experiment.learning_rate is None else {"learning_rate": experiment.learning_rate}
         model.compile(optimizers.KNOWN[experiment.optimizer](**rate), LOSSES[experiment.labels], metrics=["accuracy"])
-    run_folder.start(folder)
-    run_folder.write_settings(folder, identity(experiment, seed))
     return model
 
 
