@@ -159,6 +159,11 @@ class Model:
                 " Model(inputs, outputs), with inputs = Input(shape=...) and each layer called on the result of the one before"
             )
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self.optimizer is not None:
+            self.optimizer.owner = ref(self)        # of a copy: the copied optimizer
+
     def _set_up(self, seed: int | None, dtype: DTypeLike, implementation: str, name: str | None) -> None:
         """Set what a model has before its graph is known."""
         self.given_name, self.name = check_name(name), name or type(self).kind.lower()
@@ -582,9 +587,11 @@ class Model:
         return loss, logits
 
     @quiet
-    def test_step(self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> tuple[float, np.ndarray]:
-        """Return the loss and the logits of one batch, without training."""
-        logits = self.forward(x, to=self.logits, keep=False)
+    def test_step(
+        self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None, augment: str | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Return the loss and the logits of one batch, without training; `augment` as for `predict`."""
+        logits = training.mean_logits(self, x, augment) if augment else self.forward(x, to=self.logits, keep=False)
         return self.loss_and_gradient(logits, y, sample_weight)[0], logits
 
     def loss_and_gradient(

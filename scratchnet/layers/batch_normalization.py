@@ -64,7 +64,7 @@ import numpy as np
 from scratchnet import initializers, reference, regularizers
 from scratchnet.initializers import initialize
 from scratchnet.kernels import batch_normalization as fused
-from scratchnet.layers.activations import relu_backward, relu_forward
+from scratchnet.layers.activations import Activation, relu_backward, relu_forward
 from scratchnet.layers.base import Layer, Shape
 from scratchnet.support.checking import check_flag, check_number, is_integer, shortened
 
@@ -241,11 +241,13 @@ class BatchNormalization(Layer):
         shape = self.input_shape[-1:]                                       # (C,)
         return {key: initialize(one, shape, np.random.default_rng(0)) for key, one in initializer_of.items()}
 
-    def forward(self, x: np.ndarray, training: bool = False, *, relu: bool = False, joined: bool = False) -> np.ndarray:
+    def forward(
+        self, x: np.ndarray, training: bool = False, *, relu: bool = False, joined: bool = False, then: Activation | None = None
+    ) -> np.ndarray:
         """Return the output, of the shape of x; in training, also update the moving averages.
 
-        With `relu=True`, which plan.py chooses, also compute the ReLU after it. With `joined`, the layer before has computed the
-        normalization already, and x is returned.
+        With `relu=True`, which plan.py chooses, also compute the ReLU after it, and with `then`, the activation after it. With
+        `joined`, the layer before has computed the normalization already, and x is returned.
         """
         self.check_input(x)
         if joined:
@@ -261,14 +263,21 @@ class BatchNormalization(Layer):
             for average, value in zip(moving, statistics, strict=True):
                 average[...] = self.momentum * average + (1 - self.momentum) * value
         self.cache = (x, *statistics, batch)
-        return out
+        return then.forward_function(out, *then.settings) if then else out
 
-    def backward(self, dout: np.ndarray, need_dx: bool = True, *, relu_x: bool = False) -> np.ndarray | None:
+    def backward(
+        self, dout: np.ndarray, need_dx: bool = True, *, relu_x: bool = False, then: Activation | None = None
+    ) -> np.ndarray | None:
         """Return dx, of the shape of dout, and store dgamma and dbeta in `grads`.
 
-        With `relu_x=True`, which plan.py chooses, x is the output of a ReLU, whose backward is computed too.
+        With `relu_x=True`, which plan.py chooses, x is the output of a ReLU, whose backward is computed too. With `then`, dout is
+        the gradient of the activation after the normalization, whose input is computed again.
         """
         x, mean, variance, batch = self.cached(dout)
+        if then:
+            gamma, beta = self.params.get("gamma"), self.params.get("beta")
+            z, _, _ = self.forward_function(x, gamma, beta, self.epsilon, (mean, variance))
+            dout = then.backward_function(dout, z, *then.settings)
         dx, dgamma, dbeta = self.backward_function(
             dout, x, self.params.get("gamma"), mean, variance, self.epsilon, need_dx,
             need_dw=self.trainable, training=batch, relu_x=relu_x,

@@ -11,6 +11,8 @@ DATA = "glyphs or shapes (generated, no download), mnist, fashion-mnist, cifar10
 
 TRANSPOSE = "exchange rows and columns of the images, as EMNIST needs it"
 
+VIEWS = ("flip", "translate", "flip_translate")  # the values of `augment=`
+
 
 def positive_int(text: str) -> int:
     """Return the whole number in `text`, which must be at least 1."""
