@@ -29,8 +29,9 @@ def speed() -> str:
         (command,) = (name for name in pair["sides"]["scratchnet"]["seconds"] if name.startswith("step"))
         seconds = medians(pair["sides"], command)
         torch = min(value for side, value in seconds.items() if side.startswith("torch"))
-        ms = {"scratchnet": seconds["scratchnet"], "Keras": seconds["keras"], "PyTorch": torch, "JAX": seconds["jax"]}
-        row = {"network, data": f"{pair['net']}, {DATA[pair['data']]}"} | {side: f"{1000 * s:.0f}" for side, s in ms.items()}
+        ms = {"scratchnet": seconds["scratchnet"], "Keras": seconds["keras"], "PyTorch": torch, "JAX": seconds.get("jax")}
+        row = {"network, data": f"{pair['net']}, {DATA[pair['data']]}"}
+        row |= {side: "–" if s is None else f"{1000 * s:.0f}" for side, s in ms.items()}
         rows.append(row | {"ahead of the fastest by": f"{lead(seconds):.1f} ×"})
     machine, versions = measured["machine"], measured["versions"]
     about = (

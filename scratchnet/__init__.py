@@ -56,7 +56,7 @@ from scratchnet.layers import (
     ZeroPadding2D,
 )
 from scratchnet.model import Model, load_model
-from scratchnet.networks import net_1, net_2
+from scratchnet.networks import net_1, net_2, net_3
 from scratchnet.sequential import Sequential
 
 __all__ = [
@@ -104,6 +104,7 @@ __all__ = [
     "models",
     "net_1",
     "net_2",
+    "net_3",
     "networks",
     "optimizers",
     "plotting",

@@ -27,6 +27,7 @@ COMMANDS = {
     "predict": "classify pictures of your own with a trained network",
     "explain": "write a page in which every number that a trained network computed for an image can be followed",
     "diagnose": "measure why a run does not learn, or overfits: dead units, the size of steps, gradients",
+    "export": "write a trained network as an ONNX file, which other programs run",
     "data": "show where the data sets are stored; download or verify them",
     "demo": "draw a digit in the browser, and see what a network makes of it",
     "gradcheck": "compare every gradient with finite differences",

@@ -69,10 +69,10 @@ class OneProcess:
         return model.train_step(x, y, w, samples)
 
     def test_step(
-        self, model: Any, x: np.ndarray, y: np.ndarray, w: np.ndarray | None, samples: Samples
+        self, model: Any, x: np.ndarray, y: np.ndarray, w: np.ndarray | None, samples: Samples, augment: str | None = None
     ) -> tuple[float, np.ndarray]:
         """Return the loss of the whole batch and the logits of this process's part, without training."""
-        return model.test_step(x, y, w)
+        return model.test_step(x, y, w, augment)
 
     def total(self, array: np.ndarray) -> np.ndarray:
         """Return the sum of an array over all processes."""
@@ -215,10 +215,10 @@ class DataParallel(OneProcess):
 
     @quiet
     def test_step(
-        self, model: Any, x: np.ndarray, y: np.ndarray, w: np.ndarray | None, samples: Samples
+        self, model: Any, x: np.ndarray, y: np.ndarray, w: np.ndarray | None, samples: Samples, augment: str | None = None
     ) -> tuple[float, np.ndarray]:
         """Return the loss of the whole batch and the logits of this rank's part, without training."""
-        logits = model.forward(x, to=model.logits, keep=False)
+        _, logits = model.test_step(x, y, w, augment)
         return self._loss_and_gradient(model, x, logits, y, w, samples)[0], logits
 
     def _loss_and_gradient(

@@ -36,7 +36,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from scratchnet.support.checking import check_choice, check_number, check_seed, check_shape, plain_array, shortened
+from scratchnet.support.checking import check_choice, check_count, check_number, check_seed, check_shape, plain_array, shortened
 from scratchnet.support.config import config_of
 from scratchnet.support.keywords import name_arguments
 
@@ -335,6 +335,8 @@ class Dirac(Initializer):
     others : str or callable
         The rule for the filters after the first C; they are 0 by default, as in PyTorch.
     seed : int, optional
+    channels : int, optional
+        How many channels have such a filter, if not all C: a channel that is always 0 needs none.
 
     Examples
     --------
@@ -345,8 +347,9 @@ class Dirac(Initializer):
            [0., 0., 0.]])
     """
 
-    def __init__(self, others: Any = "zeros", seed: int | None = None):
+    def __init__(self, others: Any = "zeros", seed: int | None = None, *, channels: int | None = None):
         self.others, self.seed = get(others), check_seed("seed", seed)
+        self.channels = None if channels is None else check_count("channels", channels, "Dirac(channels=24)", lowest=0)
 
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """Return a kernel (KH, KW, C, F), float64."""
@@ -354,6 +357,7 @@ class Dirac(Initializer):
             raise ValueError(f"Dirac: expected the shape (KH, KW, C, F) of a kernel, got {shape}. For dense layers use 'identity'")
         KH, KW, C, F = shape
         w = initialize(self.others, shape, rng).astype(float)
+        C = C if self.channels is None else min(C, self.channels)
         w[..., :C] = 0
         same = range(min(C, F))
         w[(KH - 1) // 2, (KW - 1) // 2, same, same] = 1

@@ -159,6 +159,11 @@ class Model:
                 " Model(inputs, outputs), with inputs = Input(shape=...) and each layer called on the result of the one before"
             )
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self.optimizer is not None:
+            self.optimizer.owner = ref(self)        # of a copy: the copied optimizer
+
     def _set_up(self, seed: int | None, dtype: DTypeLike, implementation: str, name: str | None) -> None:
         """Set what a model has before its graph is known."""
         self.given_name, self.name = check_name(name), name or type(self).kind.lower()
@@ -582,9 +587,11 @@ class Model:
         return loss, logits
 
     @quiet
-    def test_step(self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> tuple[float, np.ndarray]:
-        """Return the loss and the logits of one batch, without training."""
-        logits = self.forward(x, to=self.logits, keep=False)
+    def test_step(
+        self, x: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None, augment: str | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Return the loss and the logits of one batch, without training; `augment` as for `predict`."""
+        logits = training.mean_logits(self, x, augment) if augment else self.forward(x, to=self.logits, keep=False)
         return self.loss_and_gradient(logits, y, sample_weight)[0], logits
 
     def loss_and_gradient(
@@ -678,6 +685,111 @@ class Model:
         """Copy the weights of a saved model with the same parameters into this one; a ValueError names what does not fit."""
         refuse_other_formats(path, "weights.npz")
         saving.load_weights(self, path)
+
+    # -- other runtimes -----------------------------------------------------------------------------------------------
+
+    @named_arguments
+    def to_torch_state_dict(
+        self, like: Mapping[str, Any] | None = None, *, names: Sequence[str] | Mapping[str, str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return the weights as a state dict of PyTorch: copies in its layouts, by the names of its modules and tensors.
+
+        In PyTorch: `torch_model.load_state_dict({key: torch.from_numpy(array) for key, array in state.items()})`.
+
+        Parameters
+        ----------
+        like : dict of str to tensor, optional
+            The state dict of the PyTorch model that will receive the weights. The result has its keys, and all shapes are compared.
+        names : list or dict of str, optional
+            The names of the PyTorch modules, such as ["0", "3"]: one for each layer with weights, in the order of `layers`, or a
+            dict by the names of the layers. By default those of `like`, as in `from_torch_state_dict`; without `like`, the names of
+            the layers.
+
+        Raises
+        ------
+        ValueError
+            For a layer of your own with weights or after Flatten, and for the first key of `like` that does not fit.
+
+        Examples
+        --------
+        >>> from scratchnet import Conv2D, Dense, Flatten, Input, Sequential
+        >>> model = Sequential([Input(shape=(4, 4, 1)), Conv2D(2, 3), Flatten(), Dense(5)])
+        >>> {key: array.shape for key, array in model.to_torch_state_dict(names=["0", "2"]).items()}
+        {'0.weight': (2, 1, 3, 3), '0.bias': (2,), '2.weight': (5, 8), '2.bias': (5,)}
+        """
+        from scratchnet.exchange.pytorch import to_torch_state_dict
+
+        return to_torch_state_dict(self, like, names)
+
+    @named_arguments
+    def from_torch_state_dict(
+        self, state_dict: Mapping[str, Any], *, names: Sequence[str] | Mapping[str, str] | None = None
+    ) -> None:
+        """Copy the weights of a PyTorch model into this one, converted to its layouts and its dtype: all of them, or none.
+
+        Parameters
+        ----------
+        state_dict : dict of str to tensor
+            `torch_model.state_dict()`, or what `scratchnet.exchange.load_safetensors` returns: tensors of PyTorch, or arrays.
+        names : list or dict of str, optional
+            As for `to_torch_state_dict`. By default, if the modules have the names of the layers, they are matched by name, and
+            otherwise in order: that in which the PyTorch model made them.
+
+        Raises
+        ------
+        TypeError
+            When `state_dict` is not a dict of tensors.
+        ValueError
+            For a layer of your own with weights or after Flatten, and for the first key that does not fit: a tensor of another
+            shape, one that is missing, or one that has no place. In this case nothing is copied.
+
+        Examples
+        --------
+        >>> from scratchnet import Dense, Input, Sequential
+        >>> model = Sequential([Input(shape=(3,)), Dense(2)])
+        >>> model.from_torch_state_dict({"0.weight": np.eye(2, 3), "0.bias": np.zeros(2)})
+        >>> model.get_weights()[0]
+        array([[1., 0.],
+               [0., 1.],
+               [0., 0.]], dtype=float32)
+        >>> model.from_torch_state_dict({"0.weight": np.eye(3, 3), "0.bias": np.zeros(2)})
+        Traceback (most recent call last):
+        ...
+        ValueError: from_torch_state_dict: expected '0.weight' of shape (2, 3), for the kernel of 'dense', got shape (3, 3). Make
+        both models with the same sizes, or say which module is which layer: names=[...]
+        """
+        from scratchnet.exchange.pytorch import from_torch_state_dict
+
+        from_torch_state_dict(self, state_dict, names)
+
+    @named_arguments
+    def export_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as an ONNX file, which other programs run; completely or not at all.
+
+        The file has one input, `images` of shape (N, H, W, C), as here (`inputs` for samples of other shapes), and one output,
+        `probabilities` of shape (N, K) (`outputs` if the model does not end in softmax). N is any number. It uses operator set 17,
+        and computes what `predict` does: dropout and augmentation are left out. All numbers are float32: a float64 model is rounded
+        to it, since onnxruntime has no convolution of float64.
+
+        Parameters
+        ----------
+        path : path
+            The exact name of the file, such as "model.onnx". An existing file is replaced.
+
+        Raises
+        ------
+        ImportError
+            When onnx is not installed: `pip install "scratchnet[onnx]"`.
+        TypeError
+            When the model has a layer of your own, which has no form in ONNX.
+
+        See Also
+        --------
+        scratchnet.import_onnx : the way back.
+        """
+        from scratchnet.exchange.onnx_export import export_onnx
+
+        export_onnx(self, path)
 
 
 def add_gradients(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -41,6 +41,7 @@ from scratchnet.layers import (
     Rescaling,
 )
 from scratchnet.model import Model
+from scratchnet.support.checking import shortened
 from scratchnet.support.keywords import named_arguments
 
 
@@ -153,20 +154,33 @@ def net_3(
     Model
         Not compiled.
 
+    Raises
+    ------
+    ValueError
+        For images that are too small, or another number of blocks.
+
     Examples
     --------
     >>> net_3((32, 32, 3), 10).count_params()
     1978657
     """
     as_in_pytorch = VarianceScaling(1 / 3, "fan_in", "uniform")         # uniform in ±1/√fan_in
-    identity_first = Dirac(as_in_pytorch)                               # the first filters pass the image on
-    H, W, C = sample_shape
+    identity_first = Dirac(as_in_pytorch)                               # the first filters pass the channels on
     input_x = Input(shape=sample_shape)
+    if len(input_x.shape) != 3 or min(input_x.shape[:2]) < 25:
+        raise ValueError(
+            f"net_3: expected images of shape (H, W, C), at least 25 × 25 pixels, got {input_x.shape}. For smaller ones use net_2"
+        )
+    if not isinstance(filters, (tuple, list)) or len(filters) != 3:
+        raise ValueError(f"net_3: expected the filters of three blocks, got {shortened(filters)}. For example (64, 256, 256)")
+    H, W, C = input_x.shape
     x = RandomFlip("horizontal", alternate=True)(input_x) if flip else input_x
     x = RandomCrop(H, W, padding=2)(x)
     x = PatchWhitening(16 * -(-8 * C // 16), (2, 2), activation="gelu", name="whitening")(x)
+    first = Dirac(as_in_pytorch, channels=8 * C)                        # the other channels are always 0
     for F in filters:
-        x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=identity_first)(x)
+        x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=first)(x)
+        first = identity_first
         x = MaxPooling2D((2, 2))(x)
         x = BatchNormalization(momentum=0.6, scale=False)(x)
         x = Activation("gelu")(x)

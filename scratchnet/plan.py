@@ -1,4 +1,4 @@
-"""The plan: which ReLUs and normalizations are fused into a layer next to them. Each saves a pass over a large array.
+"""The plan: which activations and normalizations are fused into a layer next to them. Each saves a pass over a large array, or one.
 
 The functions of a convolution, a dense layer or a batch normalization can compute two ReLUs too:
 
@@ -11,6 +11,13 @@ other weights, `fold=`. The ReLU after both is then computed by the convolution 
     inference   out = max(0, γ·inv·(x·w + b - mean) + β) = max(0, x·w' + b')        conv, normalization and ReLU in one pass
 
 This holds for forward passes after which no backward follows, such as those of `evaluate` and `predict`.
+
+A batch normalization can apply a smooth activation after it, `then=`, such as GELU. The backward of GELU needs its input, which is
+the output of the normalization. So this is computed again from the input of the normalization, in a pass over memory of about 1 %
+of a step, and not kept:
+
+    forward     out = gelu(γ·(x - mean)·inv + β)                    keeps x
+    backward    z = γ·(x - mean)·inv + β,  dz = dout · gelu'(z)     and from dz the gradients of the normalization
 
 The plan depends only on the graph; with `compile(fuse=False)` nothing is fused. The forward and backward of every layer are
 called in both cases. An argument of the call says what is fused: `layer.forward(x, relu=True)`. A ReLU or a normalization that
@@ -28,6 +35,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from scratchnet.layers import Activation, BatchNormalization, Conv2D, Dense, ReLU, Softmax
+from scratchnet.layers.activations import BACKWARD_FROM_X
 from scratchnet.layers.base import Node
 
 Keywords = dict[Node, dict[str, Any]]
@@ -52,7 +60,9 @@ def is_activation(node: Node | None, name: str) -> bool:
 def plan_of(nodes: Sequence[Node]) -> Plan:
     """Return the plan of a graph, whose nodes are in topological order: each comes after those that it reads."""
     plan = join_relus(nodes)
-    return plan._replace(inference=fold_normalizations(nodes, plan.forward))
+    inference = fold_normalizations(nodes, plan.forward)
+    join_smooth_activations(nodes, plan)
+    return plan._replace(inference=inference)
 
 
 def join_relus(nodes: Sequence[Node]) -> Plan:
@@ -73,6 +83,16 @@ def join_relus(nodes: Sequence[Node]) -> Plan:
             plan.backward[after] = {"relu_x": True}
             plan.backward[relu] = {"joined": True}
     return plan._replace(inference=plan.forward)
+
+
+def join_smooth_activations(nodes: Sequence[Node], plan: Plan) -> None:
+    """Add to the plan the activations that a batch normalization applies: those that would keep its output for their backward."""
+    only_reader = only_readers(nodes)
+    for node in nodes:
+        after = only_reader[node]
+        if type(node.layer) is BatchNormalization and any(is_activation(after, name) for name in BACKWARD_FROM_X):
+            for calls in (plan.forward, plan.backward):
+                calls[node], calls[after] = {**calls.get(node, {}), "then": after.layer}, {"joined": True}
 
 
 def fold_normalizations(nodes: Sequence[Node], forward: Keywords) -> Keywords:

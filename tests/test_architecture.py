@@ -21,7 +21,7 @@ IDS = [str(path.relative_to(PACKAGE)) for path in SOURCES]
 FLOORS = [
     {"kernels", "support", "reference", "padding", "initializers", "metrics", "regularizers", "_version"},
     {"layers", "losses", "optimizers", "schedules", "callbacks"},
-    {"plan", "saving", "distribution", "training", "model", "sequential"},
+    {"plan", "saving", "exchange", "distribution", "training", "model", "sequential"},
     {"networks", "datasets", "preprocessing", "plotting", "gradcheck", "explain", "web", "diagnosis"},
     {"keras_names"},
     {"scratchnet"},  # the public names, for those who use the library as a reader would
@@ -150,7 +150,7 @@ def test_import_takes_under_a_second(tmp_path):
     assert any(run_python(code, env=env) < 1.0 for _ in range(5))  # one in five will do: other work on the machine only adds
 
 
-@pytest.mark.parametrize("name", ["exercises", "explain"])
+@pytest.mark.parametrize("name", ["exchange", "exercises", "explain"])
 def test_a_module_that_few_need_is_imported_when_it_is_first_used(name):
     code = f"import json, sys, scratchnet as s; a = 'scratchnet.{name}' in sys.modules; print(json.dumps([a, s.{name}.__name__]))"
     assert run_python(code) == [False, f"scratchnet.{name}"]
@@ -216,7 +216,8 @@ def test_nothing_unpickles_and_no_framework_is_used(module):
     outside = {name.partition(".")[0] for name in imports_of(module)}
     assert not outside & {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
     frameworks = {"torch", "tensorflow", "keras", "jax", "scipy", "sklearn", "random"}
-    assert not outside & frameworks or module == "scratchnet.tools.bench.sides"     # what we are measured against
+    measured_against = {"scratchnet.tools.bench.sides", "scratchnet.tools.bench.net_3"}
+    assert not outside & frameworks or module in measured_against
     for node in ast.walk(MODULES[module]):
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
             assert ast.unparse(node.value) == "False"

@@ -27,7 +27,8 @@ def misused(capsys, *words):
     [
         ([], "required: COMMAND"),
         (["trian"], "invalid choice: 'trian'"),
-        (["train", "--net", "net_3"], "invalid choice: 'net_3'"),
+        (["train", "--net", "net_4"], "invalid choice: 'net_4'"),
+        (["train", "--quick"], "--quick makes net_3 smaller: expected --net net_3, got net_2"),
         (["train", "--optimizer", "lion"], "invalid choice: 'lion'"),
         (["train", "--epochs", "0"], "expected a whole number of at least 1, got '0'"),
         (["train", "--epochs", "2.5"], "got '2.5'"),

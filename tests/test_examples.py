@@ -16,8 +16,10 @@ import pytest
 from matplotlib.image import imread
 
 import scratchnet
-from scratchnet import Conv2D, Dense, Flatten, Input, Sequential, cli, datasets
+from scratchnet import Conv2D, Dense, Flatten, Input, Model, Sequential, cli, datasets
 from scratchnet.losses import softmax_cross_entropy
+from scratchnet.schedules import optimizer_config
+from scratchnet.tools import recipes
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -171,9 +173,42 @@ def test_the_network_with_batch_norm_and_dropout_learns_on_shapes_with_a_rate_th
     assert lowest < highest / 2
 
 
+@pytest.mark.slow
+@pytest.mark.compiled
+def test_net_3_trains_with_its_recipe_and_is_evaluated_with_several_views(run):
+    printed = run("net_3", "--data", "shapes", "--limit", "64", "--epochs", "2")
+    assert len(re.findall(r"^epoch \d/2: loss", printed, re.MULTILINE)) == 2
+    assert re.findall(r"^augment=(\w+): accuracy 0\.\d+, loss \d", printed, re.MULTILINE) == ["None", "flip", "flip_translate"]
+
+
+def test_the_recipe_of_the_example_is_that_of_the_command(monkeypatch):
+    """The example writes out what tools/recipes.py has as numbers; stopped before it trains, both have made the same settings."""
+    made = {}
+    example = load("net_3")
+
+    def stop(self, *data, **options):
+        made["model"], made["options"] = self, options
+        raise InterruptedError
+
+    monkeypatch.setattr(Model, "fit", stop)
+    with pytest.raises(InterruptedError):
+        example.main(data="shapes", limit=30, epochs=10)
+    model, recipe = made["model"], recipes.NET_3
+    assert (made["options"]["batch_size"], made["options"]["epochs"]) == (recipe.batch_size, recipe.epochs)
+    data = datasets.load("shapes")
+    other = scratchnet.net_3((32, 32, 3), 10, seed=0)
+    recipe.compile(other, data.x_train[:30] / np.float32(255))
+    assert optimizer_config(model.optimizer) == optimizer_config(other.optimizer)
+    assert model.loss.label_smoothing == other.loss.label_smoothing
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
+
+
 @pytest.mark.parametrize(
     ("name", "instead"),
-    [("mnist", "glyphs"), ("cifar10", "shapes"), ("optimizers", "glyphs"), ("batch_norm_and_dropout", "shapes")],
+    [
+        ("mnist", "glyphs"), ("cifar10", "shapes"), ("optimizers", "glyphs"), ("batch_norm_and_dropout", "shapes"),
+        ("net_3", "shapes"),
+    ],
 )
 def test_without_its_data_an_example_says_why_and_which_command_works(name, instead, run, monkeypatch):
     def unreachable(name):

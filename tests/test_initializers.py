@@ -222,6 +222,13 @@ def test_the_filters_after_the_first_channels_are_drawn_by_another_rule():
     np.testing.assert_array_equal(w[..., :4], Dirac()((3, 3, 4, 10))[..., :4])
 
 
+@pytest.mark.parametrize(("channels", "same"), [(0, 0), (3, 3), (4, 4), (9, 4)])
+def test_dirac_can_leave_out_the_last_channels(channels, same):
+    w = Dirac(others="ones", channels=channels)((3, 3, 4, 10))
+    np.testing.assert_array_equal(w[..., :same], Dirac()((3, 3, 4, 10))[..., :same])
+    assert (w[..., same:] == 1).all()
+
+
 # -- names, classes and files -----------------------------------------------------------------------------------------
 
 WITH_ARGUMENTS = [
@@ -233,7 +240,7 @@ WITH_ARGUMENTS = [
     Orthogonal(gain=1.4),
     Constant(0.1),
     Dirac(others=HeNormal(seed=2), seed=5),
-    Dirac(others="ones"),
+    Dirac(others="ones", channels=3),
 ]
 
 
@@ -317,6 +324,7 @@ def test_the_lower_case_names_take_arguments_as_those_of_keras_do():
         (lambda: Dirac()((3, 3)), r"Dirac: expected the shape \(KH, KW, C, F\) of a kernel, got \(3, 3\).*'identity'"),
         (lambda: Orthogonal()((3,)), r"Orthogonal: expected a shape of two or more axes, got \(3,\)"),
         (lambda: Dirac("nothing"), "initializer: expected 'glorot_uniform'"),
+        (lambda: Dirac(channels=-1), r"channels: expected an integer from 0 .* For example Dirac\(channels=24\)"),
         (lambda: get({"class_name": "Glorot", "config": {}}), "initializer: expected 'glorot_uniform'"),
         (lambda: get({"config": 3}), "initializer: expected 'glorot_uniform'"),
     ],

@@ -178,6 +178,19 @@ def test_a_block_too_large_to_be_kept_is_freed_and_evicts_no_other(monkeypatch):
     assert memory.empty((memory.SMALLEST,), "uint8").ctypes.data == address
 
 
+def test_a_free_block_is_lent_to_a_slightly_smaller_array_and_not_to_a_much_smaller_one(monkeypatch):
+    monkeypatch.setattr(memory, "_free", type(memory._free)())
+    large = memory.empty((1 << 20,), "uint8")
+    address = large.ctypes.data
+    del large
+    small = memory.empty((1 << 19,), "uint8")
+    assert small.ctypes.data != address
+    smaller = memory.empty(((1 << 20) - (1 << 16),), "uint8")
+    assert smaller.ctypes.data == address
+    del smaller
+    assert memory.empty((1 << 20,), "uint8").ctypes.data == address      # the whole block has returned
+
+
 def test_any_view_of_an_array_or_its_base_keeps_the_memory():
     array = memory.empty((memory.SMALLEST,), "uint8")
     views = [array.base[:], array.base.reshape(2, -1), array.base.view(np.ndarray)]

@@ -1,10 +1,11 @@
-"""net_1 and net_2: the study's two networks, to the last parameter, and the study's own code."""
+"""net_1 and net_2, the study's two networks, to the last parameter, and the study's own code; net_3."""
+
+import re
 
 import numpy as np
 import pytest
 
-from scratchnet import datasets, net_1, net_2
-from scratchnet.networks import net_3
+from scratchnet import datasets, net_1, net_2, net_3
 from scratchnet.optimizers import SGD
 
 STUDY = """
@@ -220,3 +221,27 @@ def test_gradients_differ_in_float32_only_where_rounding_changed_a_choice(make, 
         for name, right in expected.items():
             tolerance = 1e-2 if changed else 1e-5
             np.testing.assert_allclose(grads[name], right, rtol=0, atol=tolerance * abs(right).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("shape", [(25, 26, 3), (25, 26, 1)])
+def test_no_filter_of_net_3_is_0_on_all_images(shape):
+    """Batch normalization would divide the output of such a filter by nearly 0, and its first gradient would be huge."""
+    model = net_3(shape, 3, filters=(32, 40, 48), seed=0)
+    x = np.random.default_rng(0).random((6, *shape), dtype="float32")
+    model.get_layer("whitening").adapt(x)
+    for name, out in model.layer_outputs(x).items():
+        if name.startswith("conv"):
+            assert out.std(axis=(0, 1, 2)).min() > 1e-3, name
+
+
+@pytest.mark.parametrize("shape", [(24, 32, 3), (32, 24, 3), (8, 8, 1), (32, 32), (784,)])
+def test_net_3_says_which_images_it_takes(shape):
+    sentence = "net_3: expected images of shape (H, W, C), at least 25 × 25 pixels, got "
+    with pytest.raises(ValueError, match=re.escape(f"{sentence}{shape}. For smaller ones use net_2")):
+        net_3(shape, 10)
+
+
+@pytest.mark.parametrize("filters", [(64, 256), (1, 2, 3, 4), 64, "abc", None])
+def test_net_3_has_three_blocks(filters):
+    with pytest.raises(ValueError, match=r"^net_3: expected the filters of three blocks, got .*\. For example \(64, 256, 256\)$"):
+        net_3((32, 32, 3), 10, filters=filters)

@@ -105,6 +105,7 @@ def test_before_adapt_the_first_filters_return_the_channels():
         (lambda: PatchWhitening(16, 2).adapt(smooth()), "expected a built layer"),
         (lambda: PatchWhitening(16, 2).build((9, 9, 2)).adapt(smooth()), r"adapt: expected floats of shape \(n, 9, 9, 2\)"),
         (lambda: PatchWhitening(16, 2).build((9, 8, 2)).adapt(smooth() * np.nan), "adapt: expected finite numbers"),
+        (lambda: PatchWhitening(16, 2).build((9, 8, 2)).adapt(0 * smooth() + 0.3), "adapt: expected pixels that differ"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(make, reason):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from scratchnet import (
+    Activation,
     Add,
     AveragePooling2D,
+    BatchNormalization,
     Conv2D,
     Dense,
     Flatten,
@@ -25,7 +27,7 @@ from scratchnet.kernels.relu import mask, relu_backward
 from scratchnet.layers import activations
 from scratchnet.layers import conv2d as conv2d_page
 from scratchnet.layers import dense as dense_page
-from scratchnet.plan import NOTHING_JOINED, join_relus
+from scratchnet.plan import NOTHING_JOINED, join_relus, plan_of
 
 pytestmark = pytest.mark.compiled
 RNG = np.random.default_rng(11)
@@ -90,6 +92,36 @@ def test_gradients_are_those_of_layers_that_join_nothing(name, implementation):
     assert all(np.any(value) for value in results[1])
     for value, right in zip(*results, strict=True):
         np.testing.assert_allclose(value, right, rtol=0, atol=1e-12 * max(1, abs(right).max()))
+
+
+@pytest.mark.parametrize("implementation", ["loops", "im2col", "fused"])
+@pytest.mark.parametrize("name", ["gelu", "gelu_tanh", "silu"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_normalization_applies_the_smooth_activation_after_it_and_the_gradients_are_the_same(name, implementation, dtype):
+    image = Input(shape=(5, 4, 2))
+    normalized = BatchNormalization(momentum=0.5)(Conv2D(3, 3)(image))
+    model = Model(image, Dense(3)(Flatten()(Activation(name)(normalized))), seed=3, dtype=dtype, implementation=implementation)
+    x, dout = RNG.standard_normal((6, 5, 4, 2)).astype(dtype), RNG.standard_normal((6, 3)).astype(dtype)
+    joined, start = plan_of(model.nodes), model.get_weights()
+    activation = model.nodes[3]
+    assert joined.forward[activation] == joined.backward[activation] == {"joined": True}
+    assert activation not in joined.inference                       # there the convolution may compute the normalization
+    results = []
+    for plan in (joined, NOTHING_JOINED):
+        model.plan = plan
+        model.set_weights(start)
+        out, dx = model.forward(x, training=True), model.backward(dout)
+        results.append([out, dx, *(g.copy() for g in model.grads.values()), *model.get_weights()])
+    rounding = np.finfo(dtype).eps if implementation == "loops" else 0      # its moments are float64, and kept in float32
+    for value, right in zip(*results, strict=True):
+        np.testing.assert_allclose(value, right, rtol=0, atol=8 * rounding * max(1, abs(right).max()))
+
+
+def test_an_activation_that_others_read_the_input_of_is_not_joined_to_the_normalization():
+    image = Input(shape=(5, 4, 2))
+    normalized = BatchNormalization()(image)
+    model = Model(image, Add()([Activation("gelu")(normalized), normalized]))
+    assert plan_of(model.nodes).forward == {}
 
 
 def test_a_chain_joins_every_relu_on_both_sides():

@@ -9,19 +9,29 @@ import numpy as np
 import pytest
 
 import scratchnet
-from scratchnet.cli import parser
+from scratchnet import networks
+from scratchnet.cli import main, parser
 from scratchnet.kernels import conv2d
 from scratchnet.layers import conv2d as page
 from scratchnet.plotting import growth, ladder, sides
 from scratchnet.tools import bench
 from scratchnet.tools.bench import ladder as rungs
-from scratchnet.tools.bench import peers, worker
+from scratchnet.tools.bench import net_3, peers, worker
 from scratchnet.tools.bench.sides import SIDES, scratchnet_side
+from scratchnet.tools.recipes import NET_3
+from scratchnet.tools.reproduce.ledger import totals
+from scratchnet.tools.reproduce.net_3 import Net3
 
 
 def test_bench_is_a_command_with_its_options():
-    args = parser().parse_args(["bench", "--peers", "--quick", "--out", "here"])
-    assert (args.command, args.peers, args.quick, args.out) == ("bench", True, True, "here")
+    args = parser().parse_args(["bench", "--peers", "--net", "net_1", "net_3", "--quick", "--out", "here"])
+    assert (args.command, args.peers, args.net, args.quick, args.out) == ("bench", True, ["net_1", "net_3"], True, "here")
+
+
+def test_nets_are_chosen_only_with_peers(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench", "--net", "net_3"])
+    assert "--net: expected --peers with it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("strides", [(1, 1), (2, 1)])
@@ -111,7 +121,8 @@ for line in sys.stdin:
     print("chatter")
     if sys.argv[1] == "1":
         sys.exit("out of memory")
-    said = dict(bytes=5e8) if line.startswith("memory") else dict(seconds=[float(sys.argv[1])] * 2)
+    seconds = float(sys.argv[1])
+    said = dict(memory=dict(bytes=5e8), numbers=dict(numbers=[2.25, seconds])).get(line.strip(), dict(seconds=[seconds] * 2))
     print({mark!r} + json.dumps(said), flush=True)
 """
 
@@ -133,6 +144,12 @@ def test_sides_work_in_turns_in_their_own_processes(fakes):
     assert results["1"] == {"failed": "1: its process ended during a measurement"}
     assert "no module named broken" in results["broken"]["failed"]
     assert peers.medians(results, "step 3") == {"0.5": 0.5, "2": 2.0}
+
+
+def test_a_side_with_other_numbers_than_the_first_is_not_measured(fakes):
+    results = peers.in_turns(["0.5", "0.50", "2"], "net_3", "cifar10", {"step 3": 1}, ["numbers"])
+    assert results["0.50"]["seconds"] == {"step 3": [0.5, 0.5]}
+    assert results["2"] == {"failed": "2: expected the numbers [2.25, 0.5] for 'numbers', as all sides, got [2.25, 2.0]"}
 
 
 def test_the_lead_is_measured_against_the_fastest_other_side():
@@ -198,8 +215,8 @@ def test_every_side_that_is_missing_or_fails_is_named_before_the_first_figure(mo
     monkeypatch.setattr(rungs, "peak", lambda count: 100.0)
     worked = {"seconds": {"step 5": [0.1], "predict 10000": [1.0]}, "data": "noise", "bytes": None}
     failed = {"failed": "jax cannot train net_1 here: AttributeError: jax has no numpy"}
-    monkeypatch.setattr(peers, "in_turns", lambda found, net, data, commands: {"scratchnet": worked, "jax": failed})
-    assert bench.run(argparse.Namespace(peers=True, quick=True, out=str(tmp_path / "out"))) == 0
+    monkeypatch.setattr(peers, "in_turns", lambda found, net, data, commands, compared=(): {"scratchnet": worked, "jax": failed})
+    assert bench.run(argparse.Namespace(peers=True, net=None, quick=True, out=str(tmp_path / "out"))) == 0
     before, _, after = capsys.readouterr().out.partition("GFLOP/s")
     assert "not compared: keras: ImportError: no keras" in before
     assert "not compared: torch compiled: OSError: libgomp.so.1: not found" in before
@@ -211,13 +228,13 @@ def test_without_a_framework_peers_are_refused_and_the_error_says_what_to_instal
     monkeypatch.setattr(peers, "installed", lambda: {"scratchnet": "scratchnet 1"})
     monkeypatch.setattr(peers, "missing", lambda: {"jax": "it is broken"})
     with pytest.raises(ValueError, match=r"jax: it is broken.*pip install"):
-        bench.run(argparse.Namespace(peers=True, quick=True, out=str(tmp_path)))
+        bench.run(argparse.Namespace(peers=True, net=None, quick=True, out=str(tmp_path)))
 
 
 def test_without_the_compiler_there_is_nothing_to_measure(monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "COMPILED", False)
     with pytest.raises(ValueError, match="Unset it"):
-        bench.run(argparse.Namespace(peers=False, quick=True, out=str(tmp_path)))
+        bench.run(argparse.Namespace(peers=False, net=None, quick=True, out=str(tmp_path)))
 
 
 def test_the_ladder_is_printed_drawn_and_written(monkeypatch, tmp_path, capsys):
@@ -235,7 +252,7 @@ def test_the_ladder_is_printed_drawn_and_written(monkeypatch, tmp_path, capsys):
     grown = {"batch": [{"batch": 32.0, "ms": 3.2}], "side": [{"side": 10.0, "ms": 6.4}]}
     monkeypatch.setattr(rungs, "growth", lambda rounds: grown)
     monkeypatch.setattr(rungs, "shapes", lambda batch, rounds: [{"shape": "5×5", "direct": 70.0, "fused": 71.0}])
-    assert bench.run(argparse.Namespace(peers=False, quick=False, out=str(tmp_path / "new"))) == 0
+    assert bench.run(argparse.Namespace(peers=False, net=None, quick=False, out=str(tmp_path / "new"))) == 0
     printed = capsys.readouterr().out
     assert "two copies   0.50" in printed
     for words in ("5×5                         70     71", "b     2.0", "net_1 28×28×1", "1.75", "0.1000", "1.0000", "1.88"):
@@ -245,7 +262,7 @@ def test_the_ladder_is_printed_drawn_and_written(monkeypatch, tmp_path, capsys):
 
 
 def test_peers_are_printed_with_their_ratio_and_drawn(monkeypatch, tmp_path, capsys):
-    def in_turns(found, net, data, commands):
+    def in_turns(found, net, data, commands, compared=()):
         seconds = {"scratchnet": 0.05, "keras": 0.1}
         measured = {s: {"seconds": {c: [seconds[s]] for c in commands}, "data": data, "bytes": 1e9} for s in seconds}
         return {**measured, "jax": {"failed": "no jax"}}
@@ -255,9 +272,10 @@ def test_peers_are_printed_with_their_ratio_and_drawn(monkeypatch, tmp_path, cap
     monkeypatch.setattr(peers, "installed", lambda: {"scratchnet": "1", "keras": "3"})
     monkeypatch.setattr(peers, "missing", dict)
     monkeypatch.setattr(peers, "in_turns", in_turns)
-    assert bench.run(argparse.Namespace(peers=True, quick=False, out=str(tmp_path))) == 0
+    assert bench.run(argparse.Namespace(peers=True, net=None, quick=False, out=str(tmp_path))) == 0
     printed = capsys.readouterr().out
-    assert printed.count("2.00 times as fast as the fastest other side") == 12
+    assert printed.count("2.00 times as fast as the fastest other side") == 12 + 3
+    assert "net_3's convolutions are not compared, because PyTorch is missing" in printed
     assert "jax: no jax" in printed
     assert {path.name for path in tmp_path.iterdir()} == {"peers.json", "peers.png"}
 
@@ -278,3 +296,90 @@ def test_pictures_of_speed_are_written(draw, tmp_path):
 def test_every_side_of_a_framework_names_the_packages_it_needs():
     assert SIDES["scratchnet"][0] == ()
     assert all(packages for name, (packages, _) in SIDES.items() if name != "scratchnet")
+
+
+# -- net_3 ------------------------------------------------------------------------------------------------------------
+
+
+def batch_of_noise():
+    rng = np.random.default_rng(1)
+    return rng.random((8, 32, 32, 3), np.float32), np.eye(10, dtype=np.float32)[rng.integers(0, 10, 8)]
+
+
+def test_the_convolutions_of_net_3_have_all_its_multiply_adds_but_those_of_the_dense_layer():
+    work = [np.multiply(times, conv.operations()) for conv, times in net_3.convolutions()]
+    forward, backward = np.sum(work, axis=0)
+    counted = totals(Net3(), "cifar10")
+    assert forward == 2 * (counted["forward_madds"] - 2560)
+    db = 31 * 31 * 32      # additions, for the bias of the whitening
+    assert backward - db == 2 * (counted["backward_madds"] - 2 * 2560)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("k", range(6))
+def test_the_calls_of_a_convolution_compute_its_definition(k):
+    conv, _ = net_3.convolutions()[k]
+    x, dout = conv.arrays(2)
+    w, b = conv.layer().kernel_and_bias
+    pads = ((0, 0), (0, 0)) if conv.whitening else ((1, 1), (1, 1))
+    out, (dx, dw, db) = page.conv2d_forward(x, w, b, (1, 1), pads), page.conv2d_backward(dout, x, w, (1, 1), pads)
+    calls = net_3.scratchnet_convolution(k, 2)
+    right = [out, db] if conv.whitening else [out, dx, dw]
+    for got, expected in zip(calls.results(), right, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(net_3.fingerprint(calls.results()), net_3.fingerprint(right), atol=1e-4)
+    right[-1] = right[-1] + 0.01 * np.abs(right[-1]).max()
+    assert not np.allclose(net_3.fingerprint(calls.results()), net_3.fingerprint(right), rtol=1e-4, atol=2e-4)
+
+
+@pytest.mark.compiled
+def test_our_side_of_net_3_is_the_network_with_its_recipe_but_for_the_augmentation(monkeypatch):
+    monkeypatch.setattr(net_3, "BATCH", 8)
+    x, y = batch_of_noise()
+    model = networks.net_3((32, 32, 3), 10, seed=0, flip=False)
+    NET_3.compile(model, x)
+    ours = net_3.ours((32, 32, 3), 10)
+    assert [w.shape for w in ours.get_weights()] == [w.shape for w in model.get_weights()]
+    for name in ("conv2d/kernel", "conv2d_5/kernel", "dense/kernel"):
+        np.testing.assert_array_equal(ours.params[name], model.params[name])
+    side = net_3.SIDES["scratchnet"]((32, 32, 3), 10)
+    losses = [side.step(x, y) for _ in range(4)]
+    assert losses == sorted(losses, reverse=True)
+    np.testing.assert_allclose(side.predict(x).sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("name", [name for name in net_3.SIDES if name not in ("scratchnet", "torch compiled")])
+def test_every_framework_takes_the_same_steps_as_ours(name, monkeypatch):
+    for module in SIDES[name][0]:
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    monkeypatch.setattr(net_3, "BATCH", 8)
+    x, y = batch_of_noise()
+    numbers = []
+    for side in (net_3.SIDES[which]((32, 32, 3), 10) for which in ("scratchnet", name)):
+        numbers.append([side.step(x, y) for _ in range(3)] + [*side.predict(x)[0]])
+        if side.convolution is not None and not name.startswith("keras"):
+            numbers[-1] += [n for k in range(6) for n in net_3.fingerprint(side.convolution(k, 2).results())]
+    np.testing.assert_allclose(*numbers, rtol=1e-4, atol=2e-4)
+
+
+def test_convolutions_are_compared_with_the_faster_layout_and_with_the_step(monkeypatch, capsys):
+    asked = {}
+
+    def in_turns(sides, net, data, commands, compared):
+        asked.update(sides=sides, compared=compared)
+        seconds = {"scratchnet": 0.125, "torch channels-last": 0.1875}
+        measured = {s: {"seconds": {c: [4.0] if c.startswith("step") else [seconds[s]] for c in commands}} for s in seconds}
+        return measured | {"torch fused": {"failed": "torch fused: out of memory"}}
+
+    monkeypatch.setattr(peers, "in_turns", in_turns)
+    result = bench.convolutions({"scratchnet": "1", "keras": "3", "torch fused": "2", "torch channels-last": "2"}, quick=True)
+    assert asked == {"sides": ["scratchnet", "torch fused", "torch channels-last"], "compared": [f"results {k}" for k in range(6)]}
+    assert (result["ours"], result["torch"], result["step"]) == (7 * 2 * 0.125, 7 * 2 * 0.1875, 4.0)
+    printed = capsys.readouterr().out
+    assert "all of a step: 1.750 s, PyTorch's 2.625 s: 1.50 times as fast" in printed
+    assert "our step: 4.000 s, of which everything but convolutions takes 56%" in printed
+    assert "torch fused: out of memory" in printed
+    (line,) = (line for line in printed.splitlines() if line.startswith("256 to 256, 3 × 3"))
+    assert line.split()[-6:] == ["84.9", "170", "56.6", "113", "last", "1.50"]
+    assert f"{2 * 1000 * 3 * 3 * 256 * 9 * 256 / 0.125 / 1e9:.1f}" == "84.9"

@@ -199,9 +199,9 @@ def test_seconds_are_those_of_the_most_usual_number_of_threads(tmp_path, undrawn
 def test_the_page_has_every_chapter_and_every_picture_that_it_shows(page, agreeing):
     out, _ = agreeing
     chapters = [line for line in page.splitlines() if line.startswith("## ")]
-    assert len(chapters) == 10
+    assert len(chapters) == 11
     shown = [line.split("](")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")]
-    assert len(shown) == 1 + 6 + 2 + 2 + 1 + 4 + 2 + 1
+    assert len(shown) == 1 + 6 + 2 + 2 + 1 + 4 + 2 + 1 + 1
     assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in shown)
 
 
@@ -246,7 +246,7 @@ def test_the_html_page_needs_no_other_file(page, agreeing):
     parsed = References()
     parsed.feed(text)
     assert parsed.open == []
-    assert len(parsed.found) == 19
+    assert len(parsed.found) == 20
     assert all(value.startswith("data:image/png;base64,") for value in parsed.found)
     assert not parsed.tags & {"script", "link", "iframe", "object"}
     assert "url(" not in text

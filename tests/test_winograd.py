@@ -53,7 +53,8 @@ def test_toom_cook_multiplies_exactly_whatever_the_points(m, r, points):
 
 @pytest.mark.parametrize(
     ("stride", "size", "outputs"),
-    [(1, 28, 4), (1, 32, 4), (1, 14, 4), (1, 8, 4), (1, 6, 2), (1, 4, 2), (2, 16, 4), (2, 14, 2), (2, 8, 4), (2, 4, 2)],
+    [(1, 28, 4), (1, 32, 4), (1, 14, 4), (1, 8, 4), (1, 7, 4), (1, 6, 3), (1, 4, 2), (1, 3, 3)]
+    + [(2, 16, 4), (2, 14, 2), (2, 8, 4), (2, 4, 2)],
 )
 def test_the_algorithm_with_the_fewest_products_is_chosen_but_no_large_tile_for_a_small_image(stride, size, outputs):
     algorithm = toom_cook.ALGORITHMS[toom_cook.choose(stride, size, size)]
@@ -146,18 +147,15 @@ def error(value, right):
     ("stride", "size"),
     [(1, 28), (1, 14), (1, 8), (1, 7), (1, 5), (1, 4), (1, 3), (2, 32), (2, 28), (2, 16), (2, 10), (2, 8), (2, 7), (2, 5), (2, 4)],
 )
-def test_float32_error_stays_below_four_times_that_of_the_direct_kernels(stride, size, images):
+def test_float32_error_stays_below_four_times_that_of_the_direct_kernels_or_of_one_rounding(stride, size, images):
+    """Direct sums of few numbers, such as dw of one 3 × 3 image, have less than one rounding error; ours then has some."""
     x, w, b, strides, pads, dout = case(1, images, size, size, 32, 64, stride, "same", "float32")
     exact = [a.astype("float64") for a in (x, w, b, dout)]
-    right = page.conv2d_forward(*exact[:3], strides, pads)
-    assert error(winograd.conv2d_forward(x, w, b, strides, pads), right) < 4 * error(
-        conv2d.direct_forward(x, w, b, strides, pads), right
-    )
-    rights = page.conv2d_backward(exact[3], *exact[:2], strides, pads)
-    ours = winograd.conv2d_backward(dout, x, w, strides, pads)
-    directs = conv2d.direct_backward(dout, x, w, strides, pads)
+    rights = page.conv2d_forward(*exact[:3], strides, pads), *page.conv2d_backward(exact[3], *exact[:2], strides, pads)
+    ours = winograd.conv2d_forward(x, w, b, strides, pads), *winograd.conv2d_backward(dout, x, w, strides, pads)
+    directs = conv2d.direct_forward(x, w, b, strides, pads), *conv2d.direct_backward(dout, x, w, strides, pads)
     for our, direct, right in zip(ours, directs, rights, strict=True):
-        assert error(our, right) < 4 * error(direct, right)
+        assert error(our, right) < 4 * max(error(direct, right), np.finfo("float32").eps)
 
 
 def test_backward_with_need_dx_false_gives_the_same_parameter_gradients():

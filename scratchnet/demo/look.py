@@ -82,13 +82,12 @@ def seen(ink: np.ndarray) -> Seen | None:
 def feature_maps(model: Model, x: np.ndarray) -> list[Maps]:
     """Return what every layer that computes images makes of one image, x (1, 28, 28, 1), as pixels on one scale for each layer."""
     found = []
-    for name, out in list(model.layer_outputs(x).items())[1:]:  # the first is the image itself
-        if out.ndim == 4:
-            out = out[0, :, :, :MAPS]
-            low = min(0.0, float(out.min()))
-            bright = float(np.quantile(out, BRIGHT)) or float(out.max())
-            shade = np.clip((out - low) / max(bright - low, 1e-12), 0, 1)
-            found.append(Maps(name, np.round(255 * shade).astype(np.uint8), model.get_layer(name).output_shape[-1]))
+    for name, maps in inputs.feature_maps(model, x).items():
+        out = maps[0, :, :, :MAPS]
+        low = min(0.0, float(out.min()))
+        bright = float(np.quantile(out, BRIGHT)) or float(out.max())
+        shade = np.clip((out - low) / max(bright - low, 1e-12), 0, 1)
+        found.append(Maps(name, np.round(255 * shade).astype(np.uint8), maps.shape[-1]))
     return found
 
 

@@ -249,7 +249,7 @@ def learning_rate(f: Facts) -> Finding:
     measured = f.ratios or {layer: [ratio] for layer, ratio in f.replayed.items()}
     ratios = [float(np.median(row)) for row in zip(*measured.values(), strict=False)]       # of each epoch
     largest = max((ratio for values in measured.values() for ratio in values), default=0.0)
-    rate = f"{f.optimizer} with learning rate {f.learning_rate:g}"
+    rate = f"{f.optimizer} with {'learning rates up to' if f.scheduled else 'learning rate'} {f.learning_rate:g}"
     if empty(f):
         return Finding(name, "unknown", f"{rate}: with these images, no rate is right; see learning.")
     if f.stopped:

@@ -18,7 +18,9 @@ import numpy as np
 from scratchnet import losses
 from scratchnet.callbacks.updates import UpdateRatios, layer_arrays, length, ratios_of
 from scratchnet.layers import Activation
+from scratchnet.schedules import rate_at
 from scratchnet.support.arithmetic import quiet
+from scratchnet.training import samples_for
 
 STEPS = 5           # training steps, each of another copy, of which the median is reported
 BATCH = 128
@@ -43,8 +45,9 @@ class Facts(NamedTuple):
 
     name: str
     optimizer: str                              # its class; "" for a model that is not compiled
-    learning_rate: float
-    default_rate: float                         # of this optimizer; 0 if its class has none
+    learning_rate: float                        # if a schedule sets it, the highest so far
+    scheduled: bool                             # whether one does
+    default_rate: float                         # of this optimizer; 0 if its class has none, and with a schedule
     counts: np.ndarray                          # (K,) training images of each class
     images: int                                 # in the sample of training images
     low: float                                  # the lowest and the highest pixel
@@ -106,7 +109,8 @@ def measure(
     return Facts(
         name=model.name,
         optimizer="" if model.optimizer is None else type(model.optimizer).__name__,
-        learning_rate=0.0 if model.optimizer is None else float(model.optimizer.learning_rate),
+        learning_rate=highest_rate(model.optimizer),
+        scheduled=is_scheduled(model.optimizer),
         default_rate=default_rate(model.optimizer),
         counts=np.bincount(training[1], minlength=K),
         images=len(labels),
@@ -134,14 +138,36 @@ def not_finite(model: Any) -> str:
     return f"the weights hold NaN or infinity, the first in {bad[0]}." if bad else ""
 
 
+def is_scheduled(optimizer: Any) -> bool:
+    """Return whether a schedule sets the learning rate of an optimizer."""
+    return optimizer is not None and callable(optimizer.get_config().get("learning_rate"))
+
+
+def highest_rate(optimizer: Any) -> float:
+    """Return the learning rate of an optimizer: with a schedule the highest of the steps so far, and 0 without an optimizer.
+
+    >>> from scratchnet.optimizers import SGD
+    >>> from scratchnet.schedules import PiecewiseLinear
+    >>> optimizer = SGD(PiecewiseLinear([0, 2, 4], [0.1, 0.5, 0.0]))
+    >>> optimizer.iterations = 4
+    >>> highest_rate(optimizer), highest_rate(SGD(0.2))
+    (0.5, 0.2)
+    """
+    if optimizer is None:
+        return 0.0
+    if not is_scheduled(optimizer):
+        return float(optimizer.learning_rate)
+    return max(rate_at(optimizer.get_config()["learning_rate"], step) for step in range(optimizer.iterations + 1))
+
+
 def default_rate(optimizer: Any) -> float:
-    """Return the default learning rate of an optimizer's class, or 0 if there is none.
+    """Return the default learning rate of an optimizer's class, or 0 if there is none, or a schedule in its place.
 
     >>> from scratchnet.optimizers import Adam
     >>> default_rate(Adam(learning_rate=5.0))
     0.001
     """
-    parameter = None if optimizer is None else signature(type(optimizer)).parameters.get("learning_rate")
+    parameter = None if optimizer is None or is_scheduled(optimizer) else signature(type(optimizer)).parameters.get("learning_rate")
     return float(parameter.default) if parameter is not None and isinstance(parameter.default, (int, float)) else 0.0
 
 
@@ -211,7 +237,7 @@ def replay(model: Any, x: np.ndarray, labels: np.ndarray, K: int) -> tuple[dict[
         images, y = x[k : k + BATCH].astype(twin.dtype, copy=False), np.eye(K, dtype=twin.dtype)[labels[k : k + BATCH]]
         before = layer_arrays(model, model.params)
         try:
-            twin.train_step(images, y)
+            twin.train_step(images, y, **samples_for(twin, np.arange(k, k + len(images)), 0))
         except FloatingPointError:
             break
         norms.append({layer: length(arrays) for layer, arrays in layer_arrays(twin, twin.grads).items()})

@@ -111,8 +111,8 @@ def look_inside(model: Model, x: Array, label: int | None = None) -> Inside:
 def check_explainable(model: Model) -> None:
     """Raise ValueError unless each layer of `model` is of a kind that can be explained."""
     known = (
-        *UNCHANGED, *SHAPES, *WINDOWS, layers.Conv2D, layers.Dense, layers.InputLayer, layers.Add, layers.BatchNormalization,
-        layers.Concatenate, layers.ELU, layers.LeakyReLU, layers.ReLU, layers.Rescaling, layers.Softmax,
+        *UNCHANGED, *SHAPES, *WINDOWS, layers.Conv2D, layers.PatchWhitening, layers.Dense, layers.InputLayer, layers.Add,
+        layers.BatchNormalization, layers.Concatenate, layers.ELU, layers.LeakyReLU, layers.ReLU, layers.Rescaling, layers.Softmax,
         layers.ZeroPadding2D, layers.Activation,
     )  # fmt: skip
     for node in model.nodes:
@@ -266,6 +266,7 @@ def kind_of(layer: Layer) -> str:
     kinds: dict[type[Layer], str] = {
         layers.InputLayer: "input",
         layers.Conv2D: "conv",
+        layers.PatchWhitening: "conv",
         layers.Dense: "dense",
         layers.BatchNormalization: "norm",
         layers.Rescaling: "rescale",
@@ -283,7 +284,7 @@ def details(node: Node, values: Values) -> dict[str, Any]:
     layer: Any = node.layer
     kind = kind_of(layer)
     if kind in ("conv", "dense"):
-        weights = {key: f32(p) for key, p in layer.params.items()}
+        weights = {key: f32(p) for key, p in layer.named_weights.items()}
         return weights if kind == "dense" else {**weights, **window_of(layer)}
     if kind == "pool":
         return {"mode": WINDOWS[type(layer)], **window_of(layer)}

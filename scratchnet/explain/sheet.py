@@ -19,7 +19,7 @@ from scratchnet.explain.inside import Inside, arrays_in
 from scratchnet.web.page import page, read
 
 FOLDER = Path(__file__).parent
-LIMIT = 5_000_000       # bytes of a page
+LIMIT = 15_000_000      # bytes of a page
 
 
 def as_html(
@@ -48,7 +48,7 @@ def as_html(
     Raises
     ------
     ValueError
-        If the page would have over 5 MB.
+        If the page would have over 15 MB.
     """
     copies = {id(stage): dict(stage) for stage in inside.stages}
     block: list[np.ndarray] = []

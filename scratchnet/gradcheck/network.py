@@ -31,6 +31,7 @@ from scratchnet.gradcheck.under_test import restore, start_from
 from scratchnet.plan import NOTHING_JOINED
 from scratchnet.support.arithmetic import quiet
 from scratchnet.support.checking import plain_array
+from scratchnet.training import samples_for
 
 DRAWS = 3  # how many directions are tried, if every step along one crosses a kink
 
@@ -140,7 +141,8 @@ class Objective:
         """Run forward as in training; each time from the same state of the layers, and with the same random numbers."""
         for node in model.nodes:
             restore(node.layer)
-        return np.asarray(model.forward(self.x, training=True, to=self.target))
+        samples = samples_for(model, np.arange(len(self.x)), epoch=0)
+        return np.asarray(model.forward(self.x, training=True, to=self.target, **samples))
 
     def choices(self) -> list[np.ndarray]:
         """Return the choices of all layers in the last call of `terms`."""

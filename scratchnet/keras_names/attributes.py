@@ -73,8 +73,9 @@ INSTEAD = {
         "Data are arrays in memory: call predict(x)": "predict_generator predict_on_batch predict_step make_predict_function",
         "The classes are predict(x).argmax(axis=1)": "predict_classes",
         "The probabilities are predict(x)": "predict_proba",
-        "save(path) writes the graph and the weights; get_config() returns the graph": "to_json to_yaml export"
+        "save(path) writes the graph and the weights; get_config() returns the graph": "to_json to_yaml"
             " get_compile_config compile_from_config get_state_tree set_state_tree",
+        "export_onnx(path) writes a file that other programs run": "export",
         "It is not needed: each epoch starts its own means": "reset_states reset_metrics",
         "A layer of your own has forward, backward and make_params; a loss of your own derives from losses.Loss": "add_loss"
             " add_metric add_weight add_variable losses compute_loss stateless_call stateless_compute_loss call compute_mask",
@@ -87,7 +88,8 @@ INSTEAD = {
         "A model has one dtype: Model(..., dtype='float64')": "dtype dtype_policy compute_dtype variable_dtype quantize",
         "Callbacks change stop_training and optimizer.learning_rate": "run_eagerly jit_compile",
         "evaluate(x, y) computes the metrics, and the names are in model.metrics": "get_metrics_result compute_metrics",
-        "Its copy as an array is get_weights()": "state_dict get_own_variables parameters",
+        "Its copy as an array is get_weights()": "get_own_variables parameters",
+        "Between PyTorch and a model: to_torch_state_dict() and from_torch_state_dict(state_dict)": "state_dict load_state_dict",
         "model.history.history is a dict of lists": "keys values items",
     }.items()
     for word in words.split()

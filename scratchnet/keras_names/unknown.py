@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 _namespaces: dict[str, ModuleType] = {}
-LATER = ("diagnosis", "exercises", "explain")       # modules of the package that are imported when they are first used
+# What is imported when it is first used: modules of the package, and functions with the module that each is in.
+LATER = {name: name for name in ("diagnosis", "exchange", "exercises", "explain")} | {"import_onnx": "exchange.onnx_import"}
 
 # What to do instead, for each name; written as the remedy and the names that share it.
 INSTEAD = {
@@ -159,7 +160,8 @@ def _remedy(namespace: str, word: str) -> str:
 def _answer(namespace: str) -> Callable[[str], Any]:
     def __getattr__(name: str) -> Any:  # noqa: N807 - Python calls it for a name that a module does not have
         if not namespace and name in LATER:
-            return import_module(f"scratchnet.{name}")
+            module = import_module(f"scratchnet.{LATER[name]}")
+            return module if LATER[name] == name else getattr(module, name)
         if name.startswith("_"):
             raise AttributeError(f"module {_namespaces[namespace].__name__!r} has no attribute {name!r}")
         raise AttributeError(sentence(namespace, name))

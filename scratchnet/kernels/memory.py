@@ -33,7 +33,8 @@ from scratchnet.kernels.jit import jit
 
 SMALLEST = 1 << 16          # bytes; below this the system's allocator is as quick
 LARGEST_POOL = 1 << 29      # bytes of free blocks, in total; those returned since the last call are not counted
-LARGEST = LARGEST_POOL // 4 # bytes of a block that is kept: one never evicts all others
+LARGEST = LARGEST_POOL // 2 # bytes of a block that is kept: one never evicts all others
+SLACK = 9 / 8               # a free block is at most this much larger than the array that it is lent to
 ALIGNMENT = 64              # bytes: a cache line, and the widest vector
 PAST_CACHE = 1 << 22        # bytes, from which on an array is written with nontemporal stores: a few times a core's own cache
 
@@ -82,6 +83,11 @@ def _lend(block: _Block) -> _Loan:
         watch.block = block
         block.watch = watch     # the block keeps the weak reference alive, without which nothing is called
     return loan
+
+
+def _fitting(size: int) -> int:
+    """Return the size of the smallest free block that an array of `size` bytes may have, or `size`."""
+    return min((free for free in list(_free) if size <= free <= SLACK * size), default=size)
 
 
 def _take(size: int) -> _Block | None:
@@ -141,7 +147,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
         return np.empty(shape, dtype)
     if _returned:
         _collect_returned()
-    block = _take(size + ALIGNMENT)
+    block = _take(_fitting(size + ALIGNMENT))
     return np.ndarray(shape, dtype, _lend(_allocate(size) if block is None else block))
 
 

@@ -13,12 +13,12 @@ the value is the highest coefficient.) For a fixed w this product is a matrix T 
 its transpose is the filter that slides: (Tᵀx)[i] = Σ_k w[k]·x[i + k]. So, transposed, the values of the first polynomial
 become Aᵀ, those of w are G, and the map from values back to coefficients becomes Bᵀ.
 
-Two outputs of three taps take 4 products instead of 6, four take 6 instead of 12; on both axes at once, 16 instead of 36 and
-36 instead of 144.
+Two outputs of three taps take 4 products instead of 6, three take 5 instead of 9, and four take 6 instead of 12; on both axes at
+once, 16 instead of 36, 25 instead of 81, and 36 instead of 144.
 
 More points cost precision, since the matrices then hold both larger and smaller numbers. Good points for four outputs are 0, ±2/3,
-±3/2 and infinity, and for two taps 0, 1, -1/2, -2 and infinity. Tests require that the error of a convolution in float32 is below
-four times that of the direct kernels.
+±3/2 and infinity. For three outputs, and for four of two taps, they are 0, 1, -1/2, -2 and infinity. Tests require that the error
+of a convolution in float32 is below four times that of the direct kernels, or of one rounding.
 
 At stride 2 the even and the odd pixels separate: of three taps, w0 and w2 are multiplied by even pixels only, and w1 by odd ones.
 So the even pixels have a filter of two taps, to which the algorithm applies, and the odd pixels one tap, whose products are
@@ -118,6 +118,7 @@ def at_stride_2(even: Algorithm) -> Algorithm:
 
 ALGORITHMS = (
     toom_cook(2, 3, (0, 1, -1)),
+    toom_cook(3, 3, (0, 1, Fraction(-1, 2), -2)),
     toom_cook(4, 3, (0, Fraction(2, 3), Fraction(-2, 3), Fraction(3, 2), Fraction(-3, 2))),
     at_stride_2(toom_cook(2, 2, (0, 1))),
     at_stride_2(toom_cook(4, 2, (0, 1, Fraction(-1, 2), -2))),
@@ -135,7 +136,7 @@ def choose(S: int, OH: int, OW: int) -> int:
         m, K = len(ALGORITHMS[i].At), len(ALGORITHMS[i].Bt)
         return K * K * -(-OH // m) * -(-OW // m)
 
-    suited = (i for i, a in enumerate(ALGORITHMS) if a.stride == S and (len(a.At) == 2 or len(a.At) < min(OH, OW)))
+    suited = (i for i, a in enumerate(ALGORITHMS) if a.stride == S and (len(a.At) < 4 or len(a.At) < min(OH, OW)))
     return min(suited, key=products)
 
 
@@ -147,7 +148,7 @@ def products_of(index: int) -> np.ndarray:
 
     Examples
     --------
-    >>> products_of(0)[:2].tolist(), products_of(2)[:2].tolist()
+    >>> products_of(0)[:2].tolist(), products_of(3)[:2].tolist()
     ([[0, 0, 0, 1, 1], [1, 1, 1, 1, 1]], [[0, 0, 0, 1, 2], [2, 1, 0, 0, 1]])
     """
     a = ALGORITHMS[index]

@@ -77,8 +77,8 @@ from scratchnet.kernels.toom_cook import ALGORITHMS, choose, products_of, transp
 from scratchnet.padding import Pads, window_output_shape
 
 WHOLE = 16                  # channels must be a multiple of this, the lanes of the widest vector; in float32 a whole line
-BLOCK_NUMBERS = 180_000     # numbers in V and M of a block of tiles, at most, so that they stay in the level-2 cache
-BLOCK_TILES = 80            # tiles of a block, at most, plus one: enough for a matrix product
+BLOCK_NUMBERS = 180_000     # numbers in V and M of a block of tiles that stay in the level-2 cache
+BLOCK_TILES = 80            # tiles of a block that are enough for a matrix product
 
 _w_to_u = make_transform([a.G for a in ALGORITHMS])
 _x_to_v = make_transform([a.Bt for a in ALGORITHMS])
@@ -371,19 +371,22 @@ def _kernel_to_u(algorithm: tuple[int, ...], w: np.ndarray) -> np.ndarray:
     return u
 
 
-def block_of(numbers: int, tiles_of_image: int) -> int:
-    """Return how many tiles are computed at one time, if V and M hold `numbers` numbers of each.
+def block_of(numbers: int, tiles_of_image: int, of_u: int) -> int:
+    """Return how many tiles are computed at one time, if V and M hold `numbers` numbers of each tile, and U `of_u` numbers.
 
-    They are the tiles of whole images if some fit, else a multiple of eight, and one more if that is even. The count is not small,
-    since dU is read and written once for all of them. And it is odd, since the matrices of V lie tiles·C numbers apart: at a
+    V and M should stay in the level-2 cache. But dU is read and written once for all tiles of a block, so V and M are at least as
+    large as U: with 256 channels, blocks of 128 tiles instead of 16 take half the time. The tiles are those of whole images if
+    some fit, else a multiple of eight, and one more if that is even, since the matrices of V lie tiles·C numbers apart: at a
     multiple of a large power of two they would share few sets of the cache.
 
     Examples
     --------
-    >>> [block_of(36 * 32 + 36 * 64, tiles) for tiles in (4, 49, 64)], [block_of(36 * 16 + 36 * 16, tiles) for tiles in (4, 64)]
-    ([53, 49, 49], [81, 65])
+    >>> [block_of(36 * 32 + 36 * 64, tiles, 36 * 32 * 64) for tiles in (4, 49, 64)]
+    [53, 49, 49]
+    >>> block_of(36 * 256 + 36 * 256, 4, 36 * 256 * 256)
+    129
     """
-    most = max(16, min(BLOCK_TILES, BLOCK_NUMBERS // numbers))
+    most = max(16, min(BLOCK_TILES, BLOCK_NUMBERS // numbers), of_u // numbers)
     return (most // tiles_of_image * tiles_of_image or most // 8 * 8) | 1
 
 
@@ -394,7 +397,7 @@ def tiling_of(sizes: Sizes, stride: int, top: int, left: int) -> tuple[Tiling, n
     a = ALGORITHMS[index]
     T, L, P, Q = len(a.At), len(a.Bt[0]), len(a.Bt), len(a.At[0])
     TH, TW = -(-sizes.OH // T), -(-sizes.OW // T)
-    block = block_of(P * P * sizes.C + Q * Q * sizes.F, max(1, TH * TW))
+    block = block_of(P * P * sizes.C + Q * Q * sizes.F, max(1, TH * TW), len(a.G) ** 2 * sizes.C * sizes.F)
     window = Window(3, 3, stride, stride, top, left)
     return Tiling((0,) * index, sizes, window, T, L, P, Q, TH, TW, T * stride, block), products_of(index)
 

@@ -68,7 +68,7 @@ import numpy as np
 from scratchnet import initializers, reference, regularizers
 from scratchnet.initializers import initialize
 from scratchnet.kernels import batch_normalization as fused
-from scratchnet.layers.activations import relu_backward, relu_forward
+from scratchnet.layers.activations import Activation, relu_backward, relu_forward
 from scratchnet.layers.base import Layer, Samples, Shape
 from scratchnet.support.checking import check_flag, check_number, is_integer, shortened
 
@@ -294,12 +294,13 @@ class BatchNormalization(Layer):
         *,
         relu: bool = False,
         joined: bool = False,
+        then: Activation | None = None,
     ) -> np.ndarray:
         """Return the output, of the shape of x; in training, also update the moving averages.
 
-        If x is a part of a batch, as `samples` says, mean and variance are those of the whole batch. With `relu=True`,
-        which plan.py chooses, also compute the ReLU after it. With `joined`, the layer before has computed the normalization
-        already, and x is returned.
+        If x is a part of a batch, as `samples` says, mean and variance are those of the whole batch. With `relu=True`, which
+        plan.py chooses, also compute the ReLU after it, and with `then`, the activation after it. With `joined`, the layer before
+        has computed the normalization already, and x is returned.
         """
         self.check_input(x)
         if joined:
@@ -317,15 +318,21 @@ class BatchNormalization(Layer):
             for average, value in zip(moving, statistics, strict=True):
                 average[...] = self.momentum * average + (1 - self.momentum) * value
         self.cache = (x, *statistics, batch, shared)
-        return out
+        return then.forward_function(out, *then.settings) if then else out
 
-    def backward(self, dout: np.ndarray, need_dx: bool = True, *, relu_x: bool = False) -> np.ndarray | None:
+    def backward(
+        self, dout: np.ndarray, need_dx: bool = True, *, relu_x: bool = False, then: Activation | None = None
+    ) -> np.ndarray | None:
         """Return dx, of the shape of dout, and store dgamma and dbeta in `grads`.
 
-        With `relu_x=True`, which plan.py chooses, x is the output of a ReLU, whose backward is computed too.
+        With `relu_x=True`, which plan.py chooses, x is the output of a ReLU, whose backward is computed too. With `then`, dout is
+        the gradient of the activation after the normalization, whose input is computed again.
         """
         x, mean, variance, batch, shared = self.cached(dout)
-        gamma = self.params.get("gamma")
+        gamma, beta = self.params.get("gamma"), self.params.get("beta")
+        if then:
+            z, _, _ = self.forward_function(x, gamma, beta, self.epsilon, (mean, variance))
+            dout = then.backward_function(dout, z, *then.settings)
         if shared is not None:
             dx, dgamma, dbeta = shared_backward(dout, x, gamma, (mean, variance), self.epsilon, need_dx, relu_x, shared)
         else:

@@ -145,13 +145,15 @@ class PatchWhitening(Conv2D):
         Raises
         ------
         ValueError
-            For images of another shape, or values that are not finite.
+            For images of another shape, values that are not finite, and images without any variance.
         """
         if not self.built:
             raise ValueError(f"{self._title}: expected a built layer, got one that is not built yet. Connect it in a model first")
         images = check_images(images, self.input_shape, "images", f"{self._title}: adapt")
         if not np.isfinite(images).all():
             raise ValueError(f"{self._title}: adapt: expected finite numbers, got NaN or infinity. Leave such images out")
+        if (images == images[:1, :1, :1]).all():
+            raise ValueError(f"{self._title}: adapt: expected pixels that differ, got one value in all. Pass training images")
         w, mean = whitening(images, self.kernel_size, self.epsilon)
         w = np.concatenate([w, -w], axis=-1)                                            # (KH, KW, C, D) -> (KH, KW, C, 2·D)
         used = w.shape[-1]

@@ -120,6 +120,11 @@ def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strid
 # -- the layers -------------------------------------------------------------------------------------------------------
 
 
+# The fused forward of max- and min-pooling, and the sign of what it takes the maximum of. With the output it finds which cell of
+# each window it is, which is all that backward needs.
+EXTREMA = {fused.max_pool2d_forward: 1, fused.min_pool2d_forward: -1}
+
+
 class _Pooling2D(WindowLayer):
     """The base of the three pooling layers; each of them adds its pairs of functions."""
 
@@ -144,13 +149,19 @@ class _Pooling2D(WindowLayer):
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the output: (N, H, W, C) -> (N, OH, OW, C)."""
         self.check_input(x)
-        self.cache = (x,)
-        return self.forward_function(x, *self.real_window)      # window, strides and pads; see window.py
+        if self.forward_function in EXTREMA:                    # keep a byte for each output, and not x
+            out, kept = fused.extrema(x, *self.real_window, EXTREMA[self.forward_function])
+        else:
+            out, kept = self.forward_function(x, *self.real_window), x      # window, strides and pads; see window.py
+        self.cache = (kept,)
+        return out
 
     def backward(self, dout: np.ndarray, need_dx: bool = True) -> np.ndarray:
         """Return dx: (N, OH, OW, C) -> (N, H, W, C)."""
-        (x,) = self.cached(dout)
-        return self.backward_function(dout, x, *self.real_window)
+        (kept,) = self.cached(dout)
+        if self.forward_function in EXTREMA:
+            return fused.extrema_backward(dout, kept, (len(dout), *self.input_shape), *self.real_window)
+        return self.backward_function(dout, kept, *self.real_window)
 
 
 class MaxPooling2D(_Pooling2D):
@@ -191,7 +202,9 @@ class MaxPooling2D(_Pooling2D):
     selects = True
 
     def branch_pattern(self) -> Sequence[np.ndarray]:
-        """Return which cell of each window the last forward kept: (N, OH·OW, C)."""
+        """Return which cell of each window the last forward kept, for each output."""
+        if self.forward_function in EXTREMA:
+            return self.cache or ()
         return [_cells(x, *self.real_window, -np.inf).argmax(axis=2) for x in self.cache or ()]
 
 
@@ -231,7 +244,9 @@ class MinPooling2D(_Pooling2D):
     selects = True
 
     def branch_pattern(self) -> Sequence[np.ndarray]:
-        """Return which cell of each window the last forward kept: (N, OH·OW, C)."""
+        """Return which cell of each window the last forward kept, for each output."""
+        if self.forward_function in EXTREMA:
+            return self.cache or ()
         return [_cells(x, *self.real_window, np.inf).argmin(axis=2) for x in self.cache or ()]
 
 

@@ -417,6 +417,19 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
     return value
 
 
+def check_augment(value: Any, input_shape: tuple[Any, ...], output_shape: tuple[Any, ...]) -> str | None:
+    """Return which views of an image are used, or None; the shapes are those of the model, without the batch axis."""
+    if value is None:
+        return None
+    value = check_choice("augment", value, ("flip", "translate", "flip_translate"))
+    if len(input_shape) != 3 or len(output_shape) != 1:
+        raise ValueError(
+            f"augment: expected a model that computes (K,) from images (H, W, C), got one of {output_shape} from {input_shape}."
+            " Leave out augment"
+        )
+    return value
+
+
 def check_flag(name: str, value: Any) -> bool:
     """Return True or False."""
     if not isinstance(value, (bool, np.bool_, int)) or value not in (0, 1):

@@ -21,6 +21,10 @@ if sys.platform != "win32":
 
 from scratchnet.support.interrupts import uninterrupted
 
+OTHER_FORMATS = {
+    ".h5": "Keras", ".hdf5": "Keras", ".keras": "Keras", ".pt": "PyTorch", ".pth": "PyTorch", ".safetensors": "safetensors",
+}  # fmt: skip
+
 
 def as_path(path: str | os.PathLike[str]) -> Path:
     """Return a path that a user passed: `~` is the home folder.
@@ -79,7 +83,7 @@ def reason(error: OSError) -> str:
 
 
 def refuse_other_formats(path: Any, example: str) -> None:
-    """Raise ValueError for the name of a file in a format of Keras, which is neither read nor written.
+    """Raise ValueError for the name of a file in a format of another library, in which no model is saved.
 
     Examples
     --------
@@ -90,8 +94,9 @@ def refuse_other_formats(path: Any, example: str) -> None:
     ValueError: path: expected the name of an .npz file, got 'best.weights.h5', a format of Keras. For example 'best.npz'
     """
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
-    if isinstance(text, str) and text.lower().endswith((".h5", ".hdf5", ".keras")):
-        got = f"{os.path.basename(text)!r:.80}, a format of Keras"
+    ending = os.path.splitext(text)[1].lower() if isinstance(text, str) else ""
+    if ending in OTHER_FORMATS:
+        got = f"{os.path.basename(text)!r:.80}, a format of {OTHER_FORMATS[ending]}"
         raise ValueError(f"path: expected the name of an .npz file, got {got}. For example {example!r}")
 
 

@@ -11,6 +11,8 @@ DATA = "glyphs or shapes (generated, no download), mnist, fashion-mnist, cifar10
 
 TRANSPOSE = "exchange rows and columns of the images, as EMNIST needs it"
 
+VIEWS = ("flip", "translate", "flip_translate")  # the values of `augment=`
+
 
 def positive_int(text: str) -> int:
     """Return the whole number in `text`, which must be at least 1."""
@@ -51,7 +53,7 @@ def positive_number(text: str) -> float:
 
 
 class Noted(argparse.Action):
-    """Store an option's value, and record that it was given: for options with a default that ``--resume`` excludes."""
+    """Store an option's value, and record that it was given: for ``--resume``, and for defaults that depend on others."""
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
         """Store `values`, and the name of the option in the list ``given``."""

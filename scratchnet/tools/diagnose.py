@@ -130,7 +130,8 @@ def repeat(options: Namespace, data: Dataset, folder: Path, epochs: int) -> tupl
     losses: list[float] = []
     for rows, _ in zip(order.epoch(), range(LONGEST), strict=False):
         try:
-            losses.append(model.train_step(training.batch_of(model, data.x_train, rows), y[rows])[0])
+            which = training.samples_for(model, rows, epochs)
+            losses.append(model.train_step(training.batch_of(model, data.x_train, rows), y[rows], **which)[0])
         except FloatingPointError as error:
             before = [f"{loss:.3g} in step {step}" for step, loss in enumerate(losses, 1) if step in (1, len(losses))]
             words = str(error).partition(". If")[0] + (f"; it was {' and '.join(before)}" if before else "")

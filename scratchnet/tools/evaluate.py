@@ -12,7 +12,7 @@ from scratchnet import datasets, load_model, losses, preprocessing
 from scratchnet.metrics import confusion_matrix
 from scratchnet.support.tables import text_table
 from scratchnet.tools import inputs, run_folder
-from scratchnet.tools.arguments import DATA, TRANSPOSE, path_text, positive_int
+from scratchnet.tools.arguments import DATA, TRANSPOSE, VIEWS, path_text, positive_int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=path_text, metavar="NAME|PATH", help=f"{DATA} (the data that the run was trained on)")
     parser.add_argument("--transpose", action="store_true", help=f"{TRANSPOSE} (as in the run, unless --data names other data)")
     parser.add_argument("--limit", type=positive_int, metavar="N", help="use only the first N test images (all)")
+    parser.add_argument(
+        "--augment",
+        choices=["none", *VIEWS],
+        help="also average over views of each image: mirrored, moved by one pixel, or both (as the run's recipe says; none)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,8 +48,13 @@ def run(args: argparse.Namespace) -> int:
     model.compile(loss=losses.CategoricalCrossentropy(from_logits=inputs.gives_logits(model)), metrics=["accuracy"])
     loss, accuracy = model.evaluate(x, preprocessing.one_hot(y, K), batch_size=128, verbose=0)
     y_pred = model.predict(x, batch_size=128).argmax(axis=1)
+    augment = args.augment or settings.get("augment", "none")
     print(f"{path}: {model.name}, {model.count_params():,} parameters")
-    print(f"{data.name}: loss {loss:.4f}, accuracy {accuracy:.4f} ({len(x):,} test images)\n")
+    print(f"{data.name}: loss {loss:.4f}, accuracy {accuracy:.4f} ({len(x):,} test images)")
+    if augment != "none":
+        loss, accuracy = model.evaluate(x, preprocessing.one_hot(y, K), batch_size=128, verbose=0, augment=augment)
+        print(f"with test-time augmentation ({augment}): loss {loss:.4f}, accuracy {accuracy:.4f}; each class without it:")
+    print()
     print("\n".join(class_table(y, y_pred, class_names)))
     return 0
 

@@ -1,4 +1,4 @@
-"""``scratchnet gradcheck``: check all layers, losses, regularizers, optimizers, schedules, initializers, and two networks."""
+"""``scratchnet gradcheck``: check all layers, losses, regularizers, optimizers, schedules, initializers, and three networks."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ from scratchnet.layers import (
 )
 from scratchnet.layers.activations import ACTIVATIONS
 from scratchnet.losses import CategoricalCrossentropy, softmax_cross_entropy
-from scratchnet.networks import net_1, net_2
+from scratchnet.model import Model
+from scratchnet.networks import net_1, net_2, net_3
 from scratchnet.optimizers import SGD, Adadelta, Adagrad, Adam, AdamW, Nadam, RMSprop
 from scratchnet.regularizers import L1, L1L2, L2
 from scratchnet.schedules import (
@@ -124,6 +125,7 @@ SCHEDULES = [
 ]
 LOSSES: list[Any] = [softmax_cross_entropy, CategoricalCrossentropy(label_smoothing=0.1)]
 REGULARIZERS = [L1(0.1), L2(0.1), L1L2(0.1, 0.2)]
+NETWORKS = [net_1, net_2, net_3]
 SHAPES = [(28, 28, 1), (32, 32, 3)]
 
 
@@ -144,12 +146,25 @@ def reports(implementation: str = "fused") -> Iterator[Report]:
     for name, rule in INITIALIZERS.items():
         yield gradcheck.check_initializer(rule, (4, 5) if name == "identity" else (2, 3, 3, 5))
     rng = np.random.default_rng(0)
-    for network in (net_1, net_2):
+    for network in NETWORKS:
         for shape in SHAPES:
             x, y = rng.random((2, *shape)), np.eye(10)[rng.integers(0, 10, 2)]
             model = network(shape, 10, seed=0, implementation=implementation)
             model.compile("adam", "categorical_crossentropy")
+            if network is net_3:
+                prepare_net_3(model, x, rng)
             yield gradcheck.check_model(model, x, y)
+
+
+def prepare_net_3(model: Model, x: np.ndarray, rng: np.random.Generator) -> None:
+    """Compute the whitening kernel from the images, and move the weights away from their initial values.
+
+    Filters that pass a channel on have equal outputs on both sides of a reflected edge, so that poolings would be at a kink.
+    """
+    whitening: Any = model.get_layer("whitening")
+    whitening.adapt(x)
+    for p in model.params.values():
+        p += (0.05 * rng.standard_normal(p.shape)).astype(p.dtype)
 
 
 def shortened(rows: Sequence[Row]) -> list[Row]:
@@ -168,7 +183,7 @@ def run(args: argparse.Namespace) -> int:
         return demonstration.run(args.break_name)
     began = time.perf_counter()
     kinds = (LAYERS, LOSSES, REGULARIZERS, OPTIMIZERS, SCHEDULES, INITIALIZERS)
-    total = sum(len(kind) for kind in kinds) + 2 * len(SHAPES)
+    total = sum(len(kind) for kind in kinds) + len(NETWORKS) * len(SHAPES)
     done = list(tqdm(reports(), total=total, desc="gradcheck", unit="check", disable=None, leave=False))
     for report in done:
         print(table(shortened(report.rows), report.title), end="\n\n")

@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from scratchnet import losses, preprocessing
+from scratchnet.layers import Activation, BatchNormalization
+from scratchnet.layers.base import Node
 from scratchnet.model import Model
+from scratchnet.plan import only_readers
 
 
 def net_inputs(images: np.ndarray) -> np.ndarray:
@@ -37,6 +40,32 @@ def probabilities(model: Model, x: np.ndarray) -> np.ndarray:
     """Return the probabilities (N, K) that `model` gives the classes of images (N, H, W, C)."""
     outputs = model.predict(x)
     return losses.softmax(outputs) if gives_logits(model) else outputs
+
+
+def feature_maps(model: Model, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Return, by layer, the outputs (N, H, W, C) for a batch of images that are worth looking at.
+
+    Left out are the image itself, layers that change it in training only, and those that a layer `Activation` follows, perhaps with
+    a normalization between: its output is returned.
+
+    >>> from scratchnet import net_2, net_3
+    >>> x = np.zeros((1, 28, 28, 1), "float32")
+    >>> list(feature_maps(net_2((28, 28, 1), 10, seed=0), x))
+    ['conv2d', 'conv2d_1']
+    >>> list(feature_maps(net_3((28, 28, 1), 10, filters=(8, 8, 8), seed=0), x))[:5]
+    ['whitening', 'conv2d', 'activation', 'activation_1', 'conv2d_2']
+    """
+    readers = only_readers(model.nodes)
+
+    def is_activated_next(node: Node) -> bool:
+        reader = readers[node]
+        if reader is None or reader.layer is node.layer.activation:
+            return False
+        return isinstance(reader.layer, Activation) or (isinstance(reader.layer, BatchNormalization) and is_activated_next(reader))
+
+    hidden = {node.layer for node in model.nodes if node.layer.draws or is_activated_next(node)}
+    outputs = list(model.layer_outputs(x).items())[1:]
+    return {name: out for name, out in outputs if out.ndim == 4 and model.every_layer[name] not in hidden}
 
 
 def class_names(settings: Mapping[str, Any], K: int) -> list[str]:

@@ -37,6 +37,7 @@ from scratchnet.callbacks import Callback, UpdateRatios
 from scratchnet.model import CLASSES, Model
 from scratchnet.support.files import is_part, lock, make_folders, sweep, write_text
 from scratchnet.support.interrupts import uninterrupted
+from scratchnet.tools.arguments import VIEWS
 
 MODEL = "model.npz"
 HISTORY_JSON = "history.json"
@@ -396,6 +397,7 @@ KINDS = {
     "arguments": ("an object", lambda arguments: isinstance(arguments, dict)),
     "versions": ("an object", lambda versions: isinstance(versions, dict)),
     "state": ("text", is_text),
+    "augment": (f"one of {', '.join(VIEWS)}", lambda name: name in VIEWS),
 }
 
 

@@ -20,16 +20,19 @@ from scratchnet import datasets, networks, optimizers, plotting, preprocessing
 from scratchnet.callbacks import Callback, EarlyStopping
 from scratchnet.datasets import Dataset
 from scratchnet.model import Model
+from scratchnet.schedules import optimizer_config
 from scratchnet.support.files import reason
 from scratchnet.support.interrupts import exit_code, uninterrupted
-from scratchnet.tools import inputs, processes, run_folder
+from scratchnet.tools import inputs, processes, recipes, run_folder
 from scratchnet.tools.arguments import DATA, TRANSPOSE, Noted, natural, path_text, positive_int, positive_number
+from scratchnet.tools.recipes import NET_3, Recipe
 from scratchnet.tools.run_folder import Held, Recorder
 from scratchnet.tools.versions import versions
 
 PLACE = ("out", "force")  # options that say where a run is stored, and do not change its results
 NOT_OPTIONS = ("command", "resume", "given", "usage_error")
-NETWORKS = {"net_1": networks.net_1, "net_2": networks.net_2}
+NETWORKS = {"net_1": networks.net_1, "net_2": networks.net_2, "net_3": networks.net_3}
+DEFAULTS = {"net_3": {"optimizer": "sgd", "epochs": NET_3.epochs, "batch_size": NET_3.batch_size}}  # in place of those of net_2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,21 +42,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "The test images are the validation images, as in the study."
     )
     option = parser.add_argument
-    option("--net", action=Noted, choices=NETWORKS, default="net_2", help="the network (%(default)s)")
+    option("--net", action=Noted, choices=NETWORKS, default="net_2", help="the network (%(default)s); net_3 has its own recipe")
     option("--data", action=Noted, type=path_text, default="glyphs", metavar="NAME|PATH", help=f"{DATA} (%(default)s)")
     # Without the option, settings.json does not mention it, as in runs of earlier versions.
     option("--transpose", action="store_true", default=argparse.SUPPRESS, help=TRANSPOSE)
-    option("--optimizer", action=Noted, choices=optimizers.KNOWN, default="adam", help="the update rule (%(default)s)")
-    option("--learning-rate", type=positive_number, metavar="RATE", help="the learning rate (the optimizer's default)")
+    option(
+        "--quick", action="store_true", default=argparse.SUPPRESS, help="net_3 with fewer filters: less accurate, in less time"
+    )
+    option(
+        "--optimizer",
+        action=Noted,
+        choices=optimizers.KNOWN,
+        default="adam",
+        help="the update rule (%(default)s; net_3: sgd, with momentum, weight decay, and a rate that rises and falls)",
+    )
+    option(
+        "--learning-rate",
+        type=positive_number,
+        metavar="RATE",
+        help="the learning rate (the optimizer's default; for net_3's sgd the highest rate, 1.465 for 1,000 images in a step)",
+    )
     option(
         "--epochs",
         action=Noted,
         type=positive_int,
         default=5,
         metavar="N",
-        help="passes over the data (%(default)s; study: 16)",
+        help="passes over the data (%(default)s; net_3: 10; study: 16)",
     )
-    option("--batch-size", action=Noted, type=positive_int, default=128, metavar="N", help="images in a step (%(default)s)")
+    option(
+        "--batch-size",
+        action=Noted,
+        type=positive_int,
+        default=128,
+        metavar="N",
+        help="images in a step (%(default)s; net_3: 1000)",
+    )
     option(
         "--patience",
         type=positive_int,
@@ -86,19 +110,20 @@ def run(args: argparse.Namespace) -> int:
             print(f"run folder: {folder}, which is finished: nothing is left to train")
             return 0
     else:
+        complete(args)
         folder, old = Path(args.out) if args.out else run_folder.default_folder(args.net, args.data), None
         run_folder.check_free(folder, args.force)
     images = datasets.load(args.data, transpose="transpose" in args)
     crc, data = checksum(images, args.limit), prepare(images, args.limit)
     del images  # 0.2 GB
+    new = build(args, data) if old is None else None  # before the folder is touched: the network may not take these images
     with Held(folder) as held:
-        found = None
-        if old is None:
+        if new is not None:
             run_folder.check_free(folder, args.force)  # again: another process may have trained there meanwhile
             run_folder.start(folder)
+            model, record = new, None
         else:
-            found = run_folder.resumed(folder)
-        model, record = found or (build(args, data), None)
+            model, record = run_folder.resumed(folder) or (build(args, data), None)
         if record and record["epochs"] > args.epochs:
             raise ValueError(
                 f"{folder}: expected at most {args.epochs} epochs, as its settings say, got {record['epochs']}. Train again, with"
@@ -111,6 +136,15 @@ def run(args: argparse.Namespace) -> int:
         announce(args, model, data)
         run_folder.write_settings(folder, settings)
         return finish(args, model, data, settings, recorder_of(args, held, record), began)
+
+
+def complete(args: argparse.Namespace) -> None:
+    """Set the options that were not given to the network's own defaults; exit with code 2 if an option is of another network."""
+    if "quick" in args and args.net != "net_3":
+        args.usage_error(f"--quick makes net_3 smaller: expected --net net_3, got {args.net}")
+    for name, default in DEFAULTS.get(args.net, {}).items():
+        if f"--{name.replace('_', '-')}" not in getattr(args, "given", ()):
+            setattr(args, name, default)
 
 
 def finish(
@@ -143,11 +177,19 @@ def finish(
         draw(folder, title, model, recorder.history, data)
         seconds = {"training": round(recorder.seconds, 3), "all": round(time.perf_counter() - began, 3)}
         result = {"val_loss": float(loss), "val_accuracy": float(accuracy)}
+        if "augment" in settings:
+            augmented = model.evaluate(data.x_test, one_hot, batch_size=args.batch_size, verbose=0, augment=settings["augment"])
+            result |= {"augmented_val_loss": float(augmented[0]), "augmented_val_accuracy": float(augmented[1])}
         done = {"state": "done", "epochs": recorder.epochs, "seconds": seconds, "result": result}
         folder.check()
         run_folder.write_settings(folder.path, {**settings, **done})
     print(f"trained {recorder.epochs} epoch{'s' * (recorder.epochs > 1)} in {recorder.seconds:.1f} s")
     print(f"validation accuracy {accuracy:.4f}, loss {loss:.4f} ({len(data.x_test):,} test images)")
+    if "augment" in settings:
+        print(
+            f"with test-time augmentation ({settings['augment']}): accuracy {result['augmented_val_accuracy']:.4f}, "
+            f"loss {result['augmented_val_loss']:.4f}"
+        )
     print(f"run folder: {folder.path}")
     return 0
 
@@ -160,7 +202,7 @@ def refuse_others(args: argparse.Namespace) -> None:
     given = [*getattr(args, "given", ())]
     others = {"--learning-rate": args.learning_rate, "--patience": args.patience, "--limit": args.limit, "--out": args.out}
     given += [name for name, value in others.items() if value is not None]
-    given += ["--force"] * args.force + ["--transpose"] * ("transpose" in args)
+    given += ["--force"] * args.force + ["--transpose"] * ("transpose" in args) + ["--quick"] * ("quick" in args)
     if given:
         args.usage_error(f"--resume takes all options from the run: expected no other, got {', '.join(given)}")
 
@@ -181,12 +223,15 @@ def arguments_of(settings: Mapping[str, Any], folder: Path) -> argparse.Namespac
     missing = {"net", "data", "optimizer", "epochs", "batch_size", "seed"} - known.keys()
     if missing:
         parser.error(f"no {', '.join(sorted(missing))}")
-    transpose = known.pop("transpose", False)
-    if not isinstance(transpose, bool):
-        parser.error(f"argument --transpose: expected true or false, got {run_folder.short(transpose)}")
-    flags = ["--transpose"] * transpose
-    words = [*flags, *(f"--{name.replace('_', '-')}={value}" for name, value in known.items())]
-    return parser.parse_args(words)
+    words = []
+    for name in ("transpose", "quick"):
+        flag = known.pop(name, False)
+        if not isinstance(flag, bool):
+            parser.error(f"argument --{name}: expected true or false, got {run_folder.short(flag)}")
+        words += [f"--{name}"] * flag
+    args = parser.parse_args([*words, *(f"--{name.replace('_', '-')}={value}" for name, value in known.items())])
+    complete(args)
+    return args
 
 
 def check_same(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> None:
@@ -221,10 +266,26 @@ def prepare(data: Dataset, limit: int | None) -> Dataset:
 
 def build(args: argparse.Namespace, data: Dataset) -> Model:
     """Return the compiled network."""
-    model = NETWORKS[args.net](data.x_train.shape[1:], len(data.class_names), seed=args.seed)
+    shape, K = data.x_train.shape[1:], len(data.class_names)
     rate = {} if args.learning_rate is None else {"learning_rate": args.learning_rate}
+    if args.net == "net_3":
+        filters: Any = {"filters": recipes.QUICK_FILTERS} if "quick" in args else {}
+        model = networks.net_3(shape, K, flip=recipes.mirrors(args.data), seed=args.seed, **filters)
+        other = None if args.optimizer == "sgd" else optimizers.KNOWN[args.optimizer](**rate)
+        recipe_of(args).compile(model, data.x_train, other)
+        return model
+    model = NETWORKS[args.net](shape, K, seed=args.seed)
     model.compile(optimizers.KNOWN[args.optimizer](**rate), "categorical_crossentropy", metrics=["accuracy"])
     return model
+
+
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    """Return the recipe of net_3 with the options of a run.
+
+    The highest rate is proportional to the size of the batch, unless it was given: a batch of half the size gives half the step.
+    """
+    peak = args.learning_rate or NET_3.learning_rate * args.batch_size / NET_3.batch_size
+    return replace(NET_3, batch_size=args.batch_size, epochs=args.epochs, learning_rate=peak)
 
 
 def announce(args: argparse.Namespace, model: Model, data: Dataset) -> None:
@@ -233,6 +294,10 @@ def announce(args: argparse.Namespace, model: Model, data: Dataset) -> None:
         f"{args.net} on {data.name}: {len(data.x_train):,} training and {len(data.x_test):,} test images "
         f"of {inputs.times(data.x_train.shape[1:])}, {len(data.class_names)} classes"
     )
+    if args.net == "net_3":
+        rate = f"sgd with a rate up to {recipe_of(args).learning_rate:.4g}" if args.optimizer == "sgd" else args.optimizer
+        varied = "flips and crops" if recipes.mirrors(args.data) else "crops, without flips,"
+        print(f"{rate}; label smoothing {NET_3.label_smoothing}, which is included in each loss; {varied} vary the training images")
     model.summary()
 
 
@@ -326,7 +391,8 @@ def describe(args: argparse.Namespace, model: Model, data: Dataset) -> dict[str,
         "training_images": len(data.x_train),
         "test_images": len(data.x_test),
         "preprocessing": "uint8 / 255",
-        "optimizer": {"name": args.optimizer, "learning_rate": float(model.optimizer.learning_rate)},
+        "optimizer": {"name": args.optimizer, "learning_rate": optimizer_config(model.optimizer)["learning_rate"]},
+        **({"augment": recipes.views(args.data)} if args.net == "net_3" else {}),
         "parameters": int(model.count_params()),
         **({"processes": processes.team.size} if processes.team.size > 1 else {}),
         "versions": versions(),
@@ -357,9 +423,8 @@ def draw(folder: Held, title: str, model: Model, history: Mapping[str, list[floa
     plotting.confusion_matrix(y, y_pred, class_names, title=accuracy, path=folder / "confusion_matrix.png")
     plotting.confident_mistakes(x, y, probabilities, class_names, path=folder / "confident_mistakes.png")
 
-    kernel = next(value for value in model.params.values() if value.ndim == 4)
+    kernel = next(value for value in model.named_weights.values() if value.ndim == 4)
     if kernel.shape[2] in (1, 3):  # filters over other numbers of channels cannot be drawn as images
         plotting.filters(kernel, path=folder / "filters.png")
-        outputs = list(model.layer_outputs(x[:1]).items())[1:]  # the first is the image itself
-        maps = {name: output[0] for name, output in outputs if output.ndim == 4}
+        maps = {name: output[0] for name, output in inputs.feature_maps(model, x[:1]).items()}
         plotting.feature_maps(maps, image=x[0], title=title, path=folder / "feature_maps.png")

@@ -17,12 +17,14 @@ from scratchnet.plotting.speed import short
 from scratchnet.support.files import make_folders, write_text
 from scratchnet.support.tables import text_table
 from scratchnet.tools.arguments import path_text
-from scratchnet.tools.bench import ladder, peers
+from scratchnet.tools.bench import ladder, net_3, peers
 from scratchnet.tools.bench.sides import BATCH
 from scratchnet.tools.reproduce import results
 
 DATA = {"mnist": "28×28×1", "cifar10": "32×32×3"}
+NETS = ("net_1", "net_2", "net_3")
 STEPS, PREDICTED = 5, 10_000        # steps in a turn, images to predict
+FEW = 2                             # steps of net_3, and convolutions, in a turn
 Measured = Mapping[str, Any]
 Cells = dict[str, str]              # a row of a table, by the heads of the columns
 HEADS = {"step": "ms a step", "predict": f"s for {PREDICTED:,} images", "epoch": "s an epoch"}
@@ -33,16 +35,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Measure one convolution in every implementation, from plain loops to the fastest on all cores; batch normalization, "
         "dropout and activations; training steps; and how their times grow with the batch and the image. With --peers, compare "
-        "training steps, predictions and whole epochs with other frameworks, which run in turn. All times are medians."
+        "training steps, predictions and whole epochs with other frameworks, which run in turn, and net_3's convolutions with "
+        "those of PyTorch. All times are medians."
     )
     option = parser.add_argument
     option("--peers", action="store_true", help="compare with Keras, PyTorch and JAX, those that are installed (many minutes)")
+    option("--net", nargs="+", choices=NETS, metavar="NET", help=f"with --peers: only these of {', '.join(NETS)}")
     option("--quick", action="store_true", help="fewer rounds, smaller batches, no whole epochs")
     option("--out", type=path_text, default="bench", metavar="DIR", help="folder of the numbers and charts (%(default)s)")
+    parser.set_defaults(usage_error=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure what `args` select, print tables, and write the numbers and the charts."""
+    if args.net and not args.peers:
+        args.usage_error("--net: expected --peers with it, got --net alone. Add --peers.")
     if not COMPILED:
         raise ValueError("bench: expected compiled kernels, got NUMBA_DISABLE_JIT=1. Unset it.")
     found = peers.installed() if args.peers else {}
@@ -65,7 +72,9 @@ def run(args: argparse.Namespace) -> int:
     for count, gflops in measured["peak"].items():
         print(f"{peak_on(count)}: {gflops:.0f} GFLOP/s (float32 multiply-adds in registers)")
     if args.peers:
-        measured["peers"] = compare(found, args.quick)
+        measured["peers"] = compare(found, args.net or NETS, args.quick)
+        if "net_3" in (args.net or NETS):
+            measured["convolutions"] = convolutions(found, args.quick)
     else:
         climb(measured, args.quick)
     write_text(out / f"{'peers' if args.peers else 'ladder'}.json", json.dumps(measured, indent=1) + "\n")
@@ -159,29 +168,80 @@ def growth_rows(what: str, rows: Sequence[Measured]) -> Iterator[Cells]:
 # -- compared with frameworks -----------------------------------------------------------------------------------------
 
 
-def compare(found: Mapping[str, str], quick: bool) -> list[dict[str, Any]]:
+def compare(found: Mapping[str, str], nets: Sequence[str], quick: bool) -> list[dict[str, Any]]:
     """Measure all sides in turn on each network and data set, print the results and return them."""
-    print(f"each side in its own process with its own default number of threads; batch {BATCH}, float32, Adam; in turns")
+    print("each side in its own process with its own default number of threads; float32; in turns")
+    print(f"net_1 and net_2: batch {BATCH}, Adam; net_3: batch {net_3.BATCH:,}, its recipe without flips and crops")
     rows = []
-    for net in ("net_1", "net_2"):
-        for data, shape in DATA.items():
-            commands = {f"step {STEPS}": 3 if quick else 8, f"predict {PREDICTED}": 1 if quick else 2}
-            measured = peers.in_turns(found, net, data, commands)
-            if not quick:
-                add_epochs(measured, net, data)
-            rows.append({"net": net, "data": data, "sides": measured})
-            print_side_by_side(f"{net} {shape}", measured)
+    for net, data in ((net, data) for net in NETS if net in nets for data in DATA):
+        if net != "net_3":
+            sides, steps, compared = [*found], STEPS, []
+        elif data == "cifar10":
+            sides, steps, compared = [side for side in found if side in net_3.SIDES], FEW, ["numbers"]
+        else:
+            continue
+        commands = {f"step {steps}": 3 if quick else 8, f"predict {PREDICTED}": 1 if quick else 2}
+        measured = peers.in_turns(sides, net, data, commands, compared)
+        if not quick:
+            add_epochs(measured, net, data)
+        rows.append({"net": net, "data": data, "sides": measured})
+        print_side_by_side(f"{net} {DATA[data]}", measured)
     return rows
 
 
 def add_epochs(measured: dict[str, dict[str, Any]], net: str, data: str) -> None:
     """Measure a whole epoch of ours and of the two fastest frameworks, and add it."""
-    seconds = peers.medians(measured, f"step {STEPS}")
-    others = [side for side in sorted(seconds, key=seconds.__getitem__) if side in ("keras", "torch", "torch channels-last")]
+    seconds = peers.medians(measured, step_of(measured))
+    known = [*net_3.SIDES] if net == "net_3" else ["keras", "torch", "torch channels-last"]
+    others = [side for side in sorted(seconds, key=seconds.__getitem__) if side in known and side != "scratchnet"]
     for side, result in peers.in_turns(["scratchnet", *others[:2]], net, data, {"epoch": 1}).items():
         if "seconds" in result:
             measured[side]["seconds"] |= result["seconds"]
             measured[side]["bytes after an epoch"] = result["bytes"]
+
+
+def convolutions(found: Mapping[str, str], quick: bool) -> dict[str, Any] | None:
+    """Measure net_3's convolutions alone, ours and PyTorch's in turn, and our step; print the results and return them.
+
+    Returns
+    -------
+    dict or None
+        rows: for each convolution the seconds of forward and backward, ours and PyTorch's in the layout that is faster for it;
+        ours, torch: the seconds of all convolutions of a step; step: those of our step. None without PyTorch.
+    """
+    sides = [side for side in ("scratchnet", *net_3.LAYOUTS) if side in found]
+    kinds = net_3.convolutions()
+    ways = [(f"forward {k} {FEW}", f"backward {k} {FEW}") for k in range(len(kinds))]
+    commands = dict.fromkeys([f"step {FEW}", *(way for pair in ways for way in pair)], 3 if quick else 7)
+    measured = peers.in_turns(sides, "net_3", "cifar10", commands, [f"results {k}" for k in range(len(kinds))]) if sides[1:] else {}
+    for side in [side for side, result in measured.items() if "failed" in result]:
+        print(f"{side}: {measured.pop(side)['failed']}")
+    if "scratchnet" not in measured or len(measured) == 1:
+        print("\nnet_3's convolutions are not compared, because PyTorch is missing")
+        return None
+    rows: list[dict[str, Any]] = []
+    for (kind, count), pair in zip(kinds, ways, strict=True):
+        seconds = {side: [peers.medians(measured, way)[side] for way in pair] for side in measured}
+        layout = min((side for side in seconds if side != "scratchnet"), key=lambda side: sum(seconds[side]))
+        row = {"convolution": kind.title, "count": count, "operations": [net_3.BATCH * n for n in kind.operations()]}
+        rows.append(row | {"ours": seconds["scratchnet"], "torch": seconds[layout], "layout": layout})
+    ours, torch = (sum(row["count"] * sum(row[side]) for row in rows) for side in ("ours", "torch"))
+    result = {"rows": rows, "ours": ours, "torch": torch, "step": peers.medians(measured, f"step {FEW}")["scratchnet"]}
+    show(f"net_3's convolutions alone, {net_3.BATCH:,} images, GFLOP/s forward and backward", convolution_rows(rows))
+    print(f"all of a step: {ours:.3f} s, PyTorch's {torch:.3f} s: {torch / ours:.2f} times as fast")
+    print(f"our step: {result['step']:.3f} s, of which everything but convolutions takes {1 - ours / result['step']:.0%}")
+    return result
+
+
+def convolution_rows(rows: Sequence[Measured]) -> Iterator[Cells]:
+    """Yield a row for each convolution of net_3: its speed, ours and PyTorch's in the faster of two layouts."""
+    for row in rows:
+        cells = {"channels, output": row["convolution"], "in the net": f"{row['count']}"}
+        for side, head in (("ours", "scratchnet"), ("torch", "PyTorch")):
+            for n, seconds, way in zip(row["operations"], row[side], ("forward", "backward"), strict=True):
+                cells[f"{head} {way}"] = short(n / seconds / 1e9)
+        layout = "last" if row["layout"].endswith("last") else "first"
+        yield cells | {"its channels": layout, "times as fast": f"{sum(row['torch']) / sum(row['ours']):.2f}"}
 
 
 def print_side_by_side(title: str, measured: Mapping[str, Mapping[str, Any]]) -> None:
@@ -207,6 +267,11 @@ def print_side_by_side(title: str, measured: Mapping[str, Mapping[str, Any]]) ->
             print(f"{head}: {ahead:.2f} times as fast as the fastest other side")
 
 
+def step_of(measured: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the command that measured a network's steps."""
+    return next(command for command in measured["scratchnet"]["seconds"] if command.startswith("step"))
+
+
 def draw(measured: Mapping[str, Any], out: Path) -> None:
     """Draw what was measured."""
     if "ladder" in measured:
@@ -222,6 +287,7 @@ def draw(measured: Mapping[str, Any], out: Path) -> None:
     if "peers" in measured:
         panels = {}
         for row in measured["peers"]:
-            seconds = peers.medians(row["sides"], f"step {STEPS}")
+            seconds = peers.medians(row["sides"], step_of(row["sides"]))
             panels[f"{row['net']} {DATA[row['data']]}"] = {side: 1e3 * value for side, value in seconds.items()}
-        plotting.sides(panels, title="One training step, batch 128", path=out / "peers.png")
+        title = f"One training step: batch {BATCH}, net_3 {net_3.BATCH:,}"
+        plotting.sides(panels, title=title, path=out / "peers.png")

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -125,8 +125,12 @@ def missing() -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def in_turns(sides: Iterable[str], net: str, data: str, commands: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+def in_turns(
+    sides: Iterable[str], net: str, data: str, commands: Mapping[str, int], compared: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
     """Let each side execute each command, one side after another; `commands` contains the number of rounds of each.
+
+    First, each side answers the commands of `compared`. One with other numbers than the first side has failed.
 
     Returns
     -------
@@ -136,6 +140,18 @@ def in_turns(sides: Iterable[str], net: str, data: str, commands: Mapping[str, i
     """
     workers: dict[str, Worker] = {}
     results: dict[str, dict[str, Any]] = {}
+
+    def ask(side: str, command: str) -> dict[str, Any] | None:
+        try:
+            return workers[side].ask(command)
+        except (EOFError, BrokenPipeError):
+            fail(side, f"{side}: its process ended during a measurement")
+            return None
+
+    def fail(side: str, reason: str) -> None:
+        results[side] = {"failed": reason}
+        workers.pop(side).close()
+
     try:
         for side in tqdm(list(sides), desc=f"{net} {data}: starting the sides", disable=None, leave=False):
             try:
@@ -143,18 +159,20 @@ def in_turns(sides: Iterable[str], net: str, data: str, commands: Mapping[str, i
                 results[side] = {"seconds": {command: [] for command in commands}, "data": workers[side].data}
             except ValueError as error:
                 results[side] = {"failed": str(error)}
+        for command in compared:
+            answers = {side: answer["numbers"] for side in list(workers) if (answer := ask(side, command)) is not None}
+            for side, numbers in answers.items():
+                ours = next(iter(answers.values()))
+                if not np.allclose(numbers, ours, rtol=1e-4, atol=2e-4):
+                    fail(side, f"{side}: expected the numbers {ours} for '{command}', as all sides, got {numbers}")
         for k in tqdm(range(max(commands.values())), desc=f"{net} {data}: rounds", disable=None, leave=False):
             for command in (command for command, rounds in commands.items() if k < rounds):
-                for side, worker in list(workers.items()):
-                    try:
-                        seconds = worker.ask(command)["seconds"]
-                    except (EOFError, BrokenPipeError):
-                        results[side] = {"failed": f"{side}: its process ended during a measurement"}
-                        workers.pop(side).close()
-                        continue
-                    results[side]["seconds"][command] += seconds
-        for side, worker in workers.items():
-            results[side]["bytes"] = worker.ask("memory")["bytes"]
+                for side in list(workers):
+                    if (answer := ask(side, command)) is not None:
+                        results[side]["seconds"][command] += answer["seconds"]
+        for side in list(workers):
+            if (answer := ask(side, "memory")) is not None:
+                results[side]["bytes"] = answer["bytes"]
     finally:
         for worker in workers.values():
             worker.close()

@@ -2,7 +2,7 @@
 
 A side is made from the network's name, the shape of an image and the number of classes. Images are float32 in NHWC, labels
 one-hot; any conversion that a side needs is part of its time. Every call returns when the work is done, not when it
-is queued.
+is queued. net_3.py has the sides of the third network.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 Array = np.ndarray
 Shape = tuple[int, int, int]
-BATCH = 128
+BATCH = 128         # of net_1 and net_2, as in the study
 SETTLING = 0.2      # seconds
 
 
@@ -46,39 +46,41 @@ class Side(NamedTuple):
     Attributes
     ----------
     step : callable
-        step(x, y) runs forward, loss, backward and Adam on one batch, and returns the loss.
+        step(x, y) runs forward, loss, backward and the optimizer on one batch, and returns the loss.
     predict : callable
-        predict(x) returns the probabilities of all images, computed in batches of 128.
+        predict(x) returns the probabilities of all images, computed in batches.
     epoch : callable
         epoch(x, y, x_test, y_test) runs one epoch of training, shuffled, with accuracy, and then validation; it returns the
         validation accuracy.
+    convolution : callable, optional
+        convolution(k) returns the calls of the k-th convolution of net_3 alone.
     """
 
     step: Callable[[Array, Array], float]
     predict: Callable[[Array], Array]
     epoch: Callable[[Array, Array, Array, Array], float]
+    convolution: Callable[[int], Any] | None = None
 
 
-def keras_like(model: Any) -> Side:
-    """Return the side of a model that has Keras's methods."""
-    model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
+def keras_like(model: Any, batch: int = BATCH) -> Side:
+    """Return the side of a compiled model that has Keras's methods."""
 
     def epoch(x: Array, y: Array, x_test: Array, y_test: Array) -> float:
-        return model.fit(x, y, BATCH, verbose=0, validation_data=(x_test, y_test)).history["val_accuracy"][0]
+        return model.fit(x, y, batch, verbose=0, validation_data=(x_test, y_test)).history["val_accuracy"][0]
 
-    return Side(lambda x, y: float(model.train_on_batch(x, y)[0]), lambda x: model.predict(x, batch_size=BATCH, verbose=0), epoch)
+    return Side(lambda x, y: float(model.train_on_batch(x, y)[0]), lambda x: model.predict(x, batch_size=batch, verbose=0), epoch)
 
 
-def with_loops(step: Callable[[Array, Array], float], forward: Callable[[Array], Array]) -> Side:
+def with_loops(step: Callable[[Array, Array], float], forward: Callable[[Array], Array], batch: int = BATCH) -> Side:
     """Return the side of a framework whose users write the loops; `forward` returns the probabilities of a batch."""
 
     def predict(x: Array) -> Array:
-        return np.concatenate([forward(x[i : i + BATCH]) for i in range(0, len(x), BATCH)])
+        return np.concatenate([forward(x[i : i + batch]) for i in range(0, len(x), batch)])
 
     def epoch(x: Array, y: Array, x_test: Array, y_test: Array) -> float:
         order = np.random.default_rng(0).permutation(len(x))
-        for i in range(0, len(x), BATCH):
-            step(x[order[i : i + BATCH]], y[order[i : i + BATCH]])
+        for i in range(0, len(x), batch):
+            step(x[order[i : i + batch]], y[order[i : i + batch]])
         return float((predict(x_test).argmax(1) == y_test.argmax(1)).mean())
 
     return Side(step, predict, epoch)
@@ -94,7 +96,9 @@ def scratchnet_side(net: str, shape: Shape, K: int) -> Side:
     """Return our side."""
     from scratchnet import networks
 
-    return keras_like(getattr(networks, net)(shape, K, seed=0))
+    model = getattr(networks, net)(shape, K, seed=0)
+    model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
+    return keras_like(model)
 
 
 def keras_side(net: str, shape: Shape, K: int) -> Side:
@@ -112,7 +116,9 @@ def keras_side(net: str, shape: Shape, K: int) -> Side:
         x = layers.MaxPooling2D(pool_size=(2, 2), strides=(1, 1), padding="same")(x)
     x = layers.Flatten()(x)
     x = layers.Dense(128, activation="relu")(x)
-    return keras_like(keras.Model(image, layers.Dense(K, activation="softmax")(x)))
+    model = keras.Model(image, layers.Dense(K, activation="softmax")(x))
+    model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
+    return keras_like(model)
 
 
 def torch_net(net: str, shape: Shape, K: int) -> Any:
@@ -146,6 +152,15 @@ def torch_side(net: str, shape: Shape, K: int, *, fused: bool = False, last: boo
     if last:
         module = module.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-3, eps=1e-7, fused=True if fused else None)
+    return torch_loops(module, optimizer, last=last, compiled=compiled)
+
+
+def torch_loops(
+    module: Any, optimizer: Any, *, last: bool, compiled: bool, label_smoothing: float = 0.0, batch: int = BATCH
+) -> Side:
+    """Return the side of a module of PyTorch, with channels `last`, or with the module `compiled`."""
+    import torch
+
     logits_of = torch.compile(module) if compiled else module
 
     def images(x: Array) -> Any:
@@ -153,20 +168,22 @@ def torch_side(net: str, shape: Shape, K: int, *, fused: bool = False, last: boo
         return t if last else t.contiguous()
 
     def step(x: Array, y: Array) -> float:
+        module.train()
         optimizer.zero_grad()
         labels = torch.from_numpy(y)
         logits = logits_of(images(x))
-        loss = torch.nn.functional.cross_entropy(logits, labels)
+        loss = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
         loss.backward()
         optimizer.step()
         (logits.argmax(1) == labels.argmax(1)).sum().item()     # the accuracy is part of a step
         return loss.item()
 
     def forward(x: Array) -> Array:
+        module.eval()
         with torch.no_grad():
             return logits_of(images(x)).softmax(1).numpy()
 
-    return with_loops(step, forward)
+    return with_loops(step, forward, batch)
 
 
 def jax_net(net: str, shape: Shape, K: int) -> tuple[list[Any], Callable[[list[Any], Any], Any]]:

@@ -6,6 +6,9 @@ line of JSON that begins with a mark, because frameworks also print lines:
     step N       N training steps on one batch, after some that are not measured: the seconds of each
     predict N    the probabilities of N test images: the seconds
     epoch        a whole epoch on the training images, with validation: the seconds and the validation accuracy
+    numbers      the losses of the first three steps, and the probabilities of an image after them
+    forward K N  N forwards of the K-th convolution of net_3 alone: the seconds of each; backward K N in the same way
+    results K    numbers that represent all results of this convolution
     memory       the largest size that the process has had, in bytes
 """
 
@@ -20,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from scratchnet import datasets, preprocessing
-from scratchnet.tools.bench.sides import BATCH, SIDES, seconds_of, settle
+from scratchnet.tools.bench import net_3
+from scratchnet.tools.bench.sides import BATCH, SIDES, Side, seconds_of, settle
 
 MARK = "scratchnet bench: "
 SHAPES = {"mnist": ((28, 28, 1), 60_000), "cifar10": ((32, 32, 3), 50_000)}
@@ -37,6 +41,12 @@ def load(name: str) -> tuple[str, tuple[np.ndarray, ...]]:
     images = [rng.random((n, *shape), dtype=np.float32) for n in (count, 10_000)]
     labels = [np.eye(10, dtype=np.float32)[rng.integers(0, 10, len(x))] for x in images]
     return f"noise as large as {name}", (images[0], labels[0], images[1], labels[1])
+
+
+def make(side: str, net: str, data: str) -> tuple[Side, int]:
+    """Return a side, and the images of a batch."""
+    shape = SHAPES[data][0]
+    return (net_3.SIDES[side](shape, 10), net_3.BATCH) if net == "net_3" else (SIDES[side][1](net, shape, 10), BATCH)
 
 
 def peak_memory() -> int | None:
@@ -56,12 +66,13 @@ def main(side_name: str, net: str, data_name: str) -> None:
         print(MARK + json.dumps(values), flush=True)
 
     data, (x, y, x_test, y_test) = load(data_name)
-    side = SIDES[side_name][1](net, SHAPES[data_name][0], 10)
+    side, batch = make(side_name, net, data_name)
 
-    def step() -> None:
-        side.step(x[:BATCH], y[:BATCH])
+    def step() -> float:
+        return side.step(x[:batch], y[:batch])
 
-    few = BATCH + len(x) % BATCH, BATCH + len(x_test) % BATCH       # a whole batch, and one as short as the last one
+    few = batch + len(x) % batch, batch + len(x_test) % batch       # a whole batch, and one as short as the last one
+    numbers = [step(), step(), step(), *map(float, side.predict(x_test[: few[1]])[0])]
     for _ in range(2):                                              # every side compiles what it has to compile
         step()
         side.predict(x_test[: few[1]])
@@ -78,6 +89,17 @@ def main(side_name: str, net: str, data_name: str) -> None:
             began = time.perf_counter()
             accuracy = side.epoch(x, y, x_test, y_test)
             answer(seconds=[time.perf_counter() - began], accuracy=accuracy)
+        elif command == "numbers":
+            answer(numbers=numbers)
+        elif command in ("forward", "backward", "results"):
+            assert side.convolution is not None
+            calls = side.convolution(int(rest[0]))
+            if command == "results":
+                answer(numbers=net_3.fingerprint(calls.results()))
+            else:
+                call = calls.forward if command == "forward" else calls.backward
+                settle(call)
+                answer(seconds=[seconds_of(call) for _ in range(int(rest[1]))])
         else:
             answer(bytes=peak_memory())
 

@@ -1,6 +1,7 @@
 """``scratchnet reproduce``: run the study's experiments again, and write one report of all.
 
 experiments.py   the experiments
+net_3.py         net_3 without one of its parts
 trial.py         one training run, begun or resumed
 campaign.py      all of them, with progress
 results.py       the result of each, a small JSON file
@@ -37,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only",
         nargs="+",
         metavar="NAME",
-        help="groups (study, pooling, rates, overfitting, preprocessing, order), single experiments, 'ledger', or 'report', "
-        "which trains nothing (all)",
+        help="groups (study, pooling, rates, overfitting, preprocessing, order, net_3, parts), single experiments, 'ledger', or "
+        "'report', which trains nothing (all)",
     )
     option("--seeds", type=positive_int, metavar="N", help="use seeds 0 to N-1 where a result depends on them (3; quick: 1)")
     about_out = "folder of histories, models, figures and the report (results, results/quick)"

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from scratchnet.callbacks import Callback
 from scratchnet.callbacks.progress import describe
 from scratchnet.tools.reproduce import ledger, numbers, results, trial
-from scratchnet.tools.reproduce.experiments import IMAGES, RATES, Experiment, Plan
+from scratchnet.tools.reproduce.experiments import RATES, Experiment, Plan
 
 
 class Progress(Callback):
@@ -126,8 +126,6 @@ def unknown_work(plan: Plan, selected: Mapping[str, Experiment], seeds: int, out
 
 def epoch_work(experiment: Experiment) -> float:
     """Return the multiply-adds of an epoch: training forward and backward, validation forward."""
-    train, test = IMAGES[experiment.data]
-    if experiment.limit:
-        train, test = min(train, experiment.limit), min(test, experiment.limit // 2)
+    train, test = experiment.sizes()
     work = ledger.totals(experiment.net, experiment.data)
     return float(train * (work["forward_madds"] + work["backward_madds"]) + test * work["forward_madds"])

@@ -6,6 +6,8 @@
     overfitting     where it begins on CIFAR-10: computed from the study's histories, without any training
     preprocessing   / 255 against standardization, one-hot against integer labels
     order           images shuffled once against images shuffled for every epoch
+    net_3           net_3 with its whole recipe, on all of CIFAR-10
+    parts           net_3 in a small form, whole and without each of its parts, on a split of the training images
 
 The first epochs of a long run are the same as a short run, because fit does not look ahead. So a group that needs one of the
 study's experiments for fewer epochs contains the study's own, and reads only its first epochs.
@@ -13,14 +15,17 @@ study's experiments for fewer epochs contains the study's own, and reads only it
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from scratchnet import networks
 from scratchnet.layers import Conv2D, Dense, Flatten, Input
 from scratchnet.layers.pooling import POOLS
 from scratchnet.model import Model
+from scratchnet.tools.recipes import NET_3, Recipe
+from scratchnet.tools.reproduce.net_3 import HELD_OUT, PARTS, SMALL, SMALL_NET, Net3
 
 SHAPES = {"mnist": (28, 28, 1), "glyphs": (28, 28, 1), "cifar10": (32, 32, 3), "shapes": (32, 32, 3)}
 IMAGES = {"mnist": (60_000, 10_000), "glyphs": (12_000, 2_000), "cifar10": (50_000, 10_000), "shapes": (12_000, 2_000)}
@@ -126,7 +131,68 @@ class Experiment:
 
     def settings(self) -> dict[str, Any]:
         """Return all fields in a form that JSON can store: equal settings and seeds give the same run."""
-        return asdict(self)
+        return json.loads(json.dumps(asdict(self)))
+
+    def sizes(self) -> tuple[int, int]:
+        """Return the numbers of training and of test images."""
+        train, test = IMAGES[self.data]
+        return (train, test) if self.limit is None else (min(train, self.limit), min(test, -(-self.limit // 2)))
+
+
+@dataclass(frozen=True)
+class Net3Experiment(Experiment):
+    """A training run of net_3, whose recipe decides the optimizer, the epochs and the batch: see `of_net_3`.
+
+    Attributes
+    ----------
+    net : Net3
+    recipe : Recipe
+    held_out : bool
+        Whether the last tenth of the training images is held out, and validation uses these in place of the test images.
+    """
+
+    net: Net3  # type: ignore[assignment]
+    recipe: Recipe = NET_3
+    held_out: bool = False
+
+    def sizes(self) -> tuple[int, int]:
+        """Return the numbers of training and of validation images."""
+        train, test = super().sizes()
+        return (train - train // HELD_OUT, train // HELD_OUT) if self.held_out else (train, test)
+
+
+def of_net_3(
+    net: Net3, data: str, recipe: Recipe, *, held_out: bool = False, limit: int | None = None, note: str = ""
+) -> Net3Experiment:
+    """Return the training run of net_3 with a recipe.
+
+    Examples
+    --------
+    >>> of_net_3(Net3(), "cifar10", NET_3).name
+    'net_3-cifar10-sgd'
+    """
+    return Net3Experiment(
+        net, data, "sgd", recipe.epochs, batch_size=recipe.batch_size, limit=limit, note=note, recipe=recipe, held_out=held_out
+    )
+
+
+def parts_of_net_3(data: str, net: Net3, recipe: Recipe, limit: int | None = None) -> list[Net3Experiment]:
+    """Return the whole net_3 in a small form, and the same without each of its parts.
+
+    Examples
+    --------
+    >>> [e.note for e in parts_of_net_3("cifar10", SMALL_NET, SMALL)][:3]
+    ['small', 'small-without-whitening', 'small-without-identities']
+    """
+    found = [of_net_3(net, data, recipe, held_out=True, limit=limit, note="small")]
+    of_the_net = {part.name for part in fields(net)}
+    for part, (_, change) in PARTS.items():
+        changes: dict[str, Any] = change
+        in_net = changes.keys() <= of_the_net
+        changed = (replace(net, **changes), recipe) if in_net else (net, replace(recipe, **changes))
+        note = f"small-without-{part.lower().replace(' ', '-')}"
+        found.append(of_net_3(changed[0], data, changed[1], held_out=True, limit=limit, note=note))
+    return found
 
 
 @dataclass(frozen=True)
@@ -232,5 +298,18 @@ def plan(quick: bool = False) -> Plan:
         return replace(e, epochs=min(2, epochs), limit=640) if quick else replace(e, epochs=epochs)
 
     groups = {name: [shortened(name, e) for e in group] for name, group in groups.items()}
+    groups |= net_3_groups(photographs, quick)
     one_seed = {e.name for e in groups["rates"] + groups["preprocessing"] if e.learning_rate is not None or e.note}
     return Plan(quick, groups, frozenset(one_seed), dict.fromkeys(SHORT, 2) if quick else SHORT)
+
+
+def net_3_groups(data: str, quick: bool) -> dict[str, list[Experiment]]:
+    """Return the groups of net_3; the quick form has a tiny net and small batches."""
+    if quick:
+        net, limit = Net3(filters=(16, 16, 16)), 640
+        recipe = replace(NET_3, batch_size=128, epochs=2, learning_rate=NET_3.learning_rate * 0.128, whitening_images=64)
+        return {
+            "net_3": [of_net_3(net, data, recipe, limit=limit)],
+            "parts": [*parts_of_net_3(data, net, replace(recipe, epochs=1), limit)],
+        }
+    return {"net_3": [of_net_3(Net3(), data, NET_3)], "parts": [*parts_of_net_3(data, SMALL_NET, SMALL)]}

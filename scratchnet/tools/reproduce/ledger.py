@@ -28,6 +28,7 @@ from scratchnet.layers.window import WindowLayer
 from scratchnet.model import Model
 from scratchnet.tools.reproduce import results
 from scratchnet.tools.reproduce.experiments import NET_1, NET_2, SHAPES, Net, Plan
+from scratchnet.tools.reproduce.net_3 import Net3
 
 FORMAT = "scratchnet ledger 1"
 Row = dict[str, Any]
@@ -104,10 +105,12 @@ def count(model: Model) -> list[Row]:
     """
     fields = receptive_fields(model)
     rows = []
+    below = False       # whether a layer before this one has parameters
     for layer in model.layers[1:]:
         forward = multiply_adds(layer)
-        # The gradient of the weights costs as much again, and so does that of the input, which the first layer does not need.
-        first = layer.node is not None and layer.node.parents == (model.nodes[0],)
+        # The gradient of the kernel costs as much again, and so does that of the input, if a layer before has parameters.
+        gradients = int("kernel" in layer.params) + below
+        below = below or bool(layer.params)
         rows.append(
             {
                 "layer": str(layer.name),
@@ -115,7 +118,7 @@ def count(model: Model) -> list[Row]:
                 "output_shape": list(layer.output_shape),
                 "parameters": layer.count_params(),
                 "forward_madds": forward,
-                "backward_madds": forward * (1 if first else 2),
+                "backward_madds": forward * gradients,
                 "receptive_field": list(fields[layer.node]),
             }
         )
@@ -129,7 +132,8 @@ def multiply_adds(layer: Layer) -> int:
     compares or adds, and multiplies nothing.
     """
     if isinstance(layer, (Conv2D, Dense)):
-        return prod(layer.output_shape) * prod(layer.params["kernel"].shape[:-1])
+        kernel = layer.kernel_and_bias[0] if isinstance(layer, Conv2D) else layer.params["kernel"]
+        return prod(layer.output_shape) * prod(kernel.shape[:-1])
     return 0
 
 
@@ -165,7 +169,7 @@ def total(rows: list[Row], key: str) -> Any:
 
 
 @cache
-def totals(net: Net, data: str) -> dict[str, int]:
+def totals(net: Net | Net3, data: str) -> dict[str, int]:
     """Return a net's parameters and multiply-adds for one image of a data set, summed over its layers."""
     rows = count(net.build(SHAPES[data], 10, seed=0))
     return {key: total(rows, key) for key in ("parameters", "forward_madds", "backward_madds")}

@@ -20,15 +20,15 @@ DISCUSSION = """There is no discussion yet. Write into this file what the number
 could not measure. `scratchnet reproduce` never changes it.
 """
 
-ABOUT = """net_1 and net_2, trained as in the study (batch 128, 16 epochs, the test split as validation), and the further
-experiments that its questions need. Every number below is computed from the finished trainings in `histories/`, except the
-figures of Keras and of the study, whose tables say so. Where two means are compared, one is called higher only if every seed
-of it lies above every seed of the other."""
+ABOUT = """net_1 and net_2, trained as in the study (batch 128, 16 epochs, the test split as validation), the further experiments
+that its questions need, and net_3, which answers the question at its end. Every number below is computed from the
+finished trainings in `histories/`, except the figures of Keras and of the study, whose tables say so. Where two means
+are compared, one is called higher only if every seed of it lies above every seed of the other."""
 
 CHAPTERS = (
     chapters.findings,
     *(chapters.study, chapters.pooling, chapters.rates, chapters.overfitting),
-    *(chapters.preprocessing, chapters.order, chapters.costs),
+    *(chapters.preprocessing, chapters.order, chapters.better, chapters.costs),
 )
 
 QUICK = """**This is the quick form**: two epochs on {images} generated images, with `{digits}` in place of MNIST and

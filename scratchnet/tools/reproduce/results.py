@@ -35,7 +35,8 @@ Result = dict[str, Any]
 NUMBERS_COME_FROM = (
     *("kernels", "layers", "losses", "optimizers", "initializers", "padding", "networks", "model", "training", "distribution"),
     *("plan", "support/checking", "support/config", "saving", "preprocessing", "datasets"),
-    *("tools/inputs", "tools/reproduce/experiments", "tools/reproduce/trial"),
+    *("schedules", "tools/inputs", "tools/recipes"),
+    *("tools/reproduce/experiments", "tools/reproduce/net_3", "tools/reproduce/trial"),
 )
 
 

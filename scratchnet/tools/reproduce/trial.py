@@ -21,9 +21,10 @@ import numpy as np
 from scratchnet import datasets, optimizers, plotting, preprocessing
 from scratchnet.callbacks import Callback
 from scratchnet.model import Model
-from scratchnet.tools import inputs, processes, run_folder
+from scratchnet.tools import inputs, processes, recipes, run_folder
 from scratchnet.tools.reproduce import experiments, results
-from scratchnet.tools.reproduce.experiments import Experiment
+from scratchnet.tools.reproduce.experiments import Experiment, Net3Experiment
+from scratchnet.tools.reproduce.net_3 import HELD_OUT
 from scratchnet.tools.run_folder import Held
 
 LOSSES = {"one-hot": "categorical_crossentropy", "integers": "sparse_categorical_crossentropy"}
@@ -50,6 +51,40 @@ def images(name: str, limit: int | None, prepared: str) -> Images:
     else:
         x_train, x_test = inputs.net_inputs(x_train), inputs.net_inputs(x_test)
     return Images(x_train, data.y_train[:limit], x_test, data.y_test[:tests], data.class_names)
+
+
+def held_out(data: Images) -> Images:
+    """Return the same data with the last tenth of the training images in place of the test images."""
+    train = len(data.x_train) - len(data.x_train) // HELD_OUT
+    x, y = data.x_train, data.y_train
+    return data._replace(x_train=x[:train], y_train=y[:train], x_test=x[train:], y_test=y[train:])
+
+
+def data_of(experiment: Experiment) -> Images:
+    """Return the data of an experiment's run."""
+    data = images(experiment.data, experiment.limit, experiment.preprocessing)
+    return held_out(data) if isinstance(experiment, Net3Experiment) and experiment.held_out else data
+
+
+def after_net_3(model: Model, experiment: Net3Experiment, data: Images) -> dict[str, Any]:
+    """Return what the history of a run of net_3 does not contain.
+
+    Returns
+    -------
+    dict
+        learning_rate: the highest of the schedule; augmented_wrong: the mistakes where predictions are means over several views;
+        training_wrong: the mistakes on the training images as they are, without flips and crops.
+    """
+
+    def wrong(x: np.ndarray, y: np.ndarray, augment: str | None) -> int:
+        probabilities = model.predict(x, batch_size=experiment.batch_size, verbose=0, augment=augment)
+        return int((probabilities.argmax(axis=1) != y).sum())
+
+    return {
+        "learning_rate": experiment.recipe.learning_rate,
+        "augmented_wrong": wrong(data.x_test, data.y_test, recipes.views(experiment.data)),
+        "training_wrong": wrong(data.x_train, data.y_train, None),
+    }
 
 
 class Recorder(run_folder.Recorder):
@@ -89,7 +124,7 @@ def run(experiment: Experiment, seed: int, out: Path, callbacks: Sequence[Callba
     result = results.finished(out, experiment, seed)
     if result is not None:
         return result
-    data = images(experiment.data, experiment.limit, experiment.preprocessing)
+    data = data_of(experiment)
     counts = {"training_images": len(data.x_train), "test_images": len(data.x_test), "class_names": list(data.class_names)}
     with Held(run_directory(out, experiment, seed)) as folder:
         model, record = resumed(folder.path, experiment, seed) or (fresh(folder.path, experiment, seed, data), None)
@@ -102,7 +137,8 @@ def run(experiment: Experiment, seed: int, out: Path, callbacks: Sequence[Callba
             failure = {"failure": str(error)}  # a learning rate that is too large is also a result
 
         answers = results.answers(model.predict(data.x_test, batch_size=128, verbose=0), data.y_test)
-        result = results.outcome(experiment, seed, model, recorder.history, **failure, **counts, answers=answers)
+        more = after_net_3(model, experiment, data) if isinstance(experiment, Net3Experiment) else {}
+        result = results.outcome(experiment, seed, model, recorder.history, **failure, **counts, **more, answers=answers)
         if recorder.epochs:
             plotting.history(recorder.history, title=results.label(experiment.name, seed), path=folder / "history.png")
         results.write(results.path(out, experiment.name, seed), result)
@@ -118,7 +154,7 @@ def follow(task: Mapping[str, Any]) -> None:
     """Train, as a process that is not rank 0, the run that it tells; rank 0 alone writes and prints."""
     known = [plan.experiments.get(task["name"]) for plan in (experiments.plan(), experiments.plan(quick=True))]
     experiment = next(e for e in known if e is not None and e.limit == task["limit"])
-    data = images(experiment.data, experiment.limit, experiment.preprocessing)
+    data = data_of(experiment)
     fit(new(experiment, task["seed"], data), experiment, task["seed"], data, task["initial_epoch"], [])
 
 
@@ -161,8 +197,11 @@ def fresh(folder: Path, experiment: Experiment, seed: int, data: Images) -> Mode
 def new(experiment: Experiment, seed: int, data: Images) -> Model:
     """Return a new model."""
     model = experiment.net.build(data.x_train.shape[1:], len(data.class_names), seed)
-    rate = {} if experiment.learning_rate is None else {"learning_rate": experiment.learning_rate}
-    model.compile(optimizers.KNOWN[experiment.optimizer](**rate), LOSSES[experiment.labels], metrics=["accuracy"])
+    if isinstance(experiment, Net3Experiment):
+        experiment.recipe.compile(model, data.x_train)
+    else:
+        rate = {} if experiment.learning_rate is None else {"learning_rate": experiment.learning_rate}
+        model.compile(optimizers.KNOWN[experiment.optimizer](**rate), LOSSES[experiment.labels], metrics=["accuracy"])
     return model
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from scratchnet import plotting
 from scratchnet.tools.reproduce import numbers
+from scratchnet.tools.reproduce.chapters.better import several_views
 from scratchnet.tools.reproduce.experiments import NET_1, NET_2, Experiment, Net
 from scratchnet.tools.reproduce.numbers import Seeds, compare, mean_spread
 from scratchnet.tools.reproduce.page import Page, paragraphs, run_title
@@ -42,7 +43,7 @@ def picture(page: Page) -> str:
 
 def found(page: Page) -> Iterator[str]:
     """Yield a sentence for each question whose experiments are finished."""
-    for sentence in (digits, photographs, overfitting, max_pooling, optimizers, preprocessing, order, against_keras):
+    for sentence in (digits, photographs, overfitting, max_pooling, optimizers, preprocessing, order, net_3, against_keras):
         yield from sentence(page)
 
 
@@ -147,6 +148,19 @@ def order(page: Page) -> Iterator[str]:
         yield (
             f"**The order of the images.** A new one in each epoch changes the accuracy on CIFAR-10 by {100 * min(gains):+.1f} to "
             f"{100 * max(gains):+.1f} points, compared with one order for all epochs (question 5)."
+        )
+
+
+def net_3(page: Page) -> Iterator[str]:
+    """Yield a sentence on the network that does better."""
+    (e,) = page.plan.groups["net_3"]
+    rows = page.rows(e)
+    if rows:
+        minutes = mean_spread([seconds / 60 for seconds in rows.values("seconds")], 0)
+        yield (
+            f"**What would do better.** net_3 ends at an accuracy of {rows.mean('last')} on CIFAR-10, and at "
+            f"{mean_spread(several_views(page, e))} as the mean over six views of an image, after {e.epochs} epochs and {minutes} "
+            "minutes (question 6)."
         )
 
 

@@ -1,0 +1,114 @@
+"""net_3 with parts taken away, and its recipe without a part, to measure what each of them brings.
+
+PARTS lists what is taken away, one at a time. SMALL_NET, SMALL and HELD_OUT are the form in which this is measured: a narrower net,
+fewer epochs, and a split of the training images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from scratchnet import networks
+from scratchnet.initializers import Dirac, VarianceScaling
+from scratchnet.layers import (
+    Activation,
+    BatchNormalization,
+    Conv2D,
+    Dense,
+    Flatten,
+    Input,
+    MaxPooling2D,
+    PatchWhitening,
+    RandomCrop,
+    RandomFlip,
+    Rescaling,
+)
+from scratchnet.model import Model
+from scratchnet.tools.recipes import NET_3, QUICK_FILTERS
+
+
+@dataclass(frozen=True)
+class Net3:
+    """net_3 of `scratchnet.networks`, or the same net without some of its parts.
+
+    Attributes
+    ----------
+    whitening : bool
+        Whether the first convolution is computed from the images; otherwise its kernel is drawn, and trained.
+    identities : bool
+        Whether the first filters of each convolution begin as identities; otherwise all of them are drawn.
+    activation : str
+    flip, crop : bool
+        Whether images are flipped, and cropped, at random in training.
+    filters : three ints
+        Of the convolutions of each block.
+
+    Examples
+    --------
+    >>> Net3(filters=(16, 32, 32)).build((32, 32, 3), 10, seed=0).count_params()
+    38065
+    """
+
+    whitening: bool = True
+    identities: bool = True
+    activation: str = "gelu"
+    flip: bool = True
+    crop: bool = True
+    filters: tuple[int, int, int] = (64, 256, 256)
+
+    @property
+    def name(self) -> str:
+        """The name of the net, whatever it lacks: an experiment's name says what that is."""
+        return "net_3"
+
+    def build(self, sample_shape: tuple[int, ...], K: int, seed: int) -> Model:
+        """Return the network; the whole one is that of `scratchnet.networks`."""
+        if self == Net3(flip=self.flip, filters=self.filters):
+            return networks.net_3(sample_shape, K, filters=self.filters, flip=self.flip, seed=seed)
+        return self.assemble(sample_shape, K, seed)
+
+    def assemble(self, sample_shape: tuple[int, ...], K: int, seed: int) -> Model:
+        """Return the network made from its parts."""
+        drawn = VarianceScaling(1 / 3, "fan_in", "uniform")
+        initializer = Dirac(drawn) if self.identities else drawn
+        H, W, C = sample_shape
+        first = Dirac(drawn, channels=8 * C) if self.identities else drawn
+        patterns = 16 * -(-8 * C // 16)
+        input_x = Input(shape=sample_shape)
+        x = RandomFlip("horizontal", alternate=True)(input_x) if self.flip else input_x
+        if self.crop:
+            x = RandomCrop(H, W, padding=2)(x)
+        if self.whitening:
+            x = PatchWhitening(patterns, (2, 2), activation=self.activation, name="whitening")(x)
+        else:
+            x = Conv2D(patterns, (2, 2), activation=self.activation, kernel_initializer=drawn)(x)
+        for F in self.filters:
+            x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=first)(x)
+            first = initializer
+            x = MaxPooling2D((2, 2))(x)
+            x = BatchNormalization(momentum=0.6, scale=False)(x)
+            x = Activation(self.activation)(x)
+            x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=initializer)(x)
+            x = BatchNormalization(momentum=0.6, scale=False)(x)
+            x = Activation(self.activation)(x)
+        x = MaxPooling2D((3, 3))(x)
+        x = Flatten()(x)
+        x = Dense(K, use_bias=False, kernel_initializer=drawn)(x)
+        x = Rescaling(1 / 9)(x)
+        return Model(input_x, Activation("softmax")(x), seed=seed, name="net_3")
+
+
+SMALL_NET = Net3(filters=QUICK_FILTERS)
+SMALL = replace(NET_3, epochs=8)
+HELD_OUT = 10       # one of so many training images is held out for validation: the last 5,000 of CIFAR-10's 50,000
+
+# The words of a part, and what takes its place: in the net, or in the recipe.
+PARTS: dict[str, tuple[str, dict[str, object]]] = {
+    "whitening": ("a convolution of the same size, drawn and trained", {"whitening": False}),
+    "identities": ("all filters drawn", {"identities": False}),
+    "label smoothing": ("labels of 0 and 1", {"label_smoothing": 0.0}),
+    "flips": ("images as they are", {"flip": False}),
+    "crops": ("images as they are", {"crop": False}),
+    "bias rate": ("one rate for all parameters", {"beta_multiplier": 1.0}),
+    "GELU": ("ReLU", {"activation": "relu"}),
+}
