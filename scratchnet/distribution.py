@@ -218,11 +218,8 @@ class DataParallel(OneProcess):
     def test_step(
         self, model: Any, x: np.ndarray, y: np.ndarray, w: np.ndarray | None, samples: Samples, augment: str | None = None
     ) -> tuple[float, np.ndarray]:
-        """Return the loss of the whole batch and the logits of this rank's part, without training.
-
-        Validation during `fit` looks at each image once: `augment` is None.
-        """
-        logits = model.forward(x, to=model.logits, keep=False)
+        """Return the loss of the whole batch and the logits of this rank's part, without training."""
+        _, logits = super().test_step(model, x, y, w, samples, augment)
         return self._loss_and_gradient(model, x, logits, y, w, samples)[0], logits
 
     def _loss_and_gradient(

@@ -60,6 +60,12 @@ def held_out(data: Images) -> Images:
     return data._replace(x_train=x[:train], y_train=y[:train], x_test=x[train:], y_test=y[train:])
 
 
+def data_of(experiment: Experiment) -> Images:
+    """Return the data of an experiment's run."""
+    data = images(experiment.data, experiment.limit, experiment.preprocessing)
+    return held_out(data) if isinstance(experiment, Net3Experiment) and experiment.held_out else data
+
+
 def after_net_3(model: Model, experiment: Net3Experiment, data: Images) -> dict[str, Any]:
     """Return what the history of a run of net_3 does not contain.
 
@@ -118,9 +124,7 @@ def run(experiment: Experiment, seed: int, out: Path, callbacks: Sequence[Callba
     result = results.finished(out, experiment, seed)
     if result is not None:
         return result
-    data = images(experiment.data, experiment.limit, experiment.preprocessing)
-    if isinstance(experiment, Net3Experiment) and experiment.held_out:
-        data = held_out(data)
+    data = data_of(experiment)
     counts = {"training_images": len(data.x_train), "test_images": len(data.x_test), "class_names": list(data.class_names)}
     with Held(run_directory(out, experiment, seed)) as folder:
         model, record = resumed(folder.path, experiment, seed) or (fresh(folder.path, experiment, seed, data), None)
@@ -150,7 +154,7 @@ def follow(task: Mapping[str, Any]) -> None:
     """Train, as a process that is not rank 0, the run that it tells; rank 0 alone writes and prints."""
     known = [plan.experiments.get(task["name"]) for plan in (experiments.plan(), experiments.plan(quick=True))]
     experiment = next(e for e in known if e is not None and e.limit == task["limit"])
-    data = images(experiment.data, experiment.limit, experiment.preprocessing)
+    data = data_of(experiment)
     fit(new(experiment, task["seed"], data), experiment, task["seed"], data, task["initial_epoch"], [])
 
 
