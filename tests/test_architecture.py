@@ -196,9 +196,9 @@ def lines_of_code(path):
     return sum(number not in told and line.strip() != "" and not line.lstrip().startswith("#") for number, line in lines)
 
 
-def test_the_whole_core_has_at_most_4400_lines_of_code():
+def test_the_whole_core_has_at_most_4450_lines_of_code():
     core = [path for path in SOURCES if room_of(name_of(path)) in CORE]
-    assert 1_000 < sum(map(lines_of_code, core)) <= 4_400
+    assert 1_000 < sum(map(lines_of_code, core)) <= 4_450
 
 
 def test_names_that_are_only_keras_s_take_under_five_hundred_lines_of_code():

@@ -117,7 +117,7 @@ def _sums(kernel: Callable[..., None], arrays: tuple[np.ndarray, ...], channels:
     return sums.sum(axis=0).reshape(2, -1, len(channels)).sum(axis=1)       # (G, 2, R·C) -> (2, R·C) -> (2, C)
 
 
-def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moments_of(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the variance of each channel, in float64: (…, C) -> (C,), (C,)."""
     C = x.shape[-1]
     flat = plain(x).reshape(-1)
@@ -153,7 +153,7 @@ def batch_normalization_forward(
     """
     C, dtype = x.shape[-1], x.dtype
     flat, out = plain(x).reshape(-1), empty(x.shape, dtype)
-    mean, variance = moving if moving is not None else (value.astype(dtype) for value in moments(x))
+    mean, variance = moving if moving is not None else (value.astype(dtype) for value in moments_of(x))
     scale = 1 / np.sqrt(variance + epsilon)
     row = _row(mean, dtype)
     run(
@@ -235,3 +235,45 @@ def batch_normalization_backward(
         M = x.size // C if training else np.inf     # in inference, the two terms are 0
         dx = input_gradient(dout, x, gamma, (mean, variance), epsilon, (dgamma, dbeta), M, relu_x)
     return dx, dgamma.astype(dtype) if need_dw else None, dbeta.astype(dtype) if need_dw else None
+
+
+# -- parts of a batch in several processes ---------------------------------------------------------------------------
+
+
+def shared_moments(x: np.ndarray, origin: np.ndarray, samples: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the variance of each channel over the parts of all processes: (…, C), (C,) -> (C,), (C,).
+
+    With d = mean - o for a part of M values, Σ (x - o) = M·d and Σ (x - o)² = M·(variance + d²). These are added over the parts, in
+    float64. The origin o is the same in all processes, and best near the mean: the moving average. `samples` is the `Samples` of
+    the part.
+    """
+    M = x.size // x.shape[-1] if samples.counts else 0
+    mean, variance = moments_of(x)
+    d = mean - origin
+    sums = samples.total(np.stack([np.full(len(d), float(M)), M * d, M * (variance + d * d)]))                  # (3, C)
+    d, squares = sums[1:] / sums[0]
+    return (origin + d).astype(x.dtype), np.maximum(squares - d * d, 0).astype(x.dtype)
+
+
+def shared_backward(
+    dout: np.ndarray,
+    x: np.ndarray,
+    gamma: np.ndarray | None,
+    moments: tuple[np.ndarray, np.ndarray],
+    epsilon: float,
+    need_dx: bool,
+    relu_x: bool,
+    samples: Any,
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """Return dx, dgamma and dbeta of this process's part: (3) of the layer's page, where dγ, dβ and M are those of the whole batch.
+
+    dgamma and dbeta are the sums over the part alone. They are added up with the gradients of all other parameters.
+    """
+    dgamma, dbeta = sums_of_gradients(dout, x, *moments, epsilon)                                 # (C,), (C,)
+    M = np.full(x.shape[-1], float(x.size // x.shape[-1] if samples.counts else 0))
+    sums = samples.total(np.stack([dgamma, dbeta, M]))                                                  # (3, C)
+    dx = None
+    if need_dx:
+        dx = input_gradient(dout, x, gamma, moments, epsilon, (sums[0], sums[1]), sums[2, 0], relu_x)
+        dx = dx if samples.counts else np.zeros_like(dx)
+    return dx, dgamma.astype(x.dtype), dbeta.astype(x.dtype)

@@ -46,7 +46,7 @@ In inference, mean and variance are constants. Only the first term is left: dx_k
 
 If several processes run parts of the batch (`scratchnet.distribution`), the sums of (1) and (3) run over all of them: the whole
 batch is normalized, and the processes train as one does. Only sums over the M values join the processes, one pass forward and one
-backward, C numbers each: `shared_moments` and `shared_backward`.
+backward, C numbers each: `shared_moments` and `shared_backward` in kernels/batch_normalization.py.
 
 In inference, (1) is linear. After a convolution or a dense layer it need not be computed on its own: with a_q for the inputs of
 that layer, and x = Σ_q a_q w_q + b for its output,
@@ -135,44 +135,6 @@ def batch_normalization_backward(
 
 
 # -- a batch of which each process has a part -------------------------------------------------------------------------
-
-
-def shared_moments(x: np.ndarray, origin: np.ndarray, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean and the variance of each channel over the parts of all processes: (…, C), (C,) -> (C,), (C,).
-
-    With d = mean - o for a part of M values, Σ (x - o) = M·d and Σ (x - o)² = M·(variance + d²). These are added over the parts, in
-    float64. The origin o is the same in all processes, and best near the mean: the moving average.
-    """
-    M = x.size // x.shape[-1] if samples.counts else 0
-    mean, variance = fused.moments(x)
-    d = mean - origin
-    sums = samples.total(np.stack([np.full(len(d), float(M)), M * d, M * (variance + d * d)]))                  # (3, C)
-    d, squares = sums[1:] / sums[0]
-    return (origin + d).astype(x.dtype), np.maximum(squares - d * d, 0).astype(x.dtype)
-
-
-def shared_backward(
-    dout: np.ndarray,
-    x: np.ndarray,
-    gamma: np.ndarray | None,
-    moments: tuple[np.ndarray, np.ndarray],
-    epsilon: float,
-    need_dx: bool,
-    relu_x: bool,
-    samples: Samples,
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Return dx, dgamma and dbeta of this process's part: (3), in which dγ, dβ and M are those of the whole batch.
-
-    dgamma and dbeta are the sums over the part alone. They are added up with the gradients of all other parameters.
-    """
-    dgamma, dbeta = fused.sums_of_gradients(dout, x, *moments, epsilon)                                 # (C,), (C,)
-    M = np.full(x.shape[-1], float(x.size // x.shape[-1] if samples.counts else 0))
-    sums = samples.total(np.stack([dgamma, dbeta, M]))                                                  # (3, C)
-    dx = None
-    if need_dx:
-        dx = fused.input_gradient(dout, x, gamma, moments, epsilon, (sums[0], sums[1]), sums[2, 0], relu_x)
-        dx = dx if samples.counts else np.zeros_like(dx)
-    return dx, dgamma.astype(x.dtype), dbeta.astype(x.dtype)
 
 
 class BatchNormalization(Layer):
@@ -310,7 +272,7 @@ class BatchNormalization(Layer):
         if batch and not len(x):
             raise ValueError(f"{self._title}: expected at least one sample in training, got none. Pass a larger batch")
         moving = self.state["moving_mean"], self.state["moving_variance"]
-        moments = shared_moments(x, moving[0], shared) if shared is not None else None if batch else moving
+        moments = fused.shared_moments(x, moving[0], shared) if shared is not None else None if batch else moving
         out, *statistics = self.forward_function(
             x, self.params.get("gamma"), self.params.get("beta"), self.epsilon, moments, relu=relu
         )
@@ -334,7 +296,7 @@ class BatchNormalization(Layer):
             z, _, _ = self.forward_function(x, gamma, beta, self.epsilon, (mean, variance))
             dout = then.backward_function(dout, z, *then.settings)
         if shared is not None:
-            dx, dgamma, dbeta = shared_backward(dout, x, gamma, (mean, variance), self.epsilon, need_dx, relu_x, shared)
+            dx, dgamma, dbeta = fused.shared_backward(dout, x, gamma, (mean, variance), self.epsilon, need_dx, relu_x, shared)
         else:
             dx, dgamma, dbeta = self.backward_function(
                 dout, x, gamma, mean, variance, self.epsilon, need_dx, need_dw=self.trainable, training=batch, relu_x=relu_x
