@@ -17,8 +17,8 @@ from scratchnet.plotting import growth, ladder, sides
 from scratchnet.tools import bench
 from scratchnet.tools.bench import ladder as rungs
 from scratchnet.tools.bench import net_3, peers, worker
-from scratchnet.tools.bench.sides import SIDES, scratchnet_side
-from scratchnet.tools.recipes import NET_3
+from scratchnet.tools.bench.sides import NET_3, SIDES, scratchnet_side
+from scratchnet.tools.recipes import NET_3 as RECIPE
 from scratchnet.tools.reproduce.ledger import totals
 from scratchnet.tools.reproduce.net_3 import Net3
 
@@ -337,26 +337,26 @@ def test_our_side_of_net_3_is_the_network_with_its_recipe_but_for_the_augmentati
     monkeypatch.setattr(net_3, "BATCH", 8)
     x, y = batch_of_noise()
     model = networks.net_3((32, 32, 3), 10, seed=0, flip=False)
-    NET_3.compile(model, x)
+    RECIPE.compile(model, x)
     ours = net_3.ours((32, 32, 3), 10)
     assert [w.shape for w in ours.get_weights()] == [w.shape for w in model.get_weights()]
     for name in ("conv2d/kernel", "conv2d_5/kernel", "dense/kernel"):
         np.testing.assert_array_equal(ours.params[name], model.params[name])
-    side = net_3.SIDES["scratchnet"]((32, 32, 3), 10)
+    side = NET_3["scratchnet"]((32, 32, 3), 10)
     losses = [side.step(x, y) for _ in range(4)]
     assert losses == sorted(losses, reverse=True)
     np.testing.assert_allclose(side.predict(x).sum(axis=1), 1, rtol=1e-5)
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("name", [name for name in net_3.SIDES if name not in ("scratchnet", "torch compiled")])
+@pytest.mark.parametrize("name", [name for name in NET_3 if name not in ("scratchnet", "torch compiled")])
 def test_every_framework_takes_the_same_steps_as_ours(name, monkeypatch):
     for module in SIDES[name][0]:
         pytest.importorskip(module, reason=f"{module} is not installed")
     monkeypatch.setattr(net_3, "BATCH", 8)
     x, y = batch_of_noise()
     numbers = []
-    for side in (net_3.SIDES[which]((32, 32, 3), 10) for which in ("scratchnet", name)):
+    for side in (NET_3[which]((32, 32, 3), 10) for which in ("scratchnet", name)):
         numbers.append([side.step(x, y) for _ in range(3)] + [*side.predict(x)[0]])
         if side.convolution is not None and not name.startswith("keras"):
             numbers[-1] += [n for k in range(6) for n in net_3.fingerprint(side.convolution(k, 2).results())]

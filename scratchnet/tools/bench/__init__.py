@@ -18,7 +18,7 @@ from scratchnet.support.files import make_folders, write_text
 from scratchnet.support.tables import text_table
 from scratchnet.tools.arguments import path_text
 from scratchnet.tools.bench import ladder, net_3, peers
-from scratchnet.tools.bench.sides import BATCH
+from scratchnet.tools.bench.sides import BATCH, LAYOUTS, NET_3
 from scratchnet.tools.reproduce import results
 
 DATA = {"mnist": "28×28×1", "cifar10": "32×32×3"}
@@ -177,7 +177,7 @@ def compare(found: Mapping[str, str], nets: Sequence[str], quick: bool) -> list[
         if net != "net_3":
             sides, steps, compared = [*found], STEPS, []
         elif data == "cifar10":
-            sides, steps, compared = [side for side in found if side in net_3.SIDES], FEW, ["numbers"]
+            sides, steps, compared = [side for side in found if side in NET_3], FEW, ["numbers"]
         else:
             continue
         commands = {f"step {steps}": 3 if quick else 8, f"predict {PREDICTED}": 1 if quick else 2}
@@ -192,7 +192,7 @@ def compare(found: Mapping[str, str], nets: Sequence[str], quick: bool) -> list[
 def add_epochs(measured: dict[str, dict[str, Any]], net: str, data: str) -> None:
     """Measure a whole epoch of ours and of the two fastest frameworks, and add it."""
     seconds = peers.medians(measured, step_of(measured))
-    known = [*net_3.SIDES] if net == "net_3" else ["keras", "torch", "torch channels-last"]
+    known = [*NET_3] if net == "net_3" else ["keras", "torch", "torch channels-last"]
     others = [side for side in sorted(seconds, key=seconds.__getitem__) if side in known and side != "scratchnet"]
     for side, result in peers.in_turns(["scratchnet", *others[:2]], net, data, {"epoch": 1}).items():
         if "seconds" in result:
@@ -209,7 +209,7 @@ def convolutions(found: Mapping[str, str], quick: bool) -> dict[str, Any] | None
         rows: for each convolution the seconds of forward and backward, ours and PyTorch's in the layout that is faster for it;
         ours, torch: the seconds of all convolutions of a step; step: those of our step. None without PyTorch.
     """
-    sides = [side for side in ("scratchnet", *net_3.LAYOUTS) if side in found]
+    sides = [side for side in ("scratchnet", *LAYOUTS) if side in found]
     kinds = net_3.convolutions()
     ways = [(f"forward {k} {FEW}", f"backward {k} {FEW}") for k in range(len(kinds))]
     commands = dict.fromkeys([f"step {FEW}", *(way for pair in ways for way in pair)], 3 if quick else 7)

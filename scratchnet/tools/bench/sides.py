@@ -2,7 +2,7 @@
 
 A side is made from the network's name, the shape of an image and the number of classes. Images are float32 in NHWC, labels
 one-hot; any conversion that a side needs is part of its time. Every call returns when the work is done, not when it
-is queued. net_3.py has the sides of the third network.
+is queued. The sides of the third network follow; net_3.py has what they have in common.
 """
 
 from __future__ import annotations
@@ -10,10 +10,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from scratchnet.model import Model
+from scratchnet.tools.bench import net_3
+from scratchnet.tools.recipes import NET_3 as RECIPE
+from scratchnet.tools.reproduce.net_3 import Net3
 
 Array = np.ndarray
 Shape = tuple[int, int, int]
@@ -254,3 +259,153 @@ SIDES: dict[str, tuple[tuple[str, ...], Callable[[str, Shape, int], Side]]] = { 
     "torch compiled": (("torch",), partial(torch_side, fused=True, last=True, compiled=True)),
     "jax": (("jax",), jax_side),
 }
+
+
+# -- net_3 -----------------------------------------------------------------------------------------------------------
+
+
+def net_3_in_scratchnet(shape: Shape, K: int) -> Side:
+    """Return our side."""
+    from scratchnet.losses import CategoricalCrossentropy
+    from scratchnet.optimizers import SGD
+
+    model = net_3.ours(shape, K)
+    rates = {"beta": RECIPE.beta_multiplier}
+    optimizer = SGD(net_3.RATE, RECIPE.momentum, nesterov=True, weight_decay=RECIPE.weight_decay, learning_rate_multipliers=rates)
+    model.compile(optimizer, CategoricalCrossentropy(label_smoothing=RECIPE.label_smoothing), metrics=["accuracy"])
+    return keras_like(model, net_3.BATCH)._replace(convolution=net_3.scratchnet_convolution)
+
+
+def net_3_in_keras(shape: Shape, K: int) -> Side:
+    """Return the side of Keras on TensorFlow."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+    from keras import layers
+
+    class SGD(keras.optimizers.SGD):
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            super().update_step(gradient, variable, learning_rate * (RECIPE.beta_multiplier if "beta" in variable.name else 1))
+
+    model = net_3.ours(shape, K)
+    whitening = layers.Conv2D(model.get_layer("whitening").filters, (2, 2), activation="gelu")
+    image = keras.Input(shape)
+    x = whitening(image)
+    for F in Net3().filters:
+        x = layers.Conv2D(F, (3, 3), padding="same", use_bias=False)(x)
+        x = layers.MaxPooling2D((2, 2))(x)
+        x = layers.BatchNormalization(momentum=net_3.KEEP, epsilon=net_3.EPSILON, scale=False)(x)
+        x = layers.Activation("gelu")(x)
+        x = layers.Conv2D(F, (3, 3), padding="same", use_bias=False)(x)
+        x = layers.BatchNormalization(momentum=net_3.KEEP, epsilon=net_3.EPSILON, scale=False)(x)
+        x = layers.Activation("gelu")(x)
+    x = layers.MaxPooling2D((3, 3))(x)
+    x = layers.Flatten()(x)
+    x = layers.Rescaling(1 / 9)(layers.Dense(K, use_bias=False)(x))
+    net = keras.Model(image, layers.Activation("softmax")(x))
+    whitening.kernel.trainable = False
+    parts = [layer for layer in net.layers if isinstance(layer, (layers.Conv2D, layers.Dense))]
+    for layer, kernel in zip(parts, net_3.kernels(model), strict=True):
+        layer.kernel.assign(kernel)
+    whitening.bias.assign(model.params["whitening/bias"])
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=RECIPE.label_smoothing)
+    net.compile(SGD(net_3.RATE, RECIPE.momentum, nesterov=True, weight_decay=RECIPE.weight_decay), loss, metrics=["accuracy"])
+    return keras_like(net, net_3.BATCH)
+
+
+def net_3_module(model: Model) -> Any:
+    """Return the network as a module of PyTorch with the weights of ours, which ends in logits."""
+    import torch
+    from torch import nn
+
+    first, *convolutions, dense = net_3.kernels(model)
+    depth = len(convolutions)
+
+    def conv_of(kernel: Array, bias: bool, padding: int) -> Any:
+        conv = nn.Conv2d(*kernel.shape[2:], kernel.shape[0], padding=padding, bias=bias)
+        conv.weight.data = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())     # (KH, KW, C, F) -> (F, C, KH, KW)
+        return conv
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.whitening = conv_of(first, True, 0)
+            self.whitening.weight.requires_grad = False
+            self.whitening.bias.data = torch.from_numpy(model.params["whitening/bias"].copy())
+            self.convs = nn.ModuleList(conv_of(kernel, False, 1) for kernel in convolutions)
+            self.norms = nn.ModuleList(nn.BatchNorm2d(kernel.shape[3], net_3.EPSILON, 1 - net_3.KEEP) for kernel in convolutions)
+            for norm in self.norms:
+                norm.weight.requires_grad = False
+            self.dense = nn.Linear(*dense.shape, bias=False)
+            self.dense.weight.data = torch.from_numpy(dense.T.copy())
+
+        def forward(self, x: Any) -> Any:
+            x = nn.functional.gelu(self.whitening(x))
+            for k in range(depth):
+                x = self.convs[k](x)
+                if k % 2 == 0:
+                    x = nn.functional.max_pool2d(x, 2)
+                x = nn.functional.gelu(self.norms[k](x))
+            return self.dense(nn.functional.max_pool2d(x, 3).flatten(1)) / 9
+
+    return Net()
+
+
+def net_3_in_torch(shape: Shape, K: int, *, last: bool = False, compiled: bool = False) -> Side:
+    """Return the side of PyTorch with the fused optimizer, with channels `last`, or with the net `compiled`."""
+    import torch
+
+    module = net_3_module(net_3.ours(shape, K))
+    if last:
+        module = module.to(memory_format=torch.channels_last)
+    betas = [norm.bias for norm in module.norms]
+    others = [p for p in module.parameters() if p.requires_grad and not any(p is beta for beta in betas)]
+    groups = [{"params": others, "lr": net_3.RATE}, {"params": betas, "lr": net_3.RATE * RECIPE.beta_multiplier}]
+    optimizer = torch.optim.SGD(groups, momentum=RECIPE.momentum, nesterov=True, fused=True)
+
+    @torch.no_grad()
+    def decay(*_: Any) -> None:     # that of SGD itself would go through the momentum
+        torch._foreach_mul_([*others, *betas], 1 - net_3.RATE * RECIPE.weight_decay)
+
+    optimizer.register_step_pre_hook(decay)
+    side = torch_loops(module, optimizer, last=last, compiled=compiled, label_smoothing=RECIPE.label_smoothing, batch=net_3.BATCH)
+    return side._replace(convolution=partial(torch_convolution, last=last))
+
+
+@lru_cache(maxsize=1)
+def torch_convolution(k: int, batch: int = net_3.BATCH, *, last: bool) -> net_3.Calls:
+    """Return the calls of PyTorch's convolution `k`, with channels first or last."""
+    import torch
+
+    conv = net_3.convolutions()[k][0]
+    form = torch.channels_last if last else torch.contiguous_format
+    kernel, bias = conv.layer().kernel_and_bias
+    x, dout = (torch.from_numpy(a).permute(0, 3, 1, 2).contiguous(memory_format=form) for a in conv.arrays(batch))
+    w = torch.from_numpy(np.ascontiguousarray(kernel)).permute(3, 2, 0, 1).contiguous(memory_format=form)
+    b = None if bias is None else torch.from_numpy(np.ascontiguousarray(bias))
+    padding = [0, 0] if conv.whitening else [1, 1]
+    masks = [False, False, True] if conv.whitening else [True, True, False]         # dx, dw, db
+    sizes = [conv.filters] if conv.whitening else None
+
+    def forward() -> Any:
+        with torch.no_grad():
+            return torch.nn.functional.conv2d(x, w, b, padding=padding)
+
+    def backward() -> Any:
+        return torch.ops.aten.convolution_backward(dout, x, w, sizes, [1, 1], padding, [1, 1], False, [0, 0], 1, masks)
+
+    def results() -> list[Array]:
+        out, (dx, dw, db) = forward().permute(0, 2, 3, 1).numpy(), backward()
+        return [out, db.numpy()] if conv.whitening else [out, dx.permute(0, 2, 3, 1).numpy(), dw.permute(2, 3, 1, 0).numpy()]
+
+    return net_3.Calls(forward, backward, results)
+
+
+NET_3: dict[str, Callable[[Shape, int], Side]] = {      # the same names
+    "scratchnet": net_3_in_scratchnet,
+    "keras": net_3_in_keras,
+    "torch fused": net_3_in_torch,
+    "torch channels-last": partial(net_3_in_torch, last=True),
+    "torch compiled": partial(net_3_in_torch, last=True, compiled=True),
+}
+LAYOUTS = ("torch fused", "torch channels-last")        # the sides that also run the convolutions alone

@@ -24,7 +24,7 @@ import numpy as np
 
 from scratchnet import datasets, preprocessing
 from scratchnet.tools.bench import net_3
-from scratchnet.tools.bench.sides import BATCH, SIDES, Side, seconds_of, settle
+from scratchnet.tools.bench.sides import BATCH, NET_3, SIDES, Side, seconds_of, settle
 
 MARK = "scratchnet bench: "
 SHAPES = {"mnist": ((28, 28, 1), 60_000), "cifar10": ((32, 32, 3), 50_000)}
@@ -46,7 +46,7 @@ def load(name: str) -> tuple[str, tuple[np.ndarray, ...]]:
 def make(side: str, net: str, data: str) -> tuple[Side, int]:
     """Return a side, and the images of a batch."""
     shape = SHAPES[data][0]
-    return (net_3.SIDES[side](shape, 10), net_3.BATCH) if net == "net_3" else (SIDES[side][1](net, shape, 10), BATCH)
+    return (NET_3[side](shape, 10), net_3.BATCH) if net == "net_3" else (SIDES[side][1](net, shape, 10), BATCH)
 
 
 def peak_memory() -> int | None:
