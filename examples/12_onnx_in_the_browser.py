@@ -7,7 +7,6 @@ The page runs the network in the browser, on images that never leave it. npm dow
 checksum is compared. After that, neither the page nor this program needs a network: the page loads its files from here only.
 """
 
-import argparse
 import hashlib
 import json
 import subprocess
@@ -26,7 +25,7 @@ SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"     
 RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 
 
-def train(limit, epochs):
+def train(limit=None, epochs=3):
     """Return a trained net_2, and test images (N, 28, 28, 1) with their labels (N,)."""
     data = datasets.load("glyphs")
     x_train, x_test = (add_channel_axis(normalize_images(x)) for x in (data.x_train[:limit], data.x_test))
@@ -38,10 +37,10 @@ def train(limit, epochs):
 
 def write_page(folder, model, x, y):
     """Write the files of the page: the network, a few digits with their labels, and the program that runs them."""
-    (folder / "ort").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     model.export_onnx(folder / "digits.onnx")
     (folder / "digits.json").write_text(json.dumps({"images": x.round(3).reshape(len(x), -1).tolist(), "labels": y.tolist()}))
-    (folder / "index.html").write_text(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "index.html").write_bytes(Path(__file__).with_suffix(".html").read_bytes())
     package = folder / f"onnxruntime-web-{VERSION}.tgz"
     if not package.exists():
         subprocess.run(["npm", "pack", "--silent", f"onnxruntime-web@{VERSION}"], cwd=folder, check=True, timeout=300)
@@ -49,7 +48,7 @@ def write_page(folder, model, x, y):
         raise SystemExit(f"{package}: expected another checksum. Remove the file, and run the program again")
     with tarfile.open(package) as files:
         for name in RUNTIME:
-            (folder / "ort" / name).write_bytes(files.extractfile(f"package/dist/{name}").read())
+            (folder / name).write_bytes(files.extractfile(f"package/dist/{name}").read())
 
 
 def server(folder, port):
@@ -57,22 +56,15 @@ def server(folder, port):
     return ThreadingHTTPServer(("127.0.0.1", port), partial(SimpleHTTPRequestHandler, directory=folder))
 
 
-def main(limit, epochs, folder, port):
-    model, x, y = train(limit, epochs)
+def main(folder=Path("runs/onnx-page"), port=8012):
+    model, x, y = train()
     write_page(folder, model, x[:12], y[:12])
-    session = onnxruntime.InferenceSession(folder / "digits.onnx")
-    (p,) = session.run(None, {"images": x})                                     # (N, 28, 28, 1) -> (N, 10)
-    print(f"onnxruntime: accuracy {(p.argmax(axis=1) == y).mean():.4f} on {len(x):,} test images,", end=" ")
-    print(f"probabilities within {abs(p - model.predict(x)).max():.0e} of scratchnet's")
-    with server(folder, port) as page:
-        print(f"The page: http://localhost:{page.server_port}   (Ctrl-C ends the program)", flush=True)
-        page.serve_forever()
+    (p,) = onnxruntime.InferenceSession(folder / "digits.onnx").run(None, {"images": x})        # (N, 28, 28, 1) -> (N, 10)
+    print(f"onnxruntime: {(p.argmax(axis=1) == y).mean():.4f} of {len(x):,} test images are right,", end=" ")
+    print(f"and probabilities differ from scratchnet's by at most {abs(p - model.predict(x)).max():.0e}")
+    print(f"The page: http://localhost:{port}   (Ctrl-C ends the program)", flush=True)
+    server(folder, port).serve_forever()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Train a network, and run it with onnxruntime and in the browser.")
-    parser.add_argument("--limit", type=int, help="use only the first images")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--folder", type=Path, default=Path("runs/onnx-page"))
-    parser.add_argument("--port", type=int, default=8012)
-    main(**vars(parser.parse_args()))
+    main()

@@ -12,7 +12,7 @@ settings.register_profile("ci", settings.get_profile("local"), derandomize=True,
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 collect_ignore = ["mutation.py"]      # a command, which turns the compiler off when it is imported
-collect_ignore_glob = ["keras_scripts/*"]       # scripts for Keras, which test_keras_scripts.py runs
+collect_ignore_glob = ["keras_scripts/*", "distribution_programs/*"]      # scripts, which tests run in processes of their own
 
 WITHOUT_COMPILER = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 

@@ -279,7 +279,7 @@ class BatchNormalization(Layer):
         if batch:
             for average, value in zip(moving, statistics, strict=True):
                 average[...] = self.momentum * average + (1 - self.momentum) * value
-        self.cache = (x, *statistics, batch, shared)
+        self.cache = (x, *statistics, batch) if shared is None else (x, *statistics, batch, shared)
         return then.forward_function(out, *then.settings) if then else out
 
     def backward(
@@ -290,13 +290,13 @@ class BatchNormalization(Layer):
         With `relu_x=True`, which plan.py chooses, x is the output of a ReLU, whose backward is computed too. With `then`, dout is
         the gradient of the activation after the normalization, whose input is computed again.
         """
-        x, mean, variance, batch, shared = self.cached(dout)
+        x, mean, variance, batch, *shared = self.cached(dout)
         gamma, beta = self.params.get("gamma"), self.params.get("beta")
         if then:
             z, _, _ = self.forward_function(x, gamma, beta, self.epsilon, (mean, variance))
             dout = then.backward_function(dout, z, *then.settings)
-        if shared is not None:
-            dx, dgamma, dbeta = fused.shared_backward(dout, x, gamma, (mean, variance), self.epsilon, need_dx, relu_x, shared)
+        if shared:
+            dx, dgamma, dbeta = fused.shared_backward(dout, x, gamma, (mean, variance), self.epsilon, need_dx, relu_x, *shared)
         else:
             dx, dgamma, dbeta = self.backward_function(
                 dout, x, gamma, mean, variance, self.epsilon, need_dx, need_dw=self.trainable, training=batch, relu_x=relu_x

@@ -170,12 +170,12 @@ class Dropout(Layer):
         """
         self.check_input(x)
         if not training:
-            self.cache = (None,)
+            self.cache = (None, None)
             return x.copy()
         key = int(self.rng.integers(2**63))
         noise_shape = tuple(length or full for length, full in zip(self.noise_shape or x.shape, x.shape, strict=True))
         first = 0 if samples is None or self.couples_batch else samples.first * prod(noise_shape[1:])
-        self.cache = (key, noise_shape, first)
+        self.cache = (key, noise_shape, first) if first else (key, noise_shape)
         return self.forward_function(x, self.rate, key, noise_shape, first)
 
     def backward(self, dout: np.ndarray, need_dx: bool = True) -> np.ndarray:

@@ -46,7 +46,7 @@ class Net3:
     Examples
     --------
     >>> Net3(filters=(16, 32, 32)).build((32, 32, 3), 10, seed=0).count_params()
-    38065
+    40385
     """
 
     whitening: bool = True
