@@ -173,10 +173,11 @@ class Dropout(Layer):
             self.cache = (None, None)
             return x.copy()
         key = int(self.rng.integers(2**63))
-        noise_shape = tuple(length or full for length, full in zip(self.noise_shape or x.shape, x.shape, strict=True))
-        first = 0 if samples is None or self.couples_batch else samples.first * prod(noise_shape[1:])
-        self.cache = (key, noise_shape, first) if first else (key, noise_shape)
-        return self.forward_function(x, self.rate, key, noise_shape, first)
+        noise_shape = self.noise_shape and tuple(length or full for length, full in zip(self.noise_shape, x.shape, strict=True))
+        first = 0 if samples is None or self.couples_batch else samples.first * prod((noise_shape or x.shape)[1:])
+        place = (noise_shape, first) if first else (noise_shape,)
+        self.cache = (key, *place)
+        return self.forward_function(x, self.rate, key, *place)
 
     def backward(self, dout: np.ndarray, need_dx: bool = True) -> np.ndarray:
         """Return dx, of the shape of dout."""

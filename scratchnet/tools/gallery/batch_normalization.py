@@ -39,9 +39,7 @@ def forward_with(
     whether the averages move.
     """
 
-    def forward(
-        self: Any, x: np.ndarray, training: bool = False, samples: Any = None, *, relu: bool = False, joined: bool = False
-    ) -> np.ndarray:
+    def forward(self: Any, x: np.ndarray, training: bool = False, *, relu: bool = False, joined: bool = False) -> np.ndarray:
         self.check_input(x)
         if joined:
             return x
@@ -52,7 +50,7 @@ def forward_with(
         if moves(self, training):
             for average, value, move in zip(moving, statistics, (mean, variance), strict=True):
                 average[...] = move(self, average, value)
-        self.cache = (x, *statistics, of_batch, None)
+        self.cache = (x, *statistics, of_batch)
         return out
 
     return replace.attribute(BatchNormalization, "forward")(forward)

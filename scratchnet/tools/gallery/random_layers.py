@@ -24,19 +24,19 @@ def both(function):
 
 
 @dropout_bug("dropout-divides-by-rate", put=both)
-def dropout_divides_by_rate(x, rate, key, *place):
+def dropout_divides_by_rate(x, rate, key, noise_shape=None):
     """Scale by 1 / rate."""
-    return dropout_forward(x, rate, key, *place) * x.dtype.type((1 - rate) / rate)
+    return dropout_forward(x, rate, key, noise_shape) * x.dtype.type((1 - rate) / rate)
 
 
 @dropout_bug("dropout-rate-is-kept", put=both)
-def dropout_rate_is_kept(x, rate, key, *place):
+def dropout_rate_is_kept(x, rate, key, noise_shape=None):
     """Take the rate for the fraction that is kept."""
-    return dropout_forward(x, 1 - rate, key, *place)
+    return dropout_forward(x, 1 - rate, key, noise_shape)
 
 
 @dropout_bug("dropout-backward-without-mask", put=replace.backward_of(Dropout.implementations))
-def dropout_backward_without_mask(dout, rate, key, *place):
+def dropout_backward_without_mask(dout, rate, key, noise_shape=None):
     """Scale the whole dout."""
     return dout * dout.dtype.type(1 / (1 - rate))
 
@@ -46,8 +46,8 @@ def dropout_mask_from_values():
     """Compute the mask from the input and the output, by a division."""
     forward, backward = Dropout.forward, Dropout.backward
 
-    def keeping(self, x, **mode):
-        out = forward(self, x, **mode)
+    def keeping(self, x, training=False):
+        out = forward(self, x, training=training)
         self.kept = x.copy(), out.copy()
         return out
 
@@ -61,9 +61,9 @@ def dropout_mask_from_values():
 
 
 @dropout_bug("dropout-active-in-inference", put=replace.attribute(Dropout, "forward"))
-def dropout_active_in_inference(self, x, training=False, samples=None, right=Dropout.forward):
+def dropout_active_in_inference(self, x, training=False, right=Dropout.forward):
     """Ignore the mode."""
-    return right(self, x, training=True, samples=samples)
+    return right(self, x, training=True)
 
 
 @dropout_bug("dropout-inference-scaled-by-rate")
@@ -71,12 +71,12 @@ def dropout_inference_scaled_by_rate():
     """Scale in inference, as the paper does, but by the fraction that was dropped."""
     right = Dropout.forward
 
-    def mask(x, rate, key, *place):
-        keep = uniform_numpy(key, *place) >= rate
+    def mask(x, rate, key, noise_shape=None):
+        keep = uniform_numpy(key, x.shape if noise_shape is None else noise_shape) >= rate
         return np.where(keep, x, x.dtype.type(0))
 
-    def forward(self, x, training=False, samples=None):
-        out = right(self, x, training=training, samples=samples)
+    def forward(self, x, training=False):
+        out = right(self, x, training=training)
         return out if training else out * x.dtype.type(self.rate)
 
     def backward(self, dout, need_dx=True, right=Dropout.backward):
@@ -88,10 +88,10 @@ def dropout_inference_scaled_by_rate():
 
 
 @dropout_bug("dropout-same-mask-every-batch", put=replace.attribute(Dropout, "forward"))
-def dropout_same_mask_every_batch(self, x, training=False, samples=None, right=Dropout.forward):
+def dropout_same_mask_every_batch(self, x, training=False, right=Dropout.forward):
     """Start from the same seed for each batch."""
     self.rng = np.random.default_rng(0) if training else self.rng
-    return right(self, x, training=training, samples=samples)
+    return right(self, x, training=training)
 
 
 @flip_bug("flip-along-batch")
@@ -99,9 +99,9 @@ def flip_along_batch():
     """Reverse the order of the images instead of their columns."""
     forward, backward, places = RandomFlip.forward, RandomFlip.backward, RandomFlip.places
 
-    def reversing(self, x, training=False, samples=None):
+    def reversing(self, x, training=False):
         self.reversed = training and bool(self.rng.random() < 0.5)
-        return forward(self, x[::-1].copy() if self.reversed else x, training=training, samples=samples)
+        return forward(self, x[::-1].copy() if self.reversed else x, training=training)
 
     def reversing_back(self, dout, need_dx=True):
         dx = backward(self, dout)
