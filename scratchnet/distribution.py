@@ -4,21 +4,21 @@
     each rank           forward and backward of its part, with its own copy of the weights
     all ranks           the gradients are summed over the ranks, and every rank makes the same step
 
-The processes ("ranks", numbered from 0) are started by MPI, on one machine or on many: `mpiexec -n 3 python train.py`. Each has all
-training data, and the same weights at every step.
+The processes ("ranks", numbered from 0) are started by MPI, on one machine or on several: `mpiexec -n 3 python train.py`. Each has
+all training data, and the same weights at every step.
 
 Why is the sum right? The loss of a batch is the mean over its N images. If rank r has n_r of them, with the mean loss L_r,
 
     L = 1/N Σ_n loss_n = Σ_r (n_r / N) · L_r                dL/dw = Σ_r (n_r / N) · dL_r/dw                         (1)
 
-So each rank multiplies the gradient of its logits by n_r / N, which is all that differs from training alone; backward is linear in
-it. Then the gradients of all ranks are added up (an all-reduce: every rank receives the sum). What is not a mean over images is
-computed once, after the sum: penalties of regularizers, clipping, weight decay, the step.
+So each rank multiplies the gradient of its logits by n_r / N. Apart from this, its backward is that of one process, since backward
+is linear in this gradient. Then the gradients of all ranks are added up (an all-reduce: every rank receives the sum). What is
+not a mean over images is computed after the sum, and so only once: penalties of regularizers, clipping, weight decay, the step.
 
-What an image meets must not depend on its rank. Random numbers are those of its place in the whole batch (`Samples.first`), from
-generators that are in the same state in all ranks, and batch normalization takes its moments over the whole batch
-(`Samples.total`). So N ranks compute what one process computes, but for rounding: sums are added in another order. Sums over
-ranks have a fixed order, so a run with the same number of ranks has the same bits each time.
+The result must not depend on which rank has an image. Each image has the random numbers of its position in the whole batch
+(`Samples.first`), from generators that are in the same state in all ranks, and batch normalization computes mean and variance over
+the whole batch (`Samples.total`). So N ranks compute what one process computes, except for rounding: numbers are added in another
+order. Sums over ranks have a fixed order, so a run with the same number of ranks has the same bits each time.
 
 Source: Goyal et al., *Accurate, large minibatch SGD: training ImageNet in 1 hour* (2017), section 3; Li et al., *PyTorch
 distributed: experiences on accelerating data parallel training* (2020), section 2. The arguments are those of
@@ -49,17 +49,17 @@ __all__ = ["DataParallel", "OneProcess"]
 
 NO_MPI = 'DataParallel: expected the library mpi4py, got none. Install it with an MPI: pip install "scratchnet[mpi]"'
 GRACE = 3.0                 # seconds that a process whose run has failed waits for the others to fail too
-GRACE_INTERRUPT = 15.0      # … and after an interrupt, which rank 0 answers by drawing what is finished
-POLL = 0.005                # seconds between two looks at a message that may take long
+GRACE_INTERRUPT = 15.0      # the same after an interrupt, when rank 0 first draws the finished epochs
+POLL = 0.005                # seconds between two tests whether a message has arrived that may take long
 
 
 class OneProcess:
-    """What `fit` does with every batch when one process trains the model: everything."""
+    """What `fit` calls for every batch; here for one process, which runs the whole batch."""
 
     rank, size = 0, 1
 
     def part(self, rows: Any, epoch: int) -> Samples:
-        """Return the samples of a batch that this process runs. `rows` are the indices of all, as an array or a range."""
+        """Return the samples of a batch that this process runs; `rows` are the indices of the whole batch, an array or a range."""
         return Samples(rows, epoch)
 
     def train_step(
@@ -80,7 +80,7 @@ class OneProcess:
         return array
 
     def agree(self, stop: bool) -> bool:
-        """Return whether any process stops."""
+        """Return whether any process has to stop training."""
         return stop
 
     @contextmanager
@@ -97,32 +97,32 @@ class DataParallel(OneProcess):
 
     Start them with `mpiexec -n 4 python train.py`. Every process makes the same calls with the same data. When `fit` begins, all
     receive the weights, the optimizer's state and the random generators of rank 0. While it runs, only rank 0 prints, and only its
-    callbacks write files (`Callback.writes_files`). If one process fails, all end.
+    callbacks write files (`Callback.writes_files`). If one process fails, all of them end.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Comm, optional
         The processes; all that MPI has started, by default.
     synchronized : bool
-        Whether batch normalization takes mean and variance over the whole batch, as one process does. False: each rank over its
-        own part, as PyTorch's `DistributedDataParallel` does with `BatchNorm2d`. It saves two small messages for each such layer,
-        but the result depends on the number of ranks: moments of few images are noisy, and one image alone has the variance 0. The
-        moving averages are those of rank 0.
+        Whether batch normalization computes mean and variance over the whole batch, as one process does. With False, each rank
+        computes them over its own part, as PyTorch's `DistributedDataParallel` does with `BatchNorm2d`. This saves two small
+        messages for each such layer, but the result depends on the number of ranks: the mean and variance of few images are noisy,
+        and after Flatten the variance of one image is 0. The moving averages are those of rank 0.
 
     Attributes
     ----------
     rank, size : int
-        The number of this process, from 0, and of all.
+        The number of this process, counted from 0, and how many processes there are.
     threads : int
-        On how many threads the kernels of this process run in `fit`: the cores that it may use, each shared evenly among the
-        processes of this machine that may use it too.
+        The number of threads of this process's kernels in `fit`: the number of cores that it may use, where a core that k
+        processes of this machine may use counts as 1/k.
 
     Raises
     ------
     ImportError
         Without mpi4py.
     ValueError
-        For another `comm`, or processes that do not see each other.
+        For a `comm` of another type, or if the processes cannot exchange messages.
 
     Examples
     --------
@@ -149,7 +149,7 @@ class DataParallel(OneProcess):
                 " mpiexec and mpi4py belong to different MPIs. Use the mpiexec of this environment:"
                 f" {os.path.join(os.path.dirname(sys.executable), 'mpiexec')}"
             )
-        self.ends = self.comm.Dup()         # apart from the messages of training, in the midst of which a process may fail
+        self.ends = self.comm.Dup()         # a process may fail during a message of training, so its end has its own communicator
         self.threads = self._threads()
         self.buffer = np.empty(0)
         self.signals: list[int] = []
@@ -170,10 +170,10 @@ class DataParallel(OneProcess):
     # -- one batch --------------------------------------------------------------------------------------------------------
 
     def part(self, rows: Any, epoch: int) -> Samples:
-        """Return the samples that this rank runs: of N, each rank has N // size, and the first N % size have one more.
+        """Return the samples that this rank runs: each rank has N // size of N samples, and the first N % size ranks have one more.
 
-        If N is smaller than the number of ranks, the last run a copy of the first sample that counts for nothing, so that they take
-        part in every sum.
+        If N is smaller than the number of ranks, the last ranks run a copy of the first sample, which adds 0 to every sum, because
+        a sum waits for all ranks.
 
         Examples
         --------
@@ -189,7 +189,7 @@ class DataParallel(OneProcess):
     def train_step(
         self, model: Any, x: np.ndarray, y: np.ndarray, w: np.ndarray | None, samples: Samples
     ) -> tuple[float, np.ndarray]:
-        """Train on this rank's part of a batch: the lines of `Model.train_step`, and the two sums over all ranks.
+        """Train on this rank's part of a batch: the step of `Model.train_step` with two sums over all ranks.
 
         Parameters
         ----------
@@ -227,7 +227,7 @@ class DataParallel(OneProcess):
     ) -> tuple[float, np.ndarray]:
         """Return (1): the loss of the whole batch, and this rank's part of its gradient with respect to the logits.
 
-        If the loss is not finite, every rank raises the FloatingPointError of the rank where this begins.
+        If the loss is not finite, every rank raises the same FloatingPointError; `_raise_together` chooses it.
         """
         n = len(logits) if samples.counts else 0
         loss, dlogits = model.loss_and_gradient(logits, y, w)
@@ -237,7 +237,7 @@ class DataParallel(OneProcess):
         return float(total / N), dlogits * dlogits.dtype.type(n / N)
 
     def _raise_together(self, model: Any, x: np.ndarray, loss: float, finite: bool) -> None:
-        """Raise in every rank what the first rank with bad images says, or else the first whose part of the loss is not finite."""
+        """Raise in every rank the error of one: the first whose images are not finite, or else the first whose loss is not."""
         order = np.array(self.rank + self.size * (2 if finite else int(np.isfinite(x).all())))
         self.comm.Allreduce(self.MPI.IN_PLACE, order, self.MPI.MIN)
         message = ""
@@ -260,8 +260,8 @@ class DataParallel(OneProcess):
     def sum_gradients(self, model: Any) -> None:
         """Replace the gradient of every parameter that is trained by its sum over all ranks.
 
-        All are copied into one contiguous buffer: one large message is faster than many small ones, since each has a latency. The
-        new gradients are views of the buffer, valid until the next step.
+        All gradients are copied into one contiguous buffer: one large message is faster than many small ones, since each message
+        has a latency. The new gradients are views of the buffer, valid until the next step.
         """
         trained = [(layer, key) for layer in model.every_layer.values() if layer.trainable for key in layer.params]
         if not trained:
@@ -279,7 +279,7 @@ class DataParallel(OneProcess):
 
     @contextmanager
     def fitting(self, model: Any, settings: Mapping[str, Any]) -> Iterator[None]:
-        """Prepare all ranks: the same model, threads for each, silence but in rank 0, and interrupts that reach all.
+        """Prepare all ranks: the same model, a share of the threads, output from rank 0 only, and interrupts that stop all ranks.
 
         Raises
         ------
@@ -339,7 +339,7 @@ class DataParallel(OneProcess):
             array[...] = values
 
     def send(self, value: Any, root: int = 0) -> Any:
-        """Return the `value` of one rank, which JSON can represent, in every rank. They look for it now and then, and sleep."""
+        """Return the `value` of rank `root` in every rank. JSON must represent it. Waiting ranks sleep and use no core."""
         text = bytearray(json.dumps(value).encode() if self.rank == root else b"")
         size = np.array(len(text))
         self._wait(self.comm.Ibcast(size, root))
@@ -352,7 +352,7 @@ class DataParallel(OneProcess):
             time.sleep(POLL)
 
     def agree(self, stop: bool) -> bool:
-        """Return whether any rank stops; raise `StoppedTogether` in every rank if one has received a signal."""
+        """Return whether any rank has to stop training; raise `StoppedTogether` in every rank if one has received a signal."""
         flags = np.array([int(stop), self.signals[0] if self.signals else 0])
         self.comm.Allreduce(self.MPI.IN_PLACE, flags, self.MPI.MAX)
         if flags[1]:
@@ -386,7 +386,7 @@ class DataParallel(OneProcess):
     # -- the end of a process ---------------------------------------------------------------------------------------------
 
     def _end_together(self) -> None:
-        """From now on, an exception that nobody catches ends all processes."""
+        """Let an uncaught exception in one process end all processes, from now on."""
         if self.size == 1:
             return
         usual = sys.excepthook
@@ -404,7 +404,7 @@ class DataParallel(OneProcess):
         sys.excepthook = end_all
 
     def all_end(self, patience: float) -> bool:
-        """Return whether all ranks call this within `patience` seconds."""
+        """Wait up to `patience` seconds until all ranks have called this method, and return whether they have."""
         request, until = self.ends.Ibarrier(), time.monotonic() + patience
         while not request.Test():
             if time.monotonic() > until:
@@ -420,11 +420,11 @@ class DataParallel(OneProcess):
 
 
 class StoppedTogether(KeyboardInterrupt):
-    """A signal that one rank has received, raised in all of them after the same batch."""
+    """Raised in all ranks, after the same batch, if one of them has received a signal."""
 
 
 def part_of(N: int, rank: int, size: int) -> tuple[int, int]:
-    """Return the first place of a rank's part of N samples, and the place after the last."""
+    """Return the first position of a rank's part of N samples, and the position after its last."""
     part, more = divmod(N, size)
     first = rank * part + min(rank, more)
     return first, first + part + (rank < more)
@@ -434,7 +434,7 @@ STARTED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")       # what M
 
 
 def started(environment: Mapping[str, str] = os.environ) -> int:
-    """Return how many processes mpiexec has started, as their environment says; 1 without mpiexec.
+    """Return how many processes mpiexec has started, from the environment variables that it sets; 1 without mpiexec.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""``scratchnet export``: a trained network as an ONNX file, which other programs run."""
+"""``scratchnet export``: write a trained network as an ONNX file, which other programs can run."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from scratchnet.support.optional import optional
 from scratchnet.tools import run_folder
 from scratchnet.tools.arguments import path_text
 
-IMAGES = 32  # that the file and the model are compared on
-TOLERANCE = 1e-4  # relative to the largest output, or to 1: float32 rounds in another order there
+IMAGES = 32  # for the comparison of the file with the model
+TOLERANCE = 1e-4  # relative to the largest output, or to 1: onnxruntime adds float32 numbers in another order
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,10 +1,10 @@
-"""A command that mpiexec has started in several processes: rank 0 runs it, and the others train with it.
+"""A command that mpiexec has started in several processes: rank 0 runs it, and the other ranks only take part in training.
 
     rank 0          reads the command line, prints, writes;   tell("train", …)   model.fit(…)                    end
-    other ranks     wait                                      hear it            model.fit(…), the same calls    end
+    other ranks     wait                                      receive it         model.fit(…), the same calls    end
 
-Before each training run, rank 0 tells the others what to train. They print and write nothing. A process that fails alone, say on
-a full disk, leaves the others waiting for it in the midst of a sum, and so ends them all.
+Before each training run, rank 0 sends the others a message with what to train (`tell`). They print and write nothing. If a process
+fails alone, for example because the disk is full, the others would wait for it for ever in the next sum. So it ends all of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scratchnet.distribution import GRACE, GRACE_INTERRUPT, POLL, DataParallel, 
 from scratchnet.support import interrupts
 
 team: OneProcess = OneProcess()         # what commands pass to `fit`
-_told: Any = None                       # the communicator of what rank 0 tells
+_told: Any = None                       # the communicator for the messages of `tell`
 
 
 def run(command: Callable[[], int]) -> int:
@@ -32,7 +32,7 @@ def run(command: Callable[[], int]) -> int:
     Parameters
     ----------
     command : callable
-        Runs the whole command and returns its exit code; rank 0 alone calls it.
+        Runs the whole command and returns its exit code; called only in rank 0.
     """
     global team, _told
     together = team = DataParallel()
@@ -43,7 +43,7 @@ def run(command: Callable[[], int]) -> int:
     if together.rank == 0:
         code = _code_of(command)
         end = bytearray(8)
-        request = _told.Ibcast(end)     # a length of 0: nothing follows. If the others do not listen, `all_end` notices it
+        request = _told.Ibcast(end)     # a length of 0: nothing follows. `all_end` notices if the others do not receive it
     else:
         with redirect_stdout(io.StringIO()), redirect_stderr(printed):
             code = _code_of(_follow)
@@ -60,7 +60,7 @@ def run(command: Callable[[], int]) -> int:
 
 
 def _code_of(command: Callable[[], int]) -> int:
-    """Return the exit code of a command, also if it raises."""
+    """Run a command and return its exit code, also if it raises an exception."""
     try:
         return command()
     except SystemExit as end:
@@ -76,12 +76,12 @@ def _code_of(command: Callable[[], int]) -> int:
 
 
 def _follow() -> int:
-    """Train what rank 0 tells, until it has ended."""
+    """Take part in every training run that rank 0 announces, until rank 0 ends."""
     signals = interrupts.command()
     signals.begin()
     with signals.working():
         while (task := _hear()) is not None:
-            with suppress(FloatingPointError, StoppedTogether):     # rank 0 has raised it too, and tells what is next
+            with suppress(FloatingPointError, StoppedTogether):     # rank 0 has raised it too, and announces what is next
                 import_module(f"scratchnet.tools.{task['command']}").follow(task)
     return 0
 
@@ -97,7 +97,7 @@ def _hear() -> Any:
 
 
 def tell(command: str, **task: Any) -> None:
-    """Tell the other processes what to train: `follow(task)` of the command's module is called in each. JSON can represent it."""
+    """Send a task to the other processes, where `follow(task)` of the command's module is called; JSON must represent it."""
     if team.size > 1:
         text = bytearray(json.dumps({"command": command, **task}).encode())
         for message in (bytearray(len(text).to_bytes(8, "little")), text):

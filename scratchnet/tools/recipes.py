@@ -1,17 +1,17 @@
-"""The recipe of net_3: everything about its training that is not the network itself, from public pieces.
+"""The recipe of net_3: all settings of its training, made of public parts of the library.
 
     batches         1,000 images, 10 epochs
-    rate            from 0.2 of the peak to the peak over the first fifth of the steps, then to 0, in straight lines
+    rate            from 0.2 of the peak to the peak over the first fifth of the steps, then to 0, linearly
     optimizer       SGD with Nesterov momentum 0.85; the β of batch normalization at 64 times the rate
-    weight decay    each parameter loses 0.0102 · rate of itself in each step, apart from its gradient
+    weight decay    each step subtracts 0.0102 · rate · w from each parameter w itself, not through its gradient
     loss            cross-entropy with label smoothing 0.2
     whitening       of the first 5,000 training images
-    predictions     the mean over six views of an image; over three where a mirrored image is none of its class
+    predictions     the mean over six views of an image; over three if a mirrored image may not belong to its class
 
 Source: Jordan, *94% on CIFAR-10 in 3.29 seconds on a single GPU* (2024), whose Lookahead is left out. The paper gives a rate of
-11.5 for 1,024 images and the sum of their losses, before it is divided by 1 + 1 / (1 - momentum), a measure of how far momentum
-carries a step. For the mean of 1,000 losses this is 11.5 / (1024 · (1 + 1 / 0.15)) · 1000 = 1.465. It gives a decay of 0.0153 for
-1,024 images, which is 0.0149 = 1.465 · 0.0102 for 1,000. All these numbers were chosen by their results on CIFAR-10's test images.
+11.5 for the sum of the losses of 1,024 images, and divides it by 1 + 1 / (1 - momentum), because momentum makes steps longer. For
+the mean of 1,000 losses this is 11.5 / (1024 · (1 + 1 / 0.15)) · 1000 = 1.465. The paper gives a decay of 0.0153 for 1,024 images,
+which is 0.0149 = 1.465 · 0.0102 for 1,000. All these numbers were chosen by their results on CIFAR-10's test images.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MIRRORED = ("cifar10", "fashion-mnist", "shapes")   # data sets in which a mirro
 
 @dataclass(frozen=True)
 class Recipe:
-    """The numbers of the recipe. `dataclasses.replace(NET_3, label_smoothing=0.0)` is the same without one of its parts.
+    """The numbers of the recipe. `dataclasses.replace(NET_3, label_smoothing=0.0)` returns the recipe without one of its parts.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Recipe:
         )
 
     def compile(self, model: Model, x_train: np.ndarray, optimizer: Optimizer | None = None) -> None:
-        """Prepare net_3 for training on images (n, H, W, C); another optimizer replaces that of the recipe.
+        """Prepare net_3 for training on images (n, H, W, C); an `optimizer` replaces that of the recipe.
 
         The layer named "whitening" is adapted to the images, if the model has one.
         """

@@ -1,10 +1,11 @@
-"""What all sides of net_3 have in common: the network, its weights, its recipe, and its convolutions. sides.py has the sides.
+"""What the libraries have in common when their speed is compared on net_3: the network, its weights, its recipe, its convolutions.
 
-All sides begin with the weights of scratchnet's net. So the losses of their first steps, and the probabilities after these, are
-equal up to rounding; a side whose numbers are different is not measured. Loss and optimizer are those of the recipe
-(tools/recipes.py), with a constant rate. No side flips or crops images, because frameworks do this outside the network.
+A "side" is one library of the comparison, scratchnet or another; sides.py has the code of each. All sides begin with the weights of
+scratchnet's net. So the losses of their first steps, and the probabilities after these, are equal up to rounding; a side with other
+numbers is not measured. Loss and optimizer are those of the recipe (tools/recipes.py), with a constant rate. No side flips or crops
+images, because frameworks do this outside the network.
 
-The convolutions alone are measured too: those of net_3 with the sizes that they have in a step.
+The convolutions are also measured alone: those of net_3, with the sizes that they have in a step.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ EPSILON, KEEP = 1e-3, 0.6   # of batch normalization
 
 
 def ours(shape: Shape, K: int) -> Model:
-    """Return the network, not compiled. Its whitening is computed from noise, which takes as long as that of photographs."""
+    """Return the network, not compiled. Its whitening kernel is computed from noise: the time of a step does not depend on it."""
     model = Net3(flip=False, crop=False).build(shape, K, seed=0)
     model.get_layer("whitening").adapt(np.random.default_rng(0).random((100, *shape), np.float32))
     return model
@@ -53,7 +54,7 @@ class Convolution(NamedTuple):
         Of its input.
     filters : int
     whitening : bool
-        Whether it is the first layer, of which the bias alone is trained, and which needs no dx.
+        Whether it is the first layer, which trains only its bias and needs no dx.
     """
 
     shape: tuple[int, ...]
@@ -62,12 +63,12 @@ class Convolution(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The channels and the size of its output."""
+        """The channels of its input and output, and the size of its output."""
         side = self.shape[0] - self.whitening
         return f"{self.shape[2]} to {self.filters}, {side} × {side}" + ", 2 × 2, fixed" * self.whitening
 
     def operations(self) -> tuple[int, int]:
-        """Return the additions and multiplications of the definition for one image, forward and backward."""
+        """Return how many additions and multiplications the definition takes for one image, forward and backward."""
         side, taps = self.shape[0] - self.whitening, 4 if self.whitening else 9
         forward = 2 * side * side * self.filters * taps * self.shape[2]
         return forward, side * side * self.filters if self.whitening else 2 * forward
@@ -88,7 +89,7 @@ class Convolution(NamedTuple):
 
 
 def convolutions(shape: Shape = SHAPE) -> list[tuple[Convolution, int]]:
-    """Return the convolutions of net_3, each once, and how often the net has it.
+    """Return the different convolutions of net_3, and how often the net contains each.
 
     Examples
     --------
@@ -101,7 +102,7 @@ def convolutions(shape: Shape = SHAPE) -> list[tuple[Convolution, int]]:
 
 
 class Calls(NamedTuple):
-    """What is measured of a convolution: its forward, its backward, and all results in NHWC to compare."""
+    """The calls that are measured for a convolution, and `results`, which returns what they compute, in NHWC, to compare."""
 
     forward: Callable[[], Any]
     backward: Callable[[], Any]
@@ -126,7 +127,7 @@ def scratchnet_convolution(k: int, batch: int = BATCH) -> Calls:
 
 
 def fingerprint(results: list[Array]) -> list[float]:
-    """Return one number for each array, of about 1: two arrays that are equal up to rounding have nearly the same."""
+    """Return one number, of about 1, for each array; arrays that are equal up to rounding have nearly equal numbers."""
     numbers = []
     for array in results:
         values = np.asarray(array, np.float64).ravel()

@@ -1,7 +1,7 @@
-"""net_3 with parts taken away, and its recipe without a part, to measure what each of them brings.
+"""net_3 and its recipe, each without one of its parts, to measure how much the part contributes.
 
-PARTS lists what is taken away, one at a time. SMALL_NET, SMALL and HELD_OUT are the form in which this is measured: a narrower net,
-fewer epochs, and a split of the training images.
+PARTS lists these parts; one at a time is replaced. They are measured in a small form: with a narrower net (SMALL_NET), fewer epochs
+(SMALL), and a part of the training images held out for validation (HELD_OUT).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class Net3:
     Attributes
     ----------
     whitening : bool
-        Whether the first convolution is computed from the images; otherwise its kernel is drawn, and trained.
+        Whether the kernel of the first convolution is computed from the images; otherwise it is random at first, and trained.
     identities : bool
-        Whether the first filters of each convolution begin as identities; otherwise all of them are drawn.
+        Whether the first filters of each convolution begin as identities; otherwise all filters are random.
     activation : str
     flip, crop : bool
         Whether images are flipped, and cropped, at random in training.
     filters : three ints
-        Of the convolutions of each block.
+        The number of filters of each block's convolutions.
 
     Examples
     --------
@@ -58,11 +58,11 @@ class Net3:
 
     @property
     def name(self) -> str:
-        """The name of the net, whatever it lacks: an experiment's name says what that is."""
+        """The name of the net, also if a part is missing: the name of the experiment tells which."""
         return "net_3"
 
     def build(self, sample_shape: tuple[int, ...], K: int, seed: int) -> Model:
-        """Return the network; the whole one is that of `scratchnet.networks`."""
+        """Return the network. With all parts except flips, it is made by `scratchnet.networks.net_3`."""
         if self == Net3(flip=self.flip, filters=self.filters):
             return networks.net_3(sample_shape, K, filters=self.filters, flip=self.flip, seed=seed)
         return self.assemble(sample_shape, K, seed)
@@ -100,9 +100,9 @@ class Net3:
 
 SMALL_NET = Net3(filters=QUICK_FILTERS)
 SMALL = replace(NET_3, epochs=8)
-HELD_OUT = 10       # one of so many training images is held out for validation: the last 5,000 of CIFAR-10's 50,000
+HELD_OUT = 10       # one tenth of the training images is held out for validation: the last 5,000 of CIFAR-10's 50,000
 
-# The words of a part, and what takes its place: in the net, or in the recipe.
+# For each part, a description of what replaces it, and the changed arguments of the net or of the recipe.
 PARTS: dict[str, tuple[str, dict[str, object]]] = {
     "whitening": ("a convolution of the same size, drawn and trained", {"whitening": False}),
     "identities": ("all filters drawn", {"identities": False}),
