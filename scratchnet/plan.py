@@ -1,27 +1,28 @@
-"""The plan: which activations and normalizations are fused into a layer next to them. Each saves a pass over a large array, or one.
+"""The plan: which activations and normalizations are fused into a layer next to them. Each saves a pass over a large array, or the
+array itself.
 
-The functions of a convolution, a dense layer or a batch normalization can compute two ReLUs too:
+The functions of a convolution, a dense layer or a batch normalization can also compute two ReLUs:
 
     forward     out = max(0, x·w + b)             the ReLU after it: `relu=True`
     backward    dx = 0 where x is not positive    the ReLU that x comes from: `relu_x=True`; x is its output
 
 In inference, a batch normalization is a linear function, so that a convolution or a dense layer before it can compute it with
-other weights, `fold=`. The ReLU after both is then computed by the convolution too:
+other weights, `fold=`. The ReLU after the normalization is then computed by the same layer too:
 
     inference   out = max(0, γ·inv·(x·w + b - mean) + β) = max(0, x·w' + b')        conv, normalization and ReLU in one pass
 
-This holds for forward passes after which no backward follows, such as those of `evaluate` and `predict`.
+This is done in forward passes that no backward follows, such as those of `evaluate` and `predict`.
 
-A batch normalization can apply a smooth activation after it, `then=`, such as GELU. The backward of GELU needs its input, which is
-the output of the normalization. So this is computed again from the input of the normalization, in a pass over memory of about 1 %
-of a step, and not kept:
+A batch normalization can also apply the smooth activation after it, such as GELU: `then=`. The backward of GELU needs its input z,
+which is the output of the normalization. z is not kept, which saves an array; backward computes it again from the input of the
+normalization, which takes about 1 % of the time of a step:
 
     forward     out = gelu(γ·(x - mean)·inv + β)                    keeps x
-    backward    z = γ·(x - mean)·inv + β,  dz = dout · gelu'(z)     and from dz the gradients of the normalization
+    backward    z = γ·(x - mean)·inv + β,  dz = dout · gelu'(z)     then the gradients of the normalization from dz
 
 The plan depends only on the graph; with `compile(fuse=False)` nothing is fused. The forward and backward of every layer are
-called in both cases. An argument of the call says what is fused: `layer.forward(x, relu=True)`. A ReLU or a normalization that
-another layer has computed is called with `joined=True`, and returns its argument.
+called in both cases. An argument of the call says what is fused: `layer.forward(x, relu=True)`. An activation or a normalization
+that another layer computes is called with `joined=True`, and returns its argument.
 
 Layers that only select may stand between a ReLU and the layer that computes its backward: Flatten, Reshape, max- and
 min-pooling, global max-pooling and zero-padding. Each of their outputs is one of their inputs, which alone receives that
@@ -46,7 +47,7 @@ class Plan(NamedTuple):
 
     forward: Keywords
     backward: Keywords
-    inference: Keywords     # of a forward that keeps nothing for backward
+    inference: Keywords     # for a forward that keeps nothing for backward
 
 
 NOTHING_JOINED = Plan({}, {}, {})
@@ -66,7 +67,7 @@ def plan_of(nodes: Sequence[Node]) -> Plan:
 
 
 def join_relus(nodes: Sequence[Node]) -> Plan:
-    """Return the plan in which ReLUs are joined, and nothing else."""
+    """Return the plan in which only ReLUs are joined."""
     only_reader = only_readers(nodes)
     plan = Plan({}, {}, {})
     for relu in nodes:
@@ -86,7 +87,7 @@ def join_relus(nodes: Sequence[Node]) -> Plan:
 
 
 def join_smooth_activations(nodes: Sequence[Node], plan: Plan) -> None:
-    """Add to the plan the activations that a batch normalization applies: those that would keep its output for their backward."""
+    """Add to the plan the activations that a batch normalization before them applies: those whose backward needs its output."""
     only_reader = only_readers(nodes)
     for node in nodes:
         after = only_reader[node]
@@ -110,7 +111,7 @@ def fold_normalizations(nodes: Sequence[Node], forward: Keywords) -> Keywords:
 
 
 def only_readers(nodes: Sequence[Node]) -> dict[Node, Node | None]:
-    """Return for each node the one node that reads it, once; None if there are several or none."""
+    """Return for each node the only node that reads it; None if there is none, or several, or one that reads it twice."""
     readers = {node: [other for other in nodes for p in other.parents if p is node] for node in nodes}
     return {node: found[0] if len(found) == 1 else None for node, found in readers.items()}
 

@@ -3,20 +3,21 @@
     forward     read x: the mean and the variance of each channel       read x, write out, with the ReLU after it
     backward    read x and dout: the sums dγ and dβ                     read x and dout, write dx, with the ReLU before it
 
-With few channels, one pixel is too short for vector code. So the numbers of R pixels, R·C of them, are one row here, and entry k
-of a row belongs to channel k mod C. The means and factors of the channels are repeated R times, and R sums are added at the end.
-The last row may be shorter.
+With few channels, the numbers of one pixel are too few for vector code. So R pixels, R·C numbers, are one row here, and entry k of
+a row belongs to channel k mod C. The means and factors of the channels are repeated R times in a row, and the R sums of a channel
+are added at the end. The last row may be shorter.
 
 The variance is computed in the same pass as the mean, from the sums of d and of d², where d = x - o, and the origin o is the first
 number of the channel:
 
     mean = o + Σd / M            variance = Σd² / M - (Σd / M)²
 
-Without o, where the mean is far from 0, the difference of two large numbers would have few correct digits. With it, Σd² / M is at
+Without o, if the mean is far from 0, the difference of two large numbers would have few correct digits. With it, Σd² / M is at
 most M + 1 times the variance, since none of M numbers is further from their mean than √M standard deviations: (o - mean)² ≤
-M · variance. All sums are float64: a million times its rounding error is still less than the rounding error of float32.
+M · variance. All sums are float64. Even a million times its rounding error is still less than the rounding error of float32.
 
-Each group of rows has separate sums, which are then added in order. The groups depend on the shape only, and so do the bits.
+Each group of rows has separate sums, which are then added in order. The groups depend only on the shape, so the result has the same
+bits with any number of threads.
 
 Source: Chan, Golub & LeVeque, *Algorithms for computing the sample variance* (1983), section 3, for the shift by o.
 
@@ -104,7 +105,7 @@ def _dx(first, last, dout, x, factors, dx, relu_x):
 
 
 def _row(channels: np.ndarray, dtype: Any) -> np.ndarray:
-    """Return a number of each channel as a row: (C,) -> (R·C,)."""
+    """Return the numbers of the channels, repeated to fill a row: (C,) -> (R·C,)."""
     return np.tile(channels.astype(dtype), max(1, WIDTH // len(channels)))
 
 
@@ -143,7 +144,7 @@ def batch_normalization_forward(
     gamma, beta : ndarray (C,) or None
     epsilon : float
     moving : (mean, variance), optional
-        Each (C,): what is used in inference. With None, those of the batch.
+        Each (C,): the moving averages, in inference. By default, those of the batch are computed.
     relu : bool
 
     Returns
@@ -232,7 +233,7 @@ def batch_normalization_backward(
         dgamma, dbeta = sums_of_gradients(dout, x, mean, variance, epsilon)
     dx = None
     if need_dx:
-        M = x.size // C if training else np.inf     # in inference, the two terms are 0
+        M = x.size // C if training else np.inf     # in inference, the terms through mean and variance are 0
         dx = input_gradient(dout, x, gamma, (mean, variance), epsilon, (dgamma, dbeta), M, relu_x)
     return dx, dgamma.astype(dtype) if need_dw else None, dbeta.astype(dtype) if need_dw else None
 
@@ -244,8 +245,8 @@ def shared_moments(x: np.ndarray, origin: np.ndarray, samples: Any) -> tuple[np.
     """Return the mean and the variance of each channel over the parts of all processes: (…, C), (C,) -> (C,), (C,).
 
     With d = mean - o for a part of M values, Σ (x - o) = M·d and Σ (x - o)² = M·(variance + d²). These are added over the parts, in
-    float64. The origin o is the same in all processes, and best near the mean: the moving average. `samples` is the `Samples` of
-    the part.
+    float64. The origin o must be the same in all processes and should be near the mean: the layer passes the moving average.
+    `samples` is the `Samples` of the part.
     """
     M = x.size // x.shape[-1] if samples.counts else 0
     mean, variance = moments_of(x)
@@ -265,9 +266,10 @@ def shared_backward(
     relu_x: bool,
     samples: Any,
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Return dx, dgamma and dbeta of this process's part: (3) of the layer's page, where dγ, dβ and M are those of the whole batch.
+    """Return dx, dgamma and dbeta of this process's part.
 
-    dgamma and dbeta are the sums over the part alone. They are added up with the gradients of all other parameters.
+    dx is computed by (3) of layers/batch_normalization.py, with dγ, dβ and M of the whole batch. The returned dgamma and dbeta are
+    sums over the part only: they are added over all processes later, with the gradients of all other parameters.
     """
     dgamma, dbeta = sums_of_gradients(dout, x, *moments, epsilon)                                 # (C,), (C,)
     M = np.full(x.shape[-1], float(x.size // x.shape[-1] if samples.counts else 0))

@@ -14,9 +14,9 @@ No line of Python may run when a loan ends. Ctrl-C becomes a KeyboardInterrupt w
 a line of `__del__`, Python would print the exception and continue: the training would not stop. So each loan has a
 weak reference, whose callback is `append` itself.
 
-There is no lock either: an interrupt between two bytecodes could leave it held. A block has one holder at a time and changes it by
-one call that nothing interrupts: `pop`, `popleft` or `append`. An interrupt, another thread or a finalizer that calls
-`empty`, between two such calls, can only lose a block, which the system then frees.
+There is no lock either: an interrupt between two bytecodes could leave it held. At any time a block belongs to one array or is in
+one list or queue, and it is moved by single calls that cannot be interrupted: `pop`, `popleft` or `append`. Between two such
+calls, an interrupt, another thread or a finalizer that calls `empty` can only lose a block, which is then freed.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from scratchnet.kernels.jit import jit
 
 SMALLEST = 1 << 16          # bytes; below this the system's allocator is as quick
 LARGEST_POOL = 1 << 29      # bytes of free blocks, in total; those returned since the last call are not counted
-LARGEST = LARGEST_POOL // 2 # bytes of a block that is kept: one never evicts all others
+LARGEST = LARGEST_POOL // 2 # bytes of the largest block that is kept: so no single block evicts all others
 SLACK = 9 / 8               # a free block is at most this much larger than the array that it is lent to
 ALIGNMENT = 64              # bytes: a cache line, and the widest vector
-PAST_CACHE = 1 << 22        # bytes, from which on an array is written with nontemporal stores: a few times a core's own cache
+PAST_CACHE = 1 << 22        # bytes; arrays from this size on, a few times a core's own cache, are written with nontemporal stores
 
 _free: OrderedDict[int, list[_Block]] = OrderedDict()   # bytes -> blocks; the most recently used sizes are last
 _returned: deque[_Watch] = deque()
@@ -57,15 +57,15 @@ class _Block(np.ndarray):
 class _Loan(np.ndarray):
     """A view of a block, made for one array.
 
-    Among plain arrays NumPy makes the oldest one the base and skips those between. It stops at another class, so a view of a
-    loan keeps the loan alive.
+    The base of a view is normally not the array that it was made from, but the first one in the chain, which owns the memory. NumPy
+    stops at an array of another class, so a view of a loan keeps the loan alive.
     """
 
 
 class _Watch(ref[_Loan]):
     """A weak reference to a loan, which is appended to `_returned` with its block when the loan has ended."""
 
-    block: _Block | None = None     # None if an interrupt ended the loan before it was lent
+    block: _Block | None = None     # None if an interrupt ended the loan before it was complete
 
 
 def _allocate(size: int) -> _Block:
@@ -76,12 +76,12 @@ def _allocate(size: int) -> _Block:
 
 
 def _lend(block: _Block) -> _Loan:
-    """Return a view of `block` to be the base of one array, and watch it if the block is to be recycled."""
+    """Return a view of `block` that becomes the base of one array, with a weak reference if the block is to be recycled."""
     loan = _Loan(block.size - ALIGNMENT, np.uint8, block, block.start)
     if block.nbytes <= LARGEST:
         watch = _Watch(loan, _returned.append)
         watch.block = block
-        block.watch = watch     # the block keeps the weak reference alive, without which nothing is called
+        block.watch = watch     # the block keeps the weak reference alive: its callback is not called if it is freed first
     return loan
 
 
@@ -159,9 +159,9 @@ def goes_past_cache(array: np.ndarray) -> bool:
 
 
 def plain(array: np.ndarray) -> np.ndarray:
-    """Return `array` itself if it is C-contiguous, aligned and writeable, else a copy that is: kernels are compiled for this.
+    """Return `array` itself if it is C-contiguous, aligned and writeable, else a copy that is: the layout of all kernels.
 
-    numba compiles a kernel again for each other layout, and the vector kernel requires this one.
+    For any other layout, numba would compile a kernel again, and the vector kernel cannot be used.
     """
     return array if array.flags.carray else np.array(array, order="C")
 

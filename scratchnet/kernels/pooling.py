@@ -1,12 +1,14 @@
 """The fused implementation of pooling: max and min compute a row of outputs at a time, an average one window.
 
-For one tap of the window, a row of outputs is computed from a row of the image, all channels of all pixels side by side: long
-stretches of memory (one stretch at stride 1), for which the compiler makes vector code, since the loops select values and do
-not branch. Min-pooling is max-pooling of the negated numbers: `sign` is -1 then. The gradient of a window is added only to cells of
-the same image, so images are distributed among threads.
+A tap is a position in the window. For each tap, a row of outputs is compared with a row of the image. The channels of all pixels
+are side by side in memory, so this is one long stretch at stride 1, and one stretch of C numbers for each output otherwise. The
+compiler makes vector code for such loops, because they select values and do not branch. Min-pooling is max-pooling of the negated
+numbers: `sign` is -1 then. The gradient of a window is added only to cells of the same image, so images are distributed among
+threads.
 
-Backward needs only the tap that won each window, not the images. So `extrema` returns these winners with the output, one byte for
-each, and `extrema_backward` needs nothing else: at stride 2, a sixteenth of the memory of the images.
+Backward needs only the tap of the largest number of each window (its "winner"), not the images. So `extrema` returns the winners
+with the output, usually one byte each, and `extrema_backward` reads only these and dout: at stride 2, the winners take a sixteenth
+of the memory of the float32 images.
 
 Legend
 ------
@@ -33,8 +35,10 @@ from scratchnet.padding import Pads
 
 @jit
 def _stretches(j, window, sizes):
-    """Return the stretches of memory that tap j of a row of windows reads: the first number in the row of outputs and in the row
-    of cells, how many stretches, their length, and their distance in the row of cells; all counted in numbers, not bytes.
+    """Return the stretches of memory that tap j of a row of windows reads.
+
+    These are the first number in the row of outputs, the first in the row of cells, how many stretches there are, their length, and
+    the distance from one to the next in the row of cells; all counted in numbers, not bytes.
     """
     _, _, W, C, _, OW, _ = sizes
     SW, left = window.SW, window.left

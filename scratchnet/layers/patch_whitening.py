@@ -1,8 +1,8 @@
 """Patch whitening: a convolution whose kernel is computed from the images, and not learned.
 
-Neighbouring pixels of a photograph are nearly equal, so the numbers in a window say much the same thing several times, and a
-gradient step that is right for their sum is far too small for their differences. Whitening turns the windows so that their
-numbers are uncorrelated, and scales each to variance 1.
+Neighbouring pixels of a photograph are nearly equal. So the sum of the numbers in a window varies much more than their differences,
+and a learning rate that is right for the sum is far too small for the differences. Whitening rotates the vector of these numbers so
+that they become uncorrelated, and scales each to variance 1.
 
 Write the D = KH·KW·C numbers of a window as a vector z, with mean μ and covariance Σ over all windows of some images. Σ is
 symmetric, so it has orthonormal eigenvectors v_k with eigenvalues λ_k ≥ 0:
@@ -14,12 +14,12 @@ The new numbers are the components along the eigenvectors, divided by their stan
     y_k = v_kᵀ(z - μ) / √λ_k                                                                            (2)
     E[y_k y_l] = v_kᵀ Σ v_l / √(λ_k λ_l) = λ_l v_kᵀ v_l / √(λ_k λ_l) = 1 if k = l, and else 0            (3)
 
-The smallest eigenvalues belong to noise, which (2) would make as large as everything else. So a small part of the mean variance
-is added to each, ε · mean(λ), before the root.
+The smallest eigenvalues belong to noise, which (2) would make as large as everything else. So a small fraction of the mean
+eigenvalue, ε · mean(λ), is added to each before the square root.
 
 (2) is a convolution: its filter k is v_k / √(λ_k + ε · mean(λ)), and its bias is minus that filter times μ. An activation such as
-GELU passes positive numbers only, so each filter also occurs with the opposite sign: 2·D filters. Filters after these are 0.
-The kernel stays as it is, but the bias is trained. Gradients are those of conv2d.py.
+GELU suppresses negative numbers, so each filter also occurs with the opposite sign: 2·D filters. Filters after these are 0.
+The kernel is not trained, but the bias is. Backward is that of conv2d.py, without the gradient of the kernel.
 
 Source: Jordan, *94% on CIFAR-10 in 3.29 seconds on a single GPU* (2024), section 3.2; Coates & Ng, *Learning feature
 representations with k-means* (2012), section 2.1, for whitening and ε.
@@ -39,7 +39,7 @@ from scratchnet.support.checking import check_images, check_number
 
 
 def whitening(images: np.ndarray, kernel_size: tuple[int, int], epsilon: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the filters of (2), one for each eigenvalue from the largest on, and the mean window: (KH, KW, C, D), (D,), float64.
+    """Return the filters (2), the largest eigenvalue first, and the mean window: (KH, KW, C, D), (D,), float64.
 
     Examples
     --------
@@ -66,17 +66,17 @@ def whitening(images: np.ndarray, kernel_size: tuple[int, int], epsilon: float) 
 class PatchWhitening(Conv2D):
     """A convolution that whitens the patches under its windows. Its kernel is set by `adapt` and not trained; its bias is trained.
 
-    Before `adapt`, the kernel returns the channels of the image. (Keras has no such layer; `adapt` is named as that of its
-    preprocessing layers.)
+    Before `adapt`, the first C filters return the channels of the image, and the others 0. (Keras has no such layer; `adapt` is named
+    after the method of its preprocessing layers.)
 
     Parameters
     ----------
     filters : int
-        At least 2·KH·KW·C, of which each is used; further ones are 0.
+        At least 2·KH·KW·C, which are all used; further filters are 0.
     kernel_size : int or (int, int)
         Height and width of the patches.
     epsilon : float
-        What is added to each variance before the root, as a fraction of their mean.
+        What is added to each eigenvalue before the square root, as a fraction of their mean.
     activation : str, function or layer, optional
         As for `Conv2D`.
     bias_initializer : str or callable
@@ -131,7 +131,7 @@ class PatchWhitening(Conv2D):
         return {"bias": (self.filters,)}
 
     def make_state(self) -> dict[str, np.ndarray]:
-        """Return the kernel, (KH, KW, C, F), which returns the channels."""
+        """Return the kernel before `adapt`, (KH, KW, C, F), whose first filters return the channels."""
         return {"kernel": initialize(Dirac(), (*self.kernel_size, self.input_shape[-1], self.filters), np.random.default_rng(0))}
 
     @property
