@@ -4,9 +4,9 @@
     mpiexec -n 2 python examples/11_many_processes.py                   glyphs, which need no download
     mpiexec -n 2 python examples/11_many_processes.py --data mnist      downloads MNIST if necessary (11 MB)
 
-Every process runs this whole program, with all the data. Only `fit` knows that there are several: it sends the weights of rank 0
-to all, and after each step all have the same weights again. With one process, `python examples/11_many_processes.py`, the values
-are the same but for rounding.
+Every process runs this whole program, with all the data. `fit` divides the work: it sends the weights of process 0 ("rank 0") to
+all, each computes the gradients of its part of a batch, and after each step all have the same weights again. With one process,
+`python examples/11_many_processes.py`, the values are the same except for rounding.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main(data, limit, epochs):
     x_train, x_test = (normalize_images(add_channel_axis(x[:limit])) for x in (images.x_train, images.x_test))  # (N, H, W, C)
     y_train, y_test = images.y_train[:limit], images.y_test[:limit]                                             # (N,), integers
 
-    model = net_2(x_train.shape[1:], len(images.class_names), seed=distribution.rank)       # the weights of rank 0 count
+    model = net_2(x_train.shape[1:], len(images.class_names), seed=distribution.rank)       # fit uses the weights of rank 0
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     began = time.perf_counter()
     history = model.fit(
@@ -34,7 +34,7 @@ def main(data, limit, epochs):
     seconds = time.perf_counter() - began
 
     norm = np.sqrt(sum(np.square(p, dtype=float).sum() for p in model.get_weights()))
-    norms = distribution.comm.gather(float(norm))               # of the weights in each process, in rank 0
+    norms = distribution.comm.gather(float(norm))               # the norm of the weights of each process, collected in rank 0
     if distribution.rank == 0:
         print(f"{distribution.size} processes of {distribution.threads} threads: {seconds:.1f} s")
         print(f"validation accuracy {history.history['val_accuracy'][-1]:.3f}")

@@ -1,10 +1,10 @@
 """Train here, serve there: onnxruntime computes the probabilities on this machine, and onnxruntime-web in a web page.
 
-    pip install "scratchnet[onnx]"                          and npm, which comes with Node.js, for the page
+    pip install "scratchnet[onnx]"                          the page also needs npm, which comes with Node.js
     python examples/12_onnx_in_the_browser.py               trains on printed digits, and serves the page until Ctrl-C
 
-The page runs the network in the browser, on images that never leave it. npm downloads onnxruntime-web once (33 MB), and its
-checksum is compared. After that, neither the page nor this program needs a network: the page loads its files from here only.
+The page runs the network in the browser, and the images never leave it. npm downloads onnxruntime-web once (33 MB), and the
+checksum is compared. After that, neither the page nor this program needs the internet: all files of the page are on this machine.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""net_3 and its recipe, in library calls: a network that does not learn its photographs by heart. docs/net_3.md explains each part.
+"""net_3 and its recipe, in library calls: a network that generalizes better than the study's. docs/net_3.md explains each part.
 
     python examples/13_net_3.py                     downloads CIFAR-10 if necessary (170 MB); many minutes
     python examples/13_net_3.py --data shapes       coloured shapes, which need no download

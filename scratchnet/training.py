@@ -5,7 +5,7 @@
 The loss and accuracy of an epoch are means over its samples, computed while the weights change. Those of the validation data are
 computed after the epoch, with its last weights.
 
-`evaluate` and `predict` can look at several views of each image ("test-time augmentation"): see `views`.
+`evaluate` and `predict` can average over several views of each image ("test-time augmentation"): see `views`.
 """
 
 from __future__ import annotations
@@ -300,7 +300,7 @@ def evaluate(
     x, y : ndarray
         As for `fit`.
     batch_size : int, optional
-        32 by default; it does not change the values beyond rounding.
+        32 by default; it changes the values only by rounding.
     verbose : {"auto", 0, 1, 2}
         0 shows no bar.
     sample_weight : ndarray (n,), optional
@@ -309,7 +309,7 @@ def evaluate(
         How many batches are used, the first ones. Without `batch_size`, the data are cut into this number of batches.
     return_dict : bool
     augment : {None, "flip", "translate", "flip_translate"}
-        Loss and metrics are those of the mean logits over several views of each image, as for `predict`.
+        Loss and metrics are computed from the logits averaged over several views of each image; see `predict`.
 
     Returns
     -------
@@ -354,13 +354,14 @@ def predict(
     steps : int, optional
         As for `evaluate`: only the images of the first batches.
     augment : {None, "flip", "translate", "flip_translate"}
-        The views of each image whose logits are averaged ("test-time augmentation"); the softmax follows, so that the probabilities
-        of an image still have the sum 1. (Keras has no such argument; that of Ultralytics' `predict` has the same name.)
+        The views of each image whose logits are averaged ("test-time augmentation"). The softmax is applied after this, so that
+        the probabilities of an image still have the sum 1. (Keras has no such argument; Ultralytics' `predict` has one of this
+        name.) The views and their weights are:
 
-        - "flip": the image and its mirror image, 1/2 each. Not for digits, of which a mirrored one is none.
-        - "translate": the image, 1/2, and two that are moved by one pixel, up and to the left, and down and to the right, 1/4 each.
-          Pixels outside are read from the reflection at the first or last row and column, as `np.pad(mode="reflect")` does.
-        - "flip_translate": each of the three and its mirror image; each has half of the weight.
+        - "flip": the image and its mirror image, 1/2 each. Not for digits: a mirrored digit is not a digit.
+        - "translate": the image, 1/2; the image moved by one pixel up and to the left, 1/4; and down and to the right, 1/4. Pixels
+          from outside are filled with the reflection of the image, as `np.pad(mode="reflect")` does.
+        - "flip_translate": these three and their mirror images, each with half of the weight.
 
     Returns
     -------
@@ -373,8 +374,9 @@ def predict(
 
     Notes
     -----
-    The source of "flip_translate" is Jordan, *94% on CIFAR-10 in 3.29 seconds on a single GPU* (2024), section 3.5. Logits are
-    averaged there too. The softmax of mean logits is that of mean log-probabilities, since these differ by a number for each image.
+    The source of "flip_translate" is Jordan, *94% on CIFAR-10 in 3.29 seconds on a single GPU* (2024), section 3.5, where logits
+    are averaged too. Averaging log-probabilities instead would give the same result: for each view, they are the logits minus one
+    number, which the softmax ignores.
     """
     model.build_for_data(x)
     x = check_images(x, model.nodes[0].shape)
@@ -393,9 +395,9 @@ def predict(
 
 
 def views(x: np.ndarray, augment: str) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield a weight and the images as one view shows them, (N, H, W, C), for each view that `augment` names; see `predict`.
+    """Yield the weight of each view that `augment` names, and the images in this view, (N, H, W, C); see `predict`.
 
-    The weights have the sum 1.
+    The sum of the weights is 1.
 
     Examples
     --------
@@ -425,7 +427,7 @@ def mean_logits(model: Any, x: np.ndarray, augment: str) -> np.ndarray:
 
 
 def mean_output(model: Any, x: np.ndarray, augment: str) -> np.ndarray:
-    """Return the softmax of the mean logits, or these if the model does not end in softmax: (N, H, W, C) -> (N, K)."""
+    """Return the softmax of the mean logits, or the mean logits if the model does not end in softmax: (N, H, W, C) -> (N, K)."""
     logits = mean_logits(model, x, augment)
     return logits if model.logits is model.nodes[-1] else softmax(logits)
 

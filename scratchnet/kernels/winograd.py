@@ -1,6 +1,6 @@
 """Winograd's convolution, the "fused" implementation for 3 × 3 kernels: fewer multiplications, by algorithms for short filters.
 
-Two neighbouring outputs of a filter of three taps, on one axis, take six products by the definition,
+A tap is one number of a filter. On one axis, two neighbouring outputs of a filter of three taps take six products by definition,
 
     y0 = x0·w0 + x1·w1 + x2·w2          y1 = x1·w0 + x2·w1 + x3·w2
 
@@ -11,16 +11,16 @@ but four are enough:
     p2 = (x2 - x1)·(w0 - w1 + w2)/2
     p3 = (x3 - x1)·w2
 
-With matrices: y = Aᵀ[(G·w) ⊙ (Bᵀ·x)], where ⊙ is the elementwise product. On two axes they are multiplied from both
-sides, a tile of 2 × 2 outputs takes 4 × 4 products instead of 36, and each product becomes, over all tiles and
-channels, a matrix product:
+With matrices: y = Aᵀ[(G·w) ⊙ (Bᵀ·x)], where ⊙ is the elementwise product. On two axes, x, w and the products are multiplied by
+these matrices from both sides, and a tile of 2 × 2 outputs takes 4 × 4 products instead of 36. Over all tiles and channels, each
+product becomes a matrix product:
 
     V = Bᵀ x B              (tiles, C)                  -> P·P of them, here 16
-    U = G w Gᵀ              (C, F)                      -> as many
+    U = G w Gᵀ              (C, F)                      -> P·P of them, too
     M[p] = V[p] @ U[p]      (tiles, C) @ (C, F)         -> (tiles, F), for each p of the P·P
     y = Aᵀ M A + b
 
-Larger tiles save more. toom_cook.py derives the matrices, and `choose` takes the cheapest algorithm for the size of a layer.
+Larger tiles save more. toom_cook.py derives the matrices, and its `choose` returns the cheapest algorithm for the size of a layer.
 
 Backward needs no new algebra. Every step is linear in x and linear in w, so the gradient is computed with its transpose:
 from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B, from dU to dw by Gᵀ:
@@ -28,17 +28,19 @@ from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B,
     dM = A dy Aᵀ        dU[p] = V[p]ᵀ @ dM[p]       dw = Gᵀ dU G
     db = Σ dy           dV[p] = dM[p] @ U[p]ᵀ       dx = B dV Bᵀ, added up where tiles overlap
 
-At stride 2 some products share a filter, and some occur only in a sum: of V, U and M there are 25, 16 and 9 matrices,
-or 81, 36 and 49. With f the filter of product p, and s its sum (`products_of`):
+At stride 2 some products share a row of G (a "filter"), and some occur only in a sum with others. So U and M have fewer matrices
+than V: V, U and M have 25, 16 and 9 in one algorithm, and 81, 36 and 49 in the other. With f the filter of product p, and s its sum
+(`products_of`):
 
     M[s] += V[p] @ U[f]     dU[f] += V[p]ᵀ @ dM[s]      dV[p] = dM[s] @ U[f]ᵀ
 
-Neighbouring products of one filter, whose sums are neighbours too, are one matrix product with more rows.
+Neighbouring products with the same filter, whose sums are neighbours too, are computed as one matrix product with more rows.
 
-Zeros are exact. The pixels of a tile that lie outside a window cancel only up to rounding. If the window holds only zeros, its
-output could be ±1e-7 in place of 0, and with it half of the gradients would pass a ReLU that should stop them all. This happens
-wherever an image has a black background and the biases are still 0. So the kernels look for pixels whose channels are all 0: an
-output whose window holds only such pixels is the bias, and a pixel of dx that only such pixels of dout reach is 0.
+Zeros are exact. An output is computed from all pixels of its tile, and those outside its window cancel only up to rounding. So for
+a window of zeros the output could be ±1e-7 in place of 0, and a ReLU that should stop all of its gradients would let half of them
+pass. This would happen wherever an image has a black background and the biases are still 0. So the kernels look for pixels whose
+channels are all 0: an output whose window holds only such pixels is set to the bias, and a pixel of dx that is computed only from
+such pixels of dout is set to 0.
 
 Legend
 ------
@@ -47,14 +49,14 @@ Legend
     dm du dv            their gradients; ut is U with C and F exchanged
     v0 u0 m0            where the matrix of a product starts in v, u and m
     N H W C OH OW F     sizes, as everywhere (`Sizes`)
-    T L P R Q           across a tile, on one axis: outputs, pixels of x, products, filters and sums
+    T L P R Q           of one tile, on one axis: how many outputs, pixels of x, products, filters and sums
     TH TW step          tiles down and across an image, and pixels of x from one tile to the next
-    q, t                the first tile of a block, counted through all images, and a tile within the block
+    q, t                the first tile of a block, counted over all images, and a tile within the block
     zero any_zero       for each pixel, whether all of its channels are 0, (N, H·W); and for each image, whether any pixel is
 
-Three properties differ from the direct kernels. Rounding errors are larger (toom_cook.py). A NaN or an infinity in one pixel
-can reach outputs of its tile whose windows do not contain it. And outputs that are equal in exact arithmetic, where an image is
-constant, may differ in their last bits, so that a maximum over them is not a tie.
+Three properties differ from those of the direct kernels. Rounding errors are larger (toom_cook.py). A NaN or an infinity in one
+pixel can reach outputs of its tile whose windows do not contain it. And outputs that are equal in exact arithmetic, where an image
+is constant, may differ in their last bits, so that a maximum over them is not a tie.
 
 Source: Lavin & Gray, *Fast algorithms for convolutional neural networks* (2016), sections 4.1 and 5.
 """
@@ -77,8 +79,8 @@ from scratchnet.kernels.toom_cook import ALGORITHMS, choose, products_of, transp
 from scratchnet.padding import Pads, window_output_shape
 
 WHOLE = 16                  # channels must be a multiple of this, the lanes of the widest vector; in float32 a whole line
-BLOCK_NUMBERS = 180_000     # numbers in V and M of a block of tiles that stay in the level-2 cache
-BLOCK_TILES = 80            # tiles of a block that are enough for a matrix product
+BLOCK_NUMBERS = 180_000     # numbers in V and M of a block of tiles, so that they stay in the level-2 cache
+BLOCK_TILES = 80            # tiles of a block, with which its matrix products are fast
 
 _w_to_u = make_transform([a.G for a in ALGORITHMS])
 _x_to_v = make_transform([a.Bt for a in ALGORITHMS])
@@ -92,7 +94,7 @@ _du_to_dw = make_transform([transposed(a.G) for a in ALGORITHMS])
 class Tiling(NamedTuple):
     """How a layer is cut into tiles; the legend of this page explains the letters.
 
-    `algorithm` is (0,) * i for ALGORITHMS[i]: a kernel is compiled for the length of the tuple, and so for those matrices.
+    `algorithm` is (0,) * i for ALGORITHMS[i]: a kernel is compiled for each length of the tuple, and so for one set of matrices.
     """
 
     algorithm: tuple[int, ...]
@@ -192,7 +194,7 @@ def _forward(first, last, x, filters, b, out, tiling, store):
     patch = scratch(max(L * L * C, T * T * F), x)
     zeros = np.zeros(F, x.dtype)
     zero, any_zero = np.empty((last, H * W), np.bool_), np.empty(last, np.bool_)
-    nontemporal = store.nontemporal and out.ctypes.data % ALIGNMENT == 0        # whole lines only; an address costs nothing here
+    nontemporal = store.nontemporal and out.ctypes.data % ALIGNMENT == 0        # whole cache lines only
     tiles_of_image = tiling.TH * tiling.TW
     fetched = first                 # images before this one have been read once
     for q in range(first * tiles_of_image, last * tiles_of_image, tiling.block):
@@ -223,7 +225,7 @@ def _forward(first, last, x, filters, b, out, tiling, store):
                 _m_to_y_nontemporal(algorithm, Grid(m, t * F, row, column), Grid(out, start_out, OW * F, F), F, b, floor)
             elif inside:
                 _m_to_y(algorithm, Grid(m, t * F, row, column), Grid(out, start_out, OW * F, F), F, b, floor)
-            else:                   # of a tile that extends over the edge only the inner outputs are kept
+            else:                   # of a tile that extends beyond the edge, only the outputs inside are kept
                 _m_to_y(algorithm, Grid(m, t * F, row, column), Grid(patch, 0, T * F, F), F, b, floor)
                 for i in range(min(T, OH - oh)):
                     for k in range(min(T, OW - ow) * F):
@@ -273,7 +275,7 @@ def _add_input_gradients(dv, tiling, q, tiles, dx, patch):
 
 @jit
 def _clear_unreached(dx, n, sizes, window, zero):
-    """Set the pixels of image n of dx to 0 that only zeros of dout reach."""
+    """Set those pixels of image n of dx to 0 that are computed only from zeros of dout."""
     _, H, W, C, OH, OW, _ = sizes
     KH, KW, SH, SW, top, left = window
     for h in range(H):
@@ -295,7 +297,7 @@ def _backward(first, last, dout, x, filters, gradients, dbs, tiling):
     algorithm, no_floor = tiling.algorithm, Store(x.dtype.type(-np.inf), False)
     dx, dws, need_dx, need_dw, relu_x = gradients
     G, R = len(dbs), len(ut)
-    v = scratch(P * P * tiling.block * C, x)        # then dV, which overwrites what dU has read
+    v = scratch(P * P * tiling.block * C, x)        # V, then dV: it overwrites what dU is computed from already
     dm, du = scratch(Q * Q * tiling.block * F, x), scratch(R * R * C * F, x)
     patch = scratch(max(L * L * C, T * T * F), x)
     zeros = np.zeros(C, x.dtype)
@@ -374,10 +376,10 @@ def _kernel_to_u(algorithm: tuple[int, ...], w: np.ndarray) -> np.ndarray:
 def block_of(numbers: int, tiles_of_image: int, of_u: int) -> int:
     """Return how many tiles are computed at one time, if V and M hold `numbers` numbers of each tile, and U `of_u` numbers.
 
-    V and M should stay in the level-2 cache. But dU is read and written once for all tiles of a block, so V and M are at least as
-    large as U: with 256 channels, blocks of 128 tiles instead of 16 take half the time. The tiles are those of whole images if
-    some fit, else a multiple of eight, and one more if that is even, since the matrices of V lie tiles·C numbers apart: at a
-    multiple of a large power of two they would share few sets of the cache.
+    V and M should stay in the level-2 cache. But dU is read and written once for each block, so V and M of a block have at least as
+    many numbers as U: with 256 channels, blocks of 128 tiles instead of 16 take half the time. A block has the tiles of one or more
+    whole images if they fit, else a multiple of eight tiles; if the number is even, one more. For the matrices of V are tiles·C
+    numbers apart in memory, and at a multiple of a large power of two they would use only few sets of the cache.
 
     Examples
     --------
@@ -405,7 +407,7 @@ def tiling_of(sizes: Sizes, stride: int, top: int, left: int) -> tuple[Tiling, n
 def conv2d_forward(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: tuple[int, int], pads: Pads, *, relu: bool = False
 ) -> np.ndarray:
-    """Convolve as `kernels.conv2d.conv2d_forward` does, for the convolutions that `suits` accepts."""
+    """Return the output, as `kernels.conv2d.conv2d_forward` does, for the convolutions that `suits` accepts."""
     N, F, dtype = len(x), w.shape[3], x.dtype
     out = empty((N, *window_output_shape(x.shape, (3, 3), strides, pads), F), dtype)
     tiling, products = tiling_of(Sizes(*x.shape, *out.shape[1:]), strides[0], pads[0][0], pads[1][0])

@@ -66,8 +66,8 @@ def whitening(images: np.ndarray, kernel_size: tuple[int, int], epsilon: float) 
 class PatchWhitening(Conv2D):
     """A convolution that whitens the patches under its windows. Its kernel is set by `adapt` and not trained; its bias is trained.
 
-    Before `adapt`, the first C filters return the channels of the image, and the others 0. (Keras has no such layer; `adapt` is named
-    after the method of its preprocessing layers.)
+    Before `adapt`, the first C filters return the channels of the image, and the others 0. (Keras has no such layer; `adapt` is
+    named after the method of its preprocessing layers.)
 
     Parameters
     ----------
