@@ -1,6 +1,6 @@
-"""Networks that leave this package, and networks that enter it: the files of other runtimes and other frameworks.
+"""Networks and weights to and from other programs: ONNX files, the state dicts of PyTorch, and safetensors files.
 
-A module that needs an optional library imports it when it is used.
+A module that needs an optional library imports it only when a function needs it.
 """
 
 from scratchnet.exchange.safetensors_files import load_safetensors, save_safetensors

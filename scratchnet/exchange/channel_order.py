@@ -1,12 +1,12 @@
 """The order of the numbers of a sample in PyTorch, where images are (C, H, W), and here, where they are (H, W, C).
 
-As long as a sample is an image, only the order of its axes differs. Flatten makes a row of it, and number k of our row is another
-number than number k of PyTorch's. An example with H = W = 2 and two channels, a and b:
+While a sample is an image, only the order of its axes differs. Flatten makes a row of it, and then the number at position k of our
+row is not the number at position k of PyTorch's. An example with H = W = 2 and two channels, a and b:
 
     here       a00 b00 a01 b01 a10 b10 a11 b11
     PyTorch    a00 a01 a10 a11 b00 b01 b10 b11
 
-`order[k]` is the place in PyTorch's row of number k of ours: 0 4 1 5 2 6 3 7. So
+`order[k]` is the position in PyTorch's row of the number at position k of ours: 0 4 1 5 2 6 3 7. So
 
     ours = theirs[order]            theirs = ours[argsort(order)]
 
@@ -38,12 +38,12 @@ from scratchnet.layers import (
 )
 from scratchnet.layers.base import Node, Shape
 
-SAME_ORDER = (InputLayer, Dense, GlobalAveragePooling2D, GlobalMaxPooling2D)    # their rows are the same in both libraries
+SAME_ORDER = (InputLayer, Dense, GlobalAveragePooling2D, GlobalMaxPooling2D)    # their rows have the same order in both libraries
 KEEP_ORDER = (Activation, Add, BatchNormalization, Dropout, Rescaling)          # output k is computed from inputs k
 
 
 def channels_first(shape: Shape) -> np.ndarray:
-    """Return the place in PyTorch's sample (C, H, W) of each number of ours, (H, W, C). For rows these are 0, 1, 2, ...
+    """Return for each number of our sample (H, W, C) its position in PyTorch's, (C, H, W). For rows these are 0, 1, 2, ...
 
     Examples
     --------
@@ -80,7 +80,7 @@ def _order(layer: Layer, shape: Shape, inputs: Sequence[np.ndarray], after_weigh
     if isinstance(layer, (Flatten, Reshape)):
         order = inputs[0].reshape(shape)
         if len(shape) > 1 and after_weights and not np.array_equal(order, channels_first(shape)):
-            return None                             # PyTorch's reshape would make another image of the row
+            return None                             # PyTorch's reshape of the row would return another image
         return order if len(shape) == 1 else channels_first(shape)
     if len(shape) > 1 or isinstance(layer, SAME_ORDER):
         return channels_first(shape)

@@ -1,4 +1,4 @@
-"""A network as an ONNX file, which other programs run: onnxruntime on servers and phones, onnxruntime-web in a browser.
+"""Write a network as an ONNX file, which other programs run: onnxruntime on servers and phones, onnxruntime-web in a browser.
 
 ONNX describes a network as a list of operators that read and write named tensors:
 
@@ -8,12 +8,13 @@ ONNX describes a network as a list of operators that read and write named tensor
 Most layers are one operator, and their arrays are copied as they are. Four things differ:
 
 - The operators for images have the channels first, (N, C, H, W), and here they are last, (N, H, W, C). Two transposes are enough
-  for most networks: one after the images, and one before Flatten, so that the numbers of a row keep their order, and the dense
-  layer its kernel. A transpose is written only where an operator needs the other order; `_Graph.with_channels` finds where.
+  for most networks: one after the images, and one before Flatten, so that the numbers of a row have the same order as here, and
+  the kernel of the dense layer need not be changed. A transpose is written only where an operator needs the other order;
+  `_Graph.with_channels` writes it.
 - A kernel (KH, KW, C, F) is stored as (F, C, KH, KW).
-- Padding is written in numbers, top, left, bottom, right. The operators' own "same" has two forms, of which one puts the odd cell
-  on the other side.
-- What a layer does in training only, such as dropout, is left out.
+- Padding is written as four numbers: top, left, bottom, right. ONNX also has two forms of "same", but they differ in the side of
+  the odd row or column.
+- What a layer does only in training, such as dropout, is left out.
 
 Source: the ONNX operator specification, https://onnx.ai/onnx/operators/, in the versions of operator set 17.
 """
@@ -38,7 +39,7 @@ from scratchnet.support.arithmetic import quiet
 from scratchnet.support.files import write_whole
 from scratchnet.support.optional import optional
 
-OPSET = 17              # of 2022: every runtime that is in use has it
+OPSET = 17              # of 2022: all current runtimes support it
 IR_VERSION = 8          # the version of the file format that belongs to it
 NO_GAMMA, NO_BETA = "no_gamma", "no_beta"       # the names of arrays that a normalization lacks and the operator needs
 
@@ -103,7 +104,7 @@ def export_onnx(model: Any, path: str | os.PathLike[str]) -> None:
 
 
 def _path(node: Node) -> str:
-    """Return the name of a node: its layer's path, and for a layer that `activation=` made, the function's name after it."""
+    """Return the name of a node: the path of its layer, followed by the function's name if `activation=` made the layer."""
     path = "/".join([*(model.name for model in node.within), str(node.layer.name)])
     owners = [parent.layer for parent in node.parents if parent.layer.activation is node.layer]
     return f"{path}/{node.layer.function}" if owners and isinstance(node.layer, Activation) else path
@@ -119,7 +120,7 @@ class _Graph:
         self.transposed: dict[str, str] = {}        # the name of a tensor, and of the same tensor in the other order
 
     def name(self, base: str) -> str:
-        """Return a name that nothing else in the graph has; an empty one would stand for no tensor."""
+        """Return a name that is not used in the graph yet. It is never empty: in ONNX, an empty name means "no tensor"."""
         base = base or "layer"
         name, count = base, 1
         while name in self.taken:
@@ -143,7 +144,7 @@ class _Graph:
     def with_channels(self, value: Value, first: bool) -> Value:
         """Return the same value with the channels first, or last; a transpose is added if there is none yet."""
         axes = len(value.shape) + 1
-        if axes < 3 or value.channels_first == first:       # a row of numbers has one axis, which is both
+        if axes < 3 or value.channels_first == first:       # a row of numbers has one axis, which is the first and the last
             return value
         if value.name not in self.transposed:
             order = [0, axes - 1, *range(1, axes - 1)] if first else [0, *range(2, axes), 1]
@@ -152,7 +153,7 @@ class _Graph:
         return value._replace(name=self.transposed[value.name], channels_first=first)
 
     def in_one_order(self, values: tuple[Value, ...]) -> list[Value]:
-        """Return values with the channels first in all of them, if they are in one; otherwise as they are."""
+        """Return the values in one order of axes: with the channels first in all of them if they are first in any."""
         first = any(value.channels_first for value in values)
         return [self.with_channels(value, first) for value in values]
 
@@ -274,12 +275,12 @@ def _zero_padding2d(graph: _Graph, layer: Any, path: str, x: Value) -> Value:
 
 
 def _nothing(graph: _Graph, layer: Any, path: str, x: Value) -> Value:
-    """What acts in training only."""
+    """Add no operator, for a layer that acts only in training."""
     return x
 
 
 def _crop(graph: _Graph, layer: Any, path: str, x: Value) -> Value:
-    """The window in the centre: a part of the image, or with padding the rows and columns that the layer reads."""
+    """Crop at the centre: one Slice if the window is inside the image, otherwise a Gather of the rows and columns that it reads."""
     if layer.output_shape == layer.input_shape:
         return x
     start, axes = np.array(layer.start_in_inference()), np.array([1, 2]) + x.channels_first
@@ -315,7 +316,7 @@ def _softmax(graph: _Graph, layer: Any, path: str, x: Value) -> str:
 
 
 def _leaky_relu(graph: _Graph, layer: Any, path: str, x: Value) -> str:
-    """A slope at negative numbers, a limit, or both; without a slope, one operator has both limits."""
+    """Add the operators of a ReLU with a slope for negative numbers, an upper limit, or both."""
     slope, limit = layer.settings
     if slope == 0 and limit == np.inf:
         return graph.add("Relu", path, x.name)
@@ -337,7 +338,7 @@ def _silu(graph: _Graph, layer: Any, path: str, x: Value) -> str:
 
 
 def _gelu(graph: _Graph, layer: Any, path: str, x: Value) -> str:
-    """Return ½ x (1 + erf(x / √2)): an operator Gelu exists since operator set 20 only."""
+    """Return ½ x (1 + erf(x / √2)): ONNX has an operator Gelu only since operator set 20."""
     root = graph.array(f"{path}/root", math.sqrt(2))
     erf = graph.add("Erf", f"{path}/erf", graph.add("Div", f"{path}/normal", x.name, root))
     twice = graph.add("Add", f"{path}/twice", erf, graph.array(f"{path}/one", 1))
@@ -375,7 +376,7 @@ EXPORTS: Mapping[type[Layer], Callable[..., Value]] = {
     known.Dense: _dense,
     known.MaxPooling2D: _pool("MaxPool"),
     known.MinPooling2D: _pool("MinPool"),
-    known.AveragePooling2D: _pool("AveragePool"),       # which leaves padding out of the mean, unless it is told otherwise
+    known.AveragePooling2D: _pool("AveragePool"),       # by default, its mean is that of the real pixels, as here
     known.GlobalMaxPooling2D: _global_pool("GlobalMaxPool"),
     known.GlobalAveragePooling2D: _global_pool("GlobalAveragePool"),
     known.BatchNormalization: _batch_normalization,

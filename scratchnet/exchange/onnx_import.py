@@ -1,21 +1,21 @@
-"""A network from an ONNX file: of PyTorch, of Keras, or of `Model.export_onnx`.
+"""Read a network from an ONNX file that was written by PyTorch, Keras or `Model.export_onnx`.
 
-The operators of a file are read in order, each is the layer that computes the same, and all others are refused by name. What
-needs thought is the order of axes. A tensor of the file may be (N, C, H, W), where the same numbers are (N, H, W, C) here. So each
-tensor is a node of our graph, and a note in which order the file has it (`Value`):
+The operators of a file are read in order. Each becomes the layer that computes the same; an operator without such a layer is
+refused by name. The difficult part is the order of axes: a tensor may be (N, C, H, W) in the file and (N, H, W, C) here. So a
+tensor is represented by a node of our graph and a note in which order the file has its axes (`Value`):
 
-    Transpose           changes the note alone
-    Conv                has its kernel transposed, once, and not the images
-    Flatten             makes a row, of which the note says that the file has its numbers in the order C, H, W
-    Gemm, MatMul        have the rows of their kernel permuted where the note says so
+    Transpose           changes only the note
+    Conv                its kernel is transposed, once, and the images are not
+    Flatten             makes a row; the note says that the file has its numbers in the order C, H, W
+    Gemm, MatMul        the rows of their kernel are permuted if the note says so
 
-Padding that is neither "same" nor "valid" becomes a layer ZeroPadding2D. SiLU and GELU are several operators, such as Sigmoid and
-Mul, and each exporter has its own. They are recognized by their values: a tensor that such operators compute from another one is
-a function of it, and its values at `POINTS` are compared with those of each activation function. (Between the points they cannot
-differ, since all these operators are smooth.)
+Padding that is neither "same" nor "valid" becomes a layer ZeroPadding2D. SiLU and GELU are written as several operators, such as
+Sigmoid and Mul, and each exporter writes others. They are recognized by their values: a tensor that such operators compute from
+another one is a function of it, and its values at `POINTS` are compared with those of each activation function. (The operators are
+smooth, so that functions that agree at these close points are taken to agree between them.)
 
-A file is data from elsewhere: it is checked before anything is computed, weights outside the file are not read, and nothing is
-allocated that the file does not hold.
+A file may come from a source that is not trusted: it is checked before anything is computed, weights outside the file are not read,
+and no memory is allocated for weights that the file does not contain.
 
 Source: the ONNX operator specification, https://onnx.ai/onnx/operators/.
 """
@@ -40,21 +40,21 @@ from scratchnet.support.checking import shortened
 from scratchnet.support.files import as_path
 from scratchnet.support.optional import optional
 
-OPSETS = range(13, 27)                          # of the operators, as they are read here: 13 to 26
-MOST = 10_000                                   # numbers of a constant that operators compute
-LONGEST = 20                                    # of how many tensors a tensor is taken for a function
+OPSETS = range(13, 27)                          # the operator sets that are read: 13 to 26
+MOST = 10_000                                   # the largest number of numbers in a constant that operators compute
+LONGEST = 20                                    # of how many earlier tensors, at most, a tensor is considered a function
 
 
 class RefusedError(ValueError):
-    """What a file has and a model here cannot have."""
+    """Raised for a part of a file that no model of this package can have."""
 
 
 def import_onnx(path: str | os.PathLike[str]) -> Model:
     """Return the network of an ONNX file, as a model that can be run, and trained further.
 
-    The model takes images (N, H, W, C), also where the file takes them as (N, C, H, W), as those of PyTorch do; and so are images
-    that it returns. (A network without any operator for images, such as one that begins with Flatten, takes them as the file does.)
-    Weights are named as in the file where this has the form "conv1.weight" or "conv2d/kernel".
+    The model takes images (N, H, W, C), also if the file takes (N, C, H, W), as files of PyTorch do; images that it returns have
+    this order too. (A network without any operator for images, such as one that begins with Flatten, takes them as the file does.)
+    A layer whose kernel is named "conv1.weight" or "conv2d/kernel" in the file has the name "conv1" or "conv2d".
 
     Operators: Add, AveragePool, BatchNormalization, Cast, Clip from 0, Concat, Constant, Conv, Dropout, Elu, Flatten, Gelu, Gemm,
     GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, MatMul, MaxPool, Pad with zeros, ReduceMax and ReduceMean of images,
@@ -106,7 +106,7 @@ def import_onnx(path: str | os.PathLike[str]) -> Model:
         return File(onnx, proto).model()
     except MemoryError:
         raise
-    except Exception as error:  # what a file holds makes constructors of layers raise errors of any kind
+    except Exception as error:  # the content of a file can make constructors of layers raise errors of any kind
         raise _named(path, error) from error
 
 
@@ -115,7 +115,7 @@ def _named(path: Path, error: Exception) -> ValueError:
 
 
 def _check_where_weights_are(onnx: Any, proto: Any) -> None:
-    """Refuse a file whose weights are in other files, which its paths name: they may name any file of the machine."""
+    """Refuse a file whose weights are in other files, which it names by paths: they could name any file of the machine."""
     constants = [a.t for node in proto.graph.node for a in node.attribute if a.HasField("t")]
     for tensor in [*proto.graph.initializer, *constants]:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
@@ -126,7 +126,7 @@ def _check_where_weights_are(onnx: Any, proto: Any) -> None:
 
 
 class File:
-    """The model of one file, while it is made."""
+    """One file, while a model is made from it."""
 
     def __init__(self, onnx: Any, proto: Any):
         self.onnx, self.graph = onnx, proto.graph
@@ -149,7 +149,7 @@ class File:
                 self.readers.setdefault(name, []).append(node)
         self.outputs = [info.name for info in self.graph.output]
         self.values: dict[str, Value | Function] = {}
-        self.sizes: set[str] = set()            # tensors that hold shapes; what they hold is known from `shapes`
+        self.sizes: set[str] = set()            # tensors that hold shapes: not computed, because `shapes` has all shapes
         self.weights: list[tuple[Layer, dict[str, np.ndarray]]] = []
         self.names: set[str] = set()
 
@@ -190,8 +190,8 @@ class File:
         return model
 
     def channels_come_first(self, image: str) -> bool:
-        """Return whether the input is (N, C, H, W), by the first operator that needs one order; False if none does."""
-        same = {image}                          # the tensors that have its order
+        """Return whether the input is (N, C, H, W): the first operator that needs a certain order decides; False if none does."""
+        same = {image}                          # the tensors whose axes are in the order of the input's
         for node in self.graph.node:
             if node.input and node.input[0] in same:
                 if node.op_type in OF_IMAGES:
@@ -235,12 +235,12 @@ class File:
                 self.values[node.output[0]] = OPERATORS[operator](self, node)
             except MemoryError:
                 raise
-            except Exception as error:          # of `refused`, of a layer's constructor, or of an attribute that is not there
+            except Exception as error:          # from `refused`, a layer's constructor, or a missing attribute
                 reason = str(error) if isinstance(error, ValueError) else repr(error)
                 raise RefusedError(f"{operator} (node {shortened(node.name)}): {reason}") from error
 
     def folded(self, node: Onnx) -> Any:
-        """Return what an operator computes of constants alone, by onnx's own definition; it is a small array, such as pads."""
+        """Return what an operator computes from constants only, with onnx's reference evaluator: a small array, such as pads."""
         size = self.shapes.get(node.output[0], [None])
         if None in size or prod(number or 0 for number in size) > MOST:
             raise RefusedError(
@@ -258,7 +258,7 @@ class File:
         return RefusedError(f"expected {expected}, got {got}. {fix}")
 
     def attributes(self, node: Onnx) -> dict[str, Any]:
-        """Return the attributes of a node by name: texts, and a float32 0.1 as 0.1, and not as 0.10000000149."""
+        """Return the attributes of a node by name: bytes as text, and a float32 in its shortest form: 0.1, not 0.10000000149."""
         found = {attribute.name: self.onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
         shortest = {key: float(str(np.float32(value))) for key, value in found.items() if isinstance(value, float)}
         return found | shortest | {key: value.decode(errors="replace") for key, value in found.items() if isinstance(value, bytes)}
@@ -283,8 +283,8 @@ class File:
     def settled(self, name: str) -> Value | None:
         """Return a tensor as the output of a layer, if one computes it.
 
-        Of the tensors that it is a function of, the first is tried first: x / √2, then its erf and so on is no layer, but all of
-        them together, as a function of x, are GELU.
+        Of the tensors that it is a function of, the earliest is tried first, so that as many operators as possible become one
+        layer: x / √2, its erf and so on, as one function of x, are GELU.
         """
         value = self.values[name]
         if isinstance(value, Value):
@@ -297,12 +297,12 @@ class File:
         return None
 
     def curves(self, name: str) -> dict[str, np.ndarray]:
-        """Return the tensors that a tensor is a function of, the last of which is itself."""
+        """Return for each tensor that this one is a function of, the last of which is itself, its values at POINTS."""
         value = self.values[name]
         return {**(dict([*value.curves.items()][-LONGEST:]) if isinstance(value, Function) else {}), name: POINTS}
 
     def like(self, name: str) -> Value:
-        """Return a tensor with the same order of axes."""
+        """Return a tensor that is computed by a layer and has the same order of axes."""
         value = self.values[name]
         return value.like if isinstance(value, Function) else value
 
@@ -323,7 +323,7 @@ class File:
         return array
 
     def axes(self, node: Onnx) -> list[int]:
-        """Return the axes of a node, an attribute or in later operator sets an input, counted from 0, in order."""
+        """Return the axes of a node, sorted, none negative: they are an attribute, or in later operator sets an input."""
         given = self.attributes(node).get("axes")
         if given is None:
             array = self.array(node, 1)
@@ -343,7 +343,7 @@ class File:
         return value
 
     def only_reader(self, name: str, *operators: str) -> Onnx | None:
-        """Return the node that alone reads a tensor, if it is one of these operators."""
+        """Return the only node that reads a tensor if it is one of these operators, otherwise None."""
         readers = self.readers.get(name, [])
         return readers[0] if len(readers) == 1 and readers[0].op_type in operators and name not in self.outputs else None
 
@@ -356,9 +356,9 @@ class File:
         return found[1]
 
     def bias_after(self, node: Onnx, size: int, axes: int = 0) -> tuple[np.ndarray, str] | None:
-        """Return the bias (size,) that the next operator adds, which no other reads, and the name of the sum; None if none does.
+        """Return the bias (size,) that the next operator adds, and the name of the sum; None if that is not what it does.
 
-        In the file, the bias may have `axes` further axes, of length 1.
+        It must be the only operator that reads the output of `node`. The bias may have `axes` further axes of length 1 in the file.
         """
         after = self.only_reader(node.output[0], "Add")
         if after is None:
@@ -369,9 +369,9 @@ class File:
         return None if array is None or array.shape not in (shape, (1, *shape)) else (array.ravel(), after.output[0])
 
     def weighted(self, node: Onnx, layer: Layer, value: Value, arrays: Mapping[str, np.ndarray | None], total: str = "") -> Value:
-        """Return the output of a layer with weights; it is `total`, too, the sum of `bias_after`."""
+        """Return the output of a layer with weights, also stored as the value of `total`, the sum that `bias_after` found."""
         self.weights.append((layer, {key: values for key, values in arrays.items() if values is not None}))
         out = Value(layer(value.node), value.first)
         if total:
-            self.values[total] = out            # `model` passes over the operator that makes it
+            self.values[total] = out            # `model` does not read the operator Add again
         return out

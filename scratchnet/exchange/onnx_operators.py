@@ -1,10 +1,10 @@
-"""The operators of an ONNX file: one function for each, which returns the layer that computes the same.
+"""The operators of an ONNX file: for each, a function that makes the layer that computes the same.
 
     Conv, MaxPool, Relu, …      a layer of ours
     Transpose, Reshape          another order of axes, or another shape
     Mul, Erf, Sigmoid, …        a function of one number, from which `layer_of` finds the activation function
 
-Each function is called with the file and a node of it, and asks the file for the node's inputs and attributes.
+Each function is called with the file and one of its nodes, and reads the node's inputs and attributes with methods of the file.
 
 Source: the ONNX operator specification, https://onnx.ai/onnx/operators/.
 """
@@ -58,11 +58,11 @@ Onnx = Any                                      # a node of the file
 
 
 class Value(NamedTuple):
-    """A tensor of the file: the output of a layer here, and how the two differ."""
+    """A tensor of the file: the output of the layer that computes it here, and how the order of its numbers differs."""
 
     node: Node
     first: bool = False             # the file has the channels first: (N, C, H, W), and not (N, H, W, C)
-    rows: tuple[Shape, ...] = ()    # a row of these images side by side, each in the order C, H, W; () if it is a row as here
+    rows: tuple[Shape, ...] = ()    # of the flattened images of which a row consists, each in the order C, H, W; () if as here
 
     @property
     def shape(self) -> Shape:
@@ -75,14 +75,14 @@ class Value(NamedTuple):
 
 
 class Function(NamedTuple):
-    """A tensor of the file that is a function, elementwise, of others; which layer computes it is not known yet."""
+    """A tensor of the file that is an elementwise function of earlier tensors; which layer computes it is not known yet."""
 
     like: Value                     # a tensor with the same order of axes
-    curves: Mapping[str, np.ndarray]        # by the name of each tensor of which it is a function: the values at POINTS
+    curves: Mapping[str, np.ndarray]        # for each tensor of which it is a function, by name: its values at POINTS
 
 
 def order_of(rows: Sequence[Shape]) -> np.ndarray:
-    """Return which number of a row here is number i of the row in the file, (D,).
+    """Return for each number of the row in the file its position in the row here, (D,).
 
     Examples
     --------
@@ -105,7 +105,7 @@ def _close(curve: np.ndarray, other: np.ndarray) -> bool:
 
 @quiet
 def layer_of(curve: np.ndarray) -> Layer | None:
-    """Return the layer that computes a function which is given by its values at POINTS; None if there is none."""
+    """Return the layer that computes a function, given by its values at POINTS; None if no layer does."""
     at_0, at_1 = float(curve[POINTS == 0][0]), float(curve[POINTS == 1][0])
     if _close(curve, at_0 + (at_1 - at_0) * POINTS):
         return Rescaling(at_1 - at_0, at_0)
@@ -127,7 +127,7 @@ def _unary(function: Callable[[np.ndarray], np.ndarray]) -> Callable[..., Functi
 
 
 def _binary(function: Callable[[Any, Any], Any]) -> Callable[..., Value | Function]:
-    """A sum, a product, …: of a tensor and constants, of two functions of one tensor, or for Add of two layers."""
+    """Return the reader of a sum, a product, …: with a constant, of two functions of one tensor, or (Add) of two layers."""
 
     def read(file: File, node: Onnx) -> Value | Function:
         constants = [name in file.tensors for name in node.input]
@@ -260,7 +260,7 @@ def _batch_normalization(file: File, node: Onnx) -> Value:
 
 
 def _strides_and_pads(file: File, node: Onnx, value: Value, window: Pair) -> tuple[Pair, Pads]:
-    """Return the strides and the pads of a node, in numbers, whichever of the ways to write them it has."""
+    """Return the strides and the pads of a node as numbers, whether the file has numbers or a form of "same"."""
     given = file.attributes(node)
     (SH, SW), sizes = given.get("strides", (1, 1)), value.shape[:2]
     how, pads = given.get("auto_pad", "NOTSET"), given.get("pads", [0, 0, 0, 0])
@@ -274,15 +274,15 @@ def _strides_and_pads(file: File, node: Onnx, value: Value, window: Pair) -> tup
 
 
 def _padding(value: Value, window: Pair, strides: Pair, pads: Pads) -> str | None:
-    """Return "valid" or "same" if these are its pads, and otherwise None."""
+    """Return "valid" or "same" if it has exactly these pads, and otherwise None."""
     found = (padding for padding in ("valid", "same") if window_pads(padding, value.shape[:2], window, strides) == pads)
     return next(found, None)
 
 
 def _rounded_up(value: Value, window: Pair, strides: Pair, pads: Pads) -> Pads:
-    """Return the pads with which a pool has one more position along an axis where a last stride ends beyond the image.
+    """Return the pads that have the same effect as `ceil_mode`: a last window may extend beyond the padded image.
 
-    A window that would begin after the image and the pad before it is left out.
+    A window that would begin after the image, in the pad after it, is left out.
     """
     result = []
     for size, k, s, (before, after) in zip(value.shape[:2], window, strides, pads, strict=True):
@@ -294,7 +294,7 @@ def _rounded_up(value: Value, window: Pair, strides: Pair, pads: Pads) -> Pads:
 
 
 def _pool(file: File, node: Onnx) -> Value:
-    """A max-pool, an average-pool, or a min-pool: a max-pool between two changes of sign."""
+    """Read a max-pool, an average-pool, or a min-pool, which is a max-pool between two changes of sign."""
     file.expect(node, dilations=1, storage_order=0)
     given, kind = file.attributes(node), MaxPooling2D if node.op_type == "MaxPool" else AveragePooling2D
     before, after = file.makers.get(node.input[0]), file.only_reader(node.output[0], "Neg")
@@ -353,7 +353,7 @@ def _transpose(file: File, node: Onnx) -> Value:
 
 
 def _reshape(file: File, node: Onnx) -> Value:
-    """Flatten, Reshape, Squeeze, Unsqueeze: the numbers in another shape, which is known since the checker computes all shapes."""
+    """Read Flatten, Reshape, Squeeze or Unsqueeze; the shape of the output is known from the checker, which computes all shapes."""
     value, sizes = file.value(node), file.shapes.get(node.output[0], [None, None, None])[1:]
     shape = value.shape
     *places, C = shape
@@ -415,7 +415,7 @@ def _pad(file: File, node: Onnx) -> Value:
 
 
 def _slice(file: File, node: Onnx) -> Value:
-    """The window in the centre of images, which RandomCrop returns in inference."""
+    """Read a slice at the centre of images, which is what RandomCrop computes in inference."""
     value, (starts, ends) = file.value(node), (file.needed(node, k).tolist() for k in (1, 2))
     axes, steps = (file.array(node, k) for k in (3, 4))
     shape = value.shape
@@ -442,7 +442,7 @@ def _slice(file: File, node: Onnx) -> Value:
 
 
 def _layer(make: Callable[..., Layer], **defaults: float) -> Callable[..., Value]:
-    """An operator that is one layer, with these attributes as its arguments."""
+    """Return the function that reads an operator as one layer, with these attributes as arguments."""
 
     def read(file: File, node: Onnx) -> Value:
         given = file.attributes(node)
@@ -502,7 +502,7 @@ def _dropout(file: File, node: Onnx) -> Value:
 
 
 def _same(file: File, node: Onnx) -> Value:
-    """Identity, and Cast to the type that the numbers have already; the checker refuses another type in the next operator."""
+    """Read Identity, or a Cast to the type that the numbers have already; after another Cast the checker refuses the file."""
     if node.op_type == "Cast" and file.attributes(node)["to"] not in (file.onnx.TensorProto.FLOAT, file.onnx.TensorProto.DOUBLE):
         raise file.refused("float32 or float64", file.attributes(node)["to"])
     return file.value(node)
@@ -543,7 +543,7 @@ OPERATORS: Mapping[str, Callable[..., Value | Function]] = {
     "Identity": _same,
     "Cast": _same,
 }
-# `File.read` reads these: operators of the shape of a Reshape, which is known without them, and of constants such as pads.
+# `File.read` reads these itself. They compute the shape of a Reshape, which is known without them, or constants such as pads.
 ARITHMETIC = ("Gather", "Concat", "Unsqueeze", "Squeeze", "Slice", "Cast", "Mul", "Add", "Sub", "Div", "ReduceProd", "Identity")
 OF_SIZES = ("Shape", *ARITHMETIC)
 OF_CONSTANTS = (*ARITHMETIC, "Constant", "ConstantOfShape", "Reshape", "Transpose", "Neg", "Pow")

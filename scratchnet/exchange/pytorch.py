@@ -11,8 +11,8 @@
                              –                          num_batches_tracked: not used, and 0 where it is written
 
 A state dict holds no settings. Those that change what a network computes must be the same in both: strides, padding, and the ε of a
-batch normalization, 1e-3 here and 1e-5 in PyTorch. For further training, the momentum of Keras, and of this library, is 1 minus
-PyTorch's, and PyTorch's running_var is the unbiased variance.
+batch normalization, by default 1e-3 here and 1e-5 in PyTorch. Two differences matter only for further training: the momentum of
+this library and of Keras is 1 minus PyTorch's, and PyTorch updates running_var with the unbiased variance.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class Part(NamedTuple):
     path: str                                   # of the layer, such as "conv2d" or "sequential/conv2d"
     layer: Layer
     tensors: dict[str, Tensor]                  # by PyTorch's names
-    constants: dict[str, np.ndarray]            # tensors without an array, and the values that stand for their absence
+    constants: dict[str, np.ndarray]            # tensors for which the layer has no array, and the values that have no effect
 
     @property
     def default_name(self) -> str:
-        """The name of the module, where no other is given."""
+        """The name of the module if no other is given."""
         return self.path.replace("/", ".")
 
     @property
@@ -137,12 +137,12 @@ def _parts(who: str, model: Any) -> list[Part]:
     return [
         _part(who, path, layer, inputs[layer])
         for path, layer in model.every_layer.items()
-        if layer.named_weights and not isinstance(layer, RandomFlip)        # whose state says how images are flipped in training
+        if layer.named_weights and not isinstance(layer, RandomFlip)        # its state only decides flips in training
     ]
 
 
 def _part(who: str, path: str, layer: Layer, order: np.ndarray) -> Part:
-    """Return the layouts of the arrays of a layer, whose inputs have this order in PyTorch."""
+    """Return a layer with the layouts of its arrays; `order` is that of its inputs (channel_order.py)."""
     arrays = layer.named_weights
     tensors: dict[str, Tensor] = {}
     constants: dict[str, np.ndarray] = {}
@@ -174,7 +174,7 @@ def _part(who: str, path: str, layer: Layer, order: np.ndarray) -> Part:
 
 
 def _named(who: str, parts: Sequence[Part], names: Names) -> dict[str, str] | None:
-    """Return the names of PyTorch's modules by the layers' paths, or None where no names were given."""
+    """Return the names of PyTorch's modules by the layers' paths, or None if no names were given."""
     if names is None:
         return None
     layers = ", ".join(part.path for part in parts)

@@ -1,6 +1,6 @@
-"""Files of safetensors: arrays by name, which PyTorch, Keras and other libraries read and write, and which contain no program.
+"""Safetensors files: arrays by name. PyTorch and other libraries read and write them, and unlike pickles they contain no code.
 
-The library of the same name reads and writes them: `pip install "scratchnet[safetensors]"`.
+The library safetensors reads and writes them: `pip install "scratchnet[safetensors]"`.
 
 Source: the description of the format, https://huggingface.co/docs/safetensors.
 """
@@ -40,7 +40,7 @@ def save_safetensors(state_dict: Mapping[str, Any], path: str | os.PathLike[str]
     TypeError
         When `state_dict` is not a dict of arrays.
     ValueError
-        For the name of a pickle, such as "net.pt", and for an array of no numbers, such as texts.
+        For the name of a pickle, such as "net.pt", and for an array that does not hold numbers, such as one of texts.
     """
     who = "save_safetensors"
     save = optional("safetensors.numpy", "safetensors", who).save
@@ -50,7 +50,7 @@ def save_safetensors(state_dict: Mapping[str, Any], path: str | os.PathLike[str]
         array = array_of(who, key, tensor)
         if array.dtype.name not in DTYPES.values():
             raise ValueError(f"{who}: expected {key!r} to hold floats or whole numbers, got {array.dtype}. Convert or remove it")
-        arrays[key] = np.array(array, order="C")            # the library writes arrays that are not contiguous wrongly
+        arrays[key] = np.array(array, order="C")            # the library writes wrong numbers if an array is not contiguous
     content = save(arrays, metadata={"format": "pt"})
     write_whole(path, lambda file: file.write(content))
 
@@ -59,7 +59,7 @@ def load_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Return the arrays of a file of safetensors by name, for `Model.from_torch_state_dict`.
 
     The names are sorted, numbers as numbers: "2.weight" is before "10.weight". A file does not keep the order in which PyTorch made
-    them. bfloat16 becomes float32, which has each of its numbers.
+    them. bfloat16 becomes float32, which can represent all of its numbers.
 
     Raises
     ------
@@ -67,14 +67,14 @@ def load_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         When safetensors is not installed.
     FileNotFoundError, IsADirectoryError
     ValueError
-        For a pickle, such as "net.pt", which is not read; for another file that is not of safetensors, or is damaged; and for a
-        type of numbers that NumPy lacks.
+        For a pickle, such as "net.pt", which is not read; for any other file that is not a safetensors file, or is damaged; and
+        for a type of numbers that NumPy lacks.
     """
     who = "load_safetensors"
     library = optional("safetensors", "safetensors", who)
     refuse_pickles(who, path)
     path = as_path(path)
-    if path.exists() and not path.is_file():            # a folder; a pipe, which would be waited for
+    if path.exists() and not path.is_file():            # a folder, or a pipe, whose reading may wait for ever
         raise IsADirectoryError(f"{who}: expected a file, got {path}, which is none. Name a file in it")
     try:
         content = path.read_bytes()

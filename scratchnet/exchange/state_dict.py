@@ -1,7 +1,7 @@
 """A state dict of PyTorch: tensors by names such as "features.0.weight", read without PyTorch.
 
 The part before the last dot is the name of a module, the part after it the name of a tensor of that module. Wrappers of modules
-add words to the names, which are removed here: "module." of DataParallel, "_orig_mod." of torch.compile.
+add prefixes to the names, which are removed here: "module." of DataParallel, "_orig_mod." of torch.compile.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def refuse_pickles(who: str, path: Any) -> None:
 
 
 def check_state_dict(who: str, state_dict: Any) -> dict[str, Any]:
-    """Return a state dict as a dict of its own, or raise an error that names what was given in its place."""
+    """Return a copy of a state dict as a plain dict, or raise an error that names what was given instead."""
     refuse_pickles(who, state_dict)
     expected = f"{who}: expected a state dict, tensors by name"
     if isinstance(state_dict, (str, os.PathLike)):
@@ -66,7 +66,7 @@ def check_state_dict(who: str, state_dict: Any) -> dict[str, Any]:
 
 
 def natural(key: str) -> list[tuple[bool, int, str]]:
-    """Return what sorts keys with numbers as numbers.
+    """Return the sort key with which numbers in the name of a tensor are sorted as numbers.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def natural(key: str) -> list[tuple[bool, int, str]]:
 
 
 def array_of(who: str, key: str, tensor: Any) -> np.ndarray:
-    """Return a tensor of PyTorch as an array; bfloat16, which NumPy lacks, becomes float32, which has each of its numbers.
+    """Return a tensor of PyTorch as an array; bfloat16, which NumPy lacks, becomes float32, which has all of its numbers.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def array_of(who: str, key: str, tensor: Any) -> np.ndarray:
     """
     dtype = getattr(tensor, "dtype", type(tensor).__name__)
     try:
-        if hasattr(tensor, "detach"):           # of PyTorch: it may have a gradient, or be in the memory of a GPU
+        if hasattr(tensor, "detach"):           # a tensor of PyTorch: it may have a gradient, or be in the memory of a GPU
             tensor = tensor.detach().cpu()
             if str(dtype) == "torch.bfloat16":
                 tensor = tensor.float()
@@ -97,7 +97,7 @@ def array_of(who: str, key: str, tensor: Any) -> np.ndarray:
             f"{who}: expected {key!r} as an array of numbers, got {dtype} that NumPy cannot read ({reason}). Make it a plain"
             " tensor: to_dense(), dequantize() or float()"
         ) from None
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array        # that of the package ml_dtypes
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array        # NumPy's dtype of the package ml_dtypes
 
 
 def floats_of(who: str, key: str, tensor: Any) -> np.ndarray:
@@ -109,7 +109,7 @@ def floats_of(who: str, key: str, tensor: Any) -> np.ndarray:
 
 
 def plain_names(keys: Sequence[str]) -> list[str]:
-    """Return the keys without the words of wrappers.
+    """Return the keys without the prefixes of wrappers.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def plain_names(keys: Sequence[str]) -> list[str]:
 
 
 def plain_module(name: str | None, modules: Modules) -> str | None:
-    """Return the name of a module as it is in `modules`, which has no words of wrappers; None if it is not there.
+    """Return the name of a module as it is in `modules`, which has no prefixes of wrappers; None if it is not in it.
 
     Examples
     --------
@@ -173,7 +173,7 @@ def _place(tensor: str) -> int:
 
 
 def _steps(module: str) -> list[tuple[str, str]]:
-    """Return the path of a module: "a.0" is "a" in "", and "0" in "a"."""
+    """Return the parts of a module's name, each after the name of the module that contains it: "a.0" -> ("", "a"), ("a", "0")."""
     parts = module.split(".")
     return [(".".join(parts[:depth]), part) for depth, part in enumerate(parts)]
 
