@@ -145,7 +145,7 @@ class DataParallel(OneProcess):
         self.rank, self.size = self.comm.rank, self.comm.size
         if comm is None and self.size < started():
             raise ValueError(
-                f"DataParallel: expected {started()} processes that see each other, as mpiexec has started them, got each alone:"
+                f"DataParallel: expected the {started()} processes that mpiexec has started to find each other, got each one alone:"
                 " mpiexec and mpi4py belong to different MPIs. Use the mpiexec of this environment:"
                 f" {os.path.join(os.path.dirname(sys.executable), 'mpiexec')}"
             )

@@ -158,7 +158,9 @@ class File:
         """Return the model."""
         inputs = [info for info in self.graph.input if info.name not in self.tensors]
         if len(inputs) != 1 or len(self.outputs) != 1:
-            raise RefusedError(f"expected one input and one output, got {len(inputs)} and {len(self.outputs)}. Export one path")
+            raise RefusedError(
+                f"expected one input and one output, got {len(inputs)} and {len(self.outputs)}. Export a part that has one of each"
+            )
         (image,), types = inputs, {self.onnx.TensorProto.FLOAT: "float32", self.onnx.TensorProto.DOUBLE: "float64"}
         dtype = types.get(image.type.tensor_type.elem_type)
         if dtype is None:
@@ -179,7 +181,9 @@ class File:
                 self.read(node)
         out = self.settled(self.outputs[0]) if self.outputs[0] in self.values else None
         if out is None:
-            raise RefusedError(f"expected an output of a layer, got {self.outputs[0]!r}, which is none. Export another network")
+            raise RefusedError(
+                f"expected an output of a layer, got {self.outputs[0]!r}, which no layer computes. Export another network"
+            )
         if out.rows:
             raise RefusedError("expected an output in our order of axes, got a row in the order C, H, W. Leave out its Flatten")
         end = out.node if out.node is not x else Activation("linear")(x)        # a network that returns its input

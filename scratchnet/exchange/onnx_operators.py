@@ -425,7 +425,7 @@ def _slice(file: File, node: Onnx) -> Value:
     for start, end, axis in zip(starts, ends, chosen, strict=True):
         size = sizes[axis]
         if size is None:
-            raise file.refused("no slice of the batch", f"{start}:{end}")
+            raise file.refused("a slice that keeps the whole batch", f"{start}:{end}")
         bounds[axis] = slice(start, end).indices(size)[:2]
     *places, channels = (2, 3, 1) if value.first else (1, 2, 3)
     expected = "the rows and columns in the centre of images"
