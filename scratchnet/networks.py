@@ -145,7 +145,7 @@ def net_3(
     filters : three ints
         Of the convolutions of each block.
     flip : bool
-        Whether half of the images are mirrored in training. A mirrored digit is none.
+        Whether half of the images are mirrored in training. A mirrored digit is no digit.
     seed, dtype, implementation
         As for `Model`.
 
