@@ -59,9 +59,9 @@ def _extremum_row(x, n, oh, window, sizes, sign, best, winners):
     KH, KW, SH, _, top, _ = window
     _, H, W, C, _, _, _ = sizes
     h0, h1 = max(0, oh * SH - top), min(H, oh * SH - top + KH)
-    none = winners.dtype.type(KH * KW)
+    none, lowest = winners.dtype.type(KH * KW), x.dtype.type(-sign * np.inf)
     for k in range(len(best)):
-        winners[k] = none
+        best[k], winners[k] = lowest, none
     for h in range(h0, h1):
         for j in range(KW):
             tap = winners.dtype.type((h - oh * SH + top) * KW + j)
