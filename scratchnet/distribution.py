@@ -53,6 +53,11 @@ GRACE_INTERRUPT = 15.0      # the same after an interrupt, when rank 0 first dra
 POLL = 0.005                # seconds between two tests whether a message has arrived that may take long
 
 
+def samples_argument(model: Any, samples: Samples) -> dict[str, Samples]:
+    """Return the argument that says which samples a batch holds, if a layer of the model needs it."""
+    return {"samples": samples} if any(layer.needs_samples(samples) for layer in model.every_layer.values()) else {}
+
+
 class OneProcess:
     """What `fit` calls for every batch; here for one process, which runs the whole batch."""
 
@@ -66,8 +71,7 @@ class OneProcess:
         self, model: Any, x: np.ndarray, y: np.ndarray, w: np.ndarray | None, samples: Samples
     ) -> tuple[float, np.ndarray]:
         """Train on this process's part of a batch; return the loss of the whole batch, and the logits of the part."""
-        needed = any(layer.needs_samples(samples) for layer in model.every_layer.values())
-        return model.train_step(x, y, w, **({"samples": samples} if needed else {}))
+        return model.train_step(x, y, w, **samples_argument(model, samples))
 
     def test_step(
         self, model: Any, x: np.ndarray, y: np.ndarray, w: np.ndarray | None, samples: Samples, augment: str | None = None
@@ -308,7 +312,7 @@ class DataParallel(OneProcess):
                 )
 
     def send_model(self, model: Any) -> None:
-        """Give every rank the weights, the optimizer's state and the random generators of rank 0."""
+        """Copy the weights, the optimizer's state and the random generators of rank 0 to every rank."""
         optimizer, layers = model.optimizer, model.every_layer
         generators = [model.shuffle_rng, *(layer.rng for layer in layers.values() if layer.draws)]
         rate = None if optimizer._schedule is not None else float(optimizer.learning_rate)

@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scratchnet.callbacks import Callback, CallbackList, EpochLines, History, ProgressBar, TerminateOnNaN
-from scratchnet.distribution import OneProcess
+from scratchnet.distribution import OneProcess, samples_argument
 from scratchnet.layers.base import Samples
 from scratchnet.losses import softmax
 from scratchnet.support.arithmetic import quiet
@@ -547,9 +547,8 @@ def result(values: dict[str, float], return_dict: bool) -> Any:
 
 
 def samples_for(model: Any, rows: np.ndarray, epoch: int) -> dict[str, Any]:
-    """Return the argument that says which samples a batch holds, if a layer of the model takes it."""
-    samples = Samples(rows, epoch)
-    return {"samples": samples} if any(layer.needs_samples(samples) for layer in model.every_layer.values()) else {}
+    """Return the argument that says which samples a batch holds, if a layer of the model needs it."""
+    return samples_argument(model, Samples(rows, epoch))
 
 
 @quiet

@@ -158,7 +158,7 @@ class _Graph:
         return [self.with_channels(value, first) for value in values]
 
     def finish(self, value: Value, name: str) -> None:
-        """Give the output of the whole graph its name."""
+        """Name the output of the whole graph."""
         last = self.with_channels(value, False).name
         made_by = next((node for node in self.nodes if node.output[0] == last), None)
         if made_by is None:                                 # a model that does nothing in inference

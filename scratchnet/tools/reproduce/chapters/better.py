@@ -24,7 +24,7 @@ Multiply-adds are those of one image, forward. The minutes are those of all epoc
 beside them."""
 
 HONEST = """**What the test images were used for.** The authors of the recipe tuned its numbers on CIFAR-10's test images. So the
-accuracy of net_3 on them is somewhat too good, by an amount that nobody can measure with the same images. Every choice
+accuracy of net_3 on them is a little higher than on new images; how much, these images cannot tell. Every choice
 of ours was made on a split of the training images ({train:,} to train, {held_out:,} to compare), before the test images
 were looked at, and none was changed after that."""
 
