@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_int,
         default=5,
         metavar="N",
-        help="passes over the data (%(default)s; net_3: 10; study: 16)",
+        help=f"passes over the data (%(default)s; net_3: {NET_3.epochs}; study: 16)",
     )
     option(
         "--batch-size",
@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_int,
         default=128,
         metavar="N",
-        help="images in a step (%(default)s; net_3: 1000)",
+        help=f"images in a step (%(default)s; net_3: {NET_3.batch_size})",
     )
     option(
         "--patience",
