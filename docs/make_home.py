@@ -32,11 +32,11 @@ def speed() -> str:
         ms = {"scratchnet": seconds["scratchnet"], "Keras": seconds["keras"], "PyTorch": torch, "JAX": seconds.get("jax")}
         row = {"network, data": f"{pair['net']}, {DATA[pair['data']]}"}
         row |= {side: "–" if s is None else f"{1000 * s:.0f}" for side, s in ms.items()}
-        rows.append(row | {"ahead of the fastest by": f"{lead(seconds):.1f} ×"})
+        rows.append(row | {"next fastest / scratchnet": f"{lead(seconds):.1f} ×"})
     machine, versions = measured["machine"], measured["versions"]
     about = (
         f"{machine['processor']}, {machine['processors']} processors, {machine['system']}; {versions['keras']}; the fastest of "
-        f"four\nforms of {versions['torch']}; {versions['jax']}. [Performance](docs/performance.md) has all figures.\n"
+        f"four\nways to run {versions['torch']}; {versions['jax']}. [Performance](docs/performance.md) has all figures.\n"
         "`scratchnet bench --peers` measures them."
     )
     return f"{markdown_table(rows)}\n\n({about})\n"

@@ -32,7 +32,7 @@ def draw_digits(N, rng):
 
 
 def pad_same(x, S):
-    """Pad x with zeros for ceil(size / S) windows of 3×3 at stride S; if their number is odd, the end has one more."""
+    """Pad x with zeros for ceil(size / S) windows of 3×3 at stride S; an odd number of zeros has one more at the end."""
     totals = [max(0, (-(-size // S) - 1) * S + 3 - size) for size in x.shape[1:3]]
     return np.pad(x, [(0, 0), *((total // 2, total - total // 2) for total in totals), (0, 0)])
 
@@ -60,7 +60,7 @@ def conv_backward(dout, x, w, S):
 
 
 def dense_forward(x, w, b):
-    return x @ w + b                                        # (N, D) @ (D, U) + (U,) -> (N, U)
+    return x @ w + b                                        # D inputs, U units: (N, D) @ (D, U) + (U,) -> (N, U)
 
 
 def dense_backward(dout, x, w):

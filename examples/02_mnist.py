@@ -44,6 +44,6 @@ def main(data, limit, epochs):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Train net_1 and net_2 on digits.")
     parser.add_argument("--data", default="mnist", choices=("mnist", "glyphs"))
-    parser.add_argument("--limit", type=int, help="use only the first images")
+    parser.add_argument("--limit", type=int, help="use only the first LIMIT images")
     parser.add_argument("--epochs", type=int, default=2)
     main(**vars(parser.parse_args()))

@@ -58,7 +58,7 @@ def main(data, limit, epochs, out):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Train net_2 with each optimizer.")
     parser.add_argument("--data", default="glyphs", choices=datasets.NAMES)
-    parser.add_argument("--limit", type=int, help="use only the first images")
+    parser.add_argument("--limit", type=int, help="use only the first LIMIT images")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--out", type=Path, default=Path("runs/optimizers.png"), help="file for the figure (%(default)s)")
     main(**vars(parser.parse_args()))

@@ -24,7 +24,7 @@ class PReLU(Layer):
         return {"a": np.full(self.input_shape[-1], 0.25)}
 
     def forward(self, x):
-        """(N, ..., C) -> (N, ..., C)."""
+        """Return x where x > 0, else a·x: (N, ..., C) -> (N, ..., C)."""
         self.cache = (x,)                                                   # for backward, which only reads it
         return np.where(x > 0, x, self.params["a"] * x)                     # (N, H, W, C)
 
@@ -44,7 +44,7 @@ class ForgetsASlope(PReLU):
     """The same layer with a bug. The bug raises no error, and a net with it still learns."""
 
     def backward(self, dout, need_dx=True):
-        """Return dout unchanged, also where x is negative."""
+        """Return dout unchanged, even where x is negative."""
         super().backward(dout)
         return dout
 
@@ -64,7 +64,7 @@ def main(limit=2000, epochs=3):
 
     with tempfile.TemporaryDirectory() as folder:
         model.save(f"{folder}/model.npz")
-        again = load_model(f"{folder}/model.npz", custom_objects={"PReLU": PReLU})      # the file has only its name
+        again = load_model(f"{folder}/model.npz", custom_objects={"PReLU": PReLU})      # the file has only the class's name
     print("saved and loaded, the model predicts the same:", np.array_equal(again.predict(x_test), model.predict(x_test)))
 
 

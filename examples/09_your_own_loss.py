@@ -25,7 +25,7 @@ class WeightedCrossentropy(Loss):
 
     def __init__(self, class_weights, from_logits=False):
         super().__init__(from_logits)
-        self.class_weights = list(class_weights)                    # stored under its own name, so that it is saved
+        self.class_weights = list(class_weights)                    # stored under the argument's name, so that it is saved
 
     def one_hot(self, y, K):
         """Check the labels and return them as rows; training calls this once, before it starts."""
@@ -42,7 +42,7 @@ class WeightedCrossentropy(Loss):
 
 
 class ForgetsTheWeight(WeightedCrossentropy):
-    """The same with a bug: the gradient is that of the loss without weights. A net with it would still learn."""
+    """The same loss with a bug: the gradient is that of the loss without weights. A net with it would still learn."""
 
     def value_and_gradient(self, logits, y):
         """Return the weighted loss with an unweighted gradient."""

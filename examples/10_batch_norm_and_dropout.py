@@ -49,6 +49,6 @@ def main(data, limit, epochs):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Train a network with batch normalization and dropout.")
     parser.add_argument("--data", default="cifar10", choices=("cifar10", "shapes"))
-    parser.add_argument("--limit", type=int, help="use only the first images")
+    parser.add_argument("--limit", type=int, help="use only the first LIMIT images")
     parser.add_argument("--epochs", type=int, default=8)
     main(**vars(parser.parse_args()))

@@ -2,11 +2,11 @@
 
     pip install "scratchnet[mpi]"                                       also installs MPI, which starts the processes
     mpiexec -n 2 python examples/11_many_processes.py                   glyphs, which need no download
-    mpiexec -n 2 python examples/11_many_processes.py --data mnist      downloads MNIST if necessary (11 MB)
+    mpiexec -n 2 python examples/11_many_processes.py --data mnist      downloads MNIST if necessary (12 MB)
 
 Every process runs this whole program, with all the data. `fit` divides the work: it sends the weights of process 0 ("rank 0") to
-all, each computes the gradients of its part of a batch, and after each step all have the same weights again. With one process,
-`python examples/11_many_processes.py`, the values are the same except for rounding.
+all, each process computes the gradients of its part of a batch, and after each step all have the same weights again. With one
+process, `python examples/11_many_processes.py`, the values are the same except for rounding.
 """
 
 import argparse
@@ -44,6 +44,6 @@ def main(data, limit, epochs):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="glyphs", choices=datasets.NAMES)
-    parser.add_argument("--limit", type=int, help="use only the first N images")
+    parser.add_argument("--limit", type=int, help="use only the first LIMIT images")
     parser.add_argument("--epochs", type=int, default=2)
     main(**vars(parser.parse_args()))

@@ -3,8 +3,8 @@
     pip install "scratchnet[onnx]"                          the page also needs npm, which comes with Node.js
     python examples/12_onnx_in_the_browser.py               trains on printed digits, and serves the page until Ctrl-C
 
-The page runs the network in the browser, and the images never leave it. npm downloads onnxruntime-web once (33 MB), and the
-checksum is compared. After that, neither the page nor this program needs the internet: all files of the page are on this machine.
+The page runs the network in the browser, and the images never leave it. npm downloads onnxruntime-web once (33 MB), and its
+checksum is verified. After that, neither the page nor this program needs the internet: all files of the page are on this machine.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ def write_page(folder, model, x, y):
     if not package.exists():
         subprocess.run(["npm", "pack", "--silent", f"onnxruntime-web@{VERSION}"], cwd=folder, check=True, timeout=300)
     if hashlib.sha256(package.read_bytes()).hexdigest() != SHA256:
-        raise SystemExit(f"{package}: expected another checksum. Remove the file, and run the program again")
+        raise SystemExit(f"{package}: expected SHA-256 {SHA256}, got another. Remove the file, and run the program again")
     with tarfile.open(package) as files:
         for name in RUNTIME:
             (folder / name).write_bytes(files.extractfile(f"package/dist/{name}").read())

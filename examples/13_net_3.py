@@ -47,6 +47,6 @@ def main(data, limit, epochs):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Train net_3 with its recipe.")
     parser.add_argument("--data", default="cifar10", choices=("cifar10", "shapes"))
-    parser.add_argument("--limit", type=int, help="use only the first images")
+    parser.add_argument("--limit", type=int, help="use only the first LIMIT images")
     parser.add_argument("--epochs", type=int, default=12)
     main(**vars(parser.parse_args()))
