@@ -227,7 +227,7 @@ def test_the_networks_are_compared_by_the_last_accuracy_the_gap_and_the_minutes(
     assert row(text, "net_1")[6] == "–"
     assert row(text, "net_1")[8].startswith("0.")
     assert "| net_2 |" not in text
-    assert "0.6250 ± 0.1768 on CIFAR-10, and at 0.8000 ± 0.0000 as the mean over six views" in text
+    assert "0.6250 ± 0.1768 on CIFAR-10, and of 0.8000 ± 0.0000 if predictions are means over six views" in text
     assert "after 12 epochs and 6 ± 0 minutes" in text
     assert "45,000 to train, 5,000 to compare" in " ".join(text.split())
     assert "tuned its numbers on CIFAR-10's test images" in text
@@ -244,7 +244,7 @@ def test_a_part_that_helps_has_a_difference_below_zero_where_it_is_taken_away(tm
     assert row(text, "nothing")[2:5] == ["2", "0.8875 ± 0.0177", ""]
     assert row(text, "whitening")[3:] == ["0.7750 ± 0.0354", "**-0.1125**, clear", "-0.0750 ± 0.0354"]
     assert row(text, "GELU")[4] == "+0.0000, seeds overlap"
-    assert "change the accuracy of the whole by **+0.0625**, clear" in text
+    assert "change the accuracy of the whole small net by **+0.0625**, clear" in text
     assert "Not trained yet: `net_3-cifar10-sgd-small-without-identities`" in text
     assert "(32, 128, 256 filters)" in text
     assert "8 epochs" in text

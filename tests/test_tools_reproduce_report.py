@@ -193,7 +193,7 @@ def test_seconds_are_those_of_the_most_usual_number_of_threads(tmp_path, undrawn
         results.write(results.path(tmp_path, e.name, seed), result)
     text = report.write(plan, tmp_path).read_text(encoding="utf-8")
     assert "| 48 ± 0 |" in text
-    assert "for the trainings on 1 thread." in text
+    assert "for the training runs on 1 thread." in text
 
 
 def test_the_page_has_every_chapter_and_every_picture_that_it_shows(page, agreeing):

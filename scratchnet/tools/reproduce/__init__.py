@@ -1,4 +1,4 @@
-"""``scratchnet reproduce``: run the study's experiments again, and write one report of all.
+"""``scratchnet reproduce``: run the study's experiments again, and write one report on all of them.
 
 experiments.py   the experiments
 net_3.py         net_3 without one of its parts

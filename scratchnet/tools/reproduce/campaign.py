@@ -25,7 +25,7 @@ class Progress(Callback):
     Parameters
     ----------
     total : float
-        The work of everything that has still to be trained, in multiply-adds.
+        The work of everything that still has to be trained, in multiply-adds.
     """
 
     def __init__(self, total: float):
@@ -63,7 +63,7 @@ class Progress(Callback):
 
 
 def clock(seconds: float) -> str:
-    """Write a time in words.
+    """Return a time in words.
 
     >>> clock(5), clock(65), clock(7384)
     ('5 s', '1 min', '2 h 3 min')
@@ -98,7 +98,7 @@ def run(plan: Plan, selected: Mapping[str, Experiment], seeds: int, out: Path) -
 
 
 def tasks(plan: Plan, selected: Mapping[str, Experiment], seeds: int, out: Path) -> Iterator[tuple[Experiment, int]]:
-    """Yield each run in order. The winners of the sweep are known after the first seed, and follow then."""
+    """Yield each run in order. The best rate of each optimizer is known after the first seed; the other seeds include it."""
     for seed in range(seeds):
         for name, experiment in selected.items():
             if seed == 0 or name not in plan.one_seed:

@@ -231,7 +231,7 @@ class Plan:
         return {e.name: e for group in self.groups.values() for e in group}
 
     def select(self, names: Sequence[str] | None) -> dict[str, Experiment]:
-        """Return the experiments of some groups, or with some names, in this plan's order; all without `names`.
+        """Return the experiments of some groups, or with some names, in this plan's order, or all if `names` is empty.
 
         Raises
         ------

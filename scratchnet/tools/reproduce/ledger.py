@@ -73,7 +73,7 @@ def make(model: Model, batch_size: int = 128, repeats: int = 5) -> dict[str, Any
     Returns
     -------
     dict
-        rows: of `count`, with cache_bytes, forward_seconds and backward_seconds for a step; step_seconds, update_seconds
+        rows: those of `count`, with cache_bytes, forward_seconds and backward_seconds for a step; step_seconds, update_seconds
         (the optimizer) and batch_size.
     """
     rng = np.random.default_rng(0)
@@ -182,7 +182,7 @@ def heaviest(rows: list[Row], key: str) -> tuple[Row, float]:
 
 
 def kept(model: Model, x: np.ndarray) -> dict[str, int]:
-    """Return how many bytes each layer keeps after training's forward of `x`; an array is counted at the first that keeps it."""
+    """Return how many bytes each layer keeps after the forward of `x`; an array is counted at the first that keeps it."""
     model.forward(x, to=model.logits)
     seen = {_address(x)}  # the images belong to the caller
     found: dict[str, int] = {}

@@ -58,11 +58,11 @@ class Net3:
 
     @property
     def name(self) -> str:
-        """The name of the net, also if a part is missing: the name of the experiment tells which."""
+        """The name of the net, even if a part is missing: the name of the experiment says which."""
         return "net_3"
 
     def build(self, sample_shape: tuple[int, ...], K: int, seed: int) -> Model:
-        """Return the network. With all parts except flips, it is made by `scratchnet.networks.net_3`."""
+        """Return the network. If no part is missing, except perhaps the flips, it is that of `scratchnet.networks.net_3`."""
         if self == Net3(flip=self.flip, filters=self.filters):
             return networks.net_3(sample_shape, K, filters=self.filters, flip=self.flip, seed=seed)
         return self.assemble(sample_shape, K, seed)
@@ -104,8 +104,8 @@ HELD_OUT = 10       # one tenth of the training images is held out for validatio
 
 # For each part, a description of what replaces it, and the changed arguments of the net or of the recipe.
 PARTS: dict[str, tuple[str, dict[str, object]]] = {
-    "whitening": ("a convolution of the same size, drawn and trained", {"whitening": False}),
-    "identities": ("all filters drawn", {"identities": False}),
+    "whitening": ("a convolution of the same size, random at first and trained", {"whitening": False}),
+    "identities": ("filters that are all random at first", {"identities": False}),
     "label smoothing": ("labels of 0 and 1", {"label_smoothing": 0.0}),
     "flips": ("images as they are", {"flip": False}),
     "crops": ("images as they are", {"crop": False}),

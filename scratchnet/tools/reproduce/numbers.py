@@ -1,6 +1,6 @@
 """The numbers of a report, computed from histories: best epochs, means and spreads over seeds, clear differences.
 
-Everything that a report states is computed from finished results. The second half writes these numbers as words.
+Everything that a report states is computed from finished results. The second half turns these numbers into words.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Row:
 
 
 class Seeds(list[Row]):
-    """The rows of one experiment, one for each seed, with methods that write them for a table."""
+    """The rows of one experiment, one for each seed, with methods that return the text of a table's cells."""
 
     def values(self, key: str) -> list[float]:
         """Return one value of each row, or [] if it is None for a seed: the mean of the others would be too good."""
@@ -66,19 +66,19 @@ class Seeds(list[Row]):
         return [] if None in taken else [float(value) for value in taken]
 
     def mean(self, key: str, digits: int = 4) -> str:
-        """Write the mean of one value, and its spread."""
+        """Return the mean of one value and its spread, as text."""
         return mean_spread(self.values(key), digits)
 
     def epochs(self, key: str) -> str:
-        """Write an epoch for each seed."""
+        """Return an epoch for each seed, as text."""
         return listed(getattr(row, key) for row in self)
 
     def best(self) -> str:
-        """Write the best validation accuracy, and its epoch for each seed."""
+        """Return the best validation accuracy and its epoch for each seed, as text."""
         return f"{self.mean('best')} ({self.epochs('best_epoch')})" if self else "–"
 
     def lowest(self) -> str:
-        """Write the lowest validation loss, and its epoch for each seed."""
+        """Return the lowest validation loss and its epoch for each seed, as text."""
         return f"{self.mean('low_loss')} ({self.epochs('low_epoch')})" if self else "–"
 
 
@@ -114,7 +114,7 @@ def compare(a: Sequence[float], b: Sequence[float]) -> int:
     """Return 1 if the values of `a` lie above those of `b`, -1 if below, and 0 if neither is clear.
 
     Above means that every seed's value of `a` is larger than every seed's of `b`. Without a real difference, three seeds of
-    each are ordered like this, in either direction, once in ten times. With one seed nothing is clear.
+    each are ordered like this, in either direction, in one case out of ten. With one seed nothing is clear.
 
     >>> compare([3, 4, 5], [0, 1, 2]), compare([0, 1], [2, 3]), compare([0, 2], [1, 3]), compare([1], [0])
     (1, -1, 0, 0)
@@ -173,7 +173,7 @@ def early_stop(val_loss: Sequence[float], patience: int) -> Stop:
 
 
 def plural(n: int, noun: str) -> str:
-    """Write a count of things.
+    """Return a count of things, as text.
 
     >>> plural(1, "thread"), plural(6256, "step")
     ('1 thread', '6,256 steps')
@@ -182,7 +182,7 @@ def plural(n: int, noun: str) -> str:
 
 
 def mean_spread(numbers: Sequence[float], digits: int = 4) -> str:
-    """Write the mean over seeds and, for two or more seeds, their standard deviation (with n - 1).
+    """Return the mean over seeds and, for two or more seeds, their standard deviation (with n - 1), as text.
 
     >>> mean_spread([0.99, 0.992]), mean_spread([0.5]), mean_spread([])
     ('0.9910 ± 0.0014', '0.5000', '–')
@@ -194,7 +194,7 @@ def mean_spread(numbers: Sequence[float], digits: int = 4) -> str:
 
 
 def listed(epochs: Iterable[int | None]) -> str:
-    """Write one epoch for each seed.
+    """Return one epoch for each seed, as text.
 
     >>> listed([4, 3, None])
     '4, 3, never'
@@ -203,7 +203,7 @@ def listed(epochs: Iterable[int | None]) -> str:
 
 
 def verdict(a_name: str, a: Sequence[float], b_name: str, b: Sequence[float], digits: int = 4) -> str:
-    """Write both means, and which of the two is higher if the seeds agree.
+    """Return both means and, if the seeds agree, which of the two is higher, as text.
 
     >>> verdict("max", [3.0, 4.0], "none", [1.0, 2.0], 1)
     'max 3.5 ± 0.7, none 1.5 ± 0.7: **max is higher** with every seed'
@@ -222,7 +222,7 @@ def verdict(a_name: str, a: Sequence[float], b_name: str, b: Sequence[float], di
 
 
 def difference(a: Sequence[float], b: Sequence[float], digits: int = 4) -> str:
-    """Write how far the mean of `a` lies above the mean of `b`, and whether the seeds agree.
+    """Return how far the mean of `a` lies above the mean of `b`, and whether the seeds agree, as text.
 
     >>> difference([3.0, 4.0], [1.0, 2.0], 1), difference([3.0, 4.0], [3.5, 3.5], 1), difference([3.0], [1.0], 1)
     ('**+2.0**, clear', '+0.0, seeds overlap', '+2.0, one seed')

@@ -22,8 +22,8 @@ could not measure. `scratchnet reproduce` never changes it.
 
 ABOUT = """net_1 and net_2, trained as in the study (batch 128, 16 epochs, the test split as validation), the further experiments
 that its questions need, and net_3, which answers the question at its end. Every number below is computed from the
-finished trainings in `histories/`, except the figures of Keras and of the study, whose tables say so. Where two means
-are compared, one is called higher only if every seed of it lies above every seed of the other."""
+finished training runs in `histories/`, except the figures of Keras and of the study, whose tables say so. Where two means
+are compared, one is called higher only if each of its seeds lies above every seed of the other."""
 
 CHAPTERS = (
     chapters.findings,
@@ -36,7 +36,7 @@ QUICK = """**This is the quick form**: two epochs on {images} generated images, 
 about the study."""
 
 REPEAT = """`{command}` makes this page with all its figures, at once or in parts (`--only`). A finished
-training is not run again; to repeat it, remove its file in `histories/`."""
+training run is kept; to repeat it, remove its file in `histories/`."""
 
 
 def write(plan: Plan, out: Path) -> Path:
@@ -70,7 +70,7 @@ def made(page: Page) -> list[str]:
     command += "" if page.out.is_absolute() else f" --out {page.out.as_posix()}"
     results = [result for found in page.known.values() for result in found]
     epochs = sum(len(result["history"].get("loss", ())) for result in results)
-    whole = f"{len(page.known)} of {len(page.plan.experiments)} experiments, {len(results)} trainings, {epochs} epochs."
+    whole = f"{len(page.known)} of {len(page.plan.experiments)} experiments, {len(results)} training runs, {epochs} epochs."
     count: Counter[tuple[str, str]] = Counter()
     for result in results:
         v, m = result["versions"], result["machine"]
@@ -78,5 +78,5 @@ def made(page: Page) -> list[str]:
         with_what = f"scratchnet {v['scratchnet']} (source {v['source']}), Python {v['python']}, "
         with_what += f"NumPy {v['numpy']}, numba {v['numba']}"
         count[machine, with_what] += 1
-    lines = [{"machine": key[0], "versions": key[1], "trainings": n} for key, n in count.items()]
+    lines = [{"machine": key[0], "versions": key[1], "training runs": n} for key, n in count.items()]
     return [REPEAT.format(command=command), whole, markdown_table(lines)]

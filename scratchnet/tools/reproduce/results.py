@@ -156,12 +156,12 @@ def answers(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
 
 
 def files_of(package: Path, name: str) -> list[Path]:
-    """Return the module of this name, or the modules of the folder of this name."""
+    """Return the file of the module of this name, or the files of the folder of this name."""
     return sorted(package.glob(f"{name}.py")) or sorted((package / name).glob("*.py"))
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the code that computes the numbers; `source` is a hash of scratchnet's files among it."""
+    """Return the versions of the code that computes the numbers; `source` is a hash of the part that belongs to scratchnet."""
     source = hashlib.sha256()
     package = Path(scratchnet.__file__).parent
     for name in NUMBERS_COME_FROM:

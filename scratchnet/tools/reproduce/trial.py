@@ -151,7 +151,7 @@ def run(experiment: Experiment, seed: int, out: Path, callbacks: Sequence[Callba
 
 
 def follow(task: Mapping[str, Any]) -> None:
-    """Train, as a process that is not rank 0, the run that it tells; rank 0 alone writes and prints."""
+    """Train the run that rank 0 names in `task`, in a process with another rank; rank 0 alone writes and prints."""
     known = [plan.experiments.get(task["name"]) for plan in (experiments.plan(), experiments.plan(quick=True))]
     experiment = next(e for e in known if e is not None and e.limit == task["limit"])
     data = data_of(experiment)

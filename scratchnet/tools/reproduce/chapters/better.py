@@ -18,23 +18,23 @@ Both are those of Jordan, *94% on CIFAR-10 in 3.29 seconds on a single GPU* (202
 
 COLUMNS = """Accuracy is that of the last epoch, not of the best one, which would be chosen by its result. *Six views*: the
 prediction is the mean over the image, the image moved by a pixel in two directions, and the mirror images of these
-(`augment="flip_translate"`). *Training*: for net_1 and net_2 the accuracy during the last epoch; for net_3 that on the
-training images as they are after it, since those of the epoch are flipped and cropped. The gap is training minus test.
-Multiply-adds are those of one image, forward. The minutes are those of all epochs with their validation, on the threads
-beside them."""
+(`augment="flip_translate"`). *Training*: for net_1 and net_2 the accuracy during the last epoch; for net_3 the accuracy
+after it on the unchanged training images, since training flips and crops them. The gap is training minus test.
+Multiply-adds are those of one image, forward. The minutes are those of all epochs with their validation, with the number of
+threads in the last column."""
 
-HONEST = """**What the test images were used for.** The authors of the recipe tuned its numbers on CIFAR-10's test images. So the
-accuracy of net_3 on them is a little higher than on new images; how much, these images cannot tell. Every choice
+HONEST = """**What the test images were used for.** The author of the recipe tuned its numbers on CIFAR-10's test images. So the
+accuracy of net_3 on them is a little higher than on new images; by how much, these images cannot show. Every choice
 of ours was made on a split of the training images ({train:,} to train, {held_out:,} to compare), before the test images
 were looked at, and none was changed after that."""
 
-SMALLER = """### What each part brings
+SMALLER = """### What each part contributes
 
 One part is taken away at a time. This takes many runs, so the net is narrower ({filters} filters) and is trained for
-{epochs}. The same seeds begin all runs, and validation uses the {held_out:,} training images that are held out,
+{epochs}. All runs use the same seeds, and validation uses the {held_out:,} training images that are held out,
 never the test images. A difference is *clear* where every seed of one lies on the same side of every seed of the other;
-a difference of one point is {images} images. What a part brings here, alone and in a small net, need not be what it
-brings in the whole one."""
+a difference of 0.01 is {images} images. What a part contributes here, in a small net, need not be what it contributes in
+the whole one."""
 
 
 def better(page: Page) -> str:
@@ -97,7 +97,7 @@ def training_accuracy(result: Result) -> float:
 
 
 def gaps(page: Page, e: Experiment) -> list[float]:
-    """Return for each seed the accuracy on the training images minus that on the others."""
+    """Return for each seed the accuracy on the training images minus that on the validation images."""
     return [training_accuracy(result) - result["history"]["val_accuracy"][-1] for result in trained(page, e)]
 
 
@@ -107,7 +107,7 @@ def several_views(page: Page, e: Experiment) -> list[float]:
 
 
 def parts(page: Page) -> Iterator[str]:
-    """Yield what each part brings."""
+    """Yield what each part contributes."""
     base = small(page)
     _, held_out = base.sizes()
     filters = ", ".join(map(str, base.net.filters))
@@ -116,7 +116,7 @@ def parts(page: Page) -> Iterator[str]:
     if page.rows(base):
         yield markdown_table(differences(page, base))
         views = difference(several_views(page, base), page.rows(base).values("last"))
-        yield f"Six views in place of one, which need no other training, change the accuracy of the whole by {views}."
+        yield f"Six views in place of one need no other training. They change the accuracy of the whole small net by {views}."
 
 
 def differences(page: Page, base: Net3Experiment) -> Iterator[Cells]:

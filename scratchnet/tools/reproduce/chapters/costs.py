@@ -55,7 +55,7 @@ def costs_of(rows: list[ledger.Row], field: str) -> dict[str, str]:
         "multiply-adds forward": f"{total(rows, 'forward_madds'):,}",
         "backward": f"{total(rows, 'backward_madds'):,}",
         "bytes kept": f"{total(rows, 'cache_bytes'):,}",
-        "field": field,
+        "receptive field": field,
         "ms forward": f"{1e3 * total(rows, 'forward_seconds'):.2f}",
         "ms backward": f"{1e3 * total(rows, 'backward_seconds'):.2f}",
     }

@@ -15,7 +15,7 @@ from scratchnet.tools.reproduce.page import Page, paragraphs, run_title
 from scratchnet.tools.reproduce.published import keras_difference
 
 PICTURE = """A panel for each experiment, all with the same axes: accuracy in training (blue) and in validation (orange). A line is
-the mean over the seeds, a band goes from the lowest seed to the highest. Where the two lines separate, the network
+the mean over the seeds, and a band goes from the lowest seed to the highest. Where the two lines separate, the network
 memorizes its training images."""
 
 
@@ -105,8 +105,9 @@ def optimizers(page: Page) -> Iterator[str]:
         at_default, at_best = (", ".join(f"{o} {mean(rows):.3f}" for o, rows in found.items()) for found in (usual, best))
         share = 1 - mean_range(best) / mean_range(usual)
         yield (
-            f"**Optimizers.** After {epochs} epochs of CIFAR-10: {at_default} at the default rates; {at_best} with each at its "
-            f"own best rate. Of the distance between the best and the worst, {share:.0%} is due to the default rates (question 2)."
+            f"**Optimizers.** The best accuracy in {epochs} epochs of CIFAR-10: {at_default} at the default rates; {at_best} with "
+            f"each at its own best rate. Of the difference between the best and the worst, {share:.0%} is due to the default rates "
+            "(question 2)."
         )
 
 
@@ -130,7 +131,7 @@ def preprocessing(page: Page) -> Iterator[str]:
         first, best = (" against ".join(mean_spread(found.values(key)) for found in rows) for key in ("first", "best"))
         yield (
             f"**Preprocessing.** On CIFAR-10, pixels with zero mean and unit deviation, against pixels in [0, 1]: an accuracy of "
-            f"{first} after one epoch, {best} at the best of {epochs} epochs (question 4)."
+            f"{first} after one epoch, and of {best} in the best of {epochs} epochs (question 4)."
         )
 
 
@@ -158,9 +159,9 @@ def net_3(page: Page) -> Iterator[str]:
     if rows:
         minutes = mean_spread([seconds / 60 for seconds in rows.values("seconds")], 0)
         yield (
-            f"**What would do better.** net_3 ends at an accuracy of {rows.mean('last')} on CIFAR-10, and at "
-            f"{mean_spread(several_views(page, e))} as the mean over six views of an image, after {e.epochs} epochs and {minutes} "
-            "minutes (question 6)."
+            f"**What would do better.** net_3 ends at an accuracy of {rows.mean('last')} on CIFAR-10, and of "
+            f"{mean_spread(several_views(page, e))} if predictions are means over six views of an image, after {e.epochs} epochs "
+            f"and {minutes} minutes (question 6)."
         )
 
 

@@ -12,7 +12,7 @@ ABOUT = """`fit` draws a new order of the training images for every epoch. Here 
 shuffled once, with the seed, and then keep that order. All else is equal, including the weights at the start."""
 
 WHY = f"""The comparison with Keras raises this question. Keras's `fit` also shuffles for every epoch, but on TensorFlow, after
-`keras.utils.set_random_seed`, it draws the same order in every epoch, and this call is what makes a training repeatable.
+`keras.utils.set_random_seed`, it draws the same order in every epoch, and this call is what makes training repeatable.
 `python examples/08_the_order_of_images.py` shows it. So the figures of {KERAS_VERSION} above probably belong to images
 in one order."""
 
@@ -36,7 +36,7 @@ def pairs_of(page: Page) -> list[tuple[Experiment, Experiment]]:
 
 
 def effect(page: Page, shuffled: Experiment, once: Experiment, epochs: int) -> Cells:
-    """Return a row of the table: what the order changes, and how far the training in one order is from Keras's."""
+    """Return a row of the table: what the order changes, and how far the accuracy with one order is from Keras's."""
     rows, once_rows = page.rows(shuffled, epochs), page.rows(once, epochs)
     best, once_best = rows.values("best"), once_rows.values("best")
     line = {

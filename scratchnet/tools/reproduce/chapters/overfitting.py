@@ -17,8 +17,8 @@ from scratchnet.tools.reproduce.results import Result
 PATIENCES = (1, 2, 3, 5)
 
 ABOUT = """Nothing is trained again for this. Early stopping depends on the validation losses alone, and restores the weights of
-the lowest of them. So a finished history shows after which epoch it would have stopped and which epoch's weights it would have
-restored, and it holds the accuracy of these weights."""
+the epoch with the lowest of them. So a finished history shows after which epoch it would have stopped and which epoch's
+weights it would have restored, and it holds the accuracy of these weights."""
 
 
 def overfitting(page: Page) -> str:
@@ -67,8 +67,8 @@ def stopping(page: Page, nets: list[Experiment]) -> Iterator[Cells]:
                 "last epoch trained": listed(stop.stopped for stop in stops),
                 "epoch restored": listed(stop.restored for stop in stops),
                 "validation accuracy restored": mean_spread([h["val_accuracy"][stop.restored - 1] for h, stop in pairs]),
-                "accuracy against not stopping": f"{change['val_accuracy']:+.4f}",
-                "validation loss against not stopping": f"{change['val_loss']:+.4f}",
+                "accuracy compared with not stopping": f"{change['val_accuracy']:+.4f}",
+                "validation loss compared with not stopping": f"{change['val_loss']:+.4f}",
                 "epochs saved": f"{saved:.0%}",
             }
 

@@ -78,7 +78,7 @@ def labels(page: Page) -> str:
 
 
 def same_bits(a: Result, b: Result) -> str:
-    """Write whether two training runs have the same bits."""
+    """Return whether two training runs have the same bits, as text."""
     if a["versions"] != b["versions"]:
         return ": trained by different versions, so the bits cannot be compared. Train both again."
     keys = [key for key in a["history"] if key != "seconds"]

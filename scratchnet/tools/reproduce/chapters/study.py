@@ -28,8 +28,8 @@ def ours(page: Page) -> list[str]:
     """Return a table of our figures, and what its columns mean."""
     threads = Counter(row.threads for e in page.done("study") for row in page.rows(e))
     usual = max(threads, key=lambda n: threads[n], default=1)
-    about = f"""Means over the seeds ± their standard deviation; one epoch for each seed. Seconds are the median epoch's times the
-number of epochs, for the trainings on {plural(usual, 'thread')}."""
+    about = f"""Means over the seeds ± their standard deviation; in parentheses one epoch for each seed. Seconds are those of
+the median epoch times the number of epochs, for the training runs on {plural(usual, 'thread')}."""
     done = page.done("study")
     tables = [[accuracies(page, e) for e in done], [losses(page, e, usual) for e in done]]
     return [*map(markdown_table, tables), about] if done else []
@@ -139,8 +139,8 @@ def max_pooling(page: Page) -> Iterator[Cells]:
     else:
         verdict = "confirmed" if faster else "the opposite" if slower else "not found: no clear difference"
     found = (
-        f"against net_1 without its pooling: epochs to 98 % {pooled.epochs('to_98')}, without "
-        f"{plain.epochs('to_98')}; validation accuracy after epoch 1 {difference(*first)}"
+        f"epochs to 98 %, of net_1 with its pooling and without it: {pooled.epochs('to_98')} and {plain.epochs('to_98')}; "
+        f"difference of the validation accuracy after epoch 1: {difference(*first)}"
     )
     yield claim("with max-pooling MNIST converges in fewer epochs", found, verdict)
 
