@@ -72,7 +72,7 @@ def readme(text: str) -> str:
 
 
 def index(page: str, text: str) -> str:
-    """Return `page`, the text of docs/index.md, with the text of README.md in it, its links made relative to the folder docs."""
+    """Return `page`, the text of docs/index.md, with the text of README.md in it and its links made relative to docs."""
     text = text.replace("](examples/README.md)", "](examples.md)").replace("](scratchnet/README.md)", "](map.md)")
     text = text.replace("](docs/", "](")
     return COPY.sub(lambda found: f"{found[1]}\n{text}\n{found[2]}", page)

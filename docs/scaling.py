@@ -1,6 +1,6 @@
 """How far does training in many processes scale? The tables of scaling.md, its picture, and the numbers behind them.
 
-    python docs/scaling.py --measure     measures steps into scaling.json (five minutes; nothing else may run)
+    python docs/scaling.py --measure     measures steps on this machine, which must be idle (five minutes), into scaling.json
     python docs/scaling.py               writes the tables into scaling.md, and draws pictures/scaling.png
 
 `--measure` needs `pip install "scratchnet[mpi]"`: it starts itself with mpiexec.
@@ -76,7 +76,7 @@ def simulated(net: dict[str, Any], N: int, n: float, network: tuple[float, float
 
 
 def speedups(net: dict[str, Any], network: tuple[float, float], *, weak: bool) -> list[float]:
-    """Return the speedup (of images per second) over one rank for each of RANKS: one batch of 128, or `weak`: 128 in each rank."""
+    """Return the speedup over one rank for each of RANKS: with one batch of 128, or with 128 images in each rank if `weak`."""
     rng, alone = np.random.default_rng(0), BATCH / step(net, 1, BATCH, network)
     found = []
     for N in RANKS:
@@ -182,7 +182,7 @@ def cost_table(numbers: dict[str, Any]) -> str:
 
 
 def limits_table(numbers: dict[str, Any]) -> str:
-    """Return the table of limits: the best number of ranks for one batch of 128, and the speedup with 128 images in each rank."""
+    """Return the table of limits: the best number of ranks for one batch of 128, and the speedup with 128 in each rank."""
     head = ["", *(f"{network}: {what}" for network in NETWORKS for what in ("batch 128", "128 in each rank"))]
     rows = []
     for name, net in numbers["nets"].items():
