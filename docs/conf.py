@@ -65,7 +65,7 @@ def plain_text_to_rst(app, what, name, obj, options, lines):
 
 
 def copy_pages(app, error):
-    """Copy the pages of `scratchnet explain` into the built site, where the same links lead to them as in the source."""
+    """Copy the pages of `scratchnet explain` into the built site, to the same relative path, so that links work in both."""
     if error is None and app.builder.name == "html":
         shutil.copytree(Path(__file__).parent / "pages", Path(app.outdir) / "pages", dirs_exist_ok=True)
 

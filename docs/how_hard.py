@@ -5,7 +5,7 @@ from scratchnet.preprocessing import add_channel_axis, normalize_images, one_hot
 
 
 def main() -> None:
-    """Print the validation accuracy of both after each epoch."""
+    """Print the validation accuracy of both networks on both data sets after each epoch."""
     for name in ("glyphs", "shapes"):
         data = datasets.load(name)
         x, x_test = (add_channel_axis(normalize_images(images)) for images in (data.x_train, data.x_test))

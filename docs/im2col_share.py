@@ -1,4 +1,4 @@
-"""Measure what it costs to compute `cols` again in backward, and what it would cost to keep it (layers/conv2d.py names this file).
+"""Measure the time to compute `cols` again in backward, and the memory to keep it; layers/conv2d.py names this file.
 
     python docs/im2col_share.py
 
@@ -18,7 +18,7 @@ WINDOW = (1, 1), ((1, 1), (1, 1))       # strides and pads
 
 
 def seconds(function, *arguments):
-    """Return how long one call takes, and its result."""
+    """Return the seconds that one call takes, and its result."""
     start = perf_counter()
     result = function(*arguments)
     return perf_counter() - start, result

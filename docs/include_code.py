@@ -8,7 +8,7 @@ A page names the code in a comment above a block, and this program writes the bl
     ```
 
 After the path comes a function, a class or a method (`Model.train_step`), or nothing for the whole file. Unlike Sphinx's
-`literalinclude`, the code also stands in the Markdown file itself, where many read it.
+`literalinclude`, the code is also in the Markdown file itself, which many people read as it is.
 """
 
 import argparse
@@ -21,7 +21,7 @@ BLOCK = re.compile(r"^<!-- code: (\S+)(?: ([\w.]+))?(, without docstring)? -->\n
 
 
 def code_of(path: Path, name: str | None, without_docstring: bool) -> str:
-    """Return the lines of `path` that define `name`, with its decorators, indented as at the top of a file."""
+    """Return the lines of `path` that define `name`, with its decorators, without the indentation of the first line."""
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
     node: ast.AST = ast.parse(text) if path.suffix == ".py" else ast.Module([], [])

@@ -1,8 +1,9 @@
 """Look at every page of the built site in a browser: `python docs/look.py docs/_build/html --out screenshots`.
 
-Each page is opened at the width of a phone and of a window, in light and in dark mode. Reported are pages that are wider than the
-screen, with the element that makes them so, tables that must be scrolled in a window, pictures that do not load, and errors of
-scripts. The screenshots are for a person. Needs selenium, chromium and chromedriver; the exit code is 1 if something is found.
+Each page is opened at the width of a phone and of a window, in light and in dark mode. The program reports pages that are wider
+than the screen, with the element that makes them so, tables that must be scrolled in a window, pictures that do not load, and
+errors of scripts. The screenshots are for a person. It needs selenium, chromium and chromedriver; the exit code is 1 if it finds
+something.
 """
 
 import argparse

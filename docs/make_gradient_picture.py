@@ -5,9 +5,10 @@ brighter, the chain rule says
 
     dloss/dpixel = Σ over all paths from the pixel to the loss of the product of the derivatives along the path
 
-A path takes one output of each layer. The paths through one output h sum to (dh/dpixel)·(dloss/dh), which is drawn as its colour,
-and those through two neighbours to (dh/dpixel)·(dk/dh)·(dloss/dk), which is drawn as a line. So each row of the picture has
-the same sum: the gradient of the pixel, which must be the one that `Model.backward` computes.
+A path goes through one output of each layer. The products of the paths through an output h sum to (dh/dpixel)·(dloss/dh), which
+is drawn as its colour; those of the paths through h and an output k of the next layer sum to (dh/dpixel)·(dk/dh)·(dloss/dk),
+which is drawn as a line. So each row of the picture has the same sum: the gradient of the pixel, which must be the one that
+`Model.backward` computes.
 """
 
 from pathlib import Path
@@ -44,7 +45,7 @@ def trained():
 
 
 def flows(model, image, label):
-    """Return what each output, and each pair of neighbours, contributes to the gradient of the pixel with the largest one."""
+    """Return what each output, and each pair of outputs of successive layers, adds to the largest gradient of a pixel."""
     w1, b1, w2, b2, w3, b3, w4, b4 = model.get_weights()
     pads = window_pads("same", (28, 28), (3, 3), (1, 1)), window_pads("same", (28, 28), (3, 3), (2, 2))
 
@@ -112,7 +113,7 @@ class Sheet:
         return self.matrix @ (column - self.first + 0.5, row - self.first + 0.5, 1)
 
     def mark(self, row, column, color, alpha=1.0, edge="#222222"):
-        """Draw a cell in a color, which `alpha` makes lighter."""
+        """Draw a cell in a color; an `alpha` below 1 makes it lighter."""
         place = column - self.first, row - self.first
         for facecolor, opaque in (("white", 1.0), (color, alpha)):
             cell = Rectangle(place, 1, 1, facecolor=facecolor, alpha=opaque, transform=self.transform, zorder=3)
@@ -121,7 +122,7 @@ class Sheet:
 
 
 def strength(values):
-    """Return the absolute values, so that the largest is 1; the root makes small ones visible."""
+    """Return the square roots of the absolute values, scaled so that the largest is 1; the root makes small values visible."""
     return np.sqrt(np.abs(values) / np.abs(values).max())
 
 

@@ -22,7 +22,7 @@ COPY = re.compile(r"(<!-- the text of README\.md; python docs/make_home\.py writ
 
 
 def speed() -> str:
-    """Return the table of training steps, and the machine."""
+    """Return the table of the times of training steps, and a note on the machine and the versions."""
     measured = json.loads((ROOT / "docs/bench/peers.json").read_text(encoding="utf-8"))
     rows = []
     for pair in measured["peers"]:
@@ -43,7 +43,7 @@ def speed() -> str:
 
 
 def accuracy() -> str:
-    """Return the table of the study's experiments, and who trained them."""
+    """Return the table of the study's experiments, and a note on the seeds and on Keras's version."""
     plan = experiments.plan()
     known = collect(plan, ROOT / "docs/results")
     rows = []
@@ -66,13 +66,13 @@ def accuracy() -> str:
 
 
 def readme(text: str) -> str:
-    """Return the text of README.md with its tables."""
+    """Return the text of README.md, with its tables written from the measurements."""
     tables = {"speed": speed, "accuracy": accuracy}
     return TABLE.sub(lambda found: f"<!-- table: {found[1]} -->\n\n{tables[found[1]]()}", text)
 
 
 def index(page: str, text: str) -> str:
-    """Return the text of docs/index.md, `page`, with that of README.md and its links from the folder docs."""
+    """Return `page`, the text of docs/index.md, with the text of README.md in it and its links made relative to docs."""
     text = text.replace("](examples/README.md)", "](examples.md)").replace("](scratchnet/README.md)", "](map.md)")
     text = text.replace("](docs/", "](")
     return COPY.sub(lambda found: f"{found[1]}\n{text}\n{found[2]}", page)

@@ -1,9 +1,9 @@
 """Write the pages of `scratchnet explain` that these pages link to, and the picture of one: `python docs/make_pages.py`.
 
-It trains net_1 on MNIST and net_2 on CIFAR-10 into runs/pages first, which takes minutes; a run that exists is used again. With
---refresh, nothing is trained: the pages keep their numbers, and get the styles and the program of scratchnet/explain. The two
-test images are ones of which the networks are not sure: a four that could be a nine, and an airplane that could be a bird.
-The picture needs selenium, chromium and chromedriver: without them it stays as it is.
+It first trains net_1 on MNIST and net_2 on CIFAR-10 into the folder runs/pages, which takes minutes; a run that exists is used
+again. With --refresh, nothing is trained: the pages keep their numbers, and get the current styles and program of
+scratchnet/explain. The networks are not sure about the two test images: a four that could be a nine, and an airplane that could
+be a bird. The picture needs selenium, chromium and chromedriver: without them it stays as it is.
 """
 
 import base64

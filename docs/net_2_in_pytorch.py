@@ -36,7 +36,7 @@ def copy_from_torch(torch_model, model):
 
 def torch_probabilities(torch_model, x):
     """Return what PyTorch predicts for images in our layout: (N, H, W, C) -> (N, K)."""
-    torch_model.eval()                                  # no dropout, and moving averages
+    torch_model.eval()                                  # no dropout; moving averages in batch normalization
     x = torch.from_numpy(x).permute(0, 3, 1, 2)         # (N, H, W, C) -> (N, C, H, W)
     with torch.no_grad():
         return torch_model(x).softmax(dim=1).numpy()

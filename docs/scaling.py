@@ -1,6 +1,6 @@
 """How far does training in many processes scale? The tables of scaling.md, its picture, and the numbers behind them.
 
-    python docs/scaling.py --measure     measures steps on this machine, which must be quiet (five minutes), into scaling.json
+    python docs/scaling.py --measure     measures steps on this machine, which must be idle (five minutes), into scaling.json
     python docs/scaling.py               writes the tables into scaling.md, and draws pictures/scaling.png
 
 `--measure` needs `pip install "scratchnet[mpi]"`: it starts itself with mpiexec.
@@ -37,10 +37,10 @@ SIZES = (1, 4, 16, 64, 128)     # images in the part of a rank, for t(n) = c0 + 
 RANKS = [2**k for k in range(11)]
 # Seconds before the first byte of a message arrives, and bytes per second: Ethernet with TCP twice, and InfiniBand.
 NETWORKS = {"1 Gbit/s": (50e-6, 0.118e9), "10 Gbit/s": (20e-6, 1.18e9), "100 Gbit/s": (2e-6, 12.1e9)}
-SMALL_MESSAGES = 3              # per step: the loss, the sums of the metrics, and whether a rank stops
+SMALL_MESSAGES = 3              # per step: the loss, the sums of the metrics, and whether a rank (a process) stops
 NORMALIZATIONS = {"net_1": 0, "net_2": 0, "net_3": 6}       # layers with one small message forward, and one backward
-SPREAD = 0.05                   # of the time of a rank's step, relative: other programs, the system
-STEPS = 200                     # that are simulated
+SPREAD = 0.05                   # relative variation of the time of a rank's step, which other programs and the system cause
+STEPS = 200                     # simulated steps
 
 
 # -- the model ----------------------------------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ def simulated(net: dict[str, Any], N: int, n: float, network: tuple[float, float
 
 
 def speedups(net: dict[str, Any], network: tuple[float, float], *, weak: bool) -> list[float]:
-    """Return for each of RANKS how many times as many images per second as one rank: with one batch of 128, or 128 in each rank."""
+    """Return the speedup over one rank for each of RANKS: with one batch of 128, or with 128 images in each rank if `weak`."""
     rng, alone = np.random.default_rng(0), BATCH / step(net, 1, BATCH, network)
     found = []
     for N in RANKS:
@@ -110,7 +110,7 @@ def seconds_of(call: Callable[[], Any], repeats: int) -> float:
 
 
 def measured_in_ranks() -> None:
-    """Print, in rank 0, the milliseconds of a step of 128 images and of its all-reduce: what one of N processes does."""
+    """Print, in rank 0, the milliseconds that one of N processes takes for a step of 128 images, and for its all-reduce."""
     everyone, found = DataParallel(), {}
     for name in NETS:
         model, x, y = built(name)
@@ -160,7 +160,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def measured_table(numbers: dict[str, Any]) -> str:
-    """Return the times of 1 and 2 ranks."""
+    """Return the table of the times measured with 1 and 2 ranks."""
     if not numbers["ranks"]:
         return "Not measured yet: `python docs/scaling.py --measure` on a quiet machine, then `python docs/scaling.py`."
     head = ["processes × threads", *(f"{name}: step, its all-reduce (ms)" for name in NETS)]
@@ -170,7 +170,7 @@ def measured_table(numbers: dict[str, Any]) -> str:
 
 
 def cost_table(numbers: dict[str, Any]) -> str:
-    """Return what a step costs: computing, and the all-reduce of 8 ranks on each network."""
+    """Return the table of what a step costs: computing, and the all-reduce of 8 ranks on each network."""
     head = ["", "MB in a step", "computing 128 images", "computing 16", *(f"all-reduce, {network}" for network in NETWORKS)]
     rows = []
     for name, net in numbers["nets"].items():
@@ -182,7 +182,7 @@ def cost_table(numbers: dict[str, Any]) -> str:
 
 
 def limits_table(numbers: dict[str, Any]) -> str:
-    """Return where it stops paying: the best number of ranks for one batch of 128, and the speedup with 128 in each rank."""
+    """Return the table of limits: the best number of ranks for one batch of 128, and the speedup with 128 in each rank."""
     head = ["", *(f"{network}: {what}" for network in NETWORKS for what in ("batch 128", "128 in each rank"))]
     rows = []
     for name, net in numbers["nets"].items():
@@ -197,7 +197,7 @@ def limits_table(numbers: dict[str, Any]) -> str:
 
 
 def draw(numbers: dict[str, Any]) -> None:
-    """Draw the speedup over the number of ranks: above with one batch of 128, below with 128 images in each rank."""
+    """Draw the speedup against the number of ranks: above for one batch of 128, below for 128 images in each rank."""
     import matplotlib
 
     matplotlib.use("agg")
