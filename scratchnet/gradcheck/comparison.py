@@ -39,7 +39,7 @@ def relative_errors(a: np.ndarray, b: np.ndarray, smallest: float = SMALLEST) ->
     """Return |a - b| / max(|a|, |b|, floor) for each number. A NaN in `b` means "not compared", and its error is NaN.
 
     The floor is a thousandth of the largest |b|, and at least `smallest`. Without it, the rounding errors of large numbers
-    would look large in the small numbers and zeros of the same array. A NaN in `a` only is an infinite error.
+    would look large in the small numbers and zeros of the same array. A NaN only in `a` is an infinite error.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def compare(
     if not errors.size:
         return Row(check, name, False, note=f"{NOT_COMPARED}: the array is empty")
     retried, skipped, hidden = (numeric.retried, numeric.skipped, numeric.hidden) if numeric else (0, 0, 0)
-    not_finite = numeric is not None and int((~np.isfinite(expected)).sum()) > skipped + hidden  # these are NaN
+    not_finite = numeric is not None and int((~np.isfinite(expected)).sum()) > skipped + hidden  # these two kinds are NaN
     if not_finite or skipped > MOST_SKIPPED * errors.size:
         note = "forward returns NaN or infinity" if not_finite else "too few differences are free of kinks"
         return Row(check, name, False, compared=known.size, retried=retried, skipped=skipped, note=note)

@@ -75,7 +75,7 @@ def need_dx_false(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
         return "fit calls backward(dout, need_dx): the signature must be backward(self, dout, need_dx=True)"
     expected = run(layer, xs, dout)
     forward(layer, xs)
-    layer.grads = {}  # the gradients of the call before would be right
+    layer.grads = {}  # otherwise a backward that stores no gradients would pass with those of the call before
     layer.backward(dout, False)
     got = {f"d{name}": gradient.tobytes() for name, gradient in layer.grads.items()}
     same = got == {f"d{name}": expected[f"d{name}"].tobytes() for name in layer.params}
@@ -164,8 +164,8 @@ def _batch_in_another_order(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 def _draws_for_each_image(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
     """Catch a layer that fails for a batch of one, mixes images, draws once for all of them, or draws the same in each batch.
 
-    If what is drawn differs from batch to batch, 16 batches of 8 copies of one image also differ within at least one batch, unless
-    the numbers are drawn once for a batch.
+    The test runs 16 batches of 8 copies of one image. If the draws differ from batch to batch, then the 8 outputs differ in at
+    least one of the batches, unless the numbers are drawn once for a batch.
     """
     run(layer, [x[:1] for x in xs], dout[:1])
     if layer.couples_batch:
@@ -202,7 +202,7 @@ def float32(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 
 
 def declared_state(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
-    """Catch what training changes in a layer without being declared, so that it is not saved, and any change in inference."""
+    """Catch what training changes but `make_state` does not return, so that it is not saved; and any change in inference."""
     if not layer.takes_training:
         return ""
 
@@ -223,7 +223,7 @@ def declared_state(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
 
 
 def frozen(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
-    """Catch a layer that fails if it is frozen, or whose state changes all the same."""
+    """Catch a layer that fails in training if it is frozen, or whose parameters or state then still change."""
     if not layer.takes_training:
         return ""
     restore(layer)

@@ -1,8 +1,9 @@
 """The definition check of a layer: forward and backward compared with the plain loops of the definition.
 
-The inputs are ordinary numbers, numbers with many ties and zeros, and very large numbers. The loops use the padding of
-the layer, so that padding is checked by counting windows. What training changes in a layer, `layer.state`, is compared with
-the formula in `reference.STATE_RULES`, or with the state of a layer that runs the loops if there is no formula.
+The inputs are ordinary numbers, numbers with many ties and zeros, and very large numbers. The loops take their padding
+from the layer, so the padding itself is checked separately, by counting windows. What training changes in a layer,
+`layer.state`, is compared with the formula in `reference.STATE_RULES`, or, if there is none, with the state of a layer that
+runs the loops.
 
 This check does not detect a bug that the loops have too.
 """

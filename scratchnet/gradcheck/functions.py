@@ -117,7 +117,10 @@ def check_function(
 def softmax_cross_entropy_definition(
     logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None, *, label_smoothing: float = 0.0
 ) -> tuple[float, np.ndarray]:
-    """Return the loss of the plain loops, and w (p - y) / N with their softmax and smoothed y."""
+    """Return the loss of the plain loops, and its gradient w (p - y) / N.
+
+    w are the sample weights, p is the softmax of the plain loops, and y are the smoothed labels.
+    """
     smoothed = y * (1 - label_smoothing) + label_smoothing / y.shape[1]
     weights = np.ones(len(y)) if sample_weight is None else sample_weight
     dlogits = weights[:, np.newaxis] * (reference.softmax_forward(logits) - smoothed) / len(y)
@@ -164,7 +167,8 @@ def check_loss(
     Report
         gradient: dlogits and differences, for one-hot and for soft labels, and with weights of the images if the loss has the
         argument `sample_weight`. definition: value and gradient, at ordinary logits and at logits of ±1e4, and with weights if
-        both have this argument. contract: the arguments are not modified, and the same call gives the same bits.
+        `loss` and `definition` have this argument. contract: the arguments are not modified, and the same call gives the same
+        bits.
 
     Raises
     ------

@@ -2,9 +2,10 @@
 
 Whether a single number was drawn from the right distribution cannot be known. But the average of M independent numbers of variance
 v is within 6 · √(v / M) of the mean of their distribution, in all but one of 500 million cases. A thousand arrays are drawn. Each
-place of the array has an average of its own, of a thousand numbers, so that a bias of single places is found. The averages of whole
-arrays, and of their squares, are averaged once more; their v is estimated from the thousand, since the numbers of one array may be
-related, as in an orthogonal matrix.
+place of the array has an average of its own, of a thousand numbers, so that a bias of single places is found. For the mean and
+the variance of all places, first the numbers of each array, or their squared deviations, are averaged, and then the thousand
+averages. The v of these averages is estimated from the thousand, since the numbers of one array may depend on each other, as in
+an orthogonal matrix.
 
 The draws of a check depend on its seed only, so a check that has passed passes again.
 """
@@ -23,7 +24,7 @@ from scratchnet.reference import Distribution
 from scratchnet.support.arithmetic import quiet
 
 DRAWS = 1000  # arrays that are drawn
-DEVIATIONS = 6  # how many standard deviations a mean may be away
+DEVIATIONS = 6  # how many standard deviations a mean may be away from the right one
 
 
 @quiet
@@ -45,8 +46,8 @@ def check_initializer(
     shape : tuple of int
         Keep it small: it is drawn a thousand times.
     mean, variance : float, optional
-        What they should be. By default those of `reference.DISTRIBUTIONS` for a rule of the library; those of another one are
-        not compared.
+        What they should be; pass both. By default those of `reference.DISTRIBUTIONS` for a rule of the library; those of any
+        other rule are not compared.
     seed : int
     raise_on_failure : bool
 
@@ -120,7 +121,7 @@ def _distribution_rows(draws: np.ndarray, known: Distribution) -> list[Row]:
 
 
 def _average(draws: np.ndarray, scale: float) -> tuple[float, float]:
-    """Return the average of all numbers, and how far it may be from their mean; `scale` is that of their rounding errors."""
+    """Return the average of all numbers, and how far it may be from the right one; `scale` is that of their rounding errors."""
     of_arrays = draws.reshape(len(draws), -1).mean(axis=1)  # (DRAWS, …) -> (DRAWS,)
     return float(of_arrays.mean()), DEVIATIONS * float(of_arrays.std()) / sqrt(DRAWS) + 1e-12 * scale
 

@@ -57,8 +57,8 @@ def check_layer(layer: Layer, input_shape: Any, *, batch: int = 3, seed: int = 0
         Without the batch axis; a list of shapes for a layer with several inputs. Keep it small: two forward passes are
         computed for each number.
     batch : int
-        Number of images; at least 4 for a layer that mixes them. (Two that are normalized become 1 and -1, whatever they were: the
-        gradient is 0, and only rounding errors would be compared.)
+        Number of images; raised to 4, if it is smaller, for a layer that mixes them. (Two that are normalized become 1 and -1,
+        whatever they were: the gradient is 0, and only rounding errors would be compared.)
     seed : int
     raise_on_failure : bool
 
@@ -80,7 +80,7 @@ def check_layer(layer: Layer, input_shape: Any, *, batch: int = 3, seed: int = 0
     True
     """
     if not isinstance(layer, Layer):
-        raise TypeError(f"check_layer: expected a Layer object such as Dense(3), got {layer!r}. Write a class with parentheses")
+        raise TypeError(f"check_layer: expected a Layer object such as Dense(3), got {layer!r}. Write Dense(3), not Dense")
     if not isinstance(input_shape, (tuple, list)) or not input_shape:
         raise TypeError(
             f"check_layer: expected input_shape, a tuple without the batch axis such as (6, 6, 2) or (4,), got {input_shape!r}"

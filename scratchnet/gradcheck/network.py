@@ -1,14 +1,15 @@
 """The check of a whole network, of any size, along random directions.
 
-For a random direction v of one array a, the sum of gradient · v must equal the derivative of L along v,
+Let L be the loss, or, without labels, a random combination of the outputs. For a random direction v of one array a, the sum of
+gradient · v must equal the derivative of L along v,
 
     (L(a + hv) - L(a - hv)) / 2h
 
 which takes two forward passes, however many numbers the array has. The sum contains every number of the gradient.
 
-Rounding limits how small a derivative can be compared. L is a sum of n terms. Each is rounded to eps/2 of its size, or of 1 if
-it is smaller (-log p near 0 is computed from numbers near 1). In L(a + hv) - L(a - hv) these 2n errors add up to about
-√(2n)·eps/2, which is divided by 2h. We allow about six times that, since a term is rounded more than once:
+Rounding sets a limit below which derivatives cannot be compared. L is a sum of n terms. Each is rounded to eps/2 of its size,
+or of 1 if it is smaller (-log p near 0 is computed from numbers near 1). In L(a + hv) - L(a - hv) these 2n errors add up to
+about √(2n)·eps/2, which is divided by 2h. We allow about six times that, since a term is rounded more than once:
 
     2 · eps · √n · max(1, |term|) / h
 

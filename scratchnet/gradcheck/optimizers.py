@@ -33,7 +33,7 @@ def check_optimizer(optimizer: Optimizer, *, steps: int = 7, seed: int = 0, rais
     Returns
     -------
     Report
-        update rule: a matrix, a vector, and gradients of 1e-8 (for which ε decides), after `steps` steps, with the
+        update rule: a matrix, a vector, and gradients of 1e-8 (whose steps depend on ε), after `steps` steps, with the
         optimizer's implementation and with "numpy"; schedules, clipping and weight decay are computed apart from the optimizer.
         contract: the gradients are not modified.
 
@@ -96,7 +96,7 @@ def _expected(
 ) -> np.ndarray:
     """Return the array after these gradients, each of its numbers computed alone with the formula.
 
-    Weight decay, which the gradients do not see, is put between the formula's steps: p ← p - rate · weight_decay · p.
+    Weight decay does not change the gradients; it is applied between the formula's steps: p ← p - rate · weight_decay · p.
     """
     formula, steps = reference.UPDATE_RULES[kind], range(len(grads))
     rates = [rate_at(learning_rate, t) if callable(learning_rate) else learning_rate for t in steps]

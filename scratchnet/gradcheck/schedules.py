@@ -15,7 +15,7 @@ from scratchnet.gradcheck.report import Report, Row
 from scratchnet.schedules import rate_at
 from scratchnet.support.arithmetic import quiet
 
-FIRST = 20  # so many of the first steps are always compared
+FIRST = 20  # how many of the first steps are compared by default
 
 
 @quiet
@@ -93,7 +93,7 @@ def check_schedule(
 
 
 def _steps(settings: dict[str, Any]) -> list[int]:
-    """Return the first steps, and those around each number of the arguments, around their sum, and beyond it.
+    """Return the first steps, and those around each number of the arguments, around twice each, and around their sum.
 
     Examples
     --------

@@ -101,6 +101,8 @@ def run(layer: Layer, xs: Sequence[np.ndarray], dout: np.ndarray) -> dict[str, n
         raise ValueError("forward(x): expected an array, got None. Return the output")
     expected = (len(xs[0]), *layer.output_shape)
     if out.shape != expected:
-        raise ValueError(f"forward: expected shape {expected}, as compute_output_shape returns, got {out.shape}. Correct one")
+        raise ValueError(
+            f"forward: expected shape {expected}, as compute_output_shape returns, got {out.shape}. Correct one of the two"
+        )
     results = {"out": out, **backward(layer, dout, len(xs))}
     return {name: np.array(a, copy=True) for name, a in results.items()}

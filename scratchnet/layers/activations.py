@@ -8,14 +8,15 @@ exist, we use 0, as Keras does:
 
 The weights of a unit whose ReLU is 0 for all images receive no gradient, and no longer change. A leaky ReLU has a small slope a in
 place of 0, so its derivative is 1 or a. ReLU6 has an upper limit m = 6; where its output is 6, its derivative is 0. Both are
-cases of
+cases (m = ∞ for the leaky ReLU, a = 0 for ReLU6) of
 
     out = min(m, x) where x > 0, else a x       dx = dout where 0 < out < m, 0 where out = m, and a dout elsewhere
 
-Softmax converts K numbers, the logits, to probabilities. Adding the same number to all logits does not change p, so the largest
-logit is subtracted first, and no exponential overflows:
+Softmax converts K numbers x_j, the logits, to probabilities p_j:
 
     p_j = exp(x_j) / Σ_i exp(x_i)
+
+Adding the same number to all logits does not change p, so the largest logit is subtracted first, and no exponential overflows.
 
 Every p_j depends on every x_k. With S = Σ_i exp(x_i), and δ_jk = 1 where j = k, and 0 elsewhere, the quotient rule gives
 
@@ -183,8 +184,8 @@ class Activation(Layer):
     ----------
     activation : str or function
         "relu", "softmax", "linear", "leaky_relu" (slope 0.2), "relu6", "elu", "selu", "sigmoid", "tanh", "softplus", "silu" (or
-        "swish"), "gelu" (exact, as Keras's) or "gelu_tanh" (`gelu(x, approximate=True)` in Keras); or the function of that name in
-        `scratchnet.activations`.
+        "swish"), "gelu" (exact, as in Keras) or "gelu_tanh" (`gelu(x, approximate=True)` in Keras); or the function of that
+        name in `scratchnet.activations`.
     name : str, optional
 
     Raises
@@ -210,14 +211,14 @@ class Activation(Layer):
         self.settings = SETTINGS.get(function, ()) if settings is None else settings
 
     def forward(self, x: np.ndarray, *, joined: bool = False) -> np.ndarray:
-        """Return the output, of the shape of x. With `joined`, plan.py let the layer before apply the function already."""
+        """Return the output, of the shape of x. With `joined`, the layer before has applied the function (plan.py)."""
         self.check_input(x)
         out = x if joined else self.forward_function(x, *self.settings)
         self.cache = (x if self.function in BACKWARD_FROM_X else out,)
         return out
 
     def backward(self, dout: np.ndarray, need_dx: bool = True, *, joined: bool = False) -> np.ndarray:
-        """Return dx, of the shape of dout. With `joined`, plan.py let the layer after compute it already."""
+        """Return dx, of the shape of dout. With `joined`, the layer after has computed it already (plan.py)."""
         (out_or_x,) = self.cached(dout)
         return dout if joined else self.backward_function(dout, out_or_x, *self.settings)
 
@@ -291,7 +292,7 @@ class ELU(Activation):
     Parameters
     ----------
     alpha : float
-        At least 0; the output approaches -alpha at negative x.
+        At least 0; the output approaches -alpha as x goes to -∞.
     name : str, optional
 
     Examples
@@ -354,8 +355,8 @@ def _name_of(activation: Any) -> str:
 def activation_layer(activation: Any) -> Activation | None:
     """Return the layer that `activation=` of another layer adds after it; None for None.
 
-    It may be a layer such as LeakyReLU(0.1). That is copied, since it may be the activation of several layers. A saved model holds
-    its class and its arguments.
+    It may be a layer such as LeakyReLU(0.1). Such a layer is copied, since it may be the activation of several layers. A saved
+    model holds its class and its arguments.
     """
     if activation is None:
         return None

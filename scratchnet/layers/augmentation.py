@@ -19,8 +19,8 @@ Outside the image, rows are those of an infinite image:
     constant    v v v v | a b c d | v v v v         v is fill_value; these rows are read from an additional row H, which holds v
 
 So each row of the output has two indices and two weights: its `taps`, as the coefficients of a filter are called. Write the
-weights of image n into a matrix A with a row for each output row, A[p, i] += 1 - f, A[p, i + 1] += f, and those of the columns into
-B. For a translation by 1/2 with "reflect", and a flip,
+weights of image n into a matrix A with a row for each output row, A[p, i] += 1 - f, A[p, i + 1] += f (an i outside the image is
+first replaced as above), and those of the columns into B. For a translation by 1/2 with "reflect", and a flip,
 
         [ 1    0    0   ]             [ 0  0  1 ]
     A = [ 1/2  1/2  0   ]         A = [ 0  1  0 ]
@@ -34,10 +34,10 @@ The matrices do not depend on x, so ∂out[p, q]/∂x[h, w] = A[p, h] · B[q, w]
 
     dx[h, w] = Σ_p Σ_q A[p, h] · dout[p, q] · B[q, w]                       dx = Aᵀ dout B                       (2)
 
-A pixel that is read several times, as near an edge that reflects, has several numbers in its column of A, and receives the sum
-of the gradients. The gradient of the additional row and column is dropped, since v is a constant.
+A pixel that is read several times, as near an edge that reflects, has several nonzero numbers in its column of A, and receives
+the sum of the gradients. The gradient of the additional row and column is dropped, since v is a constant.
 
-All numbers of an image are drawn from the key of the batch and the image's index in it (kernels/draws.py).
+All random numbers of an image are computed from the key of the batch and the image's index in it (kernels/draws.py).
 
 Source: Simard, Steinkraus & Platt, *Best practices for convolutional neural networks applied to visual document analysis*
 (2003), section 2; Jaderberg et al., *Spatial transformer networks* (2015), equations 5 to 7, for bilinear reading and its gradient.
@@ -188,14 +188,16 @@ class RandomFlip(_Augmentation):
         Of the layer's own random numbers. By default the model's seed decides.
     alternate : bool
         Draw once for each image of the data, and flip it in every other epoch: an image that is flipped in one epoch is not in the
-        next. Two epochs then show both forms of every image, where independent draws show half of the images twice in the same.
+        next. Two epochs then show both forms of every image; with independent draws, half of the images appear twice in the
+        same form.
     implementation, name
         As for every `Layer`.
 
     Raises
     ------
     ValueError
-        For an unknown mode, an input that is not images, or with `alternate` outside `fit`, which alone knows image and epoch.
+        For an unknown mode, an input that is not images, or training with `alternate` outside `fit`: only `fit` knows the epoch
+        and the index of each image.
 
     Notes
     -----
@@ -237,7 +239,7 @@ class RandomFlip(_Augmentation):
         return super().forward(x, training, samples)
 
     def places(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the last row and the step -1 where the number is below 1/2, for rows and for columns."""
+        """Return start and step: the last row (or column) and -1 where an image is flipped, and 0 and 1 elsewhere."""
         drawn = self.alternating_flips() if self.alternate else u < 0.5
         flips = drawn & np.array(["vertical" in self.mode, "horizontal" in self.mode])
         return np.where(flips, np.array(self.input_shape[:2]) - 1, 0), np.where(flips, -1, 1)
@@ -381,7 +383,7 @@ class RandomCrop(_Augmentation):
         return np.array(self.input_shape[:2]) + 2 * self.padding - np.array(self.output_shape[:2])
 
     def places(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return one of the first rows and columns that are possible, all with the same probability, and the step 1."""
+        """Return for each image a first row and column, all possible ones with the same probability, and the step 1."""
         return np.floor(u * (self.spare + 1)) - self.padding, np.ones_like(u)
 
     def start_in_inference(self) -> Pair:

@@ -6,8 +6,8 @@ A layer is a pair of functions, and the arrays that forward keeps for backward:
     dx = layer.backward(dout)       dout is the gradient of the loss with respect to out, dx with respect to x;
                                     the gradients of the parameters go to `layer.grads`
 
-A layer that behaves differently in training, such as dropout, has a second argument: `forward(x, training=False)`. The
-arrays that it changes in training without a gradient are those of `make_state`; its random numbers are drawn from `self.rng`.
+If a layer behaves differently in training, as dropout does, its forward has a second argument: `forward(x, training=False)`.
+`make_state` returns the arrays that training changes but that have no gradient; random numbers are drawn from `self.rng`.
 
 dout is computed by the next layer, and backward is the chain rule,
 
@@ -60,7 +60,7 @@ IMPLEMENTATIONS = ("loops", "im2col", "direct", "fused")
 
 
 class Samples(NamedTuple):
-    """Which samples of the training data a batch holds, for layers that do not treat all alike.
+    """Which samples of the training data a batch holds, for layers that do not treat all samples alike.
 
     If several processes train the model, each runs a part of the batch; see `scratchnet.distribution`.
     """
@@ -69,7 +69,7 @@ class Samples(NamedTuple):
     epoch: int                  # how many times all data have been used before
     first: int = 0              # the place of the first of them in the whole batch
     total: Any = None           # total(array) returns its sum over all processes; None if there is one
-    counts: bool = True         # False where a batch has fewer samples than processes: a copy stands in, which adds 0 to every sum
+    counts: bool = True         # False if this process has no sample: it runs a copy of one, which adds 0 to every sum
     shared: bool = False        # whether other processes run other parts of the batch
 
 
@@ -77,10 +77,10 @@ class Node:
     """One place in a graph: a layer, the nodes whose outputs it reads, and the shape of its output (no batch axis).
 
     A node keeps its layer and its parents. A layer keeps the nodes that it reads, but has only a weak reference to its own node:
-    without a cycle of references, a model is freed as soon as it is no longer used, and not only by the garbage collector.
+    without a cycle of references, a model is freed as soon as it is no longer used. It does not wait for the garbage collector.
     """
 
-    within: tuple[Any, ...] = ()        # of a node of a nested model: the models that it is a part of, the outermost first
+    within: tuple[Any, ...] = ()        # for a node of a nested model: the models that contain it, the outermost first
 
     def __init__(self, layer: Layer, parents: Sequence[Node], shape: Shape):
         self.layer, self.parents, self.shape = layer, tuple(parents), shape
@@ -126,7 +126,7 @@ def pair(name: str, value: int | Sequence[int]) -> Pair:
 
 
 class InnerNode(Node):
-    """A place of a layer in a model that is a layer of another model. The layer's own place is in the inner model."""
+    """The node, in an outer model, of a layer of a nested model. The layer's own node (`place`) is in the nested model."""
 
     def __init__(self, layer: Layer, parents: Sequence[Node], shape: Shape, within: Sequence[Any]):
         self.layer, self.parents, self.shape, self.within = layer, tuple(parents), shape, tuple(within)
@@ -168,7 +168,7 @@ class Layer:
         A class attribute: whether its functions can also compute a ReLU next to the layer; see plan.py.
     selects : bool
         A class attribute: whether each number of its output is a copy of one number of its input, as in max-pooling, or 0. The
-        gradient of a copy is added to that one number, and the gradient of a 0 to none.
+        gradient of a copy is added to the gradient of that one number; the gradient of a 0 is added to none.
     couples_batch : bool
         A class attribute: whether an image's output depends, in training, on the other images of the batch, but not on their order,
         as in batch normalization. The gradient checker then does not compare a batch with its images one by one.
@@ -178,7 +178,7 @@ class Layer:
     takes_training : bool
         A class attribute: whether forward has the argument `training`; found from its signature.
     takes_samples : bool
-        A class attribute: whether forward has the argument `samples`, too, found from its signature; `fit` then passes a
+        A class attribute: whether forward has the argument `samples`, found from its signature; `fit` then passes a
         `Samples` in training. With `samples_of_parts_only` it does so only if several processes train the model.
     """
 
@@ -454,12 +454,14 @@ class Layer:
         """Raise ValueError if the inputs of a layer with several inputs do not have the shapes that it was built for."""
         self.check_input(xs[0])
         if len(xs) != len(self.input_shapes):
-            raise ValueError(f"{self._title}: expected {len(self.input_shapes)} inputs, got {len(xs)}. Call build for all shapes")
+            raise ValueError(f"{self._title}: expected {len(self.input_shapes)} inputs, got {len(xs)}. Build it for all inputs")
         for x, shape in zip(xs, self.input_shapes, strict=True):
             self._check_batch("x", x, shape)
         if len({len(x) for x in xs}) > 1:
             sizes = ", ".join(str(len(x)) for x in xs)
-            raise ValueError(f"{self._title}: expected the same number of samples in each input, got {sizes}. Use one batch")
+            raise ValueError(
+                f"{self._title}: expected the same number of samples in each input, got {sizes}. Pass all inputs of one batch"
+            )
 
     def check_gradient(self, dout: np.ndarray) -> None:
         """Raise ValueError for a dout that does not belong to the last output."""

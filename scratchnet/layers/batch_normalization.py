@@ -1,4 +1,4 @@
-"""Batch normalization: each channel gets mean 0 and variance 1, and then a mean and a standard deviation that are learned.
+"""Batch normalization: each channel gets mean 0 and variance 1, and then a mean β and a standard deviation γ that are learned.
 
 Each channel is computed separately, so c is left out here. Number its values in the batch by m = 1 … M: one for each sample, M = N,
 or, if the samples are images, one for each pixel of each image, M = N·H·W.
@@ -7,7 +7,8 @@ or, if the samples are images, one for each pixel of each image, M = N·H·W.
     variance = 1/M Σ_m (x_m - mean)²          x̂_m    = (x_m - mean) · inv                                          (1)
                                               out_m  = γ · x̂_m + β
 
-In training, mean and variance are those of the batch, and a moving average of each is kept for inference,
+ε is a small number, so that nothing is divided by 0. In training, mean and variance are those of the batch, and a moving
+average of each is kept for inference,
 
     moving ← momentum · moving + (1 - momentum) · batch
 
@@ -16,7 +17,7 @@ other images. That is why forward has the argument `training`.
 
 The sum of squares is divided by M, in the moving average too, as in Keras. PyTorch divides it by M where it normalizes, but by
 M - 1 in its moving average (`running_var`). Its momentum is 1 minus ours: its default of 0.1 would be 0.9 here.
-The default here, as in Keras, is 0.99. Its ε is 1e-5, ours 1e-3.
+The default here, as in Keras, is 0.99. PyTorch's ε is 1e-5, ours 1e-3.
 
 Backward receives dout_m = ∂L/∂out_m. γ and β belong to all M outputs:
 
@@ -45,8 +46,9 @@ A check of the three terms: adding the same number to all x_m changes no output,
 In inference, mean and variance are constants. Only the first term is left: dx_k = γ·inv·dout_k.
 
 If several processes run parts of the batch (`scratchnet.distribution`), the sums of (1) and (3) run over all of them: the whole
-batch is normalized, and the processes train as one does. Only sums over the M values join the processes, one pass forward and one
-backward, C numbers each: `shared_moments` and `shared_backward` in kernels/batch_normalization.py.
+batch is normalized, and the result is that of one process, except for rounding. The processes exchange only sums over the M
+values, three numbers for each channel in forward and three in backward: `shared_moments` and `shared_backward` in
+kernels/batch_normalization.py.
 
 In inference, (1) is linear. After a convolution or a dense layer it need not be computed on its own: with a_q for the inputs of
 that layer, and x = Σ_q a_q w_q + b for its output,
@@ -56,7 +58,7 @@ that layer, and x = Σ_q a_q w_q + b for its output,
 which is the output of the same layer with other weights (`folded`).
 
 Source: Ioffe & Szegedy, *Batch normalization: accelerating deep network training by reducing internal covariate shift* (2015),
-algorithm 1 for (1), section 3.1 for inference; its section 3 has the gradient in six steps, of which (3) is the sum.
+algorithm 1 for (1), section 3.1 for inference; its section 3 has the gradient in six steps; (3) combines them.
 """
 
 from __future__ import annotations
@@ -117,8 +119,7 @@ def batch_normalization_backward(
     """Return the gradients dx, dgamma and dbeta; the docstring of this module derives each line.
 
     `mean` and `variance` are what forward returned; with `training`, they are those of the batch. With `relu_x`, x is the output of
-    a ReLU, whose backward is computed too. Without `need_dx`, dx is None; without `need_dw`, both
-    dgamma and dbeta are None.
+    a ReLU, whose backward is computed too. Without `need_dx`, dx is None; without `need_dw`, both dgamma and dbeta are None.
     """
     axes, M = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
     inv = 1 / np.sqrt(variance + epsilon)                               # (C,)
@@ -134,7 +135,7 @@ def batch_normalization_backward(
     return dx, dgamma if need_dw else None, dbeta if need_dw else None
 
 
-# -- a batch of which each process has a part -------------------------------------------------------------------------
+# -- the layer --------------------------------------------------------------------------------------------------------
 
 
 class BatchNormalization(Layer):
@@ -287,8 +288,8 @@ class BatchNormalization(Layer):
     ) -> np.ndarray | None:
         """Return dx, of the shape of dout, and store dgamma and dbeta in `grads`.
 
-        With `relu_x=True`, which plan.py chooses, x is the output of a ReLU, whose backward is computed too. With `then`, dout is
-        the gradient of the activation after the normalization, whose input is computed again.
+        With `relu_x=True`, which plan.py chooses, x is the output of a ReLU, whose backward is computed too. With `then`, the
+        activation after the normalization, dout is the gradient of its output, and its input z is computed again.
         """
         x, mean, variance, batch, *shared = self.cached(dout)
         gamma, beta = self.params.get("gamma"), self.params.get("beta")
@@ -305,7 +306,7 @@ class BatchNormalization(Layer):
         return dx
 
     def folded(self, w: np.ndarray, b: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return the weights of a layer that computes x·w + b and then, as in inference, this one: (4) in the module's docstring.
+        """Return the weights with which x·w + b includes this normalization, as in inference: (4) in the module's docstring.
 
         Parameters
         ----------

@@ -30,7 +30,10 @@ def concatenate_forward(xs: Sequence[np.ndarray], axis: int) -> np.ndarray:
 
 
 def concatenate_backward(dout: np.ndarray, sizes: Sequence[int], axis: int) -> tuple[np.ndarray, ...]:
-    """Return the gradient of each input, which has `sizes` numbers along `axis`: (N, …, A + B, …) -> (N, …, A, …), (N, …, B, …)."""
+    """Return the gradient of each input; input k has sizes[k] numbers along `axis`.
+
+    (N, …, A + B, …) -> (N, …, A, …), (N, …, B, …)
+    """
     parts = np.split(dout, np.cumsum(sizes)[:-1], axis)                 # views of dout
     return tuple(np.ascontiguousarray(part) for part in parts)
 
@@ -74,7 +77,7 @@ class Concatenate(Layer):
         self.axis = int(axis)
 
     def compute_output_shape(self, *input_shapes: Shape) -> Shape:
-        """Return the shape of the inputs with their sizes along the axis added."""
+        """Return the shape of the inputs, with the sum of their sizes along the axis."""
         first, shapes = input_shapes[0], ", ".join(map(str, input_shapes))
         axes = len(first) + 1                                           # with that of the batch
         axis = self.axis if self.axis > 0 else self.axis + axes

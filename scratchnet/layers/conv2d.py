@@ -5,29 +5,33 @@ has + i, where a convolution in mathematics has - i.
 
     out[n, oh, ow, f] = b[f] + Σ_i Σ_j Σ_c  x[n, oh·SH + i - top, ow·SW + j - left, c] · w[i, j, c, f]           (1)
 
-Pixels outside the image count as 0. Number the windows by r = (n, oh, ow) and the cells of a window by q = (i, j, c), and
-lay each window out as a row of a matrix, cols[r, q] (`im2col`, with its picture in kernels/im2col.py). The triple sum
-is then one matrix product:
+Pixels outside the image count as 0; `top` and `left` are the rows and columns of padding above it and to its left (padding.py).
+Number the windows by r = (n, oh, ow) and the cells of a window by q = (i, j, c), and lay each window out as a row of a matrix,
+cols[r, q] (`im2col`, with its picture in kernels/im2col.py). The triple sum is then one matrix product:
 
     out[r, f] = b[f] + Σ_q cols[r, q] · w[q, f]                                                                  (2)
 
     cols (N·OH·OW, KH·KW·C)  @  w (KH·KW·C, F)  +  b (F,)  =  out (N·OH·OW, F)
 
-Backward receives dout[r, f] = ∂L/∂out[r, f]. By the chain rule, a number a from which out is computed has the gradient
-da = Σ_r Σ_f dout[r, f] · ∂out[r, f]/∂a. With δ_kl = 1 where k = l, and 0 elsewhere, (2) gives
+Backward receives dout[r, f] = ∂L/∂out[r, f], where L is the loss. By the chain rule, a number a from which out is computed
+has the gradient da = Σ_r Σ_f dout[r, f] · ∂out[r, f]/∂a. With δ_kl = 1 where k = l, and 0 elsewhere, (2) gives
 
     ∂out[r, f]/∂b[g]       = δ_fg                  db[g]       = Σ_r dout[r, g]                    = dout.sum(axis=0)[g]
     ∂out[r, f]/∂w[q, g]    = cols[r, q] · δ_fg     dw[q, g]    = Σ_r cols[r, q] · dout[r, g]       = (colsᵀ @ dout)[q, g]
     ∂out[r, f]/∂cols[s, q] = δ_rs · w[q, f]        dcols[s, q] = Σ_f dout[s, f] · w[q, f]          = (dout @ wᵀ)[s, q]
 
-A pixel is copied into every window that covers it, so its gradient is the sum over its copies. Pixel (h, v) (v, since w is the
-kernel) is cell (i, j) of the window at (oh, ow) where h = oh·SH + i - top and v = ow·SW + j - left:
+A pixel is copied into every window that covers it, so its gradient is the sum of the gradients of its copies. The pixel in row
+h and column v (the letter w is the kernel) is cell (i, j) of the window at (oh, ow) where h = oh·SH + i - top and
+v = ow·SW + j - left:
 
     dx[n, h, v, c] = Σ_{oh, i : oh·SH + i - top = h}  Σ_{ow, j : ow·SW + j - left = v}  dcols[(n, oh, ow), (i, j, c)]
                    = col2im(dcols)[n, h, v, c]
 
-At stride 1, oh = h + top - i and ow = v + left - j, so dx is a sum over i and j of dout at h + top - i, v + left - j, times
-w[i, j]. With its minus signs this is a convolution with the flipped kernel, as textbooks write it; here col2im computes it.
+At stride 1, oh = h + top - i and ow = v + left - j, so, with 0 for a dout outside the output,
+
+    dx[n, h, v, c] = Σ_i Σ_j Σ_f  dout[n, h + top - i, v + left - j, f] · w[i, j, c, f]
+
+With its minus signs this is a convolution with the flipped kernel, as textbooks write it; here col2im computes it.
 
 Backward computes `cols` a second time. Forward does not keep it, because `cols` holds every pixel up to KH·KW times. For the
 second convolution of net_1 on 128 MNIST images, x is 13 MB and cols 116 MB, while computing cols takes less than a tenth of
@@ -58,7 +62,7 @@ from scratchnet.support.checking import check_count, check_flag
 def conv2d_forward(
     x: np.ndarray, w: np.ndarray, b: np.ndarray | None, strides: tuple[int, int], pads: Pads, *, relu: bool = False
 ) -> np.ndarray:
-    """Return the sum of every window times every filter: (N, H, W, C), (KH, KW, C, F), (F,) or None -> (N, OH, OW, F).
+    """Return every window times every filter, summed, plus b: (N, H, W, C), (KH, KW, C, F), (F,) or None -> (N, OH, OW, F).
 
     With `relu`, the ReLU after the convolution is computed too.
     """
@@ -85,9 +89,8 @@ def conv2d_backward(
 ) -> tuple[np.ndarray | None, ...]:
     """Return the gradients dx, dw and db; the docstring of this module derives each line.
 
-    dw is a sum over all windows, dcols over all filters, and db over all outputs of a filter. With
-    `relu_x`, x is the output of a ReLU, whose backward is computed too. Without `need_dx`, dx is None; without `need_dw`,
-    both dw and db are None.
+    dw is a sum over all windows, dcols over all filters, and db over all outputs of a filter. With `relu_x`, x is the output of
+    a ReLU, whose backward is computed too. Without `need_dx`, dx is None; without `need_dw`, both dw and db are None.
     """
     F = w.shape[-1]
     dout = dout.reshape(-1, F)                                  # (N, OH, OW, F) -> (N·OH·OW, F)

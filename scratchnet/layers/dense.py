@@ -2,8 +2,9 @@
 
     out[n, u] = b[u] + Σ_d x[n, d] · w[d, u]                     out = x @ w + b       (N, D) @ (D, U) + (U,) -> (N, U)
 
-Backward receives dout[n, u] = ∂L/∂out[n, u]. By the chain rule, a number a from which out is computed has the gradient
-da = Σ_n Σ_u dout[n, u] · ∂out[n, u]/∂a. With δ_kl = 1 where k = l, and 0 elsewhere,
+D is the number of inputs, U the number of outputs (units). Backward receives dout[n, u] = ∂L/∂out[n, u], where L is the loss.
+By the chain rule, a number a from which out is computed has the gradient da = Σ_n Σ_u dout[n, u] · ∂out[n, u]/∂a. With δ_kl = 1
+where k = l, and 0 elsewhere,
 
     ∂out[n, u]/∂x[m, d] = δ_nm · w[d, u]       dx[m, d] = Σ_u dout[m, u] · w[d, u]       = (dout @ wᵀ)[m, d]
     ∂out[n, u]/∂w[d, v] = x[n, d] · δ_uv       dw[d, v] = Σ_n x[n, d] · dout[n, v]       = (xᵀ @ dout)[d, v]
@@ -84,8 +85,8 @@ class Dense(Layer):
     """
 
     # `build` chooses one pair, "fused" by default, and forward and backward below call it. To run exactly the two functions
-    # above: Dense(..., implementation="im2col"). In every layer "im2col" is the name of the functions in NumPy, after im2col, which
-    # only convolution and pooling need.
+    # above: Dense(..., implementation="im2col"). In every layer, "im2col" is the name of the implementation in NumPy, although
+    # only convolution and pooling need the function im2col.
     implementations = {
         "loops": (reference.dense_forward, reference.dense_backward),
         "im2col": (dense_forward, dense_backward),

@@ -5,7 +5,7 @@ the rate, and independent u_i, uniform in [0, 1),
 
     m_i = 1 where u_i ≥ r, else 0               out_i = x_i · m_i / (1 - r)                                      (1)
 
-Why divide by 1 - r? A number is kept with the probability P(u_i ≥ r) = 1 - r, so
+Why divide by 1 - r? A number is kept with the probability P(u_i ≥ r) = 1 - r, so the expected value is
 
     E[out_i] = (1 - r) · x_i / (1 - r) + r · 0 = x_i
 
@@ -88,8 +88,8 @@ def _check_noise_shape(who: str, noise_shape: Any) -> tuple[int | None, ...] | N
     lengths = tuple(noise_shape) if isinstance(noise_shape, (tuple, list)) else ("",)
     if not all(length is None or (is_integer(length) and length >= 1) for length in lengths):
         raise ValueError(
-            f"{who}: expected noise_shape as a tuple of integers of at least 1, or None, got {shortened(noise_shape)}. For example"
-            " noise_shape=(None, 1, 1, None)"
+            f"{who}: expected noise_shape as a tuple of integers of at least 1, with None for the length of an axis of x, got"
+            f" {shortened(noise_shape)}. For example noise_shape=(None, 1, 1, None)"
         )
     return tuple(length if length is None else int(length) for length in lengths)
 
@@ -166,7 +166,7 @@ class Dropout(Layer):
     def forward(self, x: np.ndarray, training: bool = False, samples: Samples | None = None) -> np.ndarray:
         """Return the output, of the shape of x; in inference it is a copy of x.
 
-        If x is a part of a batch, as `samples` says, the numbers are those that the whole batch has in its place.
+        If x is a part of a batch, as `samples` says, its random numbers are those that it has within the whole batch.
         """
         self.check_input(x)
         if not training:

@@ -10,7 +10,7 @@ overlap. With dout[n, c] = ∂L/∂out[n, c], and since a pixel of channel c is 
     max      ∂out[n, c]/∂x[n, h, w, c] = 1 at the maximum, 0 elsewhere    dx[n, h, w, c] = dout[n, c] at the maximum, 0 elsewhere
 
 Among equal maxima the first in row-major order receives the gradient, as in max-pooling, and as in PyTorch's
-`adaptive_max_pool2d`. (`reduce_max` of TensorFlow, and so Keras there, divides it equally among them.)
+`adaptive_max_pool2d`. (TensorFlow's `reduce_max`, and so Keras with TensorFlow, divides it equally among them.)
 
 A sum of many float32 numbers loses digits with each addition. So the sum is computed in float64, and the mean is rounded once.
 

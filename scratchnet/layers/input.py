@@ -48,7 +48,7 @@ def Input(  # noqa: N802 - the name that Keras users know
     batch_size : int, optional
         A model takes batches of any size, so this changes nothing.
     dtype : {"float32", "float64"}, optional
-        It changes nothing: `Model` has the dtype of the computation.
+        It changes nothing: the dtype of the computation is an argument of `Model`.
     batch_shape : tuple, optional
         The shape with the batch axis, (None, H, W, C), in place of `shape`.
     name : str, optional

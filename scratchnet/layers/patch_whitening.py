@@ -4,8 +4,9 @@ Neighbouring pixels of a photograph are nearly equal. So the sum of the numbers 
 and a learning rate that is right for the sum is far too small for the differences. Whitening rotates the vector of these numbers so
 that they become uncorrelated, and scales each to variance 1.
 
-Write the D = KH·KW·C numbers of a window as a vector z, with mean μ and covariance Σ over all windows of some images. Σ is
-symmetric, so it has orthonormal eigenvectors v_k with eigenvalues λ_k ≥ 0:
+Write the D = KH·KW·C numbers of a window as a vector z, with mean μ and covariance Σ over all windows of some images. (E is the
+mean over these windows; Σ with an index, as in Σ_k, is a sum.) Σ is symmetric, so it has orthonormal eigenvectors v_k with
+eigenvalues λ_k ≥ 0:
 
     Σ = E[(z - μ)(z - μ)ᵀ] = Σ_k λ_k v_k v_kᵀ,        v_kᵀ v_l = 1 if k = l, and else 0                 (1)
 

@@ -16,8 +16,8 @@ Number the windows of a channel by r and the cells of a window by t. Each of the
 
 For max and min, s depends on x too. But the chosen cell stays the same when x changes a little, so s is constant near x and adds no
 term to the derivative, unless several cells have the extreme value. No derivative exists there, and the first of them in row-major
-order receives the gradient. A pixel is copied into `cells` once for each window that covers it. So its gradient is the sum over
-its copies, which `col2im` computes, as for a convolution.
+order receives the gradient. A pixel is copied into `cells` once for each window that covers it. So its gradient is the sum of
+the gradients of its copies, which `col2im` computes, as for a convolution.
 
 Below is the im2col implementation. A tap is a position (i, j) within the window. One axis of `cells` runs over the KH·KW taps in
 row-major order, so `argmax` along it finds the first of equal maxima.
@@ -120,8 +120,8 @@ def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strid
 # -- the layers -------------------------------------------------------------------------------------------------------
 
 
-# The fused forward of max- and min-pooling, and the sign of what it takes the maximum of. With the output it finds which cell of
-# each window it is, which is all that backward needs.
+# The fused forward of max- and min-pooling, and the sign s: each window keeps the cell with the largest s·x. `fused.extrema`
+# returns the output, and which cell of each window was kept; backward needs only the second, and not x.
 EXTREMA = {fused.max_pool2d_forward: 1, fused.min_pool2d_forward: -1}
 
 

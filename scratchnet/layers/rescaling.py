@@ -1,9 +1,9 @@
-"""Rescaling: every number is multiplied by a constant, and another constant is added. It converts pixels from 0..255 to [0, 1].
+"""Rescaling: each number is multiplied by a constant and another is added; scale 1/255 converts pixels from 0..255 to [0, 1].
 
     out[n, h, w, c] = x[n, h, w, c] · scale[c] + offset[c]              dx[n, h, w, c] = dout[n, h, w, c] · scale[c]
 
-∂out_i/∂x_j = scale where i = j, and 0 elsewhere. One number for scale or offset holds for all channels. Neither is trained: pixels
-are standardized with scale = 1/σ and offset = -μ/σ, where μ and σ are the mean and the deviation of each channel.
+∂out_i/∂x_j = scale where i = j, and 0 elsewhere. One number for scale or offset holds for all channels. Neither is trained. To
+standardize pixels, choose scale = 1/σ and offset = -μ/σ, where μ and σ are the mean and the standard deviation of each channel.
 
 Source: `keras.layers.Rescaling`; LeCun, Bottou, Orr & Müller, *Efficient BackProp* (1998), section 4.3, on why inputs are
 rescaled.

@@ -22,8 +22,9 @@ Softplus is a ReLU with a round corner. Its derivative is eˣ / (1 + eˣ) = σ(x
 
     out = ln(1 + eˣ)                                dx = dout · (1 - e⁻ᵒᵘᵗ)
 
-ELU approaches -α at negative x, where its derivative α eˣ is out + α. SELU is ELU with α = 1.6733, times a scale of 1.0507. With
-these constants the outputs of a deep network tend to mean 0 and variance 1. For negative x, scale · α eˣ = out + scale · α:
+ELU approaches -α as x goes to -∞. At negative x its derivative is α eˣ = out + α. SELU is ELU with α = 1.6733, times a scale of
+1.0507. With these constants the outputs of a deep network tend to mean 0 and variance 1. For negative x,
+scale · α eˣ = out + scale · α:
 
     out = scale · (x if x > 0, else α (eˣ - 1))     dx = dout · (scale where out > 0, else out + scale · α)
 
@@ -33,13 +34,15 @@ normal number is below x. Φ' is the normal density φ(x) = e^{-x²/2} / √(2π
     out = x s                                       dx = dout · (s + x s (1 - s))
     out = x Φ(x),  Φ(x) = ½ (1 + erf(x / √2))       dx = dout · (Φ(x) + x φ(x))
 
-The tanh form of GELU replaces Φ(x) by ½ (1 + tanh(v)) with v = √(2/π) (x + 0.044715 x³), within 0.0003. Since ½ (1 + tanh(v)) is
-σ(2v), it is a sigmoid s = σ(u) of u = 2v, and the chain rule adds the factor u' = 2 √(2/π) (1 + 3 · 0.044715 x²):
+The tanh form of GELU replaces Φ(x) by ½ (1 + tanh(v)) with v = √(2/π) (x + 0.044715 x³); the two differ by less than 0.0003.
+Since ½ (1 + tanh(v)) is σ(2v), it is a sigmoid s = σ(u) of u = 2v, and the chain rule adds the factor
+u' = 2 √(2/π) (1 + 3 · 0.044715 x²):
 
     out = x σ(u)                                    dx = dout · (s + x s (1 - s) u')
 
-Written as above, eˣ would overflow at large x, and eˣ - 1 would lose its digits near 0. The functions below use e^{-|x|}, which is
-at most 1, and NumPy's `expm1(x)` and `log1p(x)`, which are eˣ - 1 and ln(1 + x) to the last digit.
+Written as above, eˣ would overflow at large x and e⁻ˣ at large negative x, and eˣ - 1 would lose its digits near x = 0. The
+functions below use e^{-|x|}, which is at most 1, and NumPy's `expm1(x)` and `log1p(x)`, which are eˣ - 1 and ln(1 + x) to the
+last digit.
 
 Source: Rumelhart, Hinton & Williams (1986), equation 2, for the sigmoid; LeCun, Bottou, Orr & Müller, *Efficient backprop* (1998),
 section 4.4, for tanh; Dugas et al. (2001), equation 3, for softplus; Clevert, Unterthiner & Hochreiter (2016), equations 15 and 16,
@@ -148,7 +151,9 @@ def silu_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 @quiet
 def normal_cdf(x: np.ndarray) -> np.ndarray:
-    """Return Φ(x) = ½ (1 + erf(x / √2)) as ½ erfc(-x / √2), where no digits of a small Φ cancel. NumPy has neither erf nor erfc.
+    """Return Φ(x) = ½ (1 + erf(x / √2)) as ½ erfc(-x / √2), where erfc = 1 - erf: this way no digits of a small Φ cancel.
+
+    NumPy has neither erf nor erfc, so `math.erfc` is called for each number.
 
     Examples
     --------
@@ -183,7 +188,10 @@ def gelu_tanh_forward(x: np.ndarray) -> np.ndarray:
 
 @quiet
 def gelu_tanh_backward(dout: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return dx = dout · (s + x s (1 - s) u'), where s = σ(u). Beyond ±30 it is 0 or dout, and x² could overflow."""
+    """Return dx = dout · (s + x s (1 - s) u'), where s = σ(u).
+
+    x is clipped to ±30: beyond, dx is 0 or dout, and x² could overflow.
+    """
     x = np.clip(x, -30, 30)
     s = sigmoid_forward(TANH_SCALE * (x + 0.044715 * x * x * x))
     return dout * (s + x * s * (1 - s) * (TANH_SCALE * (1 + 3 * 0.044715 * x * x)))

@@ -52,7 +52,8 @@ class ZeroPadding2D(Layer):
            [1., 1., 0., 0.]], dtype=float32)
     """
 
-    # The outputs that are not pixels are 0 and pass no gradient on, so the layer after may compute a ReLU before this layer.
+    # The outputs that are not pixels are 0 and pass no gradient on, so the layer after this one may compute the backward of a
+    # ReLU before it (plan.py).
     selects = True
     implementations = {
         "loops": (reference.zero_padding2d_forward, reference.zero_padding2d_backward),
