@@ -271,11 +271,13 @@ class TruncatedNormal(RandomNormal):
 class Orthogonal(Initializer):
     """Draw a matrix with orthonormal columns, or orthonormal rows if it has fewer rows than columns.
 
-    A product with it changes no length, only directions: x @ w if the rows are orthonormal, and dout @ w.T in backward if the
-    columns are. A kernel (KH, KW, C, F) is used as the matrix (KH·KW·C, F). In the QR factorization of a matrix of standard normal
-    numbers, Q is uniformly distributed among all such matrices if the diagonal of R is positive. So each column of Q is multiplied
-    by the sign of the number on R's diagonal (Mezzadri, *How to generate random matrices from the classical compact groups*, 2007,
-    section 5). The factorization is LAPACK's, and its last bits may depend on that library.
+    With gain 1, a product with it changes no length, only directions: x @ w if the rows are orthonormal, and dout @ w.T, in
+    backward, if the columns are. A kernel (KH, KW, C, F) is used as the matrix (KH·KW·C, F).
+
+    In the QR factorization of a matrix of standard normal numbers, Q is uniformly distributed among all such matrices if the
+    diagonal of R is positive. So each column of Q is multiplied by the sign of the number on R's diagonal (Mezzadri, *How to
+    generate random matrices from the classical compact groups*, 2007, section 5). The factorization is LAPACK's, and its last bits
+    may depend on that library.
 
     Parameters
     ----------

@@ -196,7 +196,7 @@ class Model:
         # How many times the output of each node is read; forward frees it after the last time.
         self.readers = {node: sum(other.parents.count(node) for other in nodes) for node in nodes}
         self.plan = NOTHING_JOINED
-        self.kept: dict[Node, tuple[Any, int]] = {}         # what each layer kept in the last forward, and its batch
+        self.kept: dict[Node, tuple[Any, int]] = {}         # what each layer kept in the last forward, and how many samples
 
     def _make_weights(self) -> None:
         """Draw the weights of the layers that have none yet, in order."""
@@ -732,8 +732,8 @@ class Model:
         state_dict : dict of str to tensor
             `torch_model.state_dict()`, or what `scratchnet.exchange.load_safetensors` returns: tensors of PyTorch, or arrays.
         names : list or dict of str, optional
-            As for `to_torch_state_dict`. By default, modules that have the names of the layers are matched by name; otherwise
-            they are matched in the order in which the PyTorch model made them.
+            As for `to_torch_state_dict`. By default, modules and layers are matched by name if they have the same names, and
+            otherwise by order: the modules in the order in which the PyTorch model made them.
 
         Raises
         ------

@@ -74,7 +74,7 @@ def adagrad_update(p: np.ndarray, g: np.ndarray, a: np.ndarray, learning_rate: f
 def adadelta_update(
     p: np.ndarray, g: np.ndarray, a: np.ndarray, d: np.ndarray, learning_rate: float, rho: float, epsilon: float
 ) -> None:
-    """Divide g by the root of the average a of recent squared gradients, and multiply it by the root of that of squared steps, d.
+    """Divide g by √a, with a the average of recent squared gradients, and multiply it by √d, with d that of recent squared steps.
 
     g / √a has no unit: it does not change if the parameter is measured in other units. √d gives the step the unit of the parameter.
     d averages the squares of the steps as they are before they are multiplied by the learning rate.

@@ -843,9 +843,9 @@ def polynomial_decay(
     power: float,
     cycle: bool,
 ) -> float:
-    """Initial · f + end · (1 - f) with f = (1 - step / length)^power, f = 0 for step > length.
+    """Initial · f + end · (1 - f) with f = (1 - step / length)^power, and f = 0 where step > length.
 
-    length is decay_steps, or, with `cycle`, the smallest multiple of it, from 1 · decay_steps, that is at least `step`.
+    length is decay_steps, or, with `cycle`, its smallest positive multiple that is at least `step`.
     """
     length = decay_steps
     while cycle and step > length:

@@ -191,8 +191,8 @@ class PolynomialDecay(LearningRateSchedule):
     ----------
     initial_learning_rate, decay_steps, end_learning_rate, power : float
     cycle : bool
-        Whether the rate rises again after `decay_steps`. The formula then has, in place of `decay_steps`, its smallest multiple
-        that is at least `step`, and at least `decay_steps` itself.
+        Whether the rate rises again after `decay_steps`. The formula then has, in place of `decay_steps`, its smallest positive
+        multiple that is at least `step`.
 
     Examples
     --------

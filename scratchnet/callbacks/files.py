@@ -44,7 +44,7 @@ def check_writable(path: str | os.PathLike[str], example: str) -> None:
             raise IsADirectoryError(f"expected the name of a file, got the folder {path}. Name a file in it: {path / example}")
         folder = next(filter(os.path.exists, path.parents), path.parent)    # `fit` would create the folders below this one
         with uninterrupted(), tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}.", suffix=".part"):
-            pass                                        # its name is like that in `write_whole`
+            pass                                        # with a name as `write_whole` would make it
     except IsADirectoryError:
         raise
     except OSError as error:
