@@ -117,7 +117,7 @@ def prepare_streams() -> None:
 
 
 def named(call: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Return `call`, such that an OSError that it raises has `name` as its file."""
+    """Return a function that does what `call` does, and sets the file of an OSError to `name`."""
 
     def calling(*args: Any) -> Any:
         try:

@@ -13,11 +13,11 @@ Why is the sum right? The loss of a batch is the mean over its N images. If rank
 
 So each rank multiplies the gradient of its logits by n_r / N. Apart from this, its backward is that of one process, since backward
 is linear in this gradient. Then the gradients of all ranks are added up (an all-reduce: every rank receives the sum). What is
-not a mean over images is computed after the sum, and so only once: penalties of regularizers, clipping, weight decay, the step.
+not a mean over images is computed after the sum, and so counts once: penalties of regularizers, clipping, weight decay, the step.
 
 The result must not depend on which rank has an image. Each image has the random numbers of its position in the whole batch
 (`Samples.first`), from generators that are in the same state in all ranks, and batch normalization computes mean and variance over
-the whole batch (`Samples.total`). So N ranks compute what one process computes, except for rounding: numbers are added in another
+the whole batch (`Samples.total`). So the ranks compute what one process computes, except for rounding: numbers are added in another
 order. Sums over ranks have a fixed order, so a run with the same number of ranks has the same bits each time.
 
 Source: Goyal et al., *Accurate, large minibatch SGD: training ImageNet in 1 hour* (2017), section 3; Li et al., *PyTorch
@@ -49,8 +49,8 @@ __all__ = ["DataParallel", "OneProcess"]
 
 NO_MPI = 'DataParallel: expected the library mpi4py, got none. Install it with an MPI: pip install "scratchnet[mpi]"'
 GRACE = 3.0                 # seconds that a process whose run has failed waits for the others to fail too
-GRACE_INTERRUPT = 15.0      # the same after an interrupt, when rank 0 first draws the finished epochs
-POLL = 0.005                # seconds between two tests whether a message has arrived that may take long
+GRACE_INTERRUPT = 15.0      # the same after an interrupt, when rank 0 first plots the finished epochs
+POLL = 0.005                # seconds between two checks for a message that may take long to arrive
 
 
 def samples_argument(model: Any, samples: Samples) -> dict[str, Samples]:
@@ -149,7 +149,7 @@ class DataParallel(OneProcess):
         self.rank, self.size = self.comm.rank, self.comm.size
         if comm is None and self.size < started():
             raise ValueError(
-                f"DataParallel: expected the {started()} processes that mpiexec has started to find each other, got each one alone:"
+                f"DataParallel: expected the {started()} processes of mpiexec to find each other, got each of them alone:"
                 " mpiexec and mpi4py belong to different MPIs. Use the mpiexec of this environment:"
                 f" {os.path.join(os.path.dirname(sys.executable), 'mpiexec')}"
             )
@@ -176,8 +176,8 @@ class DataParallel(OneProcess):
     def part(self, rows: Any, epoch: int) -> Samples:
         """Return the samples that this rank runs: each rank has N // size of N samples, and the first N % size ranks have one more.
 
-        If N is smaller than the number of ranks, the last ranks run a copy of the first sample, which adds 0 to every sum, because
-        a sum waits for all ranks.
+        A sum waits for all ranks. So if N is smaller than the number of ranks, the last ranks run a copy of the first sample, which
+        adds 0 to every sum.
 
         Examples
         --------
@@ -343,7 +343,7 @@ class DataParallel(OneProcess):
             array[...] = values
 
     def send(self, value: Any, root: int = 0) -> Any:
-        """Return the `value` of rank `root` in every rank. JSON must represent it. Waiting ranks sleep and use no core."""
+        """Return in every rank the `value` of rank `root`, which JSON can represent. Waiting ranks sleep and use no core."""
         text = bytearray(json.dumps(value).encode() if self.rank == root else b"")
         size = np.array(len(text))
         self._wait(self.comm.Ibcast(size, root))

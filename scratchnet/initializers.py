@@ -5,8 +5,8 @@ holds for the gradients in backward. An output is a sum of fan_in products w·x,
 
     var(out) = fan_in · var(w) · E[x²]              and in backward          var(dx) = fan_out · var(w) · E[dout²]
 
-where fan_in = KH·KW·C is the number of inputs that an output is computed from, and fan_out = KH·KW·F is the number of outputs that
-are computed from an input. The rules differ in which variance they keep:
+where fan_in = KH·KW·C is the number of inputs that an output is computed from, and fan_out = KH·KW·F is, at stride 1, the number of
+outputs that are computed from an input. The rules differ in which variance they keep:
 
     LeCun      var(w) = 1 / fan_in                     the outputs keep the variance of the inputs
     He         var(w) = 2 / fan_in                     the same after a ReLU, which sets half of the numbers to 0
@@ -43,7 +43,8 @@ from scratchnet.support.keywords import name_arguments
 Rule: TypeAlias = Callable[[tuple[int, ...], np.random.Generator], np.ndarray]
 
 TRUNCATED = 0.87962566103423978
-"""The standard deviation of a standard normal distribution that is cut off at ±2: √(1 - 4φ(2) / (2Φ(2) - 1))."""
+"""The standard deviation of a standard normal distribution that is cut off at ±2: √(1 - 4φ(2) / (2Φ(2) - 1)),
+with its density φ and its distribution function Φ."""
 
 LARGEST = float(np.finfo(float).max)
 
@@ -268,12 +269,15 @@ class TruncatedNormal(RandomNormal):
 
 
 class Orthogonal(Initializer):
-    """Draw a matrix with orthonormal columns, or rows if it has fewer of them: it changes no length, only directions.
+    """Draw a matrix with orthonormal columns, or orthonormal rows if it has fewer rows than columns.
 
-    A kernel (KH, KW, C, F) is the matrix (KH·KW·C, F). Q of a normal matrix's QR factorization is uniformly distributed among all
-    such matrices if R has a positive diagonal, so the signs of R's diagonal go to the columns of Q (Mezzadri, *How to generate
-    random matrices from the classical compact groups*, 2007, section 5). The factorization is LAPACK's, and its last bits may
-    depend on that library.
+    With gain 1, a product with it changes no length, only directions: x @ w if the rows are orthonormal, and dout @ w.T, in
+    backward, if the columns are. A kernel (KH, KW, C, F) is used as the matrix (KH·KW·C, F).
+
+    In the QR factorization of a matrix of standard normal numbers, Q is uniformly distributed among all such matrices if the
+    diagonal of R is positive. So each column of Q is multiplied by the sign of the number on R's diagonal (Mezzadri, *How to
+    generate random matrices from the classical compact groups*, 2007, section 5). The factorization is LAPACK's, and its last bits
+    may depend on that library.
 
     Parameters
     ----------
@@ -294,7 +298,7 @@ class Orthogonal(Initializer):
     def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """Return gain · Q, float64."""
         if len(shape) < 2:
-            raise ValueError(f"Orthogonal: expected a shape of two or more axes, got {shape}. A bias starts well as 'zeros'")
+            raise ValueError(f"Orthogonal: expected a shape of two or more axes, got {shape}. For a bias use 'zeros'")
         rows, columns = prod(shape[:-1]), shape[-1]
         q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
         q = q * np.sign(np.diag(r))

@@ -170,7 +170,7 @@ class Loss:
     name : str
         A class attribute: the name in `compile(loss=...)` and in a saved model.
     labels : {"one-hot", "integer"}, optional
-        A class attribute: the labels that `one_hot` takes; `compile` then refuses metrics of other labels.
+        A class attribute: the labels that `one_hot` takes; `compile` then refuses metrics for other labels.
     takes_weights : bool
         A class attribute: whether `value_and_gradient` has the argument `sample_weight`; found from its signature.
     """
@@ -296,7 +296,7 @@ class Loss:
         if empty.size:
             raise ValueError(f"{who}: expected rows of y_pred with sum 1, got the sum 0 in row {empty[0]}. Apply softmax")
         infinite = ((y_pred == 0) & (smooth_labels(y, self.label_smoothing) > 0)).any(axis=1)
-        # p = 0 is replaced by the smallest number with a finite log. For a class with y_k = 0, y_k log p_k is then 0, and not NaN.
+        # p = 0 is replaced by the smallest normal number, whose log is finite. Where y_k = 0, y_k log p_k is then 0, and not NaN.
         return np.log(np.maximum(y_pred, np.finfo(float).tiny), dtype=np.float64), y, infinite
 
 
@@ -503,5 +503,5 @@ def get(loss: Any) -> Loss:
     except (KeyError, TypeError):
         raise ValueError(
             f"loss: expected {', '.join(map(repr, KNOWN))} or a Loss object, got {shortened(loss)}. The first is for one-hot"
-            " labels, the second for integers (two classes are two outputs); for another loss derive a class from losses.Loss"
+            " labels, the second for integers (two classes need two outputs); for another loss derive a class from losses.Loss"
         ) from None

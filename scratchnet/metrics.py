@@ -49,7 +49,7 @@ class Metric:
     Attributes
     ----------
     labels : {"one-hot", "integer"}
-        Of the class: the labels that `update_state` takes.
+        A class attribute: the labels that `update_state` takes.
     """
 
     labels = "one-hot"
@@ -259,12 +259,12 @@ def get(metric: Any, labels: str | None = None, classes: Mapping[str, Any] = Map
     labels : {"one-hot", "integer"}, optional
         The labels of the loss; by default any.
     classes : dict of str to class
-        Further classes, for what `config` returns of an object of a class of your own.
+        Classes of your own by name, for what `config` returns for a metric of such a class.
 
     Raises
     ------
     ValueError
-        For anything else, and for a metric of other labels than the loss.
+        For anything else, and for a metric that takes other labels than the loss.
 
     Examples
     --------
@@ -293,7 +293,7 @@ def get(metric: Any, labels: str | None = None, classes: Mapping[str, Any] = Map
         )
     if labels is not None and made.labels != labels:
         raise ValueError(
-            f"metrics: expected a metric of {labels} labels, as the loss takes them, got {shortened(metric)}. Write"
+            f"metrics: expected a metric for {labels} labels, which the loss takes, got {shortened(metric)}. Write"
             " metrics=['accuracy'], which suits both"
         )
     return made
@@ -324,7 +324,7 @@ def listed(metrics: Any, labels: str | None = None, classes: Mapping[str, Any] =
 def by_name(metrics: Any, labels: str | None = None, taken: Iterable[str] = (), prefix: str = "") -> dict[str, Metric]:
     """Return metrics by the names that they have in histories, from the argument of `compile`.
 
-    A second one of a name is named as in Keras: "accuracy_1", or with the prefix "weighted_" if it is one of `weighted_metrics`.
+    A metric whose name is taken gets another, as in Keras: "accuracy_1", or, in `weighted_metrics`, "weighted_accuracy".
     """
     named: dict[str, Metric] = {}
     for metric in listed(metrics, labels):
@@ -396,7 +396,10 @@ def _classes(who: str, name: str, labels: Any) -> np.ndarray:
     labels = labels.reshape(-1)
     values = labels.astype(np.float64) if labels.dtype.kind in "fiu" else np.array([np.nan])
     if not (np.abs(values) < 2**31).all() or (values != np.floor(values)).any():
-        raise ValueError(f"{who}: expected {name} as class numbers, whole numbers from 0, got other values, {labels.dtype}.")
+        raise ValueError(
+            f"{who}: expected {name} as class numbers, whole numbers from 0, got other values, {labels.dtype}. Number the classes"
+            f" from 0: np.unique({name}, return_inverse=True)[1]."
+        )
     return labels.astype(np.int64)
 
 
@@ -435,7 +438,7 @@ def confident_mistakes(y_true: Any, probabilities: Any) -> np.ndarray:
         )
     if probabilities.dtype.kind not in "fiu" or np.isnan(probabilities).any():
         raise ValueError(
-            f"confident_mistakes: expected probabilities as numbers, got NaN or others, {probabilities.dtype}. Pass what"
+            f"confident_mistakes: expected probabilities as numbers, got NaN or another type, {probabilities.dtype}. Pass what"
             " model.predict(x) returns."
         )
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != y_true)

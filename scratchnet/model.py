@@ -71,7 +71,7 @@ def parts_of(nodes: Sequence[Node]) -> list[Any]:
     """Return the layers of a graph and the models that are layers of it, in Keras's order, which is that of `get_weights`.
 
     The depth of a layer is the largest number of steps from it to the output; the deepest layer is the first. Layers of the same
-    depth are in the order in which a depth-first search finds them that starts at the output and follows the inputs of each layer.
+    depth are in the order in which a depth-first search finds them. It starts at the output and follows the inputs of each layer.
     `nodes` are in topological order.
     """
     owner = {node.layer.activation: node.layer for node in nodes if node.layer.activation is not None}
@@ -108,7 +108,7 @@ class Model:
     outputs : Node
         The result of the last layer, or a list of one.
     seed : int, optional
-        Seed of the initial weights and of shuffling. With None they are different each time.
+        Seed of the initial weights, of shuffling and of what layers draw in training. With None they are different each time.
     dtype : {"float32", "float64"}
     implementation : {"fused", "direct", "im2col", "loops"}
         Which implementation the layers run, unless they name one themselves.
@@ -162,7 +162,7 @@ class Model:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         if self.optimizer is not None:
-            self.optimizer.owner = ref(self)        # of a copy: the copied optimizer
+            self.optimizer.owner = ref(self)        # a copied model owns the copied optimizer
 
     def _set_up(self, seed: int | None, dtype: DTypeLike, implementation: str, name: str | None) -> None:
         """Set what a model has before its graph is known."""
@@ -196,7 +196,7 @@ class Model:
         # How many times the output of each node is read; forward frees it after the last time.
         self.readers = {node: sum(other.parents.count(node) for other in nodes) for node in nodes}
         self.plan = NOTHING_JOINED
-        self.kept: dict[Node, tuple[Any, int]] = {}         # what each layer kept in the last forward, and its batch
+        self.kept: dict[Node, tuple[Any, int]] = {}         # what each layer kept in the last forward, and how many samples
 
     def _make_weights(self) -> None:
         """Draw the weights of the layers that have none yet, in order."""
@@ -299,7 +299,7 @@ class Model:
         self._make_weights()
 
     def build_for_data(self, x: Any) -> None:
-        """Build a model that is not built yet for a batch `x`."""
+        """Build the model for a batch `x`, unless it is built already."""
         if not self.built:
             self.build((None, *self.nodes[0].shape))
 
@@ -519,16 +519,16 @@ class Model:
     def backward(self, dout: np.ndarray, need_dx: bool = True, *, start: Node | None = None) -> np.ndarray | None:
         """Run a gradient through the layers in reverse order, which stores the gradients of the parameters in `grads`.
 
-        Where nothing is trained, between the images and the first layer with trainable parameters, no gradient is computed.
+        Without `need_dx`, no gradient is computed between the images and the first layer that is trained: no layer needs it.
 
         Parameters
         ----------
         dout : ndarray (N, …)
-            The gradient of the output of `start`.
+            The gradient of the loss with respect to the output of `start`.
         need_dx : bool
-            Whether the gradient of the images is computed and returned; None otherwise.
+            Whether the gradient with respect to the images is computed and returned; otherwise None is returned.
         start : Node, optional
-            The last node, by default, or `model.logits`.
+            The node to start at, such as `model.logits`; the last by default.
 
         Raises
         ------
@@ -732,8 +732,8 @@ class Model:
         state_dict : dict of str to tensor
             `torch_model.state_dict()`, or what `scratchnet.exchange.load_safetensors` returns: tensors of PyTorch, or arrays.
         names : list or dict of str, optional
-            As for `to_torch_state_dict`. By default, if the modules have the names of the layers, they are matched by name, and
-            otherwise in order: that in which the PyTorch model made them.
+            As for `to_torch_state_dict`. By default, modules and layers are matched by name if they have the same names, and
+            otherwise by order: the modules in the order in which the PyTorch model made them.
 
         Raises
         ------
@@ -785,7 +785,7 @@ class Model:
 
         See Also
         --------
-        scratchnet.import_onnx : the way back.
+        scratchnet.import_onnx : reads such a file.
         """
         from scratchnet.exchange.onnx_export import export_onnx
 

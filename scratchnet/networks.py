@@ -10,7 +10,7 @@ which answers the question that the study ends with.
 The study compares them to ask whether max-pooling helps. (They differ in the stride as well.) Both learn the photographs of
 CIFAR-10 by heart: what would do better? net_3 is deeper, normalizes what its layers pass on, and varies the images in training.
 
-                                                                    net_3, of 32 × 32 images
+                                                                    net_3, for 32 × 32 images
     random flip and crop                                            32 × 32 × 3
     patch whitening 2×2, 32 filters, GELU                           31 × 31 × 32
     convolution 3×3, max-pool 2, batch normalization, GELU;
@@ -135,7 +135,7 @@ def net_3(
     dtype: str = "float32",
     implementation: str = "fused",
 ) -> Model:
-    """Return the network for photographs. Its whitening layer waits for images: `model.get_layer("whitening").adapt(x_train)`.
+    """Return the network for photographs. Before training, call `model.get_layer("whitening").adapt(x_train)`.
 
     Parameters
     ----------
@@ -143,9 +143,9 @@ def net_3(
         At least 25 × 25 pixels.
     nb_classes : int
     filters : three ints
-        Of the convolutions of each block.
+        The number of filters of the convolutions in each block.
     flip : bool
-        Whether half of the images are mirrored in training. A mirrored digit is no digit.
+        Whether half of the images are mirrored in training. False for digits: a mirrored digit is not a digit.
     seed, dtype, implementation
         As for `Model`.
 
@@ -177,7 +177,7 @@ def net_3(
     x = RandomFlip("horizontal", alternate=True)(input_x) if flip else input_x
     x = RandomCrop(H, W, padding=2)(x)
     x = PatchWhitening(16 * -(-8 * C // 16), (2, 2), activation="gelu", name="whitening")(x)
-    first = Dirac(as_in_pytorch, channels=8 * C)                        # the other channels are always 0
+    first = Dirac(as_in_pytorch, channels=8 * C)                        # whitening fills 8·C channels; the others start at 0
     for F in filters:
         x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=first)(x)
         first = identity_first

@@ -66,7 +66,7 @@ def sgd_update(p: np.ndarray, g: np.ndarray, u: np.ndarray, learning_rate: float
 
 
 def adagrad_update(p: np.ndarray, g: np.ndarray, a: np.ndarray, learning_rate: float, epsilon: float) -> None:
-    """Divide by the root of the sum a of all squared gradients so far: large gradients make later steps smaller."""
+    """Divide g by the root of the sum a of all squared gradients so far: large gradients make later steps smaller."""
     a += g * g
     p -= learning_rate * g / np.sqrt(a + epsilon)
 
@@ -74,10 +74,10 @@ def adagrad_update(p: np.ndarray, g: np.ndarray, a: np.ndarray, learning_rate: f
 def adadelta_update(
     p: np.ndarray, g: np.ndarray, a: np.ndarray, d: np.ndarray, learning_rate: float, rho: float, epsilon: float
 ) -> None:
-    """Divide by the root of recent squared gradients, a, and multiply by that of recent squared steps, d.
+    """Divide g by √a, with a the average of recent squared gradients, and multiply it by √d, with d that of recent squared steps.
 
-    g / √a has no unit: a parameter in other units has the same. √d gives the step the unit of the parameter. d averages the squares
-    of steps before the learning rate is applied.
+    g / √a has no unit: it does not change if the parameter is measured in other units. √d gives the step the unit of the parameter.
+    d averages the squares of the steps as they are before they are multiplied by the learning rate.
     """
     a[...] = rho * a + (1 - rho) * g * g
     step = np.sqrt(d + epsilon) / np.sqrt(a + epsilon) * g
@@ -92,8 +92,8 @@ def adam_update(
     """Divide the average m of recent gradients by the root of the average v of their squares.
 
     Both averages start at 0. After t steps m is Σ_i (1 - β₁) β₁^(t-i) g_i, i = 1 … t, and the factors of the g_i have the sum
-    1 - β₁ᵗ, not 1. So m is too small, and v too, by 1 - β₂ᵗ. The corrected step is m / (1 - β₁ᵗ) / √(v / (1 - β₂ᵗ)); `adam_rate`
-    contains both corrections. ε is added to √v, not to the corrected √(v / (1 - β₂ᵗ)): it is the paper's ε-hat.
+    1 - β₁ᵗ, not 1. So m is too small by this factor, and v by 1 - β₂ᵗ. The corrected step is m / (1 - β₁ᵗ) / √(v / (1 - β₂ᵗ));
+    `adam_rate` contains both corrections. ε is added to √v, not to the corrected √(v / (1 - β₂ᵗ)): it is the paper's ε-hat.
     """
     m[...] = beta_1 * m + (1 - beta_1) * g
     v[...] = beta_2 * v + (1 - beta_2) * g * g
@@ -115,9 +115,9 @@ def amsgrad_update(
     p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, w: np.ndarray,
     t: int, learning_rate: float, beta_1: float, beta_2: float, epsilon: float,
 ) -> None:  # fmt: skip
-    """Do what Adam does with w, the largest v so far, in place of v.
+    """Apply Adam's rule, but with w, the largest v so far, in place of v.
 
-    v falls when large gradients are long ago, and Adam's steps then grow. w never falls.
+    v falls when the last large gradients were long ago, and Adam's steps then grow. w never falls.
     """
     m[...] = beta_1 * m + (1 - beta_1) * g
     v[...] = beta_2 * v + (1 - beta_2) * g * g
@@ -129,7 +129,7 @@ def nadam_update(
     p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray,
     factors: tuple[float, float, float], learning_rate: float, beta_1: float, beta_2: float, epsilon: float,
 ) -> None:  # fmt: skip
-    """Do what Adam does with Nesterov's momentum: the step uses the m that the next step would have if g stayed the same."""
+    """Apply Adam's rule with Nesterov's momentum: it uses the m that the next step would have if g stayed the same."""
     m_factor, g_factor, v_factor = factors
     m[...] = beta_1 * m + (1 - beta_1) * g
     v[...] = beta_2 * v + (1 - beta_2) * g * g
@@ -155,7 +155,7 @@ def nadam_factors(t: int, beta_1: float, beta_2: float) -> tuple[float, float, f
 
 
 def rmsprop_update(p: np.ndarray, g: np.ndarray, a: np.ndarray, learning_rate: float, rho: float, epsilon: float) -> None:
-    """Divide by the root of the average a of recent squared gradients."""
+    """Divide g by the root of the average a of recent squared gradients."""
     a[...] = rho * a + (1 - rho) * g * g
     p -= learning_rate * g / np.sqrt(a + epsilon)
 
@@ -179,7 +179,7 @@ def full_rmsprop_update(
 
 
 def weight_decay_update(p: np.ndarray, learning_rate: float, weight_decay: float) -> None:
-    """Make every number smaller by a fraction of itself, apart from the gradient and from the averages of it ("decoupled").
+    """Make every number smaller by a fraction of itself, independently of the gradient and its averages ("decoupled").
 
     If the loss had the term ½ · weight_decay · ‖p‖² instead, weight_decay · p would be added to the gradient, and Adam would divide
     it by √v.
@@ -228,13 +228,13 @@ class Optimizer:
     ----------
     learning_rate : float, LearningRateSchedule or callable
         A number of at least 0, which may be changed between steps, or a schedule, whose rate is computed for each step (see
-        `scratchnet.optimizers.schedules`). A function of your own is called with the number of steps that are done, or, as in
-        Keras, without argument if it takes none.
+        `scratchnet.optimizers.schedules`). A function of your own is called with the number of steps already taken, or, as
+        in Keras, without arguments if it takes none.
     weight_decay : float, optional
         Before each step, learning_rate · weight_decay · p is subtracted from each parameter p, also from biases, as in Keras.
     learning_rate_multipliers : dict of str to float, optional
         Factors of the learning rate for some parameters, by the parameter's name, such as "dense/kernel", or by the end of the
-        name: {"bias": 2.0} doubles the learning rate of the biases of all layers. (PyTorch has parameter groups for this, and Keras
+        name: {"bias": 2.0} doubles the learning rate of the biases of all layers. (PyTorch has parameter groups for this; Keras has
         nothing.) Weight decay is not multiplied.
     clipnorm : float, optional
         The gradient of each parameter is scaled to this norm if its own is larger.
@@ -367,9 +367,9 @@ class Optimizer:
 
         Parameters
         ----------
-        params, grads : sequences of ndarray, or dicts by the same names
-            Every call must have the same order, since the state is stored by position. A parameter whose gradient is None is not
-            changed.
+        params, grads : sequences of ndarray, or dicts with the same names
+            Every call must pass the parameters in the same order, since the state is stored by position. A parameter whose gradient
+            is None is not changed.
 
         Raises
         ------
@@ -384,7 +384,7 @@ class Optimizer:
                 )
         if isinstance(grads, Mapping) and not (isinstance(params, Mapping) and params.keys() <= grads.keys()):
             got = f"{shortened([*params])} and {shortened([*grads])}"
-            raise ValueError(f"update: expected params and grads by the same names, got {got}. Make both from one list of names")
+            raise ValueError(f"update: expected params and grads with the same names, got {got}. Make both from one list of names")
         ps = list(params.values()) if isinstance(params, Mapping) else params
         gs = [grads[name] for name in params] if isinstance(grads, Mapping) else grads
         states = self.state or [self.make_state(p) for p in ps]
@@ -417,7 +417,7 @@ class Optimizer:
         unused = [key for key in factors if not any(f"/{name}".endswith(f"/{key}") for name in names)]
         if unused:
             raise ValueError(
-                f"learning_rate_multipliers: expected names of parameters, got {shortened(unused[0])}, which is the end of none."
+                f"learning_rate_multipliers: expected names of parameters, got {shortened(unused[0])}, which no name ends with."
                 f" The names are {shortened(names)}"
             )
         return [prod(factor for key, factor in factors.items() if f"/{name}".endswith(f"/{key}")) for name in names]

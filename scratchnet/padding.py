@@ -38,7 +38,7 @@ def same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
     Parameters
     ----------
     size, kernel, stride : int
-        Cells of the input, of the window, and between two windows; each at least 1.
+        Cells of the input, of the window, and from one window to the next; each at least 1.
 
     Returns
     -------

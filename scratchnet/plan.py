@@ -10,6 +10,7 @@ In inference, a batch normalization is a linear function, so that a convolution 
 other weights, `fold=`. The ReLU after the normalization is then computed by the same layer too:
 
     inference   out = max(0, γ·inv·(x·w + b - mean) + β) = max(0, x·w' + b')        conv, normalization and ReLU in one pass
+                with inv = 1 / √(variance + ε),  w' = γ·inv·w  and  b' = γ·inv·(b - mean) + β
 
 This is done in forward passes that no backward follows, such as those of `evaluate` and `predict`.
 
@@ -26,7 +27,7 @@ that another layer computes is called with `joined=True`, and returns its argume
 
 Layers that only select may stand between a ReLU and the layer that computes its backward: Flatten, Reshape, max- and
 min-pooling, global max-pooling and zero-padding. Each of their outputs is one of their inputs, which alone receives that
-output's gradient and is positive exactly if the output is. (The zeros of zero-padding pass no gradient on.) So it makes no
+output's gradient and is positive exactly when the output is. (The zeros of zero-padding pass no gradient on.) So it makes no
 difference whether the gradient is set to 0 before or after their backward.
 """
 

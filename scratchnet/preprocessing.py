@@ -53,7 +53,7 @@ def normalize_images(images: np.ndarray) -> np.ndarray:
     if images.dtype.kind not in "uif":
         raise TypeError(f"normalize_images: expected integers or floats in [0, 255], got {images.dtype}. Pass the stored pixels")
     if images.ndim < 2:
-        raise ValueError(f"normalize_images: expected at least two axes, as in (N, H, W), got shape {images.shape}")
+        raise ValueError(f"normalize_images: expected at least two axes, as in (N, H, W), got shape {images.shape}. Reshape them")
     if images.size and images.dtype != np.uint8:
         low, high = images.min(), images.max()
         if not (low >= 0 and high <= 255):
@@ -134,9 +134,9 @@ def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
     try:
         K = operator.index(number_classes)
     except TypeError:
-        raise TypeError(f"one_hot: expected an integer, got number_classes={shortened(number_classes)}") from None
+        raise TypeError(f"one_hot: expected an integer, got number_classes={shortened(number_classes)}. For example 10") from None
     if not 1 <= K < 2**31:
-        raise ValueError(f"one_hot: expected at least 1 class, got number_classes={shortened(K)}")
+        raise ValueError(f"one_hot: expected from 1 to 2**31 - 1 classes, got number_classes={shortened(K)}. For example 10")
     labels = plain_array("one_hot", "vector", vector)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -197,10 +197,10 @@ def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, .
     if train.ndim not in (2, 3, 4):
         raise ValueError(f"standardize: expected x_train of shape (N, H, W, C), (N, H, W) or (N, D), got {train.shape}")
     if train.size == 0:
-        raise ValueError(f"standardize: expected at least one number in x_train, got shape {train.shape}")
+        raise ValueError(f"standardize: expected at least one number in x_train, got shape {train.shape}. Pass the training images")
     for x in splits:
         if x.dtype.kind not in "uif":
-            raise TypeError(f"standardize: expected integers or floats, got {x.dtype}")
+            raise TypeError(f"standardize: expected integers or floats, got {x.dtype}. Convert them: x.astype('float32')")
         if x.shape[1:] != train.shape[1:]:
             raise ValueError(f"standardize: expected shapes that differ in N only, got {train.shape} and {x.shape}. Reshape one")
     C = 1 if train.ndim == 3 else train.shape[-1]
@@ -252,7 +252,7 @@ def train_validation_split(
     seed : int, optional
         The same seed gives the same split; without a seed every call gives a different one.
     stratify : bool
-        Take this fraction of each class, to within one image; at least one image of a class remains for training.
+        Whether this fraction of each class is taken, to within one image; at least one image of each class remains for training.
 
     Returns
     -------
@@ -274,7 +274,8 @@ def train_validation_split(
     x, y = (plain_array("train_validation_split", name, value) for name, value in (("x", x), ("y", y)))
     if x.ndim == 0 or y.ndim == 0 or len(x) != len(y):
         raise ValueError(
-            f"train_validation_split: expected one label for each of N images, got x of shape {x.shape} and y of shape {y.shape}"
+            f"train_validation_split: expected one label for each of N images, got x of shape {x.shape} and y of shape {y.shape}."
+            " Pass both for the same images"
         )
     if not (np.isscalar(fraction) and isinstance(fraction, (float, np.floating)) and 0 < fraction < 1):
         got = shortened(fraction)

@@ -307,7 +307,9 @@ def batch_normalization_backward(
     training: bool = True,
     relu_x: bool = False,
 ) -> tuple[np.ndarray | None, ...]:
-    """Ioffe & Szegedy (2015), section 3: the six steps of the chain rule, from out through x̂, variance and mean to x.
+    """Return dx, dgamma and dbeta by the six steps of the chain rule, from out through x̂, variance and mean to x.
+
+    The steps are those of Ioffe & Szegedy (2015), section 3.
 
     Parameters
     ----------
@@ -570,7 +572,10 @@ def softmax_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
 def softmax_cross_entropy(
     logits: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None, label_smoothing: float = 0.0
 ) -> float:
-    """Return -1/N Σ_n w[n] Σ_k y'[n, k] · log p[n, k], where p is the softmax and y' = y (1 - s) + s / K, a number."""
+    """Return the number -1/N Σ_n w[n] Σ_k y'[n, k] · log p[n, k].
+
+    p is the softmax of the logits, y' = y (1 - s) + s / K, and s is `label_smoothing`.
+    """
     total = 0.0
     for n, k in np.ndindex(logits.shape):
         highest = logits[n].max()
@@ -593,7 +598,7 @@ def penalty(w: np.ndarray, l1: float = 0.0, l2: float = 0.0) -> float:
 
 
 def philox(block: int, key: int, rounds: int = 10) -> list[int]:
-    """Return the four words of 32 bits that Philox 4x32 makes of the number of a block, below 2**128, and a key, below 2**64."""
+    """Return the four 32-bit words that Philox 4x32 computes from the number of a block, below 2**128, and a key, below 2**64."""
     word = 2**32
     c = [block // word**i % word for i in range(4)]
     k = [key % word, key // word]
@@ -605,16 +610,16 @@ def philox(block: int, key: int, rounds: int = 10) -> list[int]:
 
 
 def uniform(key: int, index: int) -> float:
-    """Return the number of this key and index, in [0, 1): word index mod 4 of block index div 4, divided by 2³²."""
+    """Return the number of this key and index, in [0, 1): word (index mod 4) of block (index div 4), divided by 2³²."""
     return philox(index // 4, key)[index % 4] / 2**32
 
 
 def dropout_forward(
     x: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...] | None = None, first: int = 0
 ) -> np.ndarray:
-    """Return x / (1 - rate) where u ≥ rate, else 0; u has the index, in `noise_shape`, of the number that masks x there.
+    """Return x / (1 - rate) where uniform(key, first + i) ≥ rate, else 0.
 
-    The first index is `first`.
+    i is the row-major index in `noise_shape`. Along an axis of length 1 in it, one random number masks all numbers of x.
     """
     noise_shape = x.shape if noise_shape is None else noise_shape
     out = np.zeros_like(x)
@@ -634,7 +639,7 @@ def dropout_backward(
 
 
 def resample_forward(x: np.ndarray, rows: Any, cols: Any, fill_value: float) -> np.ndarray:
-    """Return for each pixel of the output the sum of the four pixels that it is read from, each with its two weights.
+    """Return for each pixel of the output the sum of the four pixels that it is read from, each multiplied by its two weights.
 
     `rows` and `cols` have an `index` and a `weight`, (N, OH, 2) and (N, OW, 2). Row H and column W hold `fill_value`.
     """
@@ -662,7 +667,8 @@ def resample_backward(dout: np.ndarray, x_shape: tuple[int, ...], rows: Any, col
 # -- update rules, one number at a time, written from the formulas of the papers ---------------------------------------
 
 
-# `learning_rate` is a number, or a list with one for each gradient.
+# Each function returns p after one step for each of `gradients`. `learning_rate`, η or α in the formulas, is a number, or a list
+# with one for each gradient.
 
 Rates = float | list[float]
 
@@ -672,7 +678,7 @@ def _rates(learning_rate: Rates, gradients: list[float]) -> list[float]:
 
 
 def sgd(p: float, gradients: list[float], *, learning_rate: Rates, momentum: float, nesterov: bool) -> float:
-    """Sutskever et al. (2013): v ← μv - εg, p ← p + v; Nesterov's in the form that evaluates g at p: p ← p + μv - εg."""
+    """Sutskever et al. (2013), with η for their ε: v ← μv - ηg, p ← p + v; Nesterov's, with g evaluated at p: p ← p + μv - ηg."""
     v = 0.0
     for rate, g in zip(_rates(learning_rate, gradients), gradients, strict=True):
         v = momentum * v - rate * g
@@ -683,7 +689,7 @@ def sgd(p: float, gradients: list[float], *, learning_rate: Rates, momentum: flo
 def adagrad(
     p: float, gradients: list[float], *, learning_rate: Rates, initial_accumulator_value: float, epsilon: float
 ) -> float:
-    """Duchi et al. (2011): p ← p - η g_t / √(G₀ + Σ_{s ≤ t} g_s² + ε)."""
+    """Duchi et al. (2011): p ← p - η g_t / √(G₀ + Σ_{s ≤ t} g_s² + ε), where G₀ is `initial_accumulator_value`."""
     for t, g in enumerate(gradients):
         history = sum(earlier**2 for earlier in gradients[: t + 1])
         p = p - _rates(learning_rate, gradients)[t] * g / float(np.sqrt(initial_accumulator_value + history + epsilon))
@@ -705,7 +711,7 @@ def adadelta(p: float, gradients: list[float], *, learning_rate: Rates, rho: flo
 
 
 def _decayed(values: list[float], share: float) -> float:
-    """(1 - ρ) Σ_s ρ^(t - s) values[s], where t is the last: the average that starts at 0."""
+    """(1 - ρ) Σ_s ρ^(t - s) values[s], where t is the last index and ρ is `share`: the moving average that starts at 0."""
     return sum((1 - share) * share ** (len(values) - 1 - s) * value for s, value in enumerate(values))
 
 
@@ -763,7 +769,11 @@ def clipped(
     clipvalue: float | None = None,
     global_clipnorm: float | None = None,
 ) -> list[np.ndarray]:
-    """Pascanu et al. (2013), algorithm 1: ĝ = g · limit / ‖g‖ if ‖g‖ > limit, of one gradient or of all; or each |g| ≤ limit."""
+    """Pascanu et al. (2013), algorithm 1: g · limit / ‖g‖ if ‖g‖ > limit.
+
+    ‖g‖ is the norm of each gradient, for `clipnorm`, or of all together, for `global_clipnorm`. With `clipvalue` instead, each
+    number is limited to [-clipvalue, clipvalue].
+    """
 
     def shrunk(g: np.ndarray, squares: float, limit: float) -> np.ndarray:
         return g * min(1.0, limit / float(np.sqrt(squares))) if squares else g
@@ -783,7 +793,7 @@ UPDATE_RULES: dict[str, Callable[..., float]] = {
 }  # fmt: skip
 
 
-# -- learning rate schedules, each in another form than in schedules.py; the first step is 0 ---------------------------
+# -- learning rate schedules, each written differently from schedules.py; the first step is 0 --------------------------
 
 
 def _periods(step: int, decay_steps: float, staircase: bool) -> float:
@@ -833,7 +843,10 @@ def polynomial_decay(
     power: float,
     cycle: bool,
 ) -> float:
-    """Initial · f + end · (1 - f) with f = (1 - step / length)^power, where length is decay_steps, or its next multiple."""
+    """Initial · f + end · (1 - f) with f = (1 - step / length)^power, and f = 0 where step > length.
+
+    length is decay_steps, or, with `cycle`, its smallest positive multiple that is at least `step`.
+    """
     length = decay_steps
     while cycle and step > length:
         length += decay_steps
@@ -901,7 +914,7 @@ def uniform_numbers(lowest: float, highest: float) -> Distribution:
 
 
 def truncated_numbers(mean: float, deviation: float) -> Distribution:
-    """Return a normal distribution cut off at two deviations; its variance is 1 - 4 φ(2) / (Φ(2) - Φ(-2)) of the whole one."""
+    """Return a normal distribution cut off at two deviations, which multiplies its variance by 1 - 4 φ(2) / (Φ(2) - Φ(-2))."""
     density, inside = math.exp(-2) / math.sqrt(2 * math.pi), math.erf(math.sqrt(2))
     return Distribution(mean, deviation**2 * (1 - 4 * density / inside), mean - 2 * deviation, mean + 2 * deviation)
 
@@ -923,7 +936,7 @@ def variance_scaling(shape: tuple[int, ...], *, scale: float, mode: str, distrib
 
 
 def orthogonal_numbers(shape: tuple[int, ...], *, gain: float) -> Distribution:
-    """Return mean 0 and variance gain² / n, for n rows or columns, whichever are more: n numbers make a vector of length 1."""
+    """Return mean 0 and variance gain² / n, for n rows or columns, whichever is more: n numbers form a vector of length `gain`."""
     return Distribution(0.0, gain**2 / max(math.prod(shape[:-1]), shape[-1]), -abs(gain), abs(gain))
 
 

@@ -9,7 +9,7 @@ used, as in Keras.
 
 The loss that is shown includes the penalty, in validation too. A frozen layer adds none, since training could not reduce it. With
 plain gradient descent, L2 makes each weight smaller by the fraction 2 · l2 · learning_rate in each step. Adam and its relatives
-divide the gradient of the penalty together with that of the loss; `weight_decay` of an optimizer does not.
+divide the gradient of the penalty together with that of the loss; the `weight_decay` of an optimizer is not divided.
 
 Source: Goodfellow, Bengio & Courville, *Deep learning* (2016), section 7.1, where l2 is called α / 2; Krogh & Hertz, *A simple
 weight decay can improve generalization* (1992).
@@ -181,7 +181,7 @@ def get(regularizer: Any) -> Regularizer | None:
 
 
 def _subclasses(kind: type) -> Iterator[type]:
-    """Return all classes that derive from a class, also indirectly."""
+    """Yield all classes that derive from a class, directly or indirectly."""
     derived: type
     for derived in kind.__subclasses__():
         yield derived

@@ -1,7 +1,7 @@
 """Saving and loading: a model as one file, which is written completely or not at all.
 
 The file is a plain `.npz`: a zip of arrays that `numpy.load(path, allow_pickle=False)` opens, and one string named
-`config` with JSON: the graph, how the model was compiled, and the state of its random generator. The arrays are the
+`config` with JSON: the graph, how the model was compiled, and the states of its random generators. The arrays are the
 weights and the optimizer's state by name. No pickle is written or read.
 """
 
@@ -187,7 +187,7 @@ def drawing_states(model: Any) -> dict[str, Any]:
 
 
 def compile_config(model: Any) -> dict[str, Any]:
-    """Return how a model was compiled, and the state of the generator that shuffles; an empty dict if it was not."""
+    """Return how a model was compiled, and the state of the generator that shuffles; an empty dict if it was not compiled."""
     if model.optimizer is None:
         return {}
     settings = {
@@ -249,7 +249,7 @@ def restore(
             if "iterations" in config:
                 _restore_state(model, config["iterations"], arrays)
             _restore_generator(model.shuffle_rng, config["shuffle_state"])
-    except Exception as error:  # a changed config makes constructors, also those of a user's own classes, raise errors of any kind
+    except Exception as error:  # a changed config makes constructors, including a user's own, raise errors of any kind
         raise ValueError(
             f"{os.fspath(path)} is not a model that this version of scratchnet can load: {_words(error)}"
         ) from error

@@ -74,7 +74,7 @@ class _Decay(LearningRateSchedule):
 
 
 class ExponentialDecay(_Decay):
-    """Multiply the rate by `decay_rate` in every `decay_steps` steps: initial_learning_rate · decay_rate^(step / decay_steps).
+    """Multiply the rate by `decay_rate` every `decay_steps` steps: initial_learning_rate · decay_rate^(step / decay_steps).
 
     Parameters
     ----------
@@ -191,7 +191,8 @@ class PolynomialDecay(LearningRateSchedule):
     ----------
     initial_learning_rate, decay_steps, end_learning_rate, power : float
     cycle : bool
-        Whether the rate rises again after `decay_steps`: step / decay_steps is then step / the next multiple of `decay_steps`.
+        Whether the rate rises again after `decay_steps`. The formula then has, in place of `decay_steps`, its smallest positive
+        multiple that is at least `step`.
 
     Examples
     --------
@@ -284,7 +285,7 @@ class CosineDecayRestarts(LearningRateSchedule):
     t_mul : float
         At least 1: each decay is this many times as long as the one before.
     m_mul : float
-        Each decay starts at this many times the rate of the one before (with alpha = 0).
+        Each decay starts at this many times the rate at which the one before started (with alpha = 0).
     alpha : float
         The lowest rate, as a fraction of `initial_learning_rate`.
 

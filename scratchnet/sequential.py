@@ -1,7 +1,7 @@
-"""Sequential: a model that is a plain stack of layers, to which layers can be added, and which may learn its input from data.
+"""Sequential: a model that is a plain stack of layers. Layers can be added, and the first images may give its input shape.
 
     model = Sequential([Input(shape=(28, 28, 1)), Flatten(), Dense(10)])        the weights are made at once
-    model = Sequential([Flatten(), Dense(10)])                                  they are made for the first images that it receives
+    model = Sequential([Flatten(), Dense(10)])                                  they are made when it receives the first images
 
 As soon as the shape of the input is known, each layer is connected to the one before, and the graph is that of any `Model`.
 """
@@ -24,8 +24,8 @@ from scratchnet.support.keywords import named_arguments
 class Sequential(Model):
     """A model that is a plain stack of layers.
 
-    Its input is known if the list begins with an Input, if the first layer has `input_shape=`, or if it is a model. Otherwise the
-    weights are made by `build`, or for the first images that `fit`, `evaluate` or `predict` receive.
+    Its input is known if the list begins with an Input, or if the first layer has `input_shape=` or is a model whose input is
+    known. Otherwise the weights are made by `build`, or for the first images that `fit`, `evaluate` or `predict` receive.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class Sequential(Model):
 
     @named_arguments
     def add(self, layer: Any) -> None:
-        """Put a layer, a model, or first of all an Input, at the end."""
+        """Add a layer or a model at the end. An Input can be added only as the first."""
         self._push(layer)
         self._rebuild()
 
@@ -165,7 +165,7 @@ class Sequential(Model):
             self.compile(was_compiled, self.loss, metrics=measured[0], weighted_metrics=measured[1], fuse=self.fuse)
 
     def _disconnect(self) -> None:
-        """Make a model whose input is not known again, after an attempt that failed."""
+        """Forget the input after a failed attempt to connect the layers: the model is as before, without a known input."""
         self._ends = []
         vars(self).pop("_nodes", None)
         for layer in self._stack:
@@ -202,7 +202,7 @@ class Sequential(Model):
         Raises
         ------
         ValueError
-            For another shape than the one that the model has, and for one that its layers cannot take.
+            For a shape other than that of the model, and for one that its layers cannot take.
         """
         if self._known():
             super().build(input_shape)
@@ -215,7 +215,7 @@ class Sequential(Model):
         self._open(check_shape("build: input_shape", input_shape[1:]), make_weights=True)
 
     def build_for_data(self, x: Any) -> None:
-        """Build a model that is not built yet for a batch `x`."""
+        """Build the model for a batch `x`, unless it is built already."""
         if not self._known() and np.ndim(x) > 1:
             self.build((None, *np.shape(x)[1:]))
         super().build_for_data(x)

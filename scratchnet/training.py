@@ -213,8 +213,9 @@ class Order:
         for step in range(self.steps or self.batches):
             if self.next == self.batches:
                 warnings.warn(
-                    f"steps_per_epoch: expected {self.steps} batches in each epoch, got {step}, with which the data end. The next"
-                    f" epoch begins with the first again. Choose steps_per_epoch as a divisor of {self.batches}, or leave it out",
+                    f"steps_per_epoch: expected {self.steps} batches in each epoch, got {step}, because the data end there. The"
+                    " next epoch begins with the first batch again. Choose steps_per_epoch as a divisor of"
+                    f" {self.batches}, or leave it out",
                     UserWarning,
                     stacklevel=5,
                 )
@@ -564,7 +565,7 @@ def batches(count: int, batch_size: int, title: str, show: bool) -> Iterable[ran
 
 
 def check_distribution(distribution: Any) -> OneProcess:
-    """Return what shares the batches among processes; one process by default."""
+    """Return the object that divides batches among processes; by default, one for a single process."""
     if distribution is not None and not isinstance(distribution, OneProcess):
         raise ValueError(
             f"distribution: expected a DataParallel, got {shortened(distribution)}. For example"
@@ -581,7 +582,7 @@ def as_list(callbacks: Sequence[Callback] | Callback | None) -> list[Any]:
 
 @contextmanager
 def shown_progress(verbose: int | str) -> Iterator[list[Callback]]:
-    """Provide the callbacks that show progress, and close the bar at the end, also when training is interrupted."""
+    """Provide the callbacks that show progress, and close the bar at the end, even if training is interrupted."""
     bar = ProgressBar()
     try:
         shown: dict[int, list[Callback]] = {0: [], 1: [bar], 2: [EpochLines()]}

@@ -353,9 +353,9 @@ def test_a_metric_that_does_not_exist_is_refused(given):
 
 
 def test_a_metric_of_other_labels_than_the_loss_is_refused():
-    with pytest.raises(ValueError, match="metric of one-hot labels, as the loss takes them, got 'sparse_categorical_accuracy'"):
+    with pytest.raises(ValueError, match="metric for one-hot labels, which the loss takes, got 'sparse_categorical_accuracy'"):
         model_of(metrics=["sparse_categorical_accuracy"])
-    with pytest.raises(ValueError, match="metric of integer labels, as the loss takes them, got CategoricalAccuracy"):
+    with pytest.raises(ValueError, match="metric for integer labels, which the loss takes, got CategoricalAccuracy"):
         model_of("sparse_categorical_crossentropy", metrics=[metrics.CategoricalAccuracy()])
     model_of("sparse_categorical_crossentropy", metrics=["acc", "sparse_top_k_categorical_accuracy"])
     model_of(Plain(), metrics=["sparse_categorical_accuracy", "categorical_accuracy"])      # its labels are not known

@@ -44,7 +44,7 @@ def check_writable(path: str | os.PathLike[str], example: str) -> None:
             raise IsADirectoryError(f"expected the name of a file, got the folder {path}. Name a file in it: {path / example}")
         folder = next(filter(os.path.exists, path.parents), path.parent)    # `fit` would create the folders below this one
         with uninterrupted(), tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}.", suffix=".part"):
-            pass                                        # named as `write_whole` does
+            pass                                        # with a name as `write_whole` would make it
     except IsADirectoryError:
         raise
     except OSError as error:
@@ -74,7 +74,7 @@ class ModelCheckpoint(Monitor):
     Attributes
     ----------
     best : float or None
-        The best value so far. A further `fit` continues with it, as in Keras, so that a worse model never replaces a better one.
+        The best value so far. The next `fit` continues with it, as in Keras, so that a worse model never replaces a better one.
     """
 
     state_names = ("best",)
@@ -117,7 +117,10 @@ class ModelCheckpoint(Monitor):
             return self.filepath.format_map(logs | {"epoch": epoch + 1})
         except (KeyError, ValueError) as error:
             known = ", ".join(["epoch", *logs])
-            raise ValueError(f"ModelCheckpoint: expected filepath with names of {known}, got {self.filepath!r} ({error})") from None
+            raise ValueError(
+                f"ModelCheckpoint: expected only the names {known} in the braces of filepath, got {self.filepath!r} ({error}). For"
+                " example 'model-{epoch:02d}.npz'"
+            ) from None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Save the model, or with `save_best_only` only if the value is the best so far."""

@@ -27,7 +27,7 @@ def describe(logs: Logs) -> str:
 
 
 def numbered(epoch: int, params: Mapping[str, Any]) -> str:
-    """Return the name of an epoch, with the number of all if it is known.
+    """Return the name of an epoch, with the number of epochs if it is known.
 
     Examples
     --------
@@ -66,7 +66,7 @@ class ProgressBar(Callback):
         self.close()
 
     def close(self) -> None:
-        """Close the bar, also when training is interrupted."""
+        """Close the bar; `fit` calls this even if training is interrupted."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None

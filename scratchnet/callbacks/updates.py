@@ -71,7 +71,7 @@ class UpdateRatios(Callback):
         self._now: dict[str, float] = {}
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Forget what an epoch measured that was not finished."""
+        """Discard what was measured in an epoch that was not finished."""
         self._before, self._now = None, {}
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:

@@ -50,7 +50,7 @@ class Monitor(Callback):
             self.watched(dict.fromkeys(names, 0.0))
 
     def watched(self, logs: Logs | None) -> float | None:
-        """Return the monitored value from an epoch's logs, None for a validation value of an epoch without validation.
+        """Return the monitored value from an epoch's logs, or None for a validation value in an epoch without validation.
 
         Raises ValueError if no epoch has the value.
         """
@@ -99,7 +99,7 @@ class EarlyStopping(Monitor):
     restore_best_weights : bool
         Whether the weights of the best epoch are restored when training ends.
     start_from_epoch : int
-        Earlier epochs are ignored.
+        Epochs before this one are ignored; the first is 0.
 
     Attributes
     ----------
@@ -139,7 +139,7 @@ class EarlyStopping(Monitor):
         value = self.watched(logs)
         if value is None or epoch < self.start_from_epoch:
             return
-        if self.restore_best_weights and self.best_weights is None:     # for the case that the value is NaN in every epoch
+        if self.restore_best_weights and self.best_weights is None:     # in case the value is NaN in every epoch
             self.best_weights, self.best_epoch = self.model.get_weights(), epoch
         self.wait += 1
         if self.better(value, self.best):
