@@ -13,9 +13,9 @@ dw the roles of the image's strides are exchanged: row i of dw, (KW·C, F), is t
 and dout, for a few rows of windows at a time. The windows are the summation index. db is such a product of a single 1 and dout,
 and is stored as the last row of dws.
 
-dx is a convolution of dout with the flipped kernel. A tap is a position in the kernel. At stride S the pixels of x fall into
-S × S phases, by the taps that reach them: at stride 2 with a 3 × 3 kernel, taps 0 and 2 reach even pixels, and tap 1 odd ones.
-So each phase is a separate product with its own taps, and no zeros of a dilated dout are multiplied.
+dx is a convolution of dout with the flipped kernel. A tap is a position in the kernel. At stride S the pixels of x fall into S × S
+phases, by the taps that reach them: at stride 2 with a 3 × 3 kernel, taps 0 and 2 reach even pixels (of the padded image), and tap
+1 odd ones. So each phase is a separate product with its own taps, and no zeros of a dilated dout are multiplied.
 
 Legend
 ------

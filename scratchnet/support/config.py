@@ -74,7 +74,8 @@ def full_config(thing: Any) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        When the config lacks an argument that is not None, or holds something that the constructor does not take.
+        When the config lacks an argument that is not None, or holds something that the constructor does not take, or when an object
+        that is made from it has other arguments.
     """
     config, kind = thing.get_config(), type(thing)
     arguments = arguments_of(kind)
