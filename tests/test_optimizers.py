@@ -822,7 +822,7 @@ def test_weight_decay_is_not_multiplied():
     [
         ({"gamma": 2.0}, "expected names of parameters, got 'gamma'"),
         ({"bias": -1.0}, "the factor of 'bias': expected a finite number of at least 0, got -1"),
-        ([2.0], "expected a dict by names"),
+        ([2.0], "expected a dict with names as keys"),
     ],
 )
 def test_multipliers_that_cannot_be_meant_are_refused(given, message):

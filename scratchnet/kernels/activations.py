@@ -1,4 +1,5 @@
-"""Activation functions as one pass over memory: each number is read once, computed in registers (elementary.py), and written once.
+"""Activation functions in one pass over memory: each input is read once, and its output is computed in registers (elementary.py)
+and written once.
 
 The formulas are those of layers/activations.py and layers/smooth_activations.py. NumPy computes them operation by operation, and
 each operation writes an array of intermediate results, which is read again by the next.
@@ -18,11 +19,11 @@ from scratchnet.kernels.threads import run
 
 Functions = tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]
 
-WORK = 8                            # the time of one number, relative to a number that is only moved
+WORK = 8                            # the time to compute one number, relative to the time to copy one
 DENSITY = F(1 / np.sqrt(2 * np.pi)) # of the standard normal distribution at 0
 TANH_SCALE = F(2 * np.sqrt(2 / np.pi))
 CUBIC, THREE_CUBIC = F(0.044715), F(3 * 0.044715)
-FAR = F(30)                         # beyond, the derivative of the tanh form of GELU is 0 or 1, to all digits
+FAR = F(30)                         # where |x| is larger, the derivative of the tanh form of GELU is 0 or 1, in every digit
 
 
 def _run(kernel: Any, arrays: tuple[np.ndarray, ...], settings: tuple[float, ...]) -> np.ndarray:
@@ -41,7 +42,7 @@ def _pair(forward: Any, backward: Any) -> Functions:
     )
 
 
-# Each loop runs over slices that begin at 0, which LLVM needs to see that the arrays are read and written in order.
+# Each loop runs over slices, so that its index begins at 0: LLVM needs this to see that the arrays are read and written in order.
 
 
 @jit
@@ -171,5 +172,5 @@ SOFTPLUS = _pair(_softplus, _softplus_backward)
 SILU = _pair(_silu, _silu_backward)
 GELU = _pair(_gelu, _gelu_backward)
 GELU_TANH = _pair(_gelu_tanh, _gelu_tanh_backward)
-ELU = _pair(_elu, _elu_backward)                        # of float32, as all above
-LEAKY_RELU = _pair(_leaky_relu, _leaky_relu_backward)   # of float32 and float64
+ELU = _pair(_elu, _elu_backward)                        # float32 only, like all above
+LEAKY_RELU = _pair(_leaky_relu, _leaky_relu_backward)   # float32 and float64

@@ -1,11 +1,11 @@
-"""The fused implementation of batch normalization: two passes over memory forward, and two backward.
+"""The fused implementation of batch normalization: two passes over memory in forward, and two in backward.
 
     forward     read x: the mean and the variance of each channel       read x, write out, with the ReLU after it
     backward    read x and dout: the sums dγ and dβ                     read x and dout, write dx, with the ReLU before it
 
 With few channels, the numbers of one pixel are too few for vector code. So R pixels, R·C numbers, are one row here, and entry k of
-a row belongs to channel k mod C. The means and factors of the channels are repeated R times in a row, and the R sums of a channel
-are added at the end. The last row may be shorter.
+a row belongs to channel k mod C. The means and factors of the channels are repeated R times to fill a row, and the R sums of a
+channel are added at the end. The last row may be shorter.
 
 The variance is computed in the same pass as the mean, from the sums of d and of d², where d = x - o, and the origin o is the first
 number of the channel:
@@ -14,7 +14,7 @@ number of the channel:
 
 Without o, if the mean is far from 0, the difference of two large numbers would have few correct digits. With it, Σd² / M is at
 most M + 1 times the variance, since none of M numbers is further from their mean than √M standard deviations: (o - mean)² ≤
-M · variance. All sums are float64. Even a million times its rounding error is still less than the rounding error of float32.
+M · variance. All sums are float64. Even a million times the rounding error of float64 is less than that of float32.
 
 Each group of rows has separate sums, which are then added in order. The groups depend only on the shape, so the result has the same
 bits with any number of threads.
@@ -24,7 +24,7 @@ Source: Chan, Golub & LeVeque, *Algorithms for computing the sample variance* (1
 Legend
 ------
     x out dout dx       as everywhere, flat
-    M C R               numbers of a channel; channels; pixels in a row
+    M, C, R             how many numbers a channel has; how many channels there are; how many pixels are in a row
     width, rows         R·C; how many rows there are
     sums                (G, 2, width): two sums of each of G groups; g is one of them
 """
@@ -144,7 +144,7 @@ def batch_normalization_forward(
     gamma, beta : ndarray (C,) or None
     epsilon : float
     moving : (mean, variance), optional
-        Each (C,): the moving averages, in inference. By default, those of the batch are computed.
+        Each (C,): the moving averages, in inference. By default, the mean and the variance of the batch are computed.
     relu : bool
 
     Returns
@@ -214,9 +214,9 @@ def batch_normalization_backward(
     mean, variance : ndarray (C,)
         What forward returned.
     need_dx : bool
-        Whether dx is computed; None otherwise.
+        Whether dx is computed; otherwise it is None.
     need_dw : bool
-        Whether dgamma and dbeta are returned; None otherwise.
+        Whether dgamma and dbeta are returned; otherwise both are None.
     training : bool
         Whether mean and variance are those of the batch, so that dx has the terms through them.
     relu_x : bool

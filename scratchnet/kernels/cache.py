@@ -146,7 +146,7 @@ def why_damaged(path: Path) -> str:
 
 
 def _checksum(path: Path, content: bytes) -> bytes:
-    """Return 32 bytes; they depend on the name too, so that a copy under another name is not taken for that kernel."""
+    """Return the SHA-256 of a file's name and content, 32 bytes: a copy under another name does not pass for that kernel."""
     return hashlib.sha256(f"{path.parent.name}/{path.name}\0".encode() + content).digest()
 
 
@@ -166,7 +166,7 @@ def _hash_of(source: str) -> str:
 
 
 _said: set[str] = set()
-_unstored = ""      # why a file could not be written, after which no other is tried
+_unstored = ""      # why a file could not be written; after that, no other file is written
 
 
 def say_once(kind: str, words: str) -> None:

@@ -3,19 +3,19 @@
 The direct product, `direct_forward` and `direct_backward`, is that of im2col without building its matrix. It takes any kernel
 size, stride and number of channels.
 
-A row of outputs is a product of the padded image and the kernel: pixel m reads KH runs of KW·C numbers, contiguous in
-NHWC, the runs one image row apart. `gemm.multiply` takes exactly such strides. One image at a time is padded into a
-scratch array small enough to stay in the processor's cache; images are distributed among threads.
+A row of outputs is a product of the padded image and the kernel: output pixel m reads KH runs of KW·C numbers. Each run is
+contiguous in NHWC, and the runs are one image row apart. `gemm.multiply` takes exactly such strides. One image at a time is
+padded into a scratch array small enough to stay in the processor's cache; images are distributed among threads.
 
-Backward computes groups of images. Each group sums its own dw, and the sums of the groups are then added in order. The number of
+Backward works on groups of images. Each group sums its own dw, and the sums of the groups are then added in order. The number of
 groups, and so the bits of the result, depend on the batch and the size of the kernel, never on the number of threads. For
 dw the roles of the image's strides are exchanged: row i of dw, (KW·C, F), is the product of the pixels under row i of the kernel
 and dout, for a few rows of windows at a time. The windows are the summation index. db is such a product of a single 1 and dout,
 and is stored as the last row of dws.
 
-dx is a convolution of dout with the flipped kernel. At stride S the pixels of x fall into S × S phases by the taps of the kernel
-that reach them: at stride 2 with a 3 × 3 kernel, taps 0 and 2 reach even pixels, and tap 1 odd ones. So each phase is a separate
-product with its own taps, and no zeros of a dilated dout are multiplied.
+dx is a convolution of dout with the flipped kernel. A tap is a position in the kernel. At stride S the pixels of x fall into S × S
+phases, by the taps that reach them: at stride 2 with a 3 × 3 kernel, taps 0 and 2 reach even pixels (of the padded image), and tap
+1 odd ones. So each phase is a separate product with its own taps, and no zeros of a dilated dout are multiplied.
 
 Legend
 ------
@@ -23,7 +23,7 @@ Legend
     N H W C KH KW SH SW OH OW F sizes, as everywhere; `top` and `left` are the padding (`Window`)
     image, Hp Wp                an image of x with its padding, and its size
     d, Hd Wd                    an image of dout with a margin of PT rows above and PL columns to the left, and its size
-    r, q; TH TW                 a phase, its row and column in the stride; the taps of that phase, down and across
+    r, q; TH TW                 a phase, its row and column in the stride; how many taps it has, down and across
     dws, G, g                   the sums of dw and db of each group, (G, KH·KW·C + 1, F); how many groups; one of them
 """
 
@@ -214,17 +214,17 @@ def conv2d_backward(
     dout : ndarray (N, OH, OW, F)
     x, w, strides, pads : as for `conv2d_forward`
     need_dx : bool
-        Whether dx is computed; None otherwise. No layer needs the gradient of the images.
+        Whether dx is computed; otherwise it is None. The first layer, for example, needs no dx: its x are the images.
     need_dw : bool
-        Whether dw and db are computed; None otherwise. A layer that is not trained needs neither.
+        Whether dw and db are computed; otherwise both are None. A layer that is not trained needs neither.
     relu_x : bool
         Whether x is the output of a ReLU; dx is then 0 where x is not positive, which is the backward of that ReLU.
 
     Returns
     -------
     dx : ndarray (N, H, W, C) or None
-    dw : ndarray (KH, KW, C, F)
-    db : ndarray (F,)
+    dw : ndarray (KH, KW, C, F) or None
+    db : ndarray (F,) or None
     """
     suited = winograd.suits(w.shape, strides)
     backward = winograd.conv2d_backward if suited else direct_backward

@@ -1,18 +1,18 @@
 """The fused implementation of a dense layer: three matrix products, in blocks that are still in the cache when read again.
 
-Forward sums over the many inputs of a layer (50,176 in net_1). They are cut into slices, each with separate sums,
+Forward sums over the many inputs of a layer (50,176 in net_1). The inputs are cut into slices, each with separate sums,
 which are then added in order, so x and w are read once. The cut, and so the bits of the result, depend on the shape only.
-Backward computes blocks of inputs. A block of columns of x is copied first: rows of x lie far apart, often by a multiple of a
-large power of two, and their pieces would evict each other from the cache. dx is computed transposed, dxᵀ = w·doutᵀ: this
-product reads w in memory order, a few rows at a time, after they were fetched once, and its block is transposed back while it
-is copied to dx.
+Backward works on blocks of inputs. A block of columns of x is copied first: rows of x lie far apart in memory, often at a
+multiple of a large power of two, and their pieces would evict each other from the cache. dx is computed transposed,
+dxᵀ = w·doutᵀ: this product reads w in memory order, a few rows at a time, after `fetch` has read them once. Each block of dxᵀ is
+transposed back while it is copied to dx.
 
 Legend
 ------
     x (N, D)   w (D, U)   b (U,)   out (N, U)     N samples, D inputs, U units; dout, dx, dw, db their gradients
     partial    (S, N, U)                          the sums of each of S slices of the inputs; s is one of them
     columns    (N, BLOCK)                         a block of columns of x; d is its first column, and it has B of them
-    dx_t       (BLOCK, pitch)                     the same block of dxᵀ
+    dx_t       (BLOCK, pitch)                     the same block of dxᵀ; its rows are `pitch` numbers apart
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from scratchnet.kernels.threads import run
 
 SLICES = 16         # slices of the inputs in forward, at most, each with separate sums
 SLICE = 1024        # inputs in a slice, at least
-DEPTH = 256         # inputs multiplied before the next block of outputs: that much of w stays in the level-2 cache
+DEPTH = 256         # inputs in one product of forward: their rows of w stay in the level-2 cache
 BLOCK = 32 * ROWS   # inputs in a task of backward: a whole number of tiles high, for dw and dxᵀ
 
 
@@ -50,7 +50,7 @@ def _backward(first, last, dout, dout_t, x, w, zeros, gradients):
     dx, dw, need_dx, need_dw, relu_x = gradients
     N, D = x.shape
     U, no_floor = dout.shape[1], Store(x.dtype.type(-np.inf), False)
-    pitch = N | 1           # between rows of dx_t: odd, since at a power of two its columns share few sets of the cache
+    pitch = N | 1           # odd, since at a power of two a column of dx_t would use only few sets of the cache
     columns, dx_t = scratch(N * BLOCK, x), scratch(pitch * BLOCK if need_dx else 0, x)
     zero = x.dtype.type(0)
     for task in range(first, last):
@@ -119,17 +119,17 @@ def dense_backward(
     dout : ndarray (N, U)
     x, w : as for `dense_forward`
     need_dx : bool
-        Whether dx is computed; None otherwise.
+        Whether dx is computed; otherwise it is None.
     need_dw : bool
-        Whether dw and db are computed; None otherwise. A layer that is not trained needs neither.
+        Whether dw and db are computed; otherwise both are None. A layer that is not trained needs neither.
     relu_x : bool
         Whether x is the output of a ReLU; dx is then 0 where x is not positive, which is the backward of that ReLU.
 
     Returns
     -------
     dx : ndarray (N, D) or None
-    dw : ndarray (D, U)
-    db : ndarray (U,)
+    dw : ndarray (D, U) or None
+    db : ndarray (U,) or None
     """
     D, U = w.shape
     dout, dout_t, x, w = plain(dout), plain(dout.T), plain(x), plain(w)

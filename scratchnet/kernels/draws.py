@@ -1,20 +1,21 @@
 """Random numbers that depend only on a key and an index: Philox 4x32-10, first in NumPy, directly below it in numba.
 
-A generator with a state, such as NumPy's, computes each number from the one before, so that number i needs the i before it. A
-counter-based generator encrypts the index with the key. Any thread, and any process, can compute any part of the numbers,
-in any order, and backward can compute the numbers of forward a second time instead of keeping them.
+A generator with a state, such as NumPy's, computes each number from the one before, so number i needs all i numbers before it. A
+counter-based generator encrypts the index with the key. Any thread, and any process, can compute any part of the numbers, in any
+order, and backward can compute the numbers of forward a second time instead of keeping them.
 
-A key has 64 bits: two words k0 and k1 of 32 bits. A block of four words, which holds the number of the block, is encrypted in ten
-rounds. With the 64-bit products p = M0·c0 and q = M1·c2, whose high and low halves are words,
+A key has 64 bits: two words k0 and k1 of 32 bits. A block has four words, c0 to c3, which at first hold the number of the block
+and are encrypted in ten rounds. With the 64-bit products p = M0·c0 and q = M1·c2, whose high and low halves are words, a
+round computes
 
     c0, c1, c2, c3  ←  high(q) ^ c1 ^ k0,  low(q),  high(p) ^ c3 ^ k1,  low(p)
     k0, k1          ←  k0 + W0,  k1 + W1                                    (modulo 2³²)
 
 Each round is a one-to-one map of blocks, so two blocks of one key never have the same words. Index i is word i mod 4 of block
-i div 4, and the number is that word divided by 2³². Everything is arithmetic of integers, so both forms have the same bits.
+i div 4, and the number is that word divided by 2³². Everything is integer arithmetic, so both forms have the same bits.
 
-Source: Salmon, Moraes, Dror & Shaw, *Parallel random numbers: as easy as 1, 2, 3* (2011), section 5; their published vectors
-are in tests/test_draws.py.
+Source: Salmon, Moraes, Dror & Shaw, *Parallel random numbers: as easy as 1, 2, 3* (2011), section 5; their published test
+vectors are in tests/test_draws.py.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ W0, W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)       # what is added to t
 LOW, HIGH = np.uint64(0xFFFFFFFF), np.uint64(32)            # the mask of a low half, and the bits to shift a high half by
 ROUNDS = 10
 TILE = 1 << 12              # numbers in a task: their words stay in the cache of a core
-COST = 8                    # multiply-adds that take as long as one number
+COST = 8                    # multiply-adds that take as long as drawing one number
 
 
 def philox(c0: np.ndarray, c1: np.ndarray, c2: np.ndarray, c3: np.ndarray, k0: np.uint64, k1: np.uint64) -> np.ndarray:
-    """Return the four words of each block, encrypted: four arrays of words (B,), as uint64, -> (B, 4)."""
+    """Return the four words of each of B blocks, encrypted: four arrays of words (B,), as uint64, -> (B, 4)."""
     for _ in range(ROUNDS):
         p, q = M0 * c0, M1 * c2
         c0, c1, c2, c3 = (q >> HIGH) ^ c1 ^ k0, q & LOW, (p >> HIGH) ^ c3 ^ k1, p & LOW

@@ -14,7 +14,7 @@ from scratchnet.kernels.threads import run
 
 @jit
 def _masked(first, last, x, k0, k1, block, skip, least, scale, out):
-    """Write x·scale where a number's word is at least `least`, and 0 elsewhere; both arrays are flat, a task is a tile.
+    """Write x·scale where the random word of a number is at least `least`, else 0; both arrays are flat, a task is a tile.
 
     The first number has word `skip` of `block`.
     """
@@ -43,7 +43,7 @@ def dropout_forward(
         np.multiply(x, scale, out=out)
         np.copyto(out, 0, where=uniform(key, noise_shape, first) < rate)
         return out
-    least = np.uint64(ceil(rate * 2**32))                   # up to 2**32: at a rate next to 1 nothing is kept
+    least = np.uint64(ceil(rate * 2**32))                   # up to 2**32: at a rate very close to 1 nothing is kept
     tasks = -(-x.size // TILE)
     place = (first // 4, first % 4)
     run(_masked, COST * x.size, tasks, plain(x).reshape(-1), *halves(key), *place, least, scale, out.reshape(-1))

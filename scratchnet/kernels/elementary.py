@@ -1,9 +1,9 @@
 """Exponentials, the logistic function, the hyperbolic tangent and the normal distribution, for vectors of float32.
 
 A call of the C library's `exp` or `erf` for each number takes 5 to 20 ns. The functions below consist of additions,
-multiplications, divisions, shifts, and comparisons that select one of two numbers. So LLVM compiles a loop that calls them to
+multiplications, divisions, shifts, and comparisons that select one of two numbers. So LLVM compiles a loop that calls them into
 vector instructions, for 8 numbers at a time with AVX2 (tests/test_elementary.py reads the compiled code). A number passes through
-the same operations wherever it stands in its array, and has the same bits for any number of threads.
+the same operations wherever it stands in its array, so the result has the same bits for any number of threads.
 
 The exponential
 ---------------
@@ -11,21 +11,22 @@ With n the integer that is nearest to x / ln 2, and r = x - n ln 2,
 
     eˣ = 2ⁿ · eʳ          |r| ≤ ½ ln 2          eʳ = 1 + r + r² · E(r), E a polynomial of degree 5
 
-To round to an integer, 1.5 · 2²³ is added, which moves the integer to the last bits of a float32, and subtracted. ln 2 is
-subtracted in two parts; n times the first is exact. The bits of the float32 2ⁿ are those of n + 127, shifted by 23.
+To round to an integer, 1.5 · 2²³ is added, which moves the integer to the last bits of a float32, and then subtracted. n ln 2 is
+subtracted in two parts, since ln 2 is a sum of two constants; n times the first is exact. The bits of the float32 2ⁿ are those of
+n + 127, shifted by 23.
 
-Nothing here needs eˣ of a positive x: all functions are written with e^{-|x|}, which cannot overflow. Below 2⁻¹²⁶, the smallest
-normal float32, eˣ is 0.
+Nothing here needs eˣ of a positive x: all functions are written with e^{-|x|}, which cannot overflow. Where eˣ is below 2⁻¹²⁶,
+the smallest normal float32, the result is 0.
 
 The normal distribution
 -----------------------
 Φ(x) is the probability that a standard normal number is below x: Φ(x) = ½ (1 + erf(x / √2)). At negative x the two terms of this
-sum nearly cancel, so the tail is computed directly, as equation 7.1.26 of Abramowitz & Stegun does, with more terms:
+sum nearly cancel, so the tail is computed directly, as in equation 7.1.26 of Abramowitz & Stegun, but with more terms:
 
     Φ(-t) = e^{-t²/2} · w · Q(w)      w = 1 / (1 + 0.296875 t)      t ≥ 0, Q a polynomial of degree 9      Φ(t) = 1 - Φ(-t)
 
-The exponential would multiply a rounding error of t² / 2 by up to 87. So t² is the sum of two numbers, h² + (t - h)(t + h), where h
-has the first 12 bits of t, and h² is exact.
+The exponential would multiply the relative rounding error of t² / 2 by up to 87. So t² is computed as the sum of two numbers,
+h² + (t - h)(t + h), where h has the first 12 bits of t, and h² is exact.
 
 Accuracy
 --------
@@ -36,7 +37,8 @@ units in the last place of its float32 result; rounding the exact result alone c
 
 tests/test_elementary.py computes the coefficients again, and measures these errors.
 
-Float64 has no vector functions. It is used to check gradients, and there the functions on the pages of the layers are fast enough.
+There are no such functions for float64. It is used to check gradients, where the functions on the pages of the layers are fast
+enough.
 
 Source: Cody & Waite, *Software manual for the elementary functions* (1980), chapter 6; Abramowitz & Stegun, *Handbook of
 mathematical functions* (1964), equation 7.1.26.
@@ -65,7 +67,7 @@ LN2_HIGH, LN2_LOW = F(355 / 512), F(np.log(2) - 355 / 512)
 TO_INTEGER, INTEGER_BITS = F(1.5 * 2**23), F(1.5 * 2**23).view(I)
 BIAS, SHIFT = I(127), I(23)
 LOWEST = F(-87.33654)               # ln 2⁻¹²⁶
-FIRST_BITS = I(-(1 << 12))          # a mask of all but the last 12 bits: 12 of a float32's 24 digits remain
+FIRST_BITS = I(-(1 << 12))          # a mask of all but the last 12 bits: 12 of a float32's 24 binary digits remain
 TANH_SMALL = F(0.55)                # up to here tanh is a polynomial
 TAIL_SCALE = F(0.296875)
 
@@ -105,7 +107,7 @@ def log1p(x):
 
 @jit
 def sigmoid(x):
-    """Return 1 / (1 + e⁻ˣ), and for negative x the equal eˣ / (1 + eˣ)."""
+    """Return 1 / (1 + e⁻ˣ); for negative x it is computed as eˣ / (1 + eˣ), which is equal."""
     e = exp(-abs(x))
     return (e if x < ZERO else ONE) / (ONE + e)
 

@@ -1,4 +1,4 @@
-"""The vector kernel: C = S + A·B, one tile at a time, with the tile in registers. This is the one kernel file that uses LLVM.
+"""The vector kernel: C = S + A·B, one tile at a time, with the tile in registers. No other kernel file calls LLVM itself.
 
 Legend
 ------
@@ -40,7 +40,7 @@ Each matrix is addressed by strides, and k runs in two loops (outer `ko`, inner 
 One kernel therefore serves matrices, transposed matrices and *images*. For a convolution A is the padded image itself: m steps
 from pixel to pixel, ki runs over a row of the window, contiguous in NHWC, and ko over the rows of the window. The columns of
 im2col are never built. S holds the initial values of the accumulators: a bias (stride 0), C itself (to add to it), or zeros.
-A NaN passes through the floor.
+A NaN is not replaced by the floor.
 
 To read the emitted code: compile in the same process (numba shows no code that was loaded from its cache: set NUMBA_CACHE_DIR
 to an empty folder); `scratchnet.kernels.dense._forward.inspect_asm()` then contains the functions of the product. In
@@ -54,10 +54,10 @@ Every number is summed over k in the same order in every tile, so a result does 
 Nontemporal stores
 ------------------
 An ordinary store writes into the cache, for which the processor first reads the whole line from memory. A *nontemporal* store
-(`vmovntps`) gathers a line outside the cache and sends it to memory, and nothing is read. This pays for a result so large that
-most of it would have left a core's own cache before it is read (`memory.goes_past_cache`). With `Store.nontemporal`, tiles whose
-rows are whole cache lines are stored this way. Another thread may see such stores in another order until it takes a lock that
-this thread has released, such as Python's own when a kernel ends.
+(`vmovntps`) gathers a line outside the cache and sends it to memory, and nothing is read. This is faster if the result is so
+large that most of it would have left a core's own cache before it is read (`memory.goes_past_cache`). With `Store.nontemporal`,
+tiles whose rows are whole cache lines are stored this way. Another thread may see such stores in another order until it takes a
+lock that this thread has released, such as Python's own when a kernel ends.
 
 Transforms of tiles
 -------------------
@@ -205,7 +205,7 @@ class _Writer:
         return start
 
     def times(self, stride: ir.Value, count: int) -> ir.Value:
-        """Return stride·count, a word."""
+        """Return stride·count, a 64-bit integer."""
         return self.builder.mul(stride, ir.Constant(WORD, count))
 
     def vector_at(self, start: ir.Value) -> ir.Value:
@@ -235,7 +235,7 @@ class _Writer:
 
 
 class _Product(NamedTuple):
-    """The arguments of the LLVM functions of a product, of all three levels: pointers to first numbers, strides, sizes."""
+    """The arguments of the LLVM functions of a tile, a strip and a whole product: pointers to first numbers, strides, sizes."""
 
     a: Any
     a_m: Any
@@ -262,9 +262,9 @@ def _product_types(pointer: ir.Type, number: ir.Type) -> _Product:
 
 
 def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsize: int) -> ir.Function:
-    """Write the LLVM function of one tile into `module`, or find it there.
+    """Return the LLVM function of one tile; it is written into `module` unless it is there already.
 
-    Its pointers are those to the first numbers of the tile. A masked tile reads and writes only the first N numbers of its last
+    Its pointers point to the first numbers of the tile. A masked tile reads and writes only the first N numbers of its last
     vector; otherwise M and N are ignored.
     """
     name = f"scratchnet_tile_{rows}x{vectors}{'_masked' if masked else ''}_f{8 * itemsize}"
@@ -318,7 +318,7 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
                 start = w.step(product.c, w.times(product.c_m, m))
                 store(w.at_least(floor, total) if floored else total, start, j, nontemporal)
 
-    # chosen once per tile, not once per vector
+    # The kind of store is chosen once per tile, not once per vector.
     has_floor = builder.fcmp_ordered(">", product.floor, ir.Constant(w.number, float("-inf")))
     if masked or vectors * VECTOR_BYTES % ALIGNMENT:
         w.branch(has_floor, lambda floored: finish(floored, False))
@@ -345,7 +345,7 @@ def _build_strip(module: ir.Module, rows: int, vectors: int, masked: bool, items
     tiles = {height: _build_tile(module, height, vectors, masked, itemsize) for height in heights}
     w = _Writer(module, name, itemsize, _product_types)
     builder, product = w.builder, _Product(*w.function.args)
-    row = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))      # rows above this one are computed
+    row = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))      # the rows above this one are already computed
     for height, tile in tiles.items():
         count = builder.sdiv(builder.sub(product.M, builder.load(row)), ir.Constant(WORD, height))
         with cgutils.for_range(builder, count):
@@ -371,7 +371,7 @@ def _build_multiply(module: ir.Module, itemsize: int) -> ir.Function:
     strips = [_build_strip(module, *shape, itemsize) for shape in shapes]
     w = _Writer(module, name, itemsize, _product_types)
     builder, product = w.builder, _Product(*w.function.args)
-    column = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))   # columns to the left of this one are computed
+    column = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))   # the columns to its left are already computed
     for strip, (_, vectors, masked) in zip(strips, shapes, strict=True):
         width = ir.Constant(WORD, vectors * lanes)
         left = builder.sub(product.N, builder.load(column))
@@ -462,7 +462,7 @@ def spin(typing, a, rounds):
 
 
 def _combine(w: _Writer, row: Sequence[float], vectors: Sequence[ir.Value]) -> ir.Value:
-    """Write Σ_k row[k]·vectors[k], with additions alone where the numbers are 1 and -1."""
+    """Return Σ_k row[k]·vectors[k], without a multiplication where row[k] is 1 or -1."""
     terms = sorted(((k, v) for k, v in zip(row, vectors, strict=True) if k), key=lambda term: term[0] != 1)
     (first, total), *rest = terms
     if first != 1:
@@ -522,7 +522,7 @@ def make_transform(matrices: Sequence[Sequence[Sequence[float]]], mode: str = "s
 
     Parameters
     ----------
-    matrices : several of p rows of q numbers
+    matrices : several matrices, each of p rows of q numbers
         L is `matrices[len(algorithm)]`: `algorithm` is a tuple, since the length of a tuple is known while a kernel is compiled.
         x has q × q pixels and y has p × p.
     mode : {"store", "add", "sum", "finish", "finish_nontemporal"}

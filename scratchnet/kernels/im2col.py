@@ -10,9 +10,9 @@
     └──┴──┴──┴──┘              │ 6│ 7│10│11│             1, 2
                                └──┴──┴──┴──┘
 
-`col2im` is its transpose as a linear map, <im2col(x), cols> = <x, col2im(cols)>, where <a, b> is the sum of the products of all
-entries, and not its inverse: a pixel that four windows cover receives the sum of four numbers. Cells of padding are 0 in im2col
-and dropped in col2im.
+`col2im` is the transpose of `im2col` as a linear map, not its inverse: <im2col(x), cols> = <x, col2im(cols)>, where <a, b> is the
+sum of the products of all entries. So a pixel that four windows cover receives the sum of four numbers. Cells of padding are 0 in
+im2col and dropped in col2im.
 
 Each has two implementations. The one in NumPy, which is the one to read, copies one tap at a time: the cell (i, j) of every window.
 The one in numba copies one window after another, and layers call it, since it is several times as fast. Tests check that both
@@ -70,8 +70,8 @@ def col2im_numpy(cols: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, strid
     OH, OW = window_output_shape(x_shape, kernel, strides, pads)
     cols = cols.reshape(N, OH, OW, KH, KW, C)
     padded = np.zeros((N, top + H + bottom, left + W + right, C), cols.dtype)
-    # The function in numba adds one window after another, and the first window that covers a pixel has it at its last tap. From the
-    # last tap to the first, the sums here have the same order, and so the same rounding.
+    # The function in numba adds one window after another. The first window that covers a pixel reaches it by the last possible tap.
+    # So with the taps from last to first, each sum here has the same order, and so the same rounding.
     for i in reversed(range(KH)):
         for j in reversed(range(KW)):
             padded[:, i : i + OH * SH : SH, j : j + OW * SW : SW] += cols[:, :, :, i, j]    # `+=`, since windows overlap
@@ -80,7 +80,7 @@ def col2im_numpy(cols: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, strid
 
 # -- the same in numba ------------------------------------------------------------------------------------------------
 
-# `run` calls the first two functions for the images from `first` to `last` - 1, in several threads if there is enough work.
+# `run` calls `_im2col` and `_col2im` for the images from `first` to `last` - 1, in several threads if there is enough work.
 
 
 @jit

@@ -32,7 +32,8 @@ class Kernel(CPUDispatcher):
     def compile(self, signature: Any) -> Any:
         """Compile for one list of argument types, or load from the cache.
 
-        LLVM calls Python functions while it compiles. An interrupt in them would be lost and leave half a kernel, so it waits.
+        LLVM calls Python functions while it compiles. An interrupt in them would be lost and leave half a kernel, so it is
+        raised after the compilation.
         """
         with uninterrupted():
             return super().compile(signature)
@@ -51,7 +52,7 @@ class _Announcement(event.Listener):
     """Print once per process that kernels are being compiled, which explains why the first step takes seconds."""
 
     def on_start(self, started: Any) -> None:
-        # It stays registered after that: numba is going through its list of listeners, and would skip the next one.
+        # It stays registered: numba is iterating over its list of listeners, and if one were removed, would skip the next.
         if isinstance(started.data["dispatcher"], Kernel):
             problem = cache.why_not_stored()
             often = f"in every process ({problem})" if problem else f"once for this processor (kept in {cache.FOLDER})"

@@ -16,7 +16,7 @@ weak reference, whose callback is `append` itself.
 
 There is no lock either: an interrupt between two bytecodes could leave it held. At any time a block belongs to one array or is in
 one list or queue, and it is moved by single calls that cannot be interrupted: `pop`, `popleft` or `append`. Between two such
-calls, an interrupt, another thread or a finalizer that calls `empty` can only lose a block, which is then freed.
+calls, an interrupt, another thread or a finalizer that calls `empty` can at worst cause the loss of a block, which is then freed.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def goes_past_cache(array: np.ndarray) -> bool:
 
 
 def plain(array: np.ndarray) -> np.ndarray:
-    """Return `array` itself if it is C-contiguous, aligned and writeable, else a copy that is: the layout of all kernels.
+    """Return `array` itself if it is C-contiguous, aligned and writeable, else a copy that is: the layout that all kernels take.
 
     For any other layout, numba would compile a kernel again, and the vector kernel cannot be used.
     """

@@ -1,10 +1,10 @@
-"""The fused implementation of pooling: max and min compute a row of outputs at a time, an average one window.
+"""The fused implementation of pooling: max- and min-pooling compute one row of outputs at a time, average-pooling one window.
 
 A tap is a position in the window. For each tap, a row of outputs is compared with a row of the image. The channels of all pixels
-are side by side in memory, so this is one long stretch at stride 1, and one stretch of C numbers for each output otherwise. The
-compiler makes vector code for such loops, because they select values and do not branch. Min-pooling is max-pooling of the negated
-numbers: `sign` is -1 then. The gradient of a window is added only to cells of the same image, so images are distributed among
-threads.
+are side by side in memory, so this row is one long stretch at stride 1, and otherwise one stretch of C numbers for each output.
+The compiler makes vector code for such loops, because they select values and do not branch. Min-pooling is max-pooling of the
+negated numbers: `sign` is -1 then. The gradient of a window is added only to cells of the same image, so images are distributed
+among threads.
 
 Backward needs only the tap of the largest number of each window (its "winner"), not the images. So `extrema` returns the winners
 with the output, usually one byte each, and `extrema_backward` reads only these and dout: at stride 2, the winners take a sixteenth
@@ -37,8 +37,8 @@ from scratchnet.padding import Pads
 def _stretches(j, window, sizes):
     """Return the stretches of memory that tap j of a row of windows reads.
 
-    These are the first number in the row of outputs, the first in the row of cells, how many stretches there are, their length, and
-    the distance from one to the next in the row of cells; all counted in numbers, not bytes.
+    The five results are where the first stretch starts in the row of outputs, where it starts in the row of cells, how many
+    stretches there are, their length, and the distance from one to the next in the row of cells; all counted in numbers, not bytes.
     """
     _, _, W, C, _, OW, _ = sizes
     SW, left = window.SW, window.left
@@ -148,13 +148,13 @@ def _average_backward(first, last, dout, dx, window, sizes):
 
 
 def _run(kernel: Callable[..., None], arrays: tuple[np.ndarray, ...], window: Window, sizes: Sizes, *sign: np.floating) -> None:
-    """Run a kernel on flat arrays; the last of them is written."""
+    """Run a kernel on the flat forms of the arrays, of which the last ones are its results."""
     work = sizes.N * sizes.OH * sizes.OW * sizes.C * window.KH * window.KW
     run(kernel, work, sizes.N, *(plain(a).reshape(-1) for a in arrays), window, sizes, *sign)
 
 
 def extrema(x: np.ndarray, window: Pair, strides: Pair, pads: Pads, sign: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of each window with the largest sign·x, and its tap: (N, H, W, C) -> two arrays (N, OH, OW, C)."""
+    """Return, for each window, the number with the largest sign·x, and its tap: (N, H, W, C) -> two arrays (N, OH, OW, C)."""
     shapes = shapes_of(x.shape, window, strides, pads)
     N, _, _, C, OH, OW, _ = shapes[1]
     out = empty((N, OH, OW, C), x.dtype)

@@ -12,7 +12,7 @@ from scratchnet.kernels.threads import run
 
 @jit
 def _forward(first, last, x, rows, cols, fill_value, out):
-    """Write out[n, p, q] = Σ_s Σ_t weight[n, p, s] · weight[n, q, t] · image[row[n, p, s], column[n, q, t]], row by row."""
+    """Write out[n, p, q] = Σ_s Σ_t rows.weight[n, p, s] · cols.weight[n, q, t] · x[n, rows.index[n, p, s], cols.index[n, q, t]]."""
     _, H, W, C = x.shape
     image = np.full((H + 1, (W + 1) * C), fill_value, x.dtype)         # row H and column W hold the fill value
     line = np.empty((W + 1) * C, x.dtype)

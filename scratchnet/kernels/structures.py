@@ -55,12 +55,12 @@ class Gradients(NamedTuple):
 class Taps(NamedTuple):
     """For N images and each of the O rows (or columns) of an output, the two rows of the input that it is read from."""
 
-    index: Any              # (N, O, 2), from 0 to the number of rows; that number is a row of the fill value
+    index: Any              # (N, O, 2), from 0 to the number of rows; that number itself stands for a row of the fill value
     weight: Any             # (N, O, 2), the share of each; the two add up to 1
 
 
 def window_of(kernel: Pair, strides: Pair, pads: Pads) -> Window:
-    """Return the window of a layer's kernel size, strides and ((top, bottom), (left, right)).
+    """Return the window of a layer's kernel size, strides and padding ((top, bottom), (left, right)).
 
     Examples
     --------

@@ -10,10 +10,10 @@ arguments of a call are its range of tasks:
 
     run(double, work, len(x), x, out)       # double(0, 42, x, out) on one thread, double(42, 70, x, out) on another, …
 
-Compiled code releases Python's lock while it runs, so ordinary threads are enough. (numba's `prange` wakes its
-threads a little sooner, and takes several times as long to compile.) The tasks are cut into pieces, large ones first, and a
-thread that has finished takes the next: if a core is slow, or busy with another program, the other threads do its share. `run`
-returns, or raises an exception, only when no thread works on its tasks any more, even if it is interrupted.
+Compiled code releases Python's lock while it runs, so ordinary threads are enough. (numba's `prange` wakes its threads a little
+sooner, and takes several times as long to compile.) The tasks are cut into pieces, large ones first, and a thread that has
+finished one takes the next: if a core is slow, or busy with another program, the other threads do its share. `run` returns, or
+raises an exception, only when no thread works on its tasks any more, even if it is interrupted.
 
 Each task has separate sums. So a result depends on how the work is cut into tasks, which depends only on the
 shapes. It does not depend on the threads: the bits are the same for any number of them.
@@ -35,13 +35,13 @@ from scratchnet.kernels.jit import config
 
 WORTH_THREADS = 1 << 19     # multiply-adds, or numbers moved, below which one thread is quicker than waking a second
 SHARE = 2 / 3               # the size of the next piece, relative to an equal part of the remaining tasks
-LEAST = 1 / 16              # the smallest size of a piece but the last, relative to an equal part of all tasks
+LEAST = 1 / 16              # the smallest size of a piece, except the last, relative to an equal part of all tasks
 MOST = 1 << 34              # multiply-adds in a piece of several tasks, at most: an interrupt waits for the end of a piece
 GROUPS = 16                 # groups of images in a backward pass, at most: further threads have no work
 GROUP_NUMBERS = 1 << 26     # numbers in the sums of all groups, at most
-PATIENCE = 0.1              # seconds after which a caller checks, without a message, whether its helpers have ended
+PATIENCE = 0.1              # seconds after which a caller checks, even without a message, whether its helpers have ended
 
-CORES = int(config.NUMBA_NUM_THREADS)       # that this process may use, unless the environment sets it
+CORES = int(config.NUMBA_NUM_THREADS)       # that this process may use, or the number that NUMBA_NUM_THREADS sets
 _limits: dict[object, int] = {}             # the limit of each `with limit(...)` block that is running, the newest last
 
 
@@ -160,7 +160,7 @@ class _Job:
             self.ends.put(None)
 
     def ask_helpers(self, number: int) -> None:
-        """Offer the calls to `number` helpers. A late one may find none left."""
+        """Offer the calls to `number` helpers. A helper that is late may find no call left."""
         global _started
         with suppress(RuntimeError):        # no thread starts while the interpreter ends; then the caller does all the work
             while _started < number:

@@ -9,22 +9,24 @@ A filter of r taps slides over inputs x on one axis and gives m outputs. By the 
 
 it takes as many as Bᵀ has rows. The matrices are derived as follows: two polynomials of m and r coefficients have a product of
 m + r - 1 coefficients, which is known from its values at as many points, and each value is one multiplication. (At infinity
-the value is the highest coefficient.) For a fixed w this product is a matrix T with T[n, i] = w[n - i], (m + r - 1, m), and
-its transpose is the filter that slides: (Tᵀx)[i] = Σ_k w[k]·x[i + k]. So, transposed, the values of the first polynomial
-become Aᵀ, those of w are G, and the map from values back to coefficients becomes Bᵀ.
+the value is the highest coefficient.) For a fixed w, multiplication by its polynomial is a matrix T with T[n, i] = w[n - i],
+(m + r - 1, m), and the transpose of T is the filter that slides: (Tᵀx)[i] = Σ_k w[k]·x[i + k]. So the map from the first
+polynomial to its values becomes, transposed, Aᵀ; the map from w to its values is G; and the map from values back to coefficients
+becomes, transposed, Bᵀ.
 
 Two outputs of three taps take 4 products instead of 6, three take 5 instead of 9, and four take 6 instead of 12; on both axes at
 once, 16 instead of 36, 25 instead of 81, and 36 instead of 144.
 
 More points cost precision, since the matrices then hold both larger and smaller numbers. Good points for four outputs are 0, ±2/3,
 ±3/2 and infinity. For three outputs, and for four of two taps, they are 0, 1, -1/2, -2 and infinity. Tests require that the error
-of a convolution in float32 is below four times that of the direct kernels, or of one rounding.
+of a convolution in float32 is below four times that of the direct kernels (or four times float32's epsilon, if that is larger).
 
 At stride 2 the even and the odd pixels separate: of three taps, w0 and w2 are multiplied by even pixels only, and w1 by odd ones.
 So the even pixels have a filter of two taps, to which the algorithm applies, and the odd pixels one tap, whose products are
-computed directly: 5 products instead of 6 for two outputs, 9 instead of 12 for four. The product at 0 is a summand of the first
-output only, as is that output's product of the odd tap, and the product at infinity is a summand of the last output only. So
-these are added before Aᵀ, which then has 3 columns for two outputs and 7 for four.
+computed directly: 5 products instead of 6 for two outputs, 9 instead of 12 for four. The product at 0 and the first output's
+product of the odd tap are summands of the first output only; the product at infinity and the last output's product of the odd tap
+are summands of the last output only. So the two of each pair are added before Aᵀ is applied, which then has 3 columns for two
+outputs and 7 for four.
 
 Source: Winograd, *Arithmetic complexity of computations* (1980); Blahut, *Fast algorithms for signal processing* (2010),
 chapter 5; for the points, Barabasz et al., *Error analysis and improving the accuracy of Winograd convolution for deep
@@ -49,7 +51,8 @@ class Algorithm(NamedTuple):
 
         products = (G @ w)[filters] * (Bt @ x)          y = At[:, sums] @ products
 
-    Product k has filter `filters[k]` and is added to sum `sums[k]`: a row of G or a column of Aᵀ that several share is stored once.
+    Product k has filter `filters[k]` and is added to sum `sums[k]`: a row of G or a column of Aᵀ is stored once if
+    several products share it.
     """
 
     stride: int
@@ -73,7 +76,7 @@ def toom_cook(m: int, r: int, points: Sequence[Fraction | int]) -> Algorithm:
     """Return the algorithm for m outputs of r taps at stride 1 from m + r - 2 points; infinity is added as the last one.
 
     Aᵀ has the powers of the points, G those divided by the product of the point's differences from the others, and Bᵀ the
-    coefficients of the polynomials that are 0 at all points but one.
+    coefficients of the polynomials that are 0 at all points except one.
 
     Examples
     --------
@@ -126,7 +129,7 @@ ALGORITHMS = (
 
 
 def choose(S: int, OH: int, OW: int) -> int:
-    """Return the index of the algorithm with the fewest products for OH × OW outputs, those beyond the edge included.
+    """Return the index of the algorithm with the fewest products for OH × OW outputs; a tile at the edge counts as a whole one.
 
     Tiles of four outputs are chosen only if an image has several of them: in smaller images their error would exceed four times
     that of the direct kernels.
@@ -143,7 +146,7 @@ def choose(S: int, OH: int, OW: int) -> int:
 def products_of(index: int) -> np.ndarray:
     """Return the products on two axes, (runs, 5): each run is (product, filter, sum, begins, count).
 
-    The first three are indices of V, U and M. A run is `count` neighbouring products of one filter that go to neighbouring sums;
+    The first three are indices into V, U and M. A run is `count` neighbouring products of one filter that go to neighbouring sums;
     `begins` is 1 if they are the first products of these sums.
 
     Examples

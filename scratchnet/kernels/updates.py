@@ -111,7 +111,7 @@ def _full_rmsprop(first, last, p, g, a, m, u, constants):
         mean = mean_rho * m[i] + mean_complement * g[i]
         variance = squares - mean * mean
         if variance < 0:
-            variance *= 0           # by rounding only
+            variance *= 0           # negative by rounding only
         velocity = momentum * u[i] + learning_rate * g[i] / sqrt(variance + epsilon)
         p[i] -= velocity
         a[i], m[i], u[i] = squares, mean, velocity
@@ -124,24 +124,24 @@ def _one_pass(kernel: Callable[..., None], p: np.ndarray, g: np.ndarray, states:
 
 
 def weight_decay_update(p: np.ndarray, learning_rate: float, weight_decay: float) -> None:
-    """Do what `optimizers.weight_decay_update` does; p is C-contiguous, here and below."""
+    """Update p in place, as `optimizers.weight_decay_update` does; p is C-contiguous, here and below."""
     run(_decay, p.size, p.size, p.reshape(-1), (p.dtype.type(learning_rate * weight_decay),))
 
 
 def sgd_update(p: np.ndarray, g: np.ndarray, u: np.ndarray, learning_rate: float, momentum: float, nesterov: bool) -> None:
-    """Do what `optimizers.sgd_update` does."""
+    """Update p and its state in place, as `optimizers.sgd_update` does."""
     _one_pass(_sgd, p, g, (u,), learning_rate, momentum, nesterov)
 
 
 def adagrad_update(p: np.ndarray, g: np.ndarray, a: np.ndarray, learning_rate: float, epsilon: float) -> None:
-    """Do what `optimizers.adagrad_update` does."""
+    """Update p and its state in place, as `optimizers.adagrad_update` does."""
     _one_pass(_adagrad, p, g, (a,), learning_rate, epsilon)
 
 
 def adadelta_update(
     p: np.ndarray, g: np.ndarray, a: np.ndarray, d: np.ndarray, learning_rate: float, rho: float, epsilon: float
 ) -> None:
-    """Do what `optimizers.adadelta_update` does."""
+    """Update p and its state in place, as `optimizers.adadelta_update` does."""
     _one_pass(_adadelta, p, g, (a, d), learning_rate, rho, 1 - rho, epsilon)
 
 
@@ -149,7 +149,7 @@ def adam_update(
     p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray,
     t: int, learning_rate: float, beta_1: float, beta_2: float, epsilon: float,
 ) -> None:  # fmt: skip
-    """Do what `optimizers.adam_update` does."""
+    """Update p and its state in place, as `optimizers.adam_update` does."""
     rate = learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t)
     _one_pass(_adam, p, g, (m, v), rate, beta_1, 1 - beta_1, beta_2, 1 - beta_2, epsilon)
 
@@ -158,7 +158,7 @@ def amsgrad_update(
     p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, w: np.ndarray,
     t: int, learning_rate: float, beta_1: float, beta_2: float, epsilon: float,
 ) -> None:  # fmt: skip
-    """Do what `optimizers.amsgrad_update` does."""
+    """Update p and its state in place, as `optimizers.amsgrad_update` does."""
     rate = learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t)
     _one_pass(_amsgrad, p, g, (m, v, w), rate, beta_1, 1 - beta_1, beta_2, 1 - beta_2, epsilon)
 
@@ -167,12 +167,12 @@ def nadam_update(
     p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray,
     factors: tuple[float, float, float], learning_rate: float, beta_1: float, beta_2: float, epsilon: float,
 ) -> None:  # fmt: skip
-    """Do what `optimizers.nadam_update` does."""
+    """Update p and its state in place, as `optimizers.nadam_update` does."""
     _one_pass(_nadam, p, g, (m, v), *factors, learning_rate, beta_1, 1 - beta_1, beta_2, 1 - beta_2, epsilon)
 
 
 def rmsprop_update(p: np.ndarray, g: np.ndarray, a: np.ndarray, learning_rate: float, rho: float, epsilon: float) -> None:
-    """Do what `optimizers.rmsprop_update` does."""
+    """Update p and its state in place, as `optimizers.rmsprop_update` does."""
     _one_pass(_rmsprop, p, g, (a,), learning_rate, rho, 1 - rho, epsilon)
 
 
@@ -180,6 +180,6 @@ def full_rmsprop_update(
     p: np.ndarray, g: np.ndarray, a: np.ndarray, m: np.ndarray, u: np.ndarray,
     learning_rate: float, rho: float, momentum: float, epsilon: float, centered: bool,
 ) -> None:  # fmt: skip
-    """Do what `optimizers.full_rmsprop_update` does."""
+    """Update p and its state in place, as `optimizers.full_rmsprop_update` does."""
     of_mean = (rho, 1 - rho) if centered else (0.0, 0.0)
     _one_pass(_full_rmsprop, p, g, (a, m, u), learning_rate, rho, 1 - rho, momentum, epsilon, *of_mean)

@@ -16,14 +16,14 @@ these matrices from both sides, and a tile of 2 × 2 outputs takes 4 × 4 produc
 product becomes a matrix product:
 
     V = Bᵀ x B              (tiles, C)                  -> P·P of them, here 16
-    U = G w Gᵀ              (C, F)                      -> P·P of them, too
+    U = G w Gᵀ              (C, F)                      -> P·P of them
     M[p] = V[p] @ U[p]      (tiles, C) @ (C, F)         -> (tiles, F), for each p of the P·P
     y = Aᵀ M A + b
 
 Larger tiles save more. toom_cook.py derives the matrices, and its `choose` returns the cheapest algorithm for the size of a layer.
 
-Backward needs no new algebra. Every step is linear in x and linear in w, so the gradient is computed with its transpose:
-from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B, from dU to dw by Gᵀ:
+Backward needs no new algebra. Every step is linear in x and linear in w, so each gradient is computed with the transpose of a
+step: from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx by B, from dU to dw by Gᵀ:
 
     dM = A dy Aᵀ        dU[p] = V[p]ᵀ @ dM[p]       dw = Gᵀ dU G
     db = Σ dy           dV[p] = dM[p] @ U[p]ᵀ       dx = B dV Bᵀ, added up where tiles overlap
@@ -52,7 +52,8 @@ Legend
     T L P R Q           of one tile, on one axis: how many outputs, pixels of x, products, filters and sums
     TH TW step          tiles down and across an image, and pixels of x from one tile to the next
     q, t                the first tile of a block, counted over all images, and a tile within the block
-    zero any_zero       for each pixel, whether all of its channels are 0, (N, H·W); and for each image, whether any pixel is
+    zero any_zero       for each pixel, whether all of its channels are 0, (N, H·W); for each image, whether it has such a pixel
+    dws dbs G g         the sums of dw and db of each group of images; how many groups (not the matrix G); one of them
 
 Three properties differ from those of the direct kernels. Rounding errors are larger (toom_cook.py). A NaN or an infinity in one
 pixel can reach outputs of its tile whose windows do not contain it. And outputs that are equal in exact arithmetic, where an image
@@ -78,9 +79,9 @@ from scratchnet.kernels.threads import groups_of, run
 from scratchnet.kernels.toom_cook import ALGORITHMS, choose, products_of, transposed
 from scratchnet.padding import Pads, window_output_shape
 
-WHOLE = 16                  # channels must be a multiple of this, the lanes of the widest vector; in float32 a whole line
+WHOLE = 16                  # the channels must be a multiple of this: in float32, the widest vector and a whole cache line
 BLOCK_NUMBERS = 180_000     # numbers in V and M of a block of tiles, so that they stay in the level-2 cache
-BLOCK_TILES = 80            # tiles of a block, with which its matrix products are fast
+BLOCK_TILES = 80            # tiles in a block: so many make its matrix products fast
 
 _w_to_u = make_transform([a.G for a in ALGORITHMS])
 _x_to_v = make_transform([a.Bt for a in ALGORITHMS])
@@ -114,7 +115,7 @@ class Filters(NamedTuple):
     """The transformed kernel, and the products in which it is used."""
 
     u: np.ndarray               # (R, R, C, F); for backward (R, R, F, C)
-    products: np.ndarray        # of toom_cook.products_of
+    products: np.ndarray        # what toom_cook.products_of returns
 
 
 @jit
@@ -275,7 +276,7 @@ def _add_input_gradients(dv, tiling, q, tiles, dx, patch):
 
 @jit
 def _clear_unreached(dx, n, sizes, window, zero):
-    """Set those pixels of image n of dx to 0 that are computed only from zeros of dout."""
+    """Set to 0 the pixels of image n of dx that are computed only from zeros of dout."""
     _, H, W, C, OH, OW, _ = sizes
     KH, KW, SH, SW, top, left = window
     for h in range(H):
@@ -297,7 +298,7 @@ def _backward(first, last, dout, x, filters, gradients, dbs, tiling):
     algorithm, no_floor = tiling.algorithm, Store(x.dtype.type(-np.inf), False)
     dx, dws, need_dx, need_dw, relu_x = gradients
     G, R = len(dbs), len(ut)
-    v = scratch(P * P * tiling.block * C, x)        # V, then dV: it overwrites what dU is computed from already
+    v = scratch(P * P * tiling.block * C, x)        # V; then dV overwrites each matrix of V, once dU has been computed from it
     dm, du = scratch(Q * Q * tiling.block * F, x), scratch(R * R * C * F, x)
     patch = scratch(max(L * L * C, T * T * F), x)
     zeros = np.zeros(C, x.dtype)
@@ -378,8 +379,8 @@ def block_of(numbers: int, tiles_of_image: int, of_u: int) -> int:
 
     V and M should stay in the level-2 cache. But dU is read and written once for each block, so V and M of a block have at least as
     many numbers as U: with 256 channels, blocks of 128 tiles instead of 16 take half the time. A block has the tiles of one or more
-    whole images if they fit, else a multiple of eight tiles; if the number is even, one more. For the matrices of V are tiles·C
-    numbers apart in memory, and at a multiple of a large power of two they would use only few sets of the cache.
+    whole images if they fit, else a multiple of eight tiles; if the number is even, one more, since the matrices of V are
+    tiles·C numbers apart in memory, and at a multiple of a large power of two they would use only few sets of the cache.
 
     Examples
     --------

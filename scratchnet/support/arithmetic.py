@@ -1,8 +1,8 @@
 """Arithmetic that is the same whatever the caller has told NumPy and Python to do about warnings.
 
-NumPy warns of an overflow, or raises an error after `np.seterr(all="raise")` or under `python -W error`. In training these are
-expected: e⁻²⁰⁰ is 0 in float32 and should be, and training that diverges ends in our own error, which names the layer. So every
-public function that computes ignores these reports, and results are checked where it matters (`check_finite`).
+NumPy may warn of an overflow or an underflow. After `np.seterr(all="raise")`, or under `python -W error`, it may raise an error.
+In training both are expected: e⁻²⁰⁰ is 0 in float32 and should be, and training that diverges ends in our own error, which names
+the layer. So every public function that computes ignores these reports, and results are checked where it matters (`check_finite`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Arrays and numbers as Keras hands them out: they also have the methods of a tensor and of a variable."""
+"""Arrays and numbers as Keras returns them: they also have the methods of a tensor and of a variable."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Tensor(np.ndarray):
 
 
 class Number(float):
-    """A number that scripts may also ask for `numpy()`, such as a loss or a learning rate.
+    """A number that also has the method `numpy()`, which scripts call on a loss or a learning rate.
 
     Examples
     --------

@@ -119,7 +119,7 @@ def shape_fix(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> s
     if len(expected) == 1 and len(shape) > 2 and prod(shape[1:]) == expected[0]:
         return f" Images become rows with {name}.reshape(len({name}), -1)"
     if len(shape) == len(expected) + 1 and 0 not in shape:
-        return f" A model takes samples of one shape: resize or crop these, or make one that begins with Input(shape={shape[1:]})"
+        return f" A model takes samples of one shape: resize or crop these, or make a model with Input(shape={shape[1:]})"
     return " The length of the first axis is the number of samples"
 
 
@@ -270,7 +270,7 @@ def check_validation(model: Any, data: Data, validation_split: float, validation
 
 
 def check_steps(name: str, steps: Any, batch_size: Any, count: int) -> tuple[int, int]:
-    """Return the size of a batch and how many batches `count` samples are, at most `steps` of them.
+    """Return the size of a batch and how many batches `count` samples make, but at most `steps`.
 
     As in Keras, without a batch size the data are cut into `steps` batches, and without both the size is 32.
     """
@@ -283,7 +283,7 @@ def check_steps(name: str, steps: Any, batch_size: Any, count: int) -> tuple[int
 
 
 def check_validation_freq(validation_freq: Any) -> Callable[[int], bool]:
-    """Return the function that says whether there is validation after an epoch; the first is 0."""
+    """Return the function that returns whether validation follows an epoch; the first epoch is 0."""
     if is_integer(validation_freq):
         every = check_count("validation_freq", validation_freq, "validation_freq=2, for every second epoch")
         return lambda epoch: (epoch + 1) % every == 0
@@ -304,8 +304,8 @@ def check_epochs(initial_epoch: int, epochs: int) -> range:
             raise ValueError(f"epochs and initial_epoch: expected integers below 2147483648, got {shortened(value)}")
     if not 0 <= initial_epoch <= epochs:
         raise ValueError(
-            f"epochs: expected at least initial_epoch={initial_epoch}, got {epochs}. It is the number of the last epoch,"
-            f" including those that are finished: epochs={initial_epoch} + the number of further ones"
+            f"epochs: expected at least initial_epoch={initial_epoch}, got {epochs}. Finished epochs count"
+            f" too: epochs={initial_epoch} + the number of further ones"
         )
     return range(initial_epoch, epochs)
 
@@ -344,9 +344,9 @@ def check_number(name: str, value: Any, lowest: float = 0.0, below: float = np.i
 
 
 def check_names(name: str, value: Any, example: str) -> dict[str, Any]:
-    """Return a dict by strings as a copy; `example` is one for the message."""
+    """Return a copy of a dict whose keys are strings; `example` is such a dict, for the message."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise ValueError(f"{name}: expected a dict by names, got {shortened(value)}. For example {name}={example}")
+        raise ValueError(f"{name}: expected a dict with names as keys, got {shortened(value)}. For example {name}={example}")
     return dict(value)
 
 
@@ -382,9 +382,9 @@ def check_integer(name: str, value: Any) -> int:
 
 
 def check_text(name: str, value: Any, example: str) -> str:
-    """Return a text; `example` is what the message proposes."""
+    """Return a string that is not empty; `example` is what the message proposes."""
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{name}: expected a text, got {shortened(value)}. For example {example}")
+        raise ValueError(f"{name}: expected a string that is not empty, got {shortened(value)}. For example {example}")
     return value
 
 
@@ -410,7 +410,7 @@ def check_shape(name: str, value: Any) -> tuple[int, ...]:
 
 
 def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
-    """Return `value` if it is one of the known texts."""
+    """Return `value` if it is one of the known strings."""
     known = list(known)
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name}: expected one of {', '.join(map(repr, known))}, got {shortened(value)}")
@@ -449,9 +449,9 @@ def check_dtype(name: str, value: Any) -> np.dtype:
 
 
 def check_name(value: Any) -> str | None:
-    """Return the name of a layer or of a model: a text, or None."""
+    """Return the name of a layer or of a model: a string, or None."""
     if value is not None and not isinstance(value, str):
-        raise ValueError(f"name: expected a text, got {shortened(value)}. For example name='first'")
+        raise ValueError(f"name: expected a string, got {shortened(value)}. For example name='first'")
     return value
 
 

@@ -74,7 +74,8 @@ def full_config(thing: Any) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        When an argument is missing from it that is not None, or it holds something that the constructor does not take.
+        When the config lacks an argument that is not None, or holds something that the constructor does not take, or when an object
+        that is made from it has other arguments.
     """
     config, kind = thing.get_config(), type(thing)
     arguments = arguments_of(kind)
@@ -90,8 +91,8 @@ def full_config(thing: Any) -> dict[str, Any]:
     unknown = [name for name in config if name not in arguments]
     if unknown and not collects:
         raise ValueError(
-            f"{kind.__name__}.get_config() returns {', '.join(unknown)}, which its constructor does not take, so it could not be"
-            f" re-created. def __init__(self, ..., {unknown[0]}=None) takes it; a layer passes its name on with"
+            f"{kind.__name__}.get_config() returns {', '.join(unknown)}, which its constructor does not take, so the object cannot"
+            f" be re-created. def __init__(self, ..., {unknown[0]}=None) takes it; a layer passes its name on with"
             " super().__init__(name=name)"
         )
     try:

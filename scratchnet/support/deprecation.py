@@ -45,7 +45,7 @@ class OldName:
 
 
 def adopt_old_names(cls: type) -> None:
-    """Add the new name, with a warning, of each attribute that a class or a mixin of it defines under an old name."""
+    """Add the new name, with a warning, of each attribute that a class, or one of its base classes, defines under an old name."""
     for owner in cls.__mro__:
         for old, alias in vars(owner).items():
             if not isinstance(alias, OldName):

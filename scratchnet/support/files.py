@@ -27,12 +27,12 @@ OTHER_FORMATS = {
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
-    """Return a path that a user passed: `~` is the home folder.
+    """Return the path that a user passed, with the home folder in place of `~`.
 
     Raises
     ------
     TypeError
-        When it is neither a text nor a path.
+        When it is neither a string nor a path.
     ValueError
         When it is empty, or no file can have this name.
     OSError
@@ -44,7 +44,7 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     True
     """
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
-        raise TypeError(f"path: expected a text or a pathlib.Path, got {path!r:.80}. For example 'model.npz'")
+        raise TypeError(f"path: expected a string or a pathlib.Path, got {path!r:.80}. For example 'model.npz'")
     text = os.fspath(path)
     if not text or "\0" in text:
         raise ValueError(f"path: expected the name of a file, got {text!r:.80}. For example 'model.npz'")
@@ -63,7 +63,7 @@ def as_path(path: str | os.PathLike[str]) -> Path:
 
 
 def make_folders(folder: Path, mode: int = 0o777) -> None:
-    """Create a folder and those above it that do not exist. (`mkdir(parents=True)` fails for many: it is recursive.)"""
+    """Create a folder and those above it that do not exist. (`mkdir(parents=True)` fails for very many: it is recursive.)"""
     missing = [folder]
     while (above := missing[-1].parent) != missing[-1] and not above.exists():      # a drive that does not exist is its own parent
         missing.append(above)
@@ -72,7 +72,7 @@ def make_folders(folder: Path, mode: int = 0o777) -> None:
 
 
 def reason(error: OSError) -> str:
-    """Return the message of an error, in our form where it names a file.
+    """Return the message of an error, in the form "file: message" if the error names a file.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any])
     TypeError, ValueError
         As for `as_path`.
     OSError
-        If it cannot be written; its `filename` is then `path`, not the temporary name.
+        If it cannot be written; the error's `filename` is then `path`, not the temporary name.
     """
     path = as_path(path)
     if path.is_dir():
@@ -134,7 +134,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any])
     except OSError as error:
         of_part = error.filename is None or is_part(os.path.basename(str(error.filename)), [path.name])
         if error.errno is not None and of_part:
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from error      # Python makes the subclass for errno
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error      # Python chooses the subclass for errno
         raise
     return path
 
@@ -207,12 +207,12 @@ def sweep(folder: Path, names: Collection[str]) -> None:
 def lock(handle: int, *, shared: bool = False) -> None:
     """Lock an open file or folder until it is closed, or its process ends, however it ends. (On Windows nothing is done.)
 
-    Several may hold a shared lock, and no other then; it is waited for.
+    Several processes may hold a shared lock at once, while none holds one that is not shared. A shared lock is waited for.
 
     Raises
     ------
     BlockingIOError
-        If it is locked already.
+        If it is locked already, and `shared` is false.
     OSError
         If the file system has no locks.
     """

@@ -28,7 +28,7 @@ def exit_code(interrupt: KeyboardInterrupt) -> int:
 
 
 def _replace(handler: Callable[..., Any], replaced: dict[int, Any], what: Callable[[Any], bool]) -> None:
-    """Install `handler` for each of SIGNALS for whose present handler `what` is true, and store that handler in `replaced`."""
+    """Install `handler` for each signal whose present handler `what` accepts, and store the present one in `replaced`."""
     if threading.current_thread() is not threading.main_thread():   # only this thread receives signals and sets handlers
         return
     for number in SIGNALS:
@@ -39,7 +39,7 @@ def _replace(handler: Callable[..., Any], replaced: dict[int, Any], what: Callab
 
 
 def _restore(handlers: Mapping[int, Any]) -> None:
-    """Install the handlers of a dict from signals to handlers; an interrupt meanwhile is raised after the last."""
+    """Install the handlers of a dict from signals to handlers; an interrupt that arrives meanwhile is raised at the end."""
     try:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -92,9 +92,9 @@ def uninterrupted() -> Iterator[None]:
 
 @contextmanager
 def noted() -> Iterator[list[int]]:
-    """Append a signal to a list, which the block looks at, in place of an interrupt.
+    """Append each signal that arrives to a list, which the block reads, and raise no interrupt.
 
-    A signal that nothing has removed from the list is raised after the block. A second one, later than PATIENCE, has its usual
+    A signal that is still in the list after the block is raised then. A signal later than PATIENCE after the first has its usual
     effect at once.
 
     Examples

@@ -3,9 +3,10 @@
 Functions are decorated with `named_arguments`; the base classes of layers, losses, optimizers and callbacks decorate the
 constructors. The signature stays what it was, for `help`, editors and `inspect.signature`: the arguments are compared with it only
 after Python has refused them. Arguments of Keras or PyTorch that do not exist here are in the tables below; for
-any other word the error names the nearest argument. A word that becomes an argument is removed from the table.
+any other word the error names the nearest argument. When a word becomes an argument here, remove it from its table.
 
-An argument of Keras whose value is what happens here in any case, such as data_format="channels_last", is accepted (`NEUTRAL`).
+An argument of Keras whose value asks for what happens here in any case, such as data_format="channels_last", is accepted
+(`NEUTRAL`).
 Every layer also takes `trainable`, and the shape of its input, which a `Sequential` model uses for its first layer (`declare`).
 """
 
@@ -102,7 +103,7 @@ INSTEAD = {
         "Adam takes both as beta_1 and beta_2": "betas",
         "Batch normalization is that of one batch on one machine: leave it out":
             "synchronized renorm renorm_clipping renorm_momentum virtual_batch_size track_running_stats",
-        "Both gamma and beta are chosen: center=False leaves out beta, scale=False gamma": "affine",
+        "Choose gamma and beta separately: center=False leaves out beta, scale=False gamma": "affine",
         "Freeze the model after it is made: model.trainable = False": "trainable",
         "The dtype is that of the model: leave it out, and write Model(..., dtype='float64')": "dtype",
         "Call set_weights of the layer after the model is made": "weights",
@@ -146,7 +147,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     for word in words.split()
 }
 
-# Of every layer: the shape of its input, in the forms that Keras knows. `batch_` ones begin with the size of the batch.
+# Arguments of every layer: the shape of its input, in the forms that Keras knows. A `batch_` shape begins with the batch size.
 SHAPES = ("input_shape", "batch_input_shape", "input_dim")
 
 
@@ -193,7 +194,7 @@ def name_arguments(kind: type) -> None:
 def _left_out(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the arguments that `declare` stores in a layer, and those that are left after them and the neutral ones."""
+    """Return the arguments that `declare` stores in a layer, and all others except the neutral ones."""
     form = signature(function)
     layer = function.__name__ == "__init__" and bool(args) and hasattr(args[0], "declared_shape")
     names = ("trainable", *SHAPES) if layer else ()
@@ -214,7 +215,7 @@ def declare(
     Raises
     ------
     ValueError
-        For a shape that is not one of positive integers.
+        For a shape that does not consist of positive integers.
     """
     layer.trainable = trainable
     shape = batch_input_shape[1:] if isinstance(batch_input_shape, (tuple, list)) else batch_input_shape
@@ -235,7 +236,7 @@ def _mistake(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mappin
     except TypeError as error:
         refused = str(error)
     first = next(iter(form.parameters), "")
-    bound = first in ("self", "model") and bool(args)       # a method: the caller does not pass its own object
+    bound = first in ("self", "model") and bool(args)       # a method: the caller does not pass the object itself
     constructor = bound and function.__name__ == "__init__"
     who = type(args[0]).__name__ if constructor else function.__name__
     own = [p.name for p in _parameters(form)][bound:]

@@ -30,12 +30,12 @@ def optional(name: str, extra: str, who: str) -> Any:
     >>> optional("no_such_library", "onnx", "export_onnx")
     Traceback (most recent call last):
     ...
-    ImportError: export_onnx: expected the library no_such_library, got none installed. pip install "scratchnet[onnx]"
+    ImportError: export_onnx: expected the library no_such_library, but it is not installed. pip install "scratchnet[onnx]"
     """
     try:
         return import_module(name)
     except ImportError as error:
         if error.name != name.partition(".")[0]:        # it is installed, and lacks something itself
             raise
-        message = f'{who}: expected the library {name}, got none installed. pip install "scratchnet[{extra}]"'
+        message = f'{who}: expected the library {name}, but it is not installed. pip install "scratchnet[{extra}]"'
         raise ImportError(message, name=error.name) from None

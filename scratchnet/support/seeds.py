@@ -1,4 +1,4 @@
-"""Seeds of models that are made without one: from the operating system, or, after `set_random_seed`, one after the other.
+"""Seeds of models that are made without one: from the operating system, or, after `set_random_seed`, the next of a fixed sequence.
 
 Nothing here changes the random numbers of a model that is given a seed.
 """
@@ -13,7 +13,7 @@ _source: list[np.random.SeedSequence] = []
 
 
 def set_random_seed(seed: int) -> None:
-    """Make models that are created from now on without a seed reproducible.
+    """Make all models reproducible that are created without a seed from now on.
 
     The random generators of NumPy and of Python are not changed: for data that a script draws, call np.random.seed(seed) too.
 
@@ -32,7 +32,7 @@ def set_random_seed(seed: int) -> None:
 
 
 def seed_sequence(seed: int | None) -> np.random.SeedSequence:
-    """Return the source of a model's random numbers: from its seed, or else from the one that was set for all."""
+    """Return the source of a model's random numbers: from its seed, or else from the seed that was set for all models."""
     if seed is None and _source:
         return _source[0].spawn(1)[0]
     return np.random.SeedSequence(seed)

@@ -274,7 +274,7 @@ def test_the_command_says_what_it_could_not_compare(saved, tmp_path, capsys, mon
     assert 'onnxruntime is not installed (pip install "scratchnet[onnx]")' in capsys.readouterr().out
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert cli.main(["export", str(saved), str(tmp_path / "b.onnx")]) == 1
-    assert 'expected the library onnx, got none installed. pip install "scratchnet[onnx]"' in capsys.readouterr().err
+    assert 'expected the library onnx, but it is not installed. pip install "scratchnet[onnx]"' in capsys.readouterr().err
     assert not (tmp_path / "b.onnx").exists()
 
 

@@ -144,7 +144,7 @@ def test_without_the_library_the_error_names_the_extra(monkeypatch, tmp_path):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr(sys, "path", [])
     for call in (lambda: exchange.load_safetensors(tmp_path / "x"), lambda: exchange.save_safetensors({}, tmp_path / "x")):
-        with pytest.raises(ImportError, match=r'_safetensors: .*none installed.*pip install "scratchnet\[safetensors\]"'):
+        with pytest.raises(ImportError, match=r'_safetensors: .*not installed.*pip install "scratchnet\[safetensors\]"'):
             call()
 
 
