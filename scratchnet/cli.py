@@ -25,11 +25,11 @@ COMMANDS = {
     "train": "train a network; write its model, history and figures into a run folder",
     "evaluate": "print loss and accuracy of a trained network, and the accuracy of each class",
     "predict": "classify pictures of your own with a trained network",
-    "explain": "write a page in which every number that a trained network computed for an image can be followed",
-    "diagnose": "measure why a run does not learn, or overfits: dead units, the size of steps, gradients",
+    "explain": "write a page that shows how a trained network computed every number for an image",
+    "diagnose": "find out why a run does not learn, or overfits: dead units, the size of steps, gradients",
     "export": "write a trained network as an ONNX file, which other programs run",
     "data": "show where the data sets are stored; download or verify them",
-    "demo": "draw a digit in the browser, and see what a network makes of it",
+    "demo": "draw a digit in the browser, and see what a network computes from it",
     "gradcheck": "compare every gradient with finite differences",
     "exercise": "write a layer's function yourself: exercises, with a check that says what is wrong",
     "reproduce": "repeat the study's experiments and write one report of all of them",
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(argv)
     try:
         return import_module("scratchnet.tools.processes").run(lambda: run(argv))
-    except (ImportError, ValueError) as error:      # mpi4py is missing, or is that of another MPI
+    except (ImportError, ValueError) as error:      # mpi4py is missing, or was built for another MPI
         return fail(str(error))
 
 
@@ -117,7 +117,7 @@ def prepare_streams() -> None:
 
 
 def named(call: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Return a function that does what `call` does, and sets the file of an OSError to `name`."""
+    """Return a function that runs `call`, and sets `name` as the file of an OSError that `call` raises."""
 
     def calling(*args: Any) -> Any:
         try:

@@ -149,7 +149,7 @@ def test_sides_work_in_turns_in_their_own_processes(fakes):
 def test_a_side_with_other_numbers_than_the_first_is_not_measured(fakes):
     results = peers.in_turns(["0.5", "0.50", "2"], "net_3", "cifar10", {"step 3": 1}, ["numbers"])
     assert results["0.50"]["seconds"] == {"step 3": [0.5, 0.5]}
-    assert results["2"] == {"failed": "2: expected the numbers [2.25, 0.5] for 'numbers', as all sides, got [2.25, 2.0]"}
+    assert results["2"] == {"failed": "2: expected the numbers [2.25, 0.5] for 'numbers', as from the first side, got [2.25, 2.0]"}
 
 
 def test_the_lead_is_measured_against_the_fastest_other_side():
@@ -377,7 +377,7 @@ def test_convolutions_are_compared_with_the_faster_layout_and_with_the_step(monk
     assert asked == {"sides": ["scratchnet", "torch fused", "torch channels-last"], "compared": [f"results {k}" for k in range(6)]}
     assert (result["ours"], result["torch"], result["step"]) == (7 * 2 * 0.125, 7 * 2 * 0.1875, 4.0)
     printed = capsys.readouterr().out
-    assert "all of a step: 1.750 s, PyTorch's 2.625 s: 1.50 times as fast" in printed
+    assert "all of a step: ours 1.750 s, PyTorch's 2.625 s; ours are 1.50 times as fast" in printed
     assert "our step: 4.000 s, of which everything but convolutions takes 56%" in printed
     assert "torch fused: out of memory" in printed
     (line,) = (line for line in printed.splitlines() if line.startswith("256 to 256, 3 × 3"))

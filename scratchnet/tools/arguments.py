@@ -9,7 +9,7 @@ from typing import Any
 
 DATA = "glyphs or shapes (generated, no download), mnist, fashion-mnist, cifar10, or a folder with four idx files, plain or .gz"
 
-TRANSPOSE = "exchange rows and columns of the images, as EMNIST needs it"
+TRANSPOSE = "exchange rows and columns of the images, as EMNIST requires"
 
 VIEWS = ("flip", "translate", "flip_translate")  # the values of `augment=`
 
@@ -53,7 +53,7 @@ def positive_number(text: str) -> float:
 
 
 class Noted(argparse.Action):
-    """Store an option's value, and record that it was given: for ``--resume``, and for defaults that depend on others."""
+    """Store an option's value, and that it was given: for ``--resume``, and for defaults that depend on other options."""
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
         """Store `values`, and the name of the option in the list ``given``."""

@@ -1,4 +1,4 @@
-"""``scratchnet demo``: draw a digit in the browser, and see what a trained network makes of it while you draw."""
+"""``scratchnet demo``: draw a digit in the browser, and see what a trained network computes from it while you draw."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``scratchnet demo``."""
     parser.description = (
         "Serve a page, on this machine only, in which you draw a digit with the mouse or a finger. While you draw, it shows what "
-        "the network sees, its probabilities and its feature maps; and, while you hold a class, that class's gradient on your "
-        "strokes. Without a run, net_2 is first trained on glyphs, which takes seconds and stores nothing. Ctrl-C ends it."
+        "the network sees, its probabilities and its feature maps; and, while you hold the bar of a class, the gradient of "
+        "that class on your strokes. Without a run, net_2 is first trained on glyphs, which takes seconds and stores nothing. "
+        "Ctrl-C ends it."
     )
     parser.add_argument("run_path", nargs="?", type=path_text, metavar="RUN", help="a run folder or a model.npz, of 28×28×1 images")
     parser.add_argument("--port", type=port, default=PORT, metavar="N", help="the port, or 0 for any free one (%(default)s)")
@@ -76,7 +77,7 @@ def title_of(settings: dict[str, object]) -> str:
 def trained() -> Net:
     """Return net_2, trained on glyphs."""
     data = datasets.load("glyphs")
-    print("net_2 learns the printed digits of glyphs. For one that reads handwriting: scratchnet train --data mnist", flush=True)
+    print("net_2 learns the printed digits of glyphs. To train on handwriting: scratchnet train --data mnist", flush=True)
     K = len(data.class_names)
     model = networks.net_2((28, 28, 1), K, seed=0)
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])

@@ -20,16 +20,17 @@ from scratchnet.support.files import make_folders
 from scratchnet.tools import inputs, run_folder, train
 from scratchnet.tools.arguments import DATA, path_text, positive_int
 
-LONGEST = 400       # steps that are repeated of an epoch that broke down
+LONGEST = 400       # the most steps of a failed epoch that are repeated
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``scratchnet diagnose``."""
     parser.description = (
         "Measure a finished, interrupted or failed run, and explain the numbers: were the steps too large or too small, are units "
-        "dead or saturated, does the gradient reach every layer, does the network overfit, are the labels unequal? The model is "
-        "only read. Training measures the size of its steps once in each epoch; everything else is measured on some of the run's "
-        "images. Of a run whose loss became infinite, the first steps of that epoch are repeated."
+        "dead or saturated, does the gradient reach every layer, does the network overfit, are the classes unequally frequent? "
+        "The saved model is not changed. Training measures the size of its steps once in each epoch; everything else is "
+        "measured on some of the run's images. If the loss became infinite or NaN, the first steps of the epoch in which this "
+        "happened are repeated."
     )
     option = parser.add_argument
     option("run_path", type=path_text, metavar="RUN", help="a run folder, or a model.npz")
@@ -97,7 +98,7 @@ def untrained(folder: Path) -> bool:
 
 
 def run_data(name: str | None, path: Path, settings: Mapping[str, Any]) -> Dataset:
-    """Return the images that the run was trained on, as its network takes them; raise ValueError if they are others."""
+    """Return the images that the run was trained on, as its network takes them; raise ValueError if they have changed."""
     name = name or settings.get("data")
     if name is None:
         raise ValueError(f"{path}: expected a settings.json beside it that names the data, got none. Name the data with --data.")
@@ -113,15 +114,16 @@ def run_data(name: str | None, path: Path, settings: Mapping[str, Any]) -> Datas
 
 
 def loss_before(options: Namespace, data: Dataset, images: int) -> float:
-    """Return the loss of the run's network before training, which its seed makes again."""
+    """Return the loss of the run's network before training; the network is built again from its seed."""
     x, y = sampled(data.x_train, data.y_train, images)
     return score(logits_of(train.build(options, data), x), y.astype(np.int64))[0]
 
 
 def repeat(options: Namespace, data: Dataset, folder: Path, epochs: int) -> tuple[list[float], str]:
-    """Repeat the first steps of the epoch in which a run failed; return their losses, and how it ended, or "" if all went well.
+    """Repeat the first steps of the epoch in which a run failed; return their losses, and how it ended.
 
-    With the same weights and the same order of the images, they are the same steps, bit for bit.
+    Both are empty if all went well. With the same weights and the same order of the images, they are the same steps, bit for
+    bit.
     """
     found = run_folder.resumed(folder)
     model: Model = found[0] if found else train.build(options, data)
@@ -136,5 +138,5 @@ def repeat(options: Namespace, data: Dataset, folder: Path, epochs: int) -> tupl
             before = [f"{loss:.3g} in step {step}" for step, loss in enumerate(losses, 1) if step in (1, len(losses))]
             words = str(error).partition(". If")[0] + (f"; it was {' and '.join(before)}" if before else "")
             return losses, f"in step {len(losses) + 1} of epoch {epochs + 1}, {words}."
-    print(f"The run failed in epoch {epochs + 1}, but its first {len(losses)} steps, repeated, went well.")
+    print(f"The run failed in epoch {epochs + 1}, but the first {len(losses)} steps of that epoch, repeated, went well.")
     return [], ""

@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--augment",
         choices=["none", *VIEWS],
-        help="also average over views of each image: mirrored, moved by one pixel, or both (as the run's recipe says; none)",
+        help="also evaluate predictions averaged over views of each image: mirrored, moved by one pixel, or both (what the "
+        "run's recipe says, or none)",
     )
 
 

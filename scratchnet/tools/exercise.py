@@ -22,8 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start = actions.add_parser("start", help="write a file to complete; an existing file is never overwritten")
     start.add_argument("name", metavar="NAME", choices=exercises.EXERCISES, help="an exercise of the list")
     start.add_argument("--out", metavar="FILE", help="the file to write (default: NAME.py)")
-    about = f"run FILE, and nothing else, in a process of its own, for at most {SECONDS:g} s, and say what is wrong"
-    check = actions.add_parser("check", help=about, description=f"{about.capitalize()}. Exit code 0 if it is right, 1 if not.")
+    about = f"run FILE, and nothing else, in a process of its own, at most {SECONDS:g} s for each case, and say what is wrong"
+    check = actions.add_parser(
+        "check", help=about, description=f"{about.capitalize()}. Exit code 0 if the answer is right, 1 if not."
+    )
     check.add_argument("file", metavar="FILE", help="a file that defines the function of an exercise")
     check.add_argument("--hint", metavar="N", nargs="?", const=1, type=int, help="print hint N too (default: 1)")
     check.add_argument("--solution", action="store_true", help="print a solution too")
@@ -78,7 +80,7 @@ def check(file: str, hint: int | None, solution: bool) -> int:
         raise IsADirectoryError(f"exercise check: expected the name of a file, got the folder {path}. Name the file that you wrote")
     exercise = exercises.exercise_in(path)
     if hint is not None and exercise is not None:
-        shown = hint_lines(exercise, hint)      # before the file is run: a wrong N is told at once
+        shown = hint_lines(exercise, hint)      # before the file is run: a wrong N is reported at once
     if exercise is not None:
         limits = f"with at most {SECONDS:g} s\nof processor time for each case and {GIGABYTES} GB of memory"
         print(f"Running {path}, and no other file, {limits}.\n", flush=True)

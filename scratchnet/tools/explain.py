@@ -1,4 +1,4 @@
-"""``scratchnet explain``: a page in which every number that a trained network computed for an image can be followed."""
+"""``scratchnet explain``: a page that shows how a trained network computed every number for an image."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``scratchnet explain``."""
     parser.description = (
         "Write one self-contained web page (no network, no server) of what a trained network computed for one image: every layer's "
-        "feature maps and the probabilities. A click on a cell shows the sum that made its number; backward, it shows which cells "
-        "sent gradient to it, and how much, for the class that you choose. The image is a picture of your own, which is prepared "
-        "as 'scratchnet predict' does, or a test image of a data set."
+        "feature maps and the probabilities. A click on a cell shows the sum that made its number or, in the mode Backward, "
+        "which cells sent gradient to it, and how much, for the class that you choose. The image is a picture of your own, "
+        "prepared in the same way as by 'scratchnet predict', or a test image of a data set."
     )
     parser.add_argument("run_path", type=path_text, metavar="RUN", help="a run folder, or a model.npz")
     parser.add_argument("image", metavar="IMAGE", nargs="?", help="a picture file: PNG, JPEG, GIF, BMP, TIFF, WebP or PPM")

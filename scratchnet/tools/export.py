@@ -17,16 +17,17 @@ from scratchnet.tools import run_folder
 from scratchnet.tools.arguments import path_text
 
 IMAGES = 32  # for the comparison of the file with the model
-TOLERANCE = 1e-4  # relative to the largest output, or to 1: onnxruntime adds float32 numbers in another order
+TOLERANCE = 1e-4  # relative to the largest output, or to 1 if that is larger: onnxruntime adds float32 numbers in another order
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``scratchnet export``."""
     parser.description = (
         f"Write a trained network as an ONNX file (operator set {OPSET}), which onnxruntime and other programs run, without this "
-        "package. Its input is the same images as here, float32 of shape (N, H, W, C), with pixels in [0, 1]. If onnxruntime is "
-        f"installed, both compute the outputs of {IMAGES} images of random pixels, and the largest difference is printed; if the "
-        'two do not agree, nothing is written. pip install "scratchnet[onnx]" installs what is needed.'
+        "package. Its input is the same as that of the model here: float32 images of shape (N, H, W, C), pixels in [0, 1]. "
+        f"If onnxruntime is installed, it and this package compute the outputs for {IMAGES} images of random pixels, and the "
+        "largest difference is printed; if they do not agree, nothing is written. "
+        'pip install "scratchnet[onnx]" installs what is needed.'
     )
     parser.add_argument("run_path", type=path_text, metavar="RUN", help="a run folder, or a model.npz")
     parser.add_argument("file", type=path_text, metavar="FILE", help="the file to write, such as model.onnx")
@@ -75,7 +76,7 @@ def comparison(model: Model, content: bytes, file: Path) -> str:
     difference = float(np.abs(outputs - expected).max())
     if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise ValueError(
-            f"{file}: expected the model's outputs from onnxruntime {runtime.__version__}, got others, by up to {difference:.2g}."
-            " Nothing was written. Check that all weights are finite; otherwise please report it"
+            f"{file}: expected the model's outputs from onnxruntime {runtime.__version__}, got outputs that differ by up to"
+            f" {difference:.2g}. Nothing was written. Check that all weights are finite; otherwise please report it"
         )
     return f"onnxruntime {runtime.__version__} computes the same: largest difference on {IMAGES} random images {difference:.1e}"

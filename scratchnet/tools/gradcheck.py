@@ -159,7 +159,8 @@ def reports(implementation: str = "fused") -> Iterator[Report]:
 def prepare_net_3(model: Model, x: np.ndarray, rng: np.random.Generator) -> None:
     """Compute the whitening kernel from the images, and move the weights away from their initial values.
 
-    Filters that pass a channel on have equal outputs on both sides of a reflected edge, so that poolings would be at a kink.
+    Some initial filters only pass a channel on. Their outputs on both sides of a reflected edge are equal, and a max-pooling of
+    equal numbers has a kink, where finite differences mean nothing.
     """
     whitening: Any = model.get_layer("whitening")
     whitening.adapt(x)
@@ -168,7 +169,7 @@ def prepare_net_3(model: Model, x: np.ndarray, rng: np.random.Generator) -> None
 
 
 def shortened(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows to print: one row with their number replaces those of the contract that passed."""
+    """Return the rows to print: of the contract, only those that failed; if none did, one row with their number."""
     contract = [row for row in rows if row.check == "contract"]
     failed = [row for row in contract if not row.passed]
     held = Row("contract", f"{len(contract) - len(failed)} of {len(contract)} conditions", True)
@@ -201,7 +202,10 @@ def run(args: argparse.Namespace) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the description and the options of the command."""
-    parser.description = "Print a table of layer, parameter, largest relative error and verdict."
+    parser.description = (
+        "Compare every gradient with finite differences, and every forward with its definition, and print tables of the "
+        "relative errors and the verdicts."
+    )
     parser.add_argument(
         "--break",
         dest="break_name",

@@ -81,7 +81,7 @@ def unevenness(ground: Array) -> float:
 
 
 def contrast(grey: Array, dark: bool) -> Array:
-    """Return how much darker (or lighter) each pixel is than its background, in even light; noise of the paper is near 0."""
+    """Return how much darker (or lighter) each pixel is than its background, as in even light; noise of the paper is near 0."""
     ground = background(grey, dark)
     excess = ground - grey if dark else grey - ground
     if dark:
@@ -192,7 +192,8 @@ def one_drawing(excess: Array, dark: bool) -> Drawing | None:
     """Return the drawing in `excess`, a contrast (h, w), or None if it is blank.
 
     Four thresholds are tried. At the lower ones, faint lines and stains on the paper may join the drawing. So the first is used
-    at which it does not touch the picture's edge and is about as small as at any other. If it always touches, it is accepted.
+    at which the drawing does not touch the picture's edge and is about as small as at any other. If it always touches, it is
+    accepted.
     """
     if excess.max() < BLANK:
         return None

@@ -43,10 +43,10 @@ def probabilities(model: Model, x: np.ndarray) -> np.ndarray:
 
 
 def feature_maps(model: Model, x: np.ndarray) -> dict[str, np.ndarray]:
-    """Return, by layer, the outputs (N, H, W, C) for a batch of images that are worth looking at.
+    """Return the layer outputs (N, H, W, C) that are worth looking at, for a batch of images, by the layer's name.
 
-    Left out are the image itself, layers that change it in training only, and those that a layer `Activation` follows, perhaps with
-    a normalization between: its output is returned.
+    Left out are the image itself, layers that change it in training only, and layers that an `Activation` follows, directly or
+    after a normalization. The output of that `Activation` is returned instead.
 
     >>> from scratchnet import net_2, net_3
     >>> x = np.zeros((1, 28, 28, 1), "float32")
@@ -69,7 +69,7 @@ def feature_maps(model: Model, x: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def class_names(settings: Mapping[str, Any], K: int) -> list[str]:
-    """Return the names of the K classes of the run with these settings, or their numbers if it names another number of classes.
+    """Return the names of the K classes of the run with these settings, or their numbers if the settings do not name K classes.
 
     >>> class_names({"class_names": ["cat", "dog"]}, 2), class_names({}, 2)
     (['cat', 'dog'], ['0', '1'])
@@ -91,7 +91,7 @@ def check_fit(model: Model, sample_shape: Sequence[int], K: int, data: str) -> N
 
 
 def as_title(text: str) -> str:
-    r"""Return a text with a file's name such that it is drawn literally: between two dollars, matplotlib expects mathematics.
+    r"""Return `text` with "\$" for "$", so that it is drawn literally: between two dollars, matplotlib expects mathematics.
 
     >>> print(as_title("US$1_and_US$2.png"))
     US\$1_and_US\$2.png

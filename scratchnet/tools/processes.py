@@ -4,7 +4,8 @@
     other ranks     wait                                      receive it         model.fit(…), the same calls    end
 
 Before each training run, rank 0 sends the others a message with what to train (`tell`). They print and write nothing. If a process
-fails alone, for example because the disk is full, the others would wait for it for ever in the next sum. So it ends all of them.
+fails alone, for example because the disk is full, the others would wait for ever for its part of the next sum of gradients.
+So it ends all of them.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def _hear() -> Any:
 
 
 def tell(command: str, **task: Any) -> None:
-    """Send a task to the other processes, where `follow(task)` of the command's module is called; JSON must represent it."""
+    """Send a task, which JSON must be able to represent, to the other processes: they call `follow(task)` of that command."""
     if team.size > 1:
         text = bytearray(json.dumps({"command": command, **task}).encode())
         for message in (bytearray(len(text).to_bytes(8, "little")), text):

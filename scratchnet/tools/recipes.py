@@ -6,7 +6,7 @@
     weight decay    each step subtracts 0.0102 · rate · w from each parameter w itself, not through its gradient
     loss            cross-entropy with label smoothing 0.2
     whitening       of the first 5,000 training images
-    predictions     the mean over six views of an image; over three if a mirrored image may not belong to its class
+    predictions     the mean over six views of an image; over three if its mirror image could show another class
 
 Source: Jordan, *94% on CIFAR-10 in 3.29 seconds on a single GPU* (2024), whose Lookahead is left out. The paper gives a rate of
 11.5 for the sum of the losses of 1,024 images, and divides it by 1 + 1 / (1 - momentum), because momentum makes steps longer. For
@@ -25,7 +25,7 @@ from scratchnet.model import Model
 from scratchnet.optimizers import SGD, Optimizer
 from scratchnet.schedules import PiecewiseLinear
 
-QUICK_FILTERS = (32, 128, 256)      # about 0.4 of the multiply-adds
+QUICK_FILTERS = (32, 128, 256)      # about 0.4 of the multiply-adds of net_3's default filters
 MIRRORED = ("cifar10", "fashion-mnist", "shapes")   # data sets in which a mirrored image belongs to the same class
 
 
@@ -96,7 +96,7 @@ def mirrors(data: str) -> bool:
 
 
 def views(data: str) -> str:
-    """Return the `augment=` of `predict` and `evaluate` for a data set.
+    """Return the value of `augment` in `predict` and `evaluate` for a data set.
 
     >>> views("cifar10"), views("mnist")
     ('flip_translate', 'translate')

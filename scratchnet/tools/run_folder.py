@@ -165,7 +165,7 @@ class Recorder(Callback):
     callbacks : sequence of Callback
         Those whose state is written and restored. They must precede this one in `fit`.
     record : dict, optional
-        What `resumed` returned, if training resumes.
+        The record that `resumed` returned, if training resumes.
 
     Attributes
     ----------
@@ -181,7 +181,7 @@ class Recorder(Callback):
             wrong = [name for name in callback.state_names if name not in state or not fits(state[name], getattr(callback, name))]
             if wrong:
                 raise ValueError(
-                    f"{folder.path / MODEL}: expected the state of {type(callback).__name__}, got none or an invalid one of"
+                    f"{folder.path / MODEL}: expected the state of {type(callback).__name__}, got missing or invalid values of"
                     f" {', '.join(wrong)}. Train again, with another --out."
                 )
         self.history: History = {key: list(values) for key, values in self.record.get("history", {}).items()}
@@ -245,7 +245,7 @@ class Recorder(Callback):
 
 
 def fits(value: Any, initial: Any) -> bool:
-    """Return whether a saved value is of the kind of a callback's initial one: a number, or anything for None.
+    """Return whether a saved value is of the kind of a callback's initial one: a number, or anything if that is None.
 
     >>> fits(3, 0), fits("3", 0), fits(None, 0), fits(None, None)
     (True, False, False, True)
@@ -254,7 +254,7 @@ def fits(value: Any, initial: Any) -> bool:
 
 
 def updates_of(record: Mapping[str, Any]) -> UpdateRatios:
-    """Return the callback with what a run has measured; with nothing for a run of a version that did not measure it."""
+    """Return the callback with what a run has measured: nothing, if an earlier version wrote the run and did not measure it."""
     updates, stored = UpdateRatios(), record.get("updates", {})
     updates.epochs = list(stored.get("epochs", ()))
     updates.ratios = {layer: list(values) for layer, values in stored.get("ratios", {}).items()}

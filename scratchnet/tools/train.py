@@ -94,7 +94,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume",
         type=path_text,
         metavar="RUN",
-        help="resume the interrupted or killed run in this folder with its own options; its result has the same bits",
+        help="resume the interrupted or killed run in this folder with its own options; its result has the same bits as "
+        "without the interruption",
     )
     parser.set_defaults(usage_error=parser.error)
 
@@ -139,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def complete(args: argparse.Namespace) -> None:
-    """Set the options that were not given to the network's own defaults; exit with code 2 if an option is of another network."""
+    """Set each missing option to the network's own default; exit with code 2 if an option belongs to another network."""
     if "quick" in args and args.net != "net_3":
         args.usage_error(f"--quick makes net_3 smaller: expected --net net_3, got {args.net}")
     for name, default in DEFAULTS.get(args.net, {}).items():
@@ -315,7 +316,7 @@ def fit(args: argparse.Namespace, model: Model, data: Dataset, recorder: Recorde
 
 
 def follow(task: Mapping[str, Any]) -> None:
-    """Train, as a process that is not rank 0, what `fit` tells. Rank 0 alone decides, writes and prints.
+    """Train in a process that is not rank 0, with the task that `fit` has sent. Rank 0 alone decides, writes and prints.
 
     Raises
     ------
@@ -325,7 +326,7 @@ def follow(task: Mapping[str, Any]) -> None:
     args = argparse.Namespace(**task["arguments"])
     images = datasets.load(args.data, transpose="transpose" in args)
     if checksum(images, args.limit) != task["data_checksum"]:
-        raise ValueError(f"{args.data}: expected the data of rank 0, got others. Make the same data available on every machine.")
+        raise ValueError(f"{args.data}: expected the data of rank 0, got other data. Make the data the same on every machine.")
     data = prepare(images, args.limit)
     first, last = task["epochs"]
     train(args, build(args, data), data, first, last, [])

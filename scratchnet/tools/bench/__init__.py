@@ -130,13 +130,13 @@ def ladder_rows(rows: Sequence[Measured], peaks: Mapping[str, float]) -> Iterato
 
 
 def scaling_rows(rows: Sequence[Measured]) -> Iterator[Cells]:
-    """Yield how much faster all threads run the convolution."""
+    """Yield how much faster all threads run the convolution than one."""
     for row in rows:
         yield {"": row["kind"], "whole calls": f"{row['calls']:.2f}", "kernels alone": f"{row['kernels']:.2f}"}
 
 
 def passes_rows(rows: Sequence[Measured]) -> Iterator[Cells]:
-    """Yield the layers that pass over memory, and a copy of the array to compare with."""
+    """Yield the layers that pass over memory, and two copies of the array to compare with."""
     heads = {"numpy": "NumPy", "one": "fused, 1 thread", "all": f"fused, {threads.count()} threads"}
     for row in rows:
         yield {"": row["layer"], **{head: "–" if row[key] is None else f"{row[key]:.2f}" for key, head in heads.items()}}
@@ -228,7 +228,7 @@ def convolutions(found: Mapping[str, str], quick: bool) -> dict[str, Any] | None
     ours, torch = (sum(row["count"] * sum(row[side]) for row in rows) for side in ("ours", "torch"))
     result = {"rows": rows, "ours": ours, "torch": torch, "step": peers.medians(measured, f"step {FEW}")["scratchnet"]}
     show(f"net_3's convolutions alone, {net_3.BATCH:,} images, GFLOP/s forward and backward", convolution_rows(rows))
-    print(f"all of a step: {ours:.3f} s, PyTorch's {torch:.3f} s: {torch / ours:.2f} times as fast")
+    print(f"all of a step: ours {ours:.3f} s, PyTorch's {torch:.3f} s; ours are {torch / ours:.2f} times as fast")
     print(f"our step: {result['step']:.3f} s, of which everything but convolutions takes {1 - ours / result['step']:.0%}")
     return result
 

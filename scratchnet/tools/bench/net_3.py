@@ -127,7 +127,7 @@ def scratchnet_convolution(k: int, batch: int = BATCH) -> Calls:
 
 
 def fingerprint(results: list[Array]) -> list[float]:
-    """Return one number, of about 1, for each array; arrays that are equal up to rounding have nearly equal numbers."""
+    """Return one number, of the order of 1, for each array; arrays that are equal up to rounding have nearly equal numbers."""
     numbers = []
     for array in results:
         values = np.asarray(array, np.float64).ravel()

@@ -24,7 +24,7 @@ from scratchnet.tools.bench.sides import SIDES
 from scratchnet.tools.bench.worker import MARK
 
 Times = dict[str, list[float]]
-PATIENCE = 600      # seconds in which a framework is imported
+PATIENCE = 600      # seconds: the longest that the import of a framework may take
 
 IMPORTS = f"""
 import importlib, json, os, sys
@@ -98,7 +98,8 @@ def last_words(words: str, code: int) -> str:
 def imported(modules: tuple[str, ...]) -> tuple[str, str]:
     """Return the versions of modules, imported in a separate process, and ""; or "" and why they cannot be imported.
 
-    A module is asked, because one module may come from several distributions: tensorflow, tensorflow-cpu, tensorflow-macos.
+    The module itself is asked for its version, because several distributions contain the same module: tensorflow,
+    tensorflow-cpu, tensorflow-macos.
     """
     try:
         done = subprocess.run(
@@ -130,7 +131,7 @@ def in_turns(
 ) -> dict[str, dict[str, Any]]:
     """Let each side execute each command, one side after another; `commands` contains the number of rounds of each.
 
-    First, each side answers the commands of `compared`. One with other numbers than the first side has failed.
+    First, each side answers the commands of `compared`. A side whose numbers differ from those of the first has failed.
 
     Returns
     -------
@@ -164,7 +165,7 @@ def in_turns(
             for side, numbers in answers.items():
                 ours = next(iter(answers.values()))
                 if not np.allclose(numbers, ours, rtol=1e-4, atol=2e-4):
-                    fail(side, f"{side}: expected the numbers {ours} for '{command}', as all sides, got {numbers}")
+                    fail(side, f"{side}: expected the numbers {ours} for '{command}', as from the first side, got {numbers}")
         for k in tqdm(range(max(commands.values())), desc=f"{net} {data}: rounds", disable=None, leave=False):
             for command in (command for command, rounds in commands.items() if k < rounds):
                 for side in list(workers):

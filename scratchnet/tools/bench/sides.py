@@ -1,4 +1,4 @@
-"""The sides of a comparison: the study's two networks in scratchnet and in each framework, written as its users would.
+"""The sides of a comparison: the study's two networks in scratchnet and in each framework, in code as its users write it.
 
 A side is made from the network's name, the shape of an image and the number of classes. Images are float32 in NHWC, labels
 one-hot; any conversion that a side needs is part of its time. Every call returns when the work is done, not when it
@@ -150,7 +150,7 @@ def torch_net(net: str, shape: Shape, K: int) -> Any:
 
 
 def torch_side(net: str, shape: Shape, K: int, *, fused: bool = False, last: bool = False, compiled: bool = False) -> Side:
-    """Return the side of PyTorch, with `fused` Adam, with channels `last`, or with the net and its loss `compiled`."""
+    """Return the side of PyTorch, with `fused` Adam, with channels `last`, or with the net `compiled`."""
     import torch
 
     module = torch_net(net, shape, K)
@@ -364,7 +364,7 @@ def net_3_in_torch(shape: Shape, K: int, *, last: bool = False, compiled: bool =
     optimizer = torch.optim.SGD(groups, momentum=RECIPE.momentum, nesterov=True, fused=True)
 
     @torch.no_grad()
-    def decay(*_: Any) -> None:     # that of SGD itself would go through the momentum
+    def decay(*_: Any) -> None:     # SGD's own weight_decay would go through the momentum
         torch._foreach_mul_([*others, *betas], 1 - net_3.RATE * RECIPE.weight_decay)
 
     optimizer.register_step_pre_hook(decay)

@@ -1,7 +1,8 @@
 """One side of a comparison, in its own process: `python -m scratchnet.tools.bench.worker SIDE NET DATA`.
 
-It reads commands from its standard input, one on each line, and executes them while the other sides wait. It answers with a
-line of JSON that begins with a mark, because frameworks also print lines:
+A side is one library, scratchnet or another (sides.py). It reads commands from its standard input, one on each line, and
+executes them while the other sides wait. It answers with a line of JSON that begins with a mark, because frameworks also
+print lines:
 
     step N       N training steps on one batch, after some that are not measured: the seconds of each
     predict N    the probabilities of N test images: the seconds
@@ -31,7 +32,7 @@ SHAPES = {"mnist": ((28, 28, 1), 60_000), "cifar10": ((32, 32, 3), 50_000)}
 
 
 def load(name: str) -> tuple[str, tuple[np.ndarray, ...]]:
-    """Return which data are used, the set or noise of its size if it is not stored, and the arrays that every side receives."""
+    """Return the name of the data, and their arrays: the data set, or noise of its size if the set is not stored."""
     shape, count = SHAPES[name]
     if any(status.name == name and status.folder for status in datasets.status()):
         data = datasets.load(name)
@@ -44,7 +45,7 @@ def load(name: str) -> tuple[str, tuple[np.ndarray, ...]]:
 
 
 def make(side: str, net: str, data: str) -> tuple[Side, int]:
-    """Return a side, and the images of a batch."""
+    """Return a side, and the number of images in a batch."""
     shape = SHAPES[data][0]
     return (NET_3[side](shape, 10), net_3.BATCH) if net == "net_3" else (SIDES[side][1](net, shape, 10), BATCH)
 

@@ -11,8 +11,8 @@
     True
 
 Each bug is a few lines of NumPy that replace one operation, written like the layer's own file, so that the wrong line can
-be compared with the right one. Their texts are in bugs.ini. `scratchnet gradcheck --break NAME`
-demonstrates one; `python -m scratchnet.tools.gallery` prints the page docs/gallery.md.
+be compared with the right one. The texts about the bugs are in bugs.ini. `scratchnet gradcheck --break NAME`
+demonstrates one bug; `python -m scratchnet.tools.gallery` prints the page docs/gallery.md.
 """
 
 from __future__ import annotations

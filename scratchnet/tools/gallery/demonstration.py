@@ -13,7 +13,7 @@ from scratchnet.tools import gallery
 from scratchnet.tools.gallery import Bug, small_net, verdicts
 
 ROWS = 8  # failed comparisons that are shown
-NEAR = 0.02  # largest difference of accuracies at which the broken network counts as as good as the healthy one
+NEAR = 0.02  # largest difference of accuracies at which the broken network counts as no worse than the healthy one
 
 
 def run(name: str) -> int:
@@ -27,7 +27,8 @@ def run(name: str) -> int:
     Returns
     -------
     int
-        0 when the check that must catch the bug did so, for "all" when this holds for every bug; otherwise 1.
+        0 when the check that must catch the bug did so, for "all" when this holds for every bug; otherwise 1. A bug that this
+        machine cannot show is left out.
 
     Raises
     ------

@@ -42,7 +42,7 @@ class Bug:
     convention : str
         The other convention, if the source is not in error but follows another one.
     run_checks : callable
-        Returns the report in which `check` fails while this bug is installed. All checks pass otherwise.
+        Returns the report in which `check` fails while this bug is installed. Without the bug, all checks pass.
     install : callable
         Returns the context manager that installs the bug.
     net : SmallNet
@@ -197,7 +197,7 @@ def catalogue(bugs: list[Bug], texts: dict[str, Any]) -> dict[str, Bug]:
     Raises
     ------
     ValueError
-        Where a text has no code, or a name has two.
+        If a text has no code, or several bugs have the same name.
     """
     by_name = {bug.name: bug for bug in bugs}
     if len(by_name) < len(bugs):

@@ -21,7 +21,7 @@ from scratchnet.tools.gallery.entry import bug, join_reports
 from scratchnet.tools.gallery.padding_and_dense import check_dense
 
 REPEATS = 100  # calls on the same arrays that must give the same bits
-ORDINARY = 1e6  # more than any right result: uninitialised memory may hold NaN, or numbers so large that a sum hides in them
+ORDINARY = 1e6  # more than any right result: uninitialised memory may hold NaN, or numbers too large for a sum to change
 RACERS = 1 << 16  # images that two threads sum: so many that the first thread is still at work when the second begins
 
 

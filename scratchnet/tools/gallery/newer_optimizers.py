@@ -18,7 +18,7 @@ from scratchnet.tools.gallery.small_net import SmallNet
 
 
 def step_instead_of_decay(kind, step):
-    """Replace the step of an optimizer by one that also decays the weights, which nothing else does then."""
+    """Replace the step of an optimizer by one that also decays the weights, and switch off the usual decay."""
     nothing = dict.fromkeys(optimizers.DECAY, lambda p, learning_rate, weight_decay: None)
     return replace.all_of(replace.patch.dict(optimizers.DECAY, nothing), replace.attribute(kind, "step")(step))
 

@@ -23,8 +23,8 @@ and backward with the plain loops of `scratchnet/reference.py`, moving averages 
 initial values with the mean and the variance that they should have. **update rule** compares an optimizer with its formula,
 derived a second time. **contract** checks properties other than the values: no input is modified, the same call gives the
 same bits, nothing remains from an earlier batch, inference and frozen layers change nothing, each image has random numbers
-of its own, and any memory layout, a batch of one and float32 work. "Passes" names the other checks that ran and found
-nothing.
+of its own, and the layer accepts any memory layout, a batch of one, and float32. "Passes" names the other checks that ran
+and found nothing.
 
 Where an entry says *another convention*, the source is not in error: it follows another rule than Keras and scratchnet.
 """

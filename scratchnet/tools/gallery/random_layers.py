@@ -1,4 +1,4 @@
-"""Bugs of dropout and of augmentation: which numbers are scaled, and for what random numbers are drawn."""
+"""Bugs of dropout and of augmentation: which numbers are scaled, and how often random numbers are drawn."""
 
 from __future__ import annotations
 

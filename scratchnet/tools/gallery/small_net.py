@@ -147,7 +147,7 @@ class SmallNet:
         return Model(image, Dense(10, activation="softmax", **kernel)(x), seed=seed)
 
     def compiled(self, fuse: bool = False) -> Model:
-        """Return the model, compiled; no ReLU is joined to another layer, so that what replaces one of an activation runs, too."""
+        """Return the compiled model; unless `fuse`, no ReLU is joined to another layer, so that a replaced ReLU runs."""
         model, loss = self.build(), CategoricalCrossentropy(label_smoothing=self.smoothing)
         model.compile(optimizer(self.optimizer), loss, metrics=["accuracy"], fuse=fuse)
         return model
