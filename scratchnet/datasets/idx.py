@@ -299,7 +299,7 @@ class IdxFolder(ImageSet):
         return splits, f"{sums}; {compared}"
 
     def published(self, found: Found, splits: Splits) -> str:
-        """Return "MNIST" for the published set, however it is packed, else ""; raise DataError if only some files are."""
+        """Return "MNIST" for the published set, however it is packed, else ""; raise DataError if some files differ from it."""
         arrays = [array for split in splits for array in split]
         others = [file for file, array, known in zip(found.files, arrays, MNIST_SUMS, strict=True) if content_sum(array) != known]
         if 0 < len(others) < len(MNIST_SUMS):

@@ -80,7 +80,7 @@ def seen(ink: np.ndarray) -> Seen | None:
 
 
 def feature_maps(model: Model, x: np.ndarray) -> list[Maps]:
-    """Return the feature maps of every layer for one image, x (1, 28, 28, 1), as pixels; all maps of a layer have one scale."""
+    """Return the output of every layer that returns images, for one image x (1, 28, 28, 1), as pixels on one scale per layer."""
     found = []
     for name, maps in inputs.feature_maps(model, x).items():
         out = maps[0, :, :, :MAPS]

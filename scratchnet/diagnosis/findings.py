@@ -317,7 +317,7 @@ def saturation(f: Facts) -> Finding:
     if not smooth:
         return Finding(name, "ok", "The network has no sigmoid and no tanh, which could saturate.")
     text = ", ".join(f"{u.layer} ({u.function}) {u.saturated:.0%}" for u in smooth)
-    text = f"Part of the outputs so close to an end of their range that the derivative is below 1 % of its largest: {text}."
+    text = f"The share of outputs so close to an end of their range that the derivative is below 1 % of its maximum: {text}."
     if max(u.saturated for u in smooth) < 0.5:
         return Finding(name, "ok", text)
     advice = "Make the initial weights smaller, scale the images, or use ReLU."

@@ -302,7 +302,7 @@ class File:
         return None
 
     def curves(self, name: str) -> dict[str, np.ndarray]:
-        """Return this tensor's values at POINTS, as a function of each tensor that it depends on, itself the last."""
+        """Return this tensor's values at POINTS, as a function of each tensor that it depends on; the last is itself."""
         value = self.values[name]
         return {**(dict([*value.curves.items()][-LONGEST:]) if isinstance(value, Function) else {}), name: POINTS}
 

@@ -3,9 +3,11 @@
 A stage is a layer together with the ReLU after it, if no other layer reads its output. Layers that change nothing in inference,
 such as Dropout, and Flatten before a dense layer are not stages: the stage after them reads the stage before.
 
-Every number comes from the layers' own `forward` and `backward`, in float64, with the weights of the model. Each output is rounded
-to float32 before the next layer reads it. So the page, which stores float32, has exactly the numbers that each layer read, and the
-sums that it shows are those of the layer.
+Every output comes from the layers' own `forward`, in float64, with the weights of the model. Each output is rounded to float32
+before the next layer reads it. So the page, which stores float32, has exactly the numbers that each layer read, and the sums that
+it shows are those of the layer. The page computes the gradients from these numbers (numbers.js); the layers' own `backward` is
+used only for what it cannot compute: the slopes of activations, and gradients below a dense layer whose weights are not all
+stored.
 
 The gradient is that of a class's logit, not of the loss: it says how the score of the chosen class changes with a number, for any
 class. The loss's gradient is a sum of those of the logits: ∂L/∂a = Σ_k (p_k - y_k) · ∂logit_k/∂a.
