@@ -491,11 +491,11 @@ def difference_lines(
 def passed_lines(exercise: Exercise, answers: list[Results]) -> list[str]:
     """Return what was compared."""
     names = ", ".join(exercise.returns)
-    lines = [f"  {names}: as the definition in {len(answers)} cases"]
+    lines = [f"  {names}: equal to the definition in {len(answers)} cases"]
     error = largest_error(exercise, answers)
     if error is not None:
         gradients = ", ".join(f"d{name}" for name in exercise.gradients)
-        lines.append(f"  {gradients}: as finite differences in {BY_DIFFERENCES} of them, largest relative error {error:.0e}")
+        lines.append(f"  {gradients}: equal to finite differences in {BY_DIFFERENCES} of them, largest relative error {error:.0e}")
     return [*lines, "  no argument is modified, and the same call returns the same numbers"]
 
 
