@@ -29,7 +29,7 @@ COMMANDS = {
     "diagnose": "find out why a run does not learn, or overfits: dead units, the size of steps, gradients",
     "export": "write a trained network as an ONNX file, which other programs run",
     "data": "show where the data sets are stored; download or verify them",
-    "demo": "draw a digit in the browser, and see what a network computes from it",
+    "demo": "draw a digit in the browser, and see what a network predicts",
     "gradcheck": "compare every gradient with finite differences",
     "exercise": "write a layer's function yourself: exercises, with a check that says what is wrong",
     "reproduce": "repeat the study's experiments and write one report of all of them",

@@ -116,7 +116,7 @@ def test_a_run_that_failed_for_another_reason_is_not_accused_of_its_learning_rat
 def test_the_run_of_an_earlier_version_is_measured_at_its_end_only(finished, tmp_path, capsys):
     run = copied(finished, tmp_path / "run", change_config=lambda config: config["record"].pop("updates"))
     printed = diagnosed(capsys, run)
-    assert "of themselves at the end" in flat(printed)
+    assert "of their norm at the end" in flat(printed)
     assert "No problem found" in printed
 
 

@@ -67,7 +67,7 @@ class Status:
     note : str
         A remark in a few words.
     checked : str
-        What `verify` could compare the files with; empty if that is the known checksum of each file.
+        What `verify` compared the files with; empty if each file has its known checksum, and in other rows.
 
     Examples
     --------

@@ -115,9 +115,9 @@ def read_python_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray
 
     Examples
     --------
-    >>> read_python_batch(b"no pickle", "data_batch_1")
+    >>> read_python_batch(b"no pickle", "data_batch_1")        # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    scratchnet.datasets.places.DataError: data_batch_1: expected a pickle, got another file (at position 0, opcode b'n' unknown)
+    scratchnet.datasets.places.DataError: data_batch_1: expected a pickle, got another file (at position 0, ...). Get it again
     """
     pixels: list[str | bytes] = []
     labels: list[int] = []
@@ -139,7 +139,7 @@ def read_python_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray
     except DataError:
         raise
     except Exception as error:     # genops raises exceptions of many types for malformed arguments
-        raise DataError(f"{name}: expected a pickle, got another file ({error})") from error
+        raise DataError(f"{name}: expected a pickle, got another file ({error}). Get it again") from error
     if len(pixels) != 1 or len(labels) != PYTHON_RECORDS:
         raise DataError(
             f"{name}: expected 1 string of {BATCH_PIXELS:,} bytes and {PYTHON_RECORDS:,} labels,"
@@ -223,7 +223,10 @@ def _members(archive: Path, names: Sequence[str]) -> dict[str, bytes]:
                     if name in found:
                         raise DataError(f"{archive}: expected one {name}, got two. Get the archive again")
                     if member.size > MOST_BYTES:
-                        raise DataError(f"{archive}:{name}: expected a batch of about 31 MB, got {member.size:,} bytes")
+                        raise DataError(
+                            f"{archive}:{name}: expected a batch of about 31 MB, got {member.size:,} bytes."
+                            " Get the archive again"
+                        )
                     file = tar.extractfile(member)
                     found[name] = file.read() if file else b""
         except (DataError, OSError, EOFError, zlib.error):
@@ -245,5 +248,8 @@ class _Limited(io.RawIOBase):
         piece = self.stream.read(size if 0 <= size <= self.left else self.left + 1)
         self.left -= len(piece)
         if self.left < 0:
-            raise DataError(f"{self.archive}: expected CIFAR-10's archive, got one that unpacks to over {MOST_UNPACKED:,} bytes")
+            raise DataError(
+                f"{self.archive}: expected CIFAR-10's archive, got one that unpacks to over {MOST_UNPACKED:,} bytes."
+                " Get it again"
+            )
         return piece

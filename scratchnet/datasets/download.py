@@ -83,7 +83,7 @@ class Reader:
 
     def __call__(self, url: str, output_file: str, pooch: Any = None) -> None:
         """Download to `output_file`; raise an OSError if the address is too slow, or sends too few or too many bytes."""
-        import requests  # noqa: F401  imported here and not first in the thread, which cannot be interrupted
+        import requests  # noqa: F401  imported before the thread imports it: a thread cannot be interrupted
         from tqdm import tqdm
 
         arrived: Queue[int | bytes | Exception | None] = Queue(WAITING)

@@ -87,7 +87,7 @@ def distance_field(polygons: Sequence[np.ndarray], size: int) -> np.ndarray:
 
 
 def affine_maps(radius: np.ndarray, angle: np.ndarray, stretch: np.ndarray, shear: np.ndarray) -> np.ndarray:
-    """Return each image's map from pixels to the figure: the inverse of shear, then stretch, then rotation, then size.
+    """Return each image's map from pixels to the figure: the inverse of stretch, then shear, then rotation, then size.
 
     Parameters
     ----------

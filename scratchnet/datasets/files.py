@@ -118,14 +118,14 @@ def is_gzip(path: Path) -> bool:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
-    """Open a data file for the block: its bytes, unpacked if it is gzipped, and whether it is.
+    """Open a data file for a ``with`` block, which receives a stream of its bytes, and whether the file is gzipped.
 
-    gzip compares its checksum only when a stream is read to its end.
+    The bytes of a gzipped file are unpacked. gzip compares its checksum only when a stream is read to its end.
 
     Raises
     ------
     DataError
-        If it is not a file, cannot be read, or is a damaged gzip stream; also if this is found within the block.
+        If it is not a file, cannot be read, or is a damaged gzip stream, which may be found only when the block reads it.
     FileNotFoundError
         If nothing has this name.
     """

@@ -95,7 +95,7 @@ def idx_shape(path: str | Path, axes: int) -> tuple[int, ...]:
     Raises
     ------
     DataError
-        If the header is wrong, or announces more than the file, or `read_idx`, can hold.
+        If the header is wrong, or announces more values than the file can contain or than `read_idx` accepts.
     FileNotFoundError
         If the file does not exist.
 
@@ -114,7 +114,7 @@ def idx_shape(path: str | Path, axes: int) -> tuple[int, ...]:
 
 @contextmanager
 def _values(path: Path, axes: int) -> Iterator[tuple[BinaryIO, tuple[int, ...]]]:
-    """Open an idx file for the block: the stream of its values, and their shape."""
+    """Open an idx file for a ``with`` block, which receives the stream of its values, and their shape."""
     with opened(path) as (stream, packed):
         room = path.stat().st_size * (GZIP_RATIO if packed else 1)
         yield stream, _read_header(stream, path, axes, room)
@@ -299,7 +299,7 @@ class IdxFolder(ImageSet):
         return splits, f"{sums}; {compared}"
 
     def published(self, found: Found, splits: Splits) -> str:
-        """Return "MNIST" if the set is the published one, however it is packed, else ""; raise DataError if some files are."""
+        """Return "MNIST" for the published set, however it is packed, else ""; raise DataError if some files differ from it."""
         arrays = [array for split in splits for array in split]
         others = [file for file, array, known in zip(found.files, arrays, MNIST_SUMS, strict=True) if content_sum(array) != known]
         if 0 < len(others) < len(MNIST_SUMS):

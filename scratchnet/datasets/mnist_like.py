@@ -64,7 +64,7 @@ class MnistLike(ImageSet):
         """Raise DataError if these cannot be images of this set, although files and sizes are right."""
 
     def published(self, found: Found, splits: Splits, known: str) -> str:
-        """Return the name of the published set that this is, or ""; `known` is the one whose contents it has."""
+        """Return the set's name if it is the published one, else ""; `known` is the published set of these contents, or ""."""
         return known
 
     def verify(self, found: Found) -> tuple[Splits, str]:

@@ -277,7 +277,7 @@ function makeBar(name, k) {
   bar.querySelector("b").textContent = name;
   bar.addEventListener("pointerdown", event => { if (event.isPrimary && event.button === 0) hold(k); });
   for (const end of ["pointerup", "pointercancel", "pointerleave", "blur"]) bar.addEventListener(end, release);
-  bar.addEventListener("contextmenu", event => event.preventDefault());      // of a finger that stays
+  bar.addEventListener("contextmenu", event => event.preventDefault());      // which a finger that stays down opens
   bar.addEventListener("keydown", event => { if (event.key === " " || event.key === "Enter") { event.preventDefault(); hold(k); } });
   byId("bars").append(bar);
   return bar;

@@ -20,7 +20,7 @@ from scratchnet.tools.pictures import placed
 
 SIDE = 224   # pixels of the canvas, 8 × 28
 INK = 0.1    # the least ink of a pixel that belongs to the drawing
-MAPS = 64    # feature maps that are shown of a layer
+MAPS = 64    # the largest number of feature maps that are shown for a layer
 BRIGHT = 0.998  # the quantile of a layer's values that is shown as white: one pixel that is far brighter would make the rest dark
 
 
@@ -80,7 +80,7 @@ def seen(ink: np.ndarray) -> Seen | None:
 
 
 def feature_maps(model: Model, x: np.ndarray) -> list[Maps]:
-    """Return what every layer that computes images makes of one image, x (1, 28, 28, 1), as pixels on one scale for each layer."""
+    """Return the output of every layer that returns images, for one image x (1, 28, 28, 1), as pixels on one scale per layer."""
     found = []
     for name, maps in inputs.feature_maps(model, x).items():
         out = maps[0, :, :, :MAPS]
@@ -111,7 +111,7 @@ class Net:
     Parameters
     ----------
     model : Model
-        It classifies images of 28×28×1; a ValueError says so for another.
+        It must classify images of 28×28×1; for any other, a ValueError is raised.
     title : str
         What the page calls it, such as "net_2 on mnist".
     class_names : sequence of str
@@ -127,7 +127,7 @@ class Net:
         self.lock = threading.Lock()  # a layer keeps what its forward computed for its backward: one thread at a time
 
     def look(self, ink: np.ndarray, k: int | None = None) -> dict[str, Any]:
-        """Return all that the page shows about `ink`, uint8 (SIDE, SIDE), as values for JSON; `image` is None if it is empty.
+        """Return all that the page shows about `ink`, uint8 (SIDE, SIDE), as values for JSON; `image` is None without any ink.
 
         Images are bytes in base64. `k` is the class whose gradient is wanted.
         """
@@ -140,7 +140,7 @@ class Net:
             maps = feature_maps(self.model, x)
             slope = None if k is None else gradient(self.model, x, k)
         if not np.isfinite(p).all() or not np.isfinite(slope if slope is not None else 0).all():
-            raise ValueError("the network: expected finite probabilities and gradients, got others. Train it again.")
+            raise ValueError("the network: expected finite probabilities and gradients, got NaN or infinity. Train it again.")
         return {
             "image": base64_of(found.image),
             "frame": found.frame._asdict(),

@@ -1,4 +1,4 @@
-"""The demo's page: its HTML; demo.css and demo.js stand beside this file."""
+"""The demo's page: its HTML; demo.css and demo.js are in the same folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 BODY = """
 <header>
   <h1>Draw a digit</h1>
-  <p class="muted">See what a network makes of it while you draw: {title}, {parameters} parameters, on your machine.</p>
+  <p class="muted">See what a network predicts while you draw: {title}, {parameters} parameters, on your machine.</p>
 </header>
 <main>
   <section class="draw" aria-label="Your drawing">
@@ -47,7 +47,7 @@ BODY = """
 </main>
 """
 
-HOLD = "Hold a bar{key} to see the gradient of that class on your strokes."
+HOLD = "Hold a bar{key} to see the gradient of that class's score, drawn over your strokes."
 
 
 def demo_page(net: Net) -> str:
@@ -62,7 +62,7 @@ def demo_page(net: Net) -> str:
         title=escape(net.title),
         parameters=f"{net.model.count_params():,}",
         pixels=2 * SIDE,
-        hold=HOLD.format(key=f", or the key 0 to {min(K, 10) - 1}," if K > 1 else ""),
+        hold=HOLD.format(key=f", or a key from 0 to {min(K, 10) - 1}," if K > 1 else ""),
     )
     return page(
         f"Draw a digit: {net.title}",
@@ -70,6 +70,6 @@ def demo_page(net: Net) -> str:
         css=(HERE / "demo.css").read_text(encoding="utf-8"),
         js=(HERE / "demo.js").read_text(encoding="utf-8"),
         data=data,
-        description="Draw a digit and see what a convolutional network makes of it.",
+        description="Draw a digit and see what a convolutional network predicts.",
         server=True,
     )

@@ -33,7 +33,7 @@ LONGEST = 64 * 1024  # bytes of a request's body
 HEAD = 16 * 1024     # bytes of a request's head
 PATIENCE = 10.0      # seconds of a connection
 CONNECTIONS = 48
-IMAGE = "application/octet-stream"  # a type that a foreign page may not send without asking first, which is refused
+IMAGE = "application/octet-stream"  # a foreign page must ask before it sends this type (CORS preflight), and is refused
 
 ADDRESSES = {"/": "GET", "/look": "POST"}
 SAFE = {
@@ -77,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def setup(self) -> None:
-        """Bound what is read."""
+        """Limit how many bytes are read."""
         super().setup()
         self.rfile = io.BufferedReader(Bounded(self.connection, HEAD + LONGEST))
 
@@ -110,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             parts = urlsplit(self.path)
         except ValueError:
-            raise RefusedError(400, "The address: expected / or /look, got none that can be read. Correct it.") from None
+            raise RefusedError(400, "The address: expected / or /look, got one that cannot be read. Correct it.") from None
         if parts.path not in ADDRESSES or parts.netloc or parts.scheme:
             raise RefusedError(404, "The address: expected / or /look, got another one. Correct it.")
         if self.command != ADDRESSES[parts.path]:
@@ -187,7 +187,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """A server on this machine's loopback address. It takes connections at once, and answers them after `serve`.
+    """A server on this machine's loopback address. It accepts connections from the start, and answers them once `serve` runs.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
-    allow_reuse_address = os.name != "nt"  # a port whose last connections are closing; on Windows it would mean one in use
+    allow_reuse_address = os.name != "nt"  # reuse a port whose connections are closing; Windows would allow one in use
     allow_reuse_port = False
     request_queue_size = 128
     net: Net
@@ -293,7 +293,7 @@ class Server(ThreadingHTTPServer):
         self.close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore clients that went away; a bug keeps its traceback."""
+        """Ignore clients that closed the connection; print the traceback of any other error."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 

@@ -1,4 +1,4 @@
-"""The findings of a diagnosis: each question is a function of the facts, and its answer a level, a sentence and an advice.
+"""The findings of a diagnosis: each question is a function of the facts, and its answer is a level, a sentence and some advice.
 
     ok          the numbers are as they should be
     note        worth knowing; the network learns nevertheless
@@ -27,7 +27,7 @@ from scratchnet.diagnosis.measure import Facts, measure
 from scratchnet.support.checking import check_count, check_images, shortened
 from scratchnet.support.tables import text_table
 
-LEARNED = 0.9       # a loss below this part of guessing shows that something was learned
+LEARNED = 0.9       # a loss below this fraction of that of guessing shows that something was learned
 SLOW = 3e-4         # ratios of steps and weights below this are slow,
 FAST = 0.1          # and above this, a step replaces what was learned
 MANY, ALL = 0.25, 0.9       # the dead or saturated part of a layer that is a note, or a problem
@@ -218,7 +218,7 @@ def learning(f: Facts) -> Finding:
     """Has the network learned anything?"""
     name = "learning"
     if f.guess < 0.01:
-        return Finding(name, "unknown", "With these labels, always the same answer is right.")
+        return Finding(name, "unknown", "With these labels, the same answer is always right.")
     if empty(f):
         what = f"Every pixel is {f.low:g}" if isfinite(f.low + f.high) else "The images hold NaN or infinity"
         return Finding(name, "problem", f"{what}: there is nothing to learn.", "Look at the images before and after preprocessing.")
@@ -267,19 +267,19 @@ def learning_rate(f: Facts) -> Finding:
     if losses and not learned(f) and min(losses) < 0.7 * f.guess:
         return Finding(
             name, "problem", f"{rate} is too large: the training loss was {number(min(losses))} in epoch"
-            f" {1 + int(np.argmin(losses))}, but the network has lost again what it had learned.", smaller(f),
+            f" {1 + int(np.argmin(losses))}, but the network has since lost what it had learned.", smaller(f),
         )  # fmt: skip
     if not ratios:
         return Finding(name, "unknown", "The model is not compiled, so no step was measured.")
     where = f"in epoch {f.epochs[0]}, and by {ratios[-1]:.1e} in epoch {f.epochs[-1]}" if len(f.epochs) > 1 else "at the end"
-    text = f"{rate}: a step changes the weights of a layer by {ratios[0]:.1e} of themselves {where} (the median of the layers)."
+    text = f"{rate}: a step changes the weights of a layer by {ratios[0]:.1e} of their norm {where} (the median of the layers)."
     if largest > FAST and not learned(f):
         return Finding(
             name, "problem", f"{text} In one layer it was {largest:.1e}: steps this large destroy what was learned.", smaller(f)
         )
     if max(ratios) < SLOW and f.loss > 0.5 * f.guess and f.guess > 0.01:
         if gradients(f).level == "problem" or dead_units(f).level == "problem":
-            return Finding(name, "unknown", f"{text} The steps are small because the gradients are; see there.")
+            return Finding(name, "unknown", f"{text} The steps are small as the gradients are; see gradients and dead units.")
         for cause in (initial_loss(f), saturation(f)):
             if cause.level == "problem":
                 return Finding(name, "unknown", f"{text} Correct another problem first; see {cause.question}.")
@@ -317,7 +317,7 @@ def saturation(f: Facts) -> Finding:
     if not smooth:
         return Finding(name, "ok", "The network has no sigmoid and no tanh, which could saturate.")
     text = ", ".join(f"{u.layer} ({u.function}) {u.saturated:.0%}" for u in smooth)
-    text = f"Of their outputs, this part is so close to an end that the derivative is below 1 % of the largest: {text}."
+    text = f"The share of outputs so close to an end of their range that the derivative is below 1 % of its maximum: {text}."
     if max(u.saturated for u in smooth) < 0.5:
         return Finding(name, "ok", text)
     advice = "Make the initial weights smaller, scale the images, or use ReLU."

@@ -1,7 +1,7 @@
 """The numbers of a diagnosis. The model is never changed: what a training step would change is changed in a copy.
 
 dead        a unit (a filter, or a neuron) whose ReLU is 0 on all images, and at all positions: it receives no gradient
-saturated   an output of sigmoid or tanh so close to an end that its derivative is below 1 % of the largest
+saturated   an output of sigmoid or tanh so close to an end of its range that the derivative is below 1 % of its maximum
 gradient    the norm of the loss's gradient with respect to a layer's kernel, for one batch
 ratio       ‖w after a step - w before‖ / ‖w before‖
 """

@@ -338,7 +338,7 @@ def _silu(graph: _Graph, layer: Any, path: str, x: Value) -> str:
 
 
 def _gelu(graph: _Graph, layer: Any, path: str, x: Value) -> str:
-    """Return ½ x (1 + erf(x / √2)): ONNX has an operator Gelu only since operator set 20."""
+    """Add the operators of ½ x (1 + erf(x / √2)): ONNX has an operator Gelu only since operator set 20."""
     root = graph.array(f"{path}/root", math.sqrt(2))
     erf = graph.add("Erf", f"{path}/erf", graph.add("Div", f"{path}/normal", x.name, root))
     twice = graph.add("Add", f"{path}/twice", erf, graph.array(f"{path}/one", 1))
@@ -346,7 +346,7 @@ def _gelu(graph: _Graph, layer: Any, path: str, x: Value) -> str:
 
 
 def _gelu_tanh(graph: _Graph, layer: Any, path: str, x: Value) -> str:
-    """Return x σ(2 √(2/π) (x + 0.044715 x³)), as in smooth_activations.py."""
+    """Add the operators of x σ(2 √(2/π) (x + 0.044715 x³)), as in smooth_activations.py."""
     square = graph.add("Mul", f"{path}/square", x.name, x.name)
     cube = graph.add("Mul", f"{path}/cube", square, x.name)
     small = graph.add("Mul", f"{path}/small", cube, graph.array(f"{path}/factor", 0.044715))

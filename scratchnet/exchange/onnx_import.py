@@ -2,7 +2,7 @@
 
 The operators of a file are read in order. Each becomes the layer that computes the same; an operator without such a layer is
 refused by name. The difficult part is the order of axes: a tensor may be (N, C, H, W) in the file and (N, H, W, C) here. So a
-tensor is represented by a node of our graph and a note in which order the file has its axes (`Value`):
+tensor is represented by a node of our graph and a note of the order of its axes in the file (`Value`):
 
     Transpose           changes only the note
     Conv                its kernel is transposed, once, and the images are not
@@ -52,8 +52,9 @@ class RefusedError(ValueError):
 def import_onnx(path: str | os.PathLike[str]) -> Model:
     """Return the network of an ONNX file, as a model that can be run, and trained further.
 
-    The model takes images (N, H, W, C), also if the file takes (N, C, H, W), as files of PyTorch do; images that it returns have
-    this order too. (A network without any operator for images, such as one that begins with Flatten, takes them as the file does.)
+    The model takes images (N, H, W, C), even if the file takes (N, C, H, W), as files of PyTorch do; images that it returns
+    have this order too. (A network without any operator for images, such as one that begins with Flatten, takes them as the
+    file does.)
     A layer whose kernel is named "conv1.weight" or "conv2d/kernel" in the file has the name "conv1" or "conv2d".
 
     Operators: Add, AveragePool, BatchNormalization, Cast, Clip from 0, Concat, Constant, Conv, Dropout, Elu, Flatten, Gelu, Gemm,
@@ -170,8 +171,8 @@ class File:
         shape = tuple(size for size in sizes if size)
         if not shape or len(shape) < len(sizes):
             raise RefusedError(
-                f"expected an input of known size but for the first axis, got {self.shapes.get(image.name)}. Export it with a fixed"
-                " size of images"
+                f"expected an input of known size in all axes but the first, got {self.shapes.get(image.name)}. Export it with"
+                " a fixed size of images"
             )
         first = len(shape) > 1 and self.channels_come_first(image.name)
         x = Input(shape=(*shape[1:], shape[0]) if first else shape)
@@ -281,7 +282,7 @@ class File:
         value = self.settled(name)
         if value is None:
             maker = f"another function, the result of {self.makers[name].op_type} (node {shortened(self.makers[name].name)})"
-            raise self.refused("an activation function of scratchnet.activations", maker, "Replace it, such as by ReLU")
+            raise self.refused("an activation function of scratchnet.activations", maker, "Replace it, for example by ReLU")
         return value
 
     def settled(self, name: str) -> Value | None:
@@ -301,7 +302,7 @@ class File:
         return None
 
     def curves(self, name: str) -> dict[str, np.ndarray]:
-        """Return for each tensor that this one is a function of, the last of which is itself, its values at POINTS."""
+        """Return this tensor's values at POINTS, as a function of each tensor that it depends on; the last is itself."""
         value = self.values[name]
         return {**(dict([*value.curves.items()][-LONGEST:]) if isinstance(value, Function) else {}), name: POINTS}
 

@@ -62,7 +62,7 @@ class Value(NamedTuple):
 
     node: Node
     first: bool = False             # the file has the channels first: (N, C, H, W), and not (N, H, W, C)
-    rows: tuple[Shape, ...] = ()    # of the flattened images of which a row consists, each in the order C, H, W; () if as here
+    rows: tuple[Shape, ...] = ()    # the shapes of the flattened images in a row, each C, H, W in the file; () if as here
 
     @property
     def shape(self) -> Shape:
@@ -99,7 +99,7 @@ def order_of(rows: Sequence[Shape]) -> np.ndarray:
 
 
 def _close(curve: np.ndarray, other: np.ndarray) -> bool:
-    """Return whether two functions differ by at most a millionth of the range of their values; constants are rounded to float32."""
+    """Return whether two functions differ by at most a millionth of their range; the constants of a file are float32."""
     return bool(np.abs(curve - other).max() <= 1e-6 * np.ptp(other))
 
 

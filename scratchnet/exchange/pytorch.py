@@ -75,7 +75,7 @@ class Part(NamedTuple):
         return [name for name in self.known if affine or name not in ("weight", "bias")]
 
     def expected(self, name: str) -> str:
-        """Return what an error expects of a tensor."""
+        """Return the words with which an error describes the tensor that was expected."""
         return f"of shape {self.tensors[name].shape}, for the {self.tensors[name].own} of {self.path!r}"
 
 

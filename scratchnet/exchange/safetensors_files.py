@@ -40,7 +40,7 @@ def save_safetensors(state_dict: Mapping[str, Any], path: str | os.PathLike[str]
     TypeError
         When `state_dict` is not a dict of arrays.
     ValueError
-        For the name of a pickle, such as "net.pt", and for an array that does not hold numbers, such as one of texts.
+        For the name of a pickle, such as "net.pt", and for an array that does not hold numbers, such as one of strings.
     """
     who = "save_safetensors"
     save = optional("safetensors.numpy", "safetensors", who).save
@@ -75,7 +75,7 @@ def load_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     refuse_pickles(who, path)
     path = as_path(path)
     if path.exists() and not path.is_file():            # a folder, or a pipe, whose reading may wait for ever
-        raise IsADirectoryError(f"{who}: expected a file, got {path}, which is none. Name a file in it")
+        raise IsADirectoryError(f"{who}: expected a file, got {path}, which is not a file. Name one")
     try:
         content = path.read_bytes()
     except FileNotFoundError:

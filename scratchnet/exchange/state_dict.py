@@ -123,7 +123,7 @@ def plain_names(keys: Sequence[str]) -> list[str]:
 
 
 def plain_module(name: str | None, modules: Modules) -> str | None:
-    """Return the name of a module as it is in `modules`, which has no prefixes of wrappers; None if it is not in it.
+    """Return the name of a module as it is in `modules`, which has no prefixes of wrappers; None if it is not there.
 
     Examples
     --------

@@ -49,7 +49,7 @@ def cases(rng: np.random.Generator) -> list[Case]:
         draws = {name: normal(rng, shape) for name in ("p", "g", "m")}
         found.append(Case({**draws, "v": rng.random(shape), **dict(zip(names, settings, strict=True))}))
     rare = {name: normal(rng, 4) for name in ("p", "g", "m")} | {"v": rng.random(4)}
-    rare["g"][:2], rare["m"][0], rare["v"][0] = 0.0, 0.0, 0.0       # a weight that no step has moved, and one that m moves alone
+    rare["g"][:2], rare["m"][0], rare["v"][0] = 0.0, 0.0, 0.0       # a weight that no step has moved, and one that only m moves
     found.append(Case({**rare, **dict(zip(names, (10000, 0.1, 0.9, 0.999, 1e-7), strict=True))}))
     return found
 

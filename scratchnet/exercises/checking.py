@@ -1,8 +1,8 @@
 """The check of an answer: run it, find the first thing that is wrong, and say what it is.
 
-In this order: the file runs to its end, the number, type, shape and dtype of the results, arguments that are modified, the same
-results from the same call, and the numbers, compared with the definition, case by case, the smallest first. At last the results of
-all cases are compared with those of the gallery's bugs.
+In this order: whether the file runs to its end; the number, type, shape and dtype of the results; whether arguments are
+modified; whether the same call returns the same results; and the numbers, compared with the definition, case by case, the
+smallest first. Finally, the results of all cases are compared with those of the gallery's bugs.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def check(function: Callable[..., Any], name: str | None = None, *, seconds: flo
     TypeError
         For something that is not a function.
     ValueError
-        For the name of no exercise.
+        If no exercise has this name.
     """
     if not callable(function):
         raise TypeError(f"check: expected a function, got {type(function).__name__}. Pass the function itself, without calling it")
@@ -147,7 +147,7 @@ def exercise_in(path: Path) -> Exercise | None:
 def read_source(path: Path) -> str:
     """Return the text of a Python file, in the encoding that it declares."""
     if path.exists() and not path.is_file():
-        raise ValueError(f"exercise: expected a Python file, got {path}, which is none. Name the file that you wrote")
+        raise ValueError(f"exercise: expected a Python file, got {path}, which is not a file. Name the file that you wrote")
     with open(path, "rb") as file:
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
@@ -158,7 +158,7 @@ def read_source(path: Path) -> str:
     except (SyntaxError, UnicodeDecodeError, LookupError):
         text = "\0"
     if "\0" in text:
-        raise ValueError(f"exercise: expected a Python file, got {path}, which is no text. Name the file that you wrote")
+        raise ValueError(f"exercise: expected a Python file, got {path}, which is not text. Name the file that you wrote")
     return text.lstrip("\ufeff")
 
 
@@ -254,7 +254,7 @@ def first_problem(exercise: Exercise, run: Run, answers: list[Results], seconds:
     if failed and failed["case"] is None:
         return Problem("error", [*error_lines(failed, "when the file was run, before any call"), *at_top_level(failed)])
     if run.first("loaded") is None:
-        late = too_late(run, "The file did not come to its end", seconds, "Is there a loop outside of the functions?")
+        late = too_late(run, "The file did not finish", seconds, "Is there a loop outside of the functions?")
         return Problem("time", late) if late else Problem("died", died(run, "while the file was run"))
     cases = exercise.all_cases()
     for i, case in enumerate(cases):
@@ -348,7 +348,7 @@ def uninitialized(answer: Results) -> Problem | None:
         left = (np.abs(a) > UNINITIALIZED / 1e4) & (np.abs(a) < UNINITIALIZED**2 * 1e4)      # larger ones are overflows
         if left.any():
             where = place(name, tuple(int(k) for k in np.argwhere(left)[0]))
-            line = f"{where} contains whatever was in memory: an array of np.empty was read where no number had been stored."
+            line = f"{where} contains whatever was in memory: an array from np.empty was read where no number was stored."
             return Problem("uninitialized", wrapped(line + " Begin with np.zeros, or write every number."))
     return None
 
@@ -419,7 +419,7 @@ def join(names: Sequence[str]) -> str:
 
 
 def what_is_new(exercise: Exercise, i: int) -> list[str]:
-    """Return the lines on what case i has, and the cases before it, which passed, have not.
+    """Return the lines on what case i has that the cases before it, which passed, do not have.
 
     Examples
     --------
@@ -453,7 +453,7 @@ def error_lines(failed: dict[str, Any], when: str) -> list[str]:
     elif kind == "MemoryError":
         text = f"It needed more than {GIGABYTES} GB of memory {when}. {message}"
     elif kind == "KeyError" and failed["line"] is None:
-        text = f"The file was run, and defines no function {message} then."
+        text = f"The file was run, but it does not define a function {message}."
     else:
         text = f"{kind} {when}" + (f": {message}" if message else "")
     line = [f"It is line {failed['line']}:", f"    {failed['source'][:74]}"] if failed["line"] else []
@@ -491,11 +491,11 @@ def difference_lines(
 def passed_lines(exercise: Exercise, answers: list[Results]) -> list[str]:
     """Return what was compared."""
     names = ", ".join(exercise.returns)
-    lines = [f"  {names}: as the definition in {len(answers)} cases"]
+    lines = [f"  {names}: equal to the definition in {len(answers)} cases"]
     error = largest_error(exercise, answers)
     if error is not None:
         gradients = ", ".join(f"d{name}" for name in exercise.gradients)
-        lines.append(f"  {gradients}: as finite differences in {BY_DIFFERENCES} of them, largest relative error {error:.0e}")
+        lines.append(f"  {gradients}: equal to finite differences in {BY_DIFFERENCES} of them, largest relative error {error:.0e}")
     return [*lines, "  no argument is modified, and the same call returns the same numbers"]
 
 
@@ -518,14 +518,14 @@ def largest_error(exercise: Exercise, answers: list[Results]) -> float | None:
 def recognition_lines(bug: str, names: Sequence[str]) -> list[str]:
     """Return what is known about a bug of the gallery.
 
-    Equal numbers do not show that the lines are the same: two mistakes may have one effect. So only the numbers are said to be
-    those of the bug, and of which results.
+    Equal numbers do not show that the lines are the same: two mistakes may have one effect. So the lines name the results whose
+    numbers are those of the bug, and claim no more.
     """
     entry = gallery.find(bug)
     if entry.convention:
         what = "another convention than that of the exercise, and no error in"
     else:
-        what = "a known mistake, which stood in" if names else "the same mistake stood in"
+        what = "a known mistake, which was in" if names else "the same mistake was in"
     lines = wrapped(f"{f'The numbers of {join(names)} are those of' if names else 'This is'} *{entry.title}*: {what}")
     lines += [f"    {entry.source}", "Read", f"    docs/gallery.md{anchor(entry.title)}"]
     if entry.convention:

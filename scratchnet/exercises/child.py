@@ -28,7 +28,7 @@ import numpy as np
 UNINITIALIZED = 3e33            # what `np.empty` contains in this process; the next call has a multiple of it
 GIGABYTES = 2                   # of memory that the function may use
 PRINTED = 4_000                 # characters of its output that are kept, of all calls together
-LARGEST = 100_000               # numbers of a result that are recorded; the right ones have less than 2,000
+LARGEST = 100_000               # numbers of a result that are recorded; the right ones have fewer than 2,000
 
 
 class Log:
@@ -177,8 +177,8 @@ def serve(
 ) -> None:
     """Call the function twice for each case, and record what happens; the first error is the last record.
 
-    `seconds` limits the processor time of each case, if this process may be ended: of all cases together, it would end
-    the functions that numba compiles, for each number of axes again.
+    `seconds` limits the processor time of each case, if this process may be ended. It is not a limit for all cases together:
+    numba compiles a function again for each number of axes, which takes seconds each time.
     """
     for i, case in enumerate(cases):
         arguments = copies(case["arguments"])
@@ -229,7 +229,7 @@ def load(file: str, name: str, source: str) -> Callable[..., Any]:
     exec(compile(source, file, "exec", dont_inherit=True), vars(module))
     function = vars(module)[name]
     if not callable(function):
-        raise TypeError(f"{name} is {describe(function)}, and no function")
+        raise TypeError(f"{name} is {describe(function)}, not a function")
     return function
 
 
@@ -248,7 +248,7 @@ def begin(folder: Path) -> Log:
 
 
 def end(log: Log) -> None:
-    """Record the end, and end the process without anything that the user's file has registered for it."""
+    """Record the end, and end the process without the functions that the user's file has registered with `atexit`."""
     log(event="end")
     os._exit(0)
 

@@ -1,7 +1,8 @@
 """Whether two arrays are equal up to rounding, and whether an answer is that of a known mistake.
 
 A result may be computed in float32, and its sums in any order: this changes it by about 1e-7 of the array's largest number. An
-answer is right within `RIGHT` and that of a mistake within `SAME`; a case distinguishes the two if they differ by `DIFFERENT`.
+answer is right if it differs from the definition by at most `RIGHT`, and that of a mistake if it differs from the mistake's
+result by at most `SAME`; a case distinguishes the two if they differ by more than `DIFFERENT`.
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def window_lines(x, n, c, oh, ow, kernel, strides, pads, *at):
     cells = padded[oh * SH : oh * SH + KH, ow * SW : ow * SW + KW]
     title = f"The window ({oh}, {ow}) covers rows {h} to {h + KH - 1} and columns {w} to {w + KW - 1}."
     outside = h < 0 or w < 0 or h + KH > x.shape[1] or w + KW > x.shape[2]
-    return [title + (" Outside is 0." if outside else ""), "", *marked(cells, *at)]
+    return [title + (" Cells outside are 0." if outside else ""), "", *marked(cells, *at)]
 
 
 def im2col_picture(arguments, result, index):
@@ -233,12 +233,12 @@ def backward_picture(arguments, result, index):
         "",
         *marked(dout[n, :, :, 0], *over),
         "",
-        f"w[:, :, {c}, 0], with the weights that this pixel is multiplied by in brackets:",
+        f"w[:, :, {c}, 0], with the weights that multiply this pixel in brackets:",
         "",
         *marked(w[:, :, c, 0], *cells),
         "",
         *([f"(These are the numbers of the first of {w.shape[3]} filters.)", ""] if w.shape[3] > 1 else []),
-        "The windows (oh, ow) that cover it, and the cell (i, j) of each that it is. Each",
+        "The windows (oh, ow) that cover it, and its cell (i, j) in each of them. Each",
         f"contributes dout[{n}, oh, ow, f] · w[i, j, {c}, f], summed over the filters f:",
         "",
         *rows(table[: ROWS + 1]),

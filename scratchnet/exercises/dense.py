@@ -60,7 +60,7 @@ def forward_picture(arguments, result, index):
 
 
 def backward_picture(arguments, result, index):
-    """Show the sum over the units (dx), the images (dw) or the images (db)."""
+    """Show the sum over the units (dx) or the samples (dw and db)."""
     dout, x, w = arguments["dout"], arguments["x"], arguments["w"]
     N, U = dout.shape
     if result == "dx":

@@ -200,9 +200,10 @@ def copied(arguments: Arguments) -> Arguments:
 
 
 def installed(name: str, page: Function) -> tuple[str, Function]:
-    """Return the name of a bug, and `page` while the bug is installed.
+    """Return the name of a bug, and a function that calls `page` with the bug installed.
 
-    `page` has the signature of the exercise and calls the library, by the table or module in which the gallery replaces something.
+    `page` has the signature of the exercise and calls the library through the table or module in which the gallery replaces
+    something.
 
     Examples
     --------

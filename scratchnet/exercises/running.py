@@ -53,7 +53,7 @@ class Run:
     results : dict
         The arrays that call k of case i returned, for the key (i, k): a dict from the number of the result to the array.
     ending : {"", "time", "waiting", "died"}
-        Why it did not come to its end: "time" is the processor time, "waiting" the real time.
+        Why the run did not finish: "time" is the processor time, "waiting" the real time.
     status : int
         The exit code of the process, negative for a signal.
     """
@@ -87,7 +87,7 @@ def run_file(exercise: Exercise, file: Path, source: str, seconds: float = SECON
             "file": str(file),
             "source": source,
             "name": exercise.name,
-            "path": [str(file.parent), PACKAGE],        # at its end: no file of this folder replaces a module of Python
+            "path": [str(file.parent), PACKAGE],        # appended to sys.path: no file here replaces a module of Python
             "arguments": exercise.arguments,
             "results": len(exercise.returns),
             "seconds": seconds,

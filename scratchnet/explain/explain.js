@@ -46,7 +46,8 @@ function about(stage) {
       const chosen = { max: "largest", min: "smallest", average: "mean" }[stage.mode];
       return `Each number: the ${chosen} of a ${stage.KH}×${stage.KW} window of the same map above${relu}${step}.`;
     }
-    case "norm": return `Each number: (number above − mean) / √(variance + ε) · γ + β, with the averages of training${relu}.`;
+    case "norm":
+      return `Each number: (number above − mean) / √(variance + ε) · γ + β, with the moving averages from training${relu}.`;
     case "rescale": return `Each number: the number above · scale + offset${relu}.`;
     case "pad": return "The maps above with zeros around them.";
     case "reshape": return `The same numbers in another shape${relu}.`;
@@ -297,7 +298,8 @@ function buildAnswers() {
   const inner = element("div", { id: `stage-${last}` }, grid);
   return element("section", { class: "stage", id: `stage-${page.logits}`, "aria-label": "The answer" },
     element("h2", {}, "The answer ", element("span", { class: "muted" }, answerText())),
-    element("p", { class: "muted" }, `${about(stages[page.logits])} Softmax makes probabilities of these scores, the logits.`),
+    element("p", { class: "muted" },
+      `${about(stages[page.logits])} Softmax turns these scores, the logits, into probabilities.`),
     page.label === null ? "" : element("p", { class: "muted" }, `✓ is the true class, ${page.names[page.label]}.`),
     lines.length < p.length ? element("p", { class: "muted" }, `The ${lines.length} most probable of ${p.length} classes.`)
       : "", inner);
@@ -391,7 +393,7 @@ const FORWARD = {
   norm(s) {
     const stage = stages[s], [term] = TERMS.norm(stage, state.cell), c = state.cell % stage.C;
     return [
-      para("Mean and variance are the averages of this map over the training."),
+      para("The mean and the variance are the moving averages of this map from training."),
       formula("(", number(term.x, "x"), " − ", number(stage.mean[c], "mean"), ") / √(", number(stage.variance[c], "variance"),
         ` + ${stage.epsilon}) · γ `, number(stage.gamma[c], "gamma"), " + β ", number(stage.beta[c], "beta"), " = ",
         number(stage.values[state.cell], "before"), reluEnd(stage)),
@@ -447,9 +449,9 @@ function explainBackward(s) {
   const stage = stages[s], name = page.names[state.class];
   if (s >= page.logits) {
     const p = stages[stages.length - 1].out, y = Number(state.cell === state.class);
-    return [para(`Here the way back begins. It asks: how does the logit of “${name}” change? `,
+    return [para(`Backward begins here. It asks: how does the logit of “${name}” change? `,
       "So its own gradient is 1, and that of every other logit is 0."),
-      formula(`In training, the gradient of the loss begins instead, if the true class is “${name}”: p − y = `,
+      formula(`In training, if the true class is “${name}”, it begins with the gradient of the loss instead: p − y = `,
         number(p[state.cell] - y, "loss")),
       para("Click a cell of a layer above to see what reaches it.")];
   }
@@ -500,8 +502,8 @@ function sentByWindows(s, r, terms, total) {
   const windows = isConv ? count / reader.C : count;
   const covering = `${plural(windows, "window")} of ${reader.name} ${windows === 1 ? "covers" : "cover"} this number`;
   const way = isConv
-    ? `, in each of ${plural(reader.C, "map")}. Each of these cells sends its own gradient times the weight that met`
-    + " this number; here those of one map:"
+    ? `, in each of ${plural(reader.C, "map")}. Each of these cells sends its own gradient times the weight that`
+    + " multiplied this number; here those of one map:"
     : reader.winner ? ". A window sends its gradient to its winner, and nothing to the others."
       : ". Each sends its gradient divided by the number of its cells.";
   return [
@@ -596,7 +598,8 @@ function contributionPicture(source, terms) {
     const found = places.get(row * input.W + column);
     if (found) jump(source, found[0].cell);
   });
-  return element("figure", {}, canvas, element("figcaption", {}, "orange pushes the number up, blue down; the larger, the more"));
+  return element("figure", {}, canvas,
+    element("figcaption", {}, "orange makes the number larger, blue smaller; a larger square has more effect"));
 }
 
 function table(titles, terms) {
@@ -715,7 +718,7 @@ async function start() {
   showStrongest();
   byId("title").textContent = `What ${page.net} computed for ${page.source}`;
   byId("lead").append(`It answers ${answerText()}. `, element("b", {}, "Click any cell"),
-    " to see the sum that made its number. ", element("b", {}, "Backward"), " shows which cells sent it gradient.");
+    " to see the sum that made its number. ", element("b", {}, "Backward"), " shows which cells sent a gradient to it.");
   byId("source").textContent = page.note;
   byId("class").append(...page.classes.map(k => element("option", { value: k, selected: k === page.best ? "" : false },
     page.names[k])));

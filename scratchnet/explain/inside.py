@@ -1,11 +1,13 @@
 """What a network computed for one image: the output of every layer, and the gradient of a class's logit at every layer.
 
-A stage is a layer together with the ReLU that alone reads it. Layers that change nothing in inference, such as Dropout, and Flatten
-before a dense layer are no stages: the stage after them reads the stage before.
+A stage is a layer together with the ReLU after it, if no other layer reads its output. Layers that change nothing in inference,
+such as Dropout, and Flatten before a dense layer are not stages: the stage after them reads the stage before.
 
-Every number comes from the layers' own `forward` and `backward`, in float64, with the weights of the model. Each output is rounded
-to float32 before the next layer reads it. So the page, which stores float32, has exactly the numbers that each layer read, and the
-sums that it shows are those of the layer.
+Every output comes from the layers' own `forward`, in float64, with the weights of the model. Each output is rounded to float32
+before the next layer reads it. So the page, which stores float32, has exactly the numbers that each layer read, and the sums that
+it shows are those of the layer. The page computes the gradients from these numbers (numbers.js); the layers' own `backward` is
+used only for what it cannot compute: the slopes of activations, and gradients below a dense layer whose weights are not all
+stored.
 
 The gradient is that of a class's logit, not of the loss: it says how the score of the chosen class changes with a number, for any
 class. The loss's gradient is a sum of those of the logits: ∂L/∂a = Σ_k (p_k - y_k) · ∂logit_k/∂a.
@@ -40,9 +42,9 @@ WINDOWS: dict[type[Layer], str] = {
 }
 CLASSES_SHOWN = 10          # of a network with more classes: the most probable
 CONTRIBUTIONS = 20          # of a dense unit: the largest
-SMALL = 40_000              # weights of a dense layer that are stored all
+SMALL = 40_000              # a dense layer with at most so many weights is stored whole
 ROWS = 350_000              # weights of a larger dense layer that are stored, for its backward
-GRADIENTS = 450_000         # gradients below such a layer that are stored, of all classes: in wide layers fewer than ten
+GRADIENTS = 450_000         # stored gradients below such layers, of all classes: with wide layers, fewer classes are shown
 
 
 class Inside(NamedTuple):
@@ -51,8 +53,8 @@ class Inside(NamedTuple):
     Attributes
     ----------
     stages : list of dict
-        In topological order, the image first. Each has `kind`, `name`, `shape`, `inputs` (places in this list), `passed` (what
-        `UNCHANGED` layers stand before it), and the arrays that its kind needs, as float32.
+        In topological order, the image first. Each has `kind`, `name`, `shape`, `inputs` (places in this list), `passed` (for
+        each input, a sentence for each layer between that changes no number), and the arrays that its kind needs, as float32.
     logits : int
         The place of the stage whose outputs are the logits; the last stage is their softmax.
     classes : list of int
@@ -166,8 +168,8 @@ def outputs_of(model: Model, x: Array) -> Values:
 def gradients_of(model: Model, k: int, *, lowest: Node | None = None) -> Values:
     """Return the gradient of the logit of class `k` at the output of each node that it depends on, after `outputs_of`.
 
-    The backward of the node `lowest` is the last that runs; by default that of the first layer. Where a ReLU passes nothing on, a
-    model in training computes nothing for what reads it (see plan.py); here it is computed.
+    The backward of the node `lowest` is the last that runs; by default that of the first layer. In training, a layer that reads
+    the output of a ReLU sets its dx to 0 where that output is 0 (see plan.py); here dx is computed there too.
     """
     start = np.zeros((1, *model.logits.shape))
     start[0, k] = 1
@@ -247,7 +249,7 @@ def name_of(node: Node) -> str:
 
 
 def is_passed(node: Node, nodes: list[Node]) -> bool:
-    """Return whether `node` is no stage of its own: it changes nothing, or it changes the shape of what only dense layers read."""
+    """Return whether `node` is not a stage of its own: it changes nothing, or only the shape of what only dense layers read."""
     if type(node.layer) in SHAPES:
         readers = [other for other in nodes if node in other.parents]
         return all(is_passed(other, nodes) or type(other.layer) is layers.Dense for other in readers)
@@ -280,7 +282,7 @@ def kind_of(layer: Layer) -> str:
 
 
 def details(node: Node, values: Values) -> dict[str, Any]:
-    """Return what the page needs of a layer besides its output: how it was computed, and how its gradient goes on."""
+    """Return what the page needs of a layer besides its output: how it was computed, and how its gradient is passed back."""
     layer: Any = node.layer
     kind = kind_of(layer)
     if kind in ("conv", "dense"):
@@ -324,7 +326,7 @@ def window_of(layer: Any) -> dict[str, int]:
 
 
 def large_dense(layer: Layer, x: Array, dx: Array, cells: Array, active: Array) -> dict[str, Any]:
-    """Return the parts of a large dense layer that the page needs, which has millions of weights.
+    """Return what the page needs of a large dense layer, whose weights (up to millions) are too many to store.
 
     Forward: for each unit its 20 largest products x·w, and the sum of all others. Backward: as many rows of the kernel as fit,
     those of the `cells` with the largest gradients; for the other cells their gradients. A unit that is not `active` needs no

@@ -257,8 +257,8 @@ function sendTerms(stage, dout, dxs) {
   });
 }
 
-/* Whether the gradient of a number is known: a large dense layer sends none to one
-   that a ReLU made 0, and so does pooling between them. */
+/* Whether the gradient of a number is known: a large dense layer sends none to a number
+   that a ReLU made 0, and neither does pooling between them. */
 function hasGradient(s, cell) {
   return stages[s].readers.every(({ stage: r, slot }) => {
     if (stages[r].place) return stages[r].place.has(cell);

@@ -1,7 +1,7 @@
 """The page of what a network computed for one image: the numbers of inside.py in one HTML file, with
 explain.html, explain.css, numbers.js (the sums) and explain.js (what is shown).
 
-All arrays stand in the page as one block of float32 numbers, compressed by gzip and written as base64. In a stage's description,
+The page stores all arrays as one block of float32 numbers, compressed by gzip and written as base64. In a stage's description,
 an array is replaced by its first number in the block and its length.
 """
 
@@ -43,7 +43,7 @@ def as_html(
     label : int, optional
         The true class.
     note : str
-        What was decided about the picture.
+        How the picture was prepared.
 
     Raises
     ------

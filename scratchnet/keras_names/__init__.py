@@ -6,7 +6,7 @@
     unknown.py                              the sentence for a name that does not exist
     imports.py                              scratchnet.keras, which is scratchnet itself, and the sentence in `from ... import`
 
-Nothing here computes. `install` is called once, when scratchnet is imported, after all namespaces exist.
+Nothing of a network is computed here. `install` is called once, when scratchnet is imported, after all namespaces exist.
 """
 
 from __future__ import annotations

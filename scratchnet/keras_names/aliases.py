@@ -39,7 +39,7 @@ def install(namespaces: Mapping[str, ModuleType]) -> None:
     found = {alias: exists[name] for alias, name in CLASSES.items() if name in exists}
     found |= {alias: _connecting(alias, exists[name]) for alias, name in FUNCTIONS.items() if name in exists}
     for alias, thing in found.items():
-        if alias not in exists or isinstance(exists[alias], ModuleType):       # layers.add is also the page of Add
+        if alias not in exists or isinstance(exists[alias], ModuleType):       # layers.add is also the module of Add
             setattr(layers, alias, thing)
             layers.__all__ += [alias] if alias not in layers.__all__ else []
     setattr(Model, "from_config", classmethod(models.from_config))  # noqa: B010 - as below

@@ -20,7 +20,7 @@ from scratchnet.support.arrays import Number, Tensor
 
 
 def _tensors(part: Any, trainable: bool | None = None) -> list[Tensor]:
-    """Return the weights of a layer or a model: all, or those that are trained or not."""
+    """Return the weights of a layer or a model: all, only those that are trained (True), or only the others (False)."""
     layers = part.every_layer if isinstance(part, Model) else {part.name or part.default_name(): part}
     return [
         Tensor.of(array, f"{path}/{key}", layer.trainable and key in layer.params)
@@ -76,7 +76,7 @@ INSTEAD = {
         "save(path) writes the graph and the weights; get_config() returns the graph": "to_json to_yaml"
             " get_compile_config compile_from_config get_state_tree set_state_tree",
         "export_onnx(path) writes a file that other programs run": "export",
-        "It is not needed: each epoch starts its own means": "reset_states reset_metrics",
+        "It is not needed: each epoch starts new means": "reset_states reset_metrics",
         "A layer of your own has forward, backward and make_params; a loss of your own derives from losses.Loss": "add_loss"
             " add_metric add_weight add_variable losses compute_loss stateless_call stateless_compute_loss call compute_mask",
         "A layer of your own returns a shape from compute_output_shape(input_shape)": "compute_output_spec input_spec",
@@ -86,9 +86,9 @@ INSTEAD = {
         "A learning rate falls by a schedule: learning_rate=schedules.ExponentialDecay(...)": "decay",
         "It is update(params, grads), which train_on_batch calls": "apply_gradients apply minimize get_updates",
         "A model has one dtype: Model(..., dtype='float64')": "dtype dtype_policy compute_dtype variable_dtype quantize",
-        "Callbacks change stop_training and optimizer.learning_rate": "run_eagerly jit_compile",
+        "There is no graph to compile, and nothing to trace": "run_eagerly jit_compile",
         "evaluate(x, y) computes the metrics, and the names are in model.metrics": "get_metrics_result compute_metrics",
-        "Its copy as an array is get_weights()": "get_own_variables parameters",
+        "get_weights() returns copies of the weights as arrays": "get_own_variables parameters",
         "Between PyTorch and a model: to_torch_state_dict() and from_torch_state_dict(state_dict)": "state_dict load_state_dict",
         "model.history.history is a dict of lists": "keys values items",
     }.items()

@@ -34,13 +34,13 @@ def image_data_format() -> str:
 
 
 def set_floatx(value: str) -> None:
-    """Accept "float32"; a ValueError for another dtype, which is an argument of a model."""
+    """Accept "float32", and raise ValueError for another dtype: that is an argument of a model."""
     if np.dtype(value) != np.float32:
         raise ValueError(f"set_floatx: expected 'float32', got {value!r}. Write Model(..., dtype={value!r})")
 
 
 def set_image_data_format(data_format: str) -> None:
-    """Accept "channels_last"; a ValueError for "channels_first"."""
+    """Accept "channels_last", and raise ValueError for "channels_first"."""
     if data_format != "channels_last":
         raise ValueError(
             f"set_image_data_format: expected 'channels_last', got {data_format!r}. x.transpose(0, 2, 3, 1) converts images whose"

@@ -36,7 +36,7 @@ INSTEAD = {
         "Each filter sees all channels: use Conv2D":
             "DepthwiseConv2D SeparableConv2D SeparableConvolution2D DepthwiseConv1D SeparableConv1D"
             " SeparableConvolution1D",
-        "Images do not grow again, since a network here ends in classes: use Conv2D, with strides that make them"
+        "No layer makes images larger, since a network here ends in classes: use Conv2D, with strides that make them"
         " smaller":
             "Conv2DTranspose Convolution2DTranspose Conv1DTranspose Convolution1DTranspose Conv3DTranspose"
             " Convolution3DTranspose UpSampling2D",
@@ -83,7 +83,7 @@ INSTEAD = {
             " is_interactive_logging_enabled ProgbarLogger",
         "Derive a class from callbacks.Callback": "RemoteMonitor SwapEMAWeights",
         "Use callbacks.ModelCheckpoint": "BackupAndRestore OrbaxCheckpoint",
-        "Use callbacks.CSVLogger, and plotting.plot_curves for a picture": "TensorBoard",
+        "Use callbacks.CSVLogger, and plotting.history for a picture": "TensorBoard",
         "Pretrained networks do not exist: build a network of layers, and train it": "applications hub",
         "Arrays are NumPy's: use np":
             "constant convert_to_tensor Variable ops math linalg float32 float64 int32 uint8 cast reshape reduce_mean"
@@ -170,7 +170,7 @@ def _answer(namespace: str) -> Callable[[str], Any]:
 
 
 def install(namespaces: Mapping[str, ModuleType]) -> None:
-    """Let each namespace answer to a name that it does not have."""
+    """Give each namespace a `__getattr__`, which raises the sentence for a name that does not exist."""
     _namespaces.update(namespaces)
     for namespace, module in namespaces.items():
         setattr(module, "__getattr__", _answer(namespace))  # noqa: B010 - mypy must still find misspelt names in the package

@@ -1,9 +1,10 @@
 """All pictures: each function takes arrays, dicts and lists, and returns a matplotlib ``Figure``.
 
-No function uses pyplot, only `plot_model` takes a model, and only `diagnosis` what was measured of one: each figure has its own
-canvas, so drawing changes no backend, opens no window and keeps no figure in memory. matplotlib is imported when the first
-picture is drawn. A history may be the ``History`` that `fit` returns, or the dict in it. With ``path=`` (``to_file=`` for
-`plot_model`), the picture is also written to a file, completely or not at all; the suffix chooses the format (PNG, PDF, SVG).
+Two functions take something else: `plot_model` a model, and `diagnosis` what was measured of one. No function uses pyplot:
+each figure has its own canvas, so drawing changes no backend, opens no window and keeps no figure in memory. matplotlib is
+imported when the first picture is drawn. A history may be the ``History`` that `fit` returns, or the dict in it. With ``path=``
+(``to_file=`` for `plot_model`), the picture is also written to a file, completely or not at all; the suffix chooses the format
+(PNG, PDF, SVG).
 
 The colours are those of Okabe and Ito (2008), which readers with any form of colour blindness can distinguish. Each line also
 has its own marker, so that it is recognizable when printed in grey.

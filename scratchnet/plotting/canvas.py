@@ -43,7 +43,7 @@ def new_figure(width: float, height: float, title: str | None = None, *, compres
 
 
 def drawable(text: str) -> str:
-    r"""Return `text` without what no font can draw: the bytes of a file's name that are not UTF-8, which Python has as surrogates.
+    r"""Return `text` without what no font can draw: bytes of a file's name that are not UTF-8, which are surrogates in Python.
 
     >>> drawable("caf\udce9.png")
     'caf�.png'

@@ -196,7 +196,7 @@ def early_stopping(
     title: str | None = None,
     path: PathLike | None = None,
 ) -> Figure:
-    """Draw training curves with the epochs at which early stopping stops and whose weights it restores.
+    """Draw training curves, and mark the epoch at which early stopping stops and the epoch whose weights it restores.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ ROW = 0.24              # inches: the height of a row of text, and the distances
 PAD = 0.12              # from text to the edge of its box
 APART = 0.3             # from box to box within a rank
 GAP = 0.36              # from rank to rank, if no arrow has to move sideways
-HEAD = 0.14             # the length of an arrow that is straight, before its end
+HEAD = 0.14             # the length of the straight piece at the end of an arrow
 MARGIN = 0.15
 LONGEST = 60            # characters in a row of text
 MOST_PIXELS = 60_000    # in each direction; Agg draws no more than 65,536
@@ -51,8 +51,8 @@ class Layout(NamedTuple):
     x, y : arrays (B,)
         The centre of each box.
     arrows : list of (int, int, list of (float, float, float))
-        For each arrow the box that it leaves, the box that it enters, and for each rank on its way, those of the two boxes
-        included, the x, the top and the bottom of a vertical piece. Between ranks it is a curve.
+        For each arrow the box that it leaves, the box that it enters, and the x, the top and the bottom of a vertical piece for
+        each rank on its way, with the ranks of the two boxes. Between ranks the arrow is a curve.
     """
 
     x: np.ndarray
@@ -121,7 +121,7 @@ def layout(parents: Sequence[Sequence[int]], widths: Sequence[float], heights: S
 
 
 def _sorted(rows: list[list[int]], edges: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Return the ranks, each in the order in which fewest arrows cross of those that the sweeps find."""
+    """Return the ranks with their boxes in order: of the orders that the sweeps find, the one with the fewest crossings."""
     near: dict[int, list[int]] = {i: [] for row in rows for i in row}
     for a, b in edges:
         near[a].append(b)
@@ -175,9 +175,10 @@ def _spread(rows: Sequence[Sequence[int]], edges: Sequence[tuple[int, int]], wid
 
 
 def spaced(wanted: Sequence[float], weights: Sequence[float], apart: Sequence[float]) -> np.ndarray:
-    """Return the places nearest to those wanted, in the least squares, of which each is `apart` from the one before, or farther.
+    """Return the places nearest to those wanted, by weighted least squares, with each at least `apart` from the one before.
 
-    Without the distances it is isotonic regression: neighbours in the wrong order become their mean, until all are in order.
+    Without the distances, this is isotonic regression: neighbours in the wrong order are replaced by their mean, until all
+    are in order.
 
     Examples
     --------

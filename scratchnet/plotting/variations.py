@@ -18,8 +18,8 @@ def variations(
 ) -> Figure:
     """Draw an image, and next to it its variations in rows.
 
-    `layer.forward(np.repeat(image[np.newaxis], 24, axis=0), training=True)` makes 24 of them; build a layer outside a model
-    first, with `layer.build(image.shape)`.
+    `layer.forward(np.repeat(image[np.newaxis], 24, axis=0), training=True)` makes 24 of them; a layer that is not in a model
+    must be built first, with `layer.build(image.shape)`.
 
     Parameters
     ----------

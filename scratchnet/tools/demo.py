@@ -1,4 +1,4 @@
-"""``scratchnet demo``: draw a digit in the browser, and see what a trained network computes from it while you draw."""
+"""``scratchnet demo``: draw a digit in the browser, and see what a trained network predicts while you draw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: its styles, its program and its data stand in the page, and nothing is loaded.
+"""One self-contained HTML page: its styles, its program and its data are parts of the page, and nothing is loaded.
 
 The page itself forbids the browser to load anything (its Content-Security-Policy), so that it cannot do so by mistake.
 """
@@ -56,7 +56,7 @@ def page(
     description : str
         One sentence about the page, as plain text.
     server : bool
-        Whether the program may ask the server that the page comes from, and no other.
+        Whether the program may send requests to the server that the page comes from; it may never send them to another.
 
     Returns
     -------

@@ -382,7 +382,7 @@ def test_another_operator_set_is_refused(opset, tmp_path):
 def test_an_input_of_integers_or_of_unknown_size_is_refused(tmp_path):
     with pytest.raises(ValueError, match="expected an input of float32 or float64, got uint8"):
         import_onnx(written(tmp_path / "a.onnx", [("Identity", "x", "y", {})], (3, 4, 4), kind=onnx.TensorProto.UINT8))
-    with pytest.raises(ValueError, match=r"expected an input of known size but for the first axis, got \[None, 3, None\]"):
+    with pytest.raises(ValueError, match=r"expected an input of known size in all axes but the first, got \[None, 3, None\]"):
         import_onnx(written(tmp_path / "a.onnx", [("Relu", "x", "y", {})], (3, "W")))
 
 

@@ -127,7 +127,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
     pytest.importorskip("safetensors", reason=NEEDED)
     with pytest.raises(FileNotFoundError, match=r"expected a file of safetensors, got no file at .*none"):
         exchange.load_safetensors(tmp_path / "none")
-    with pytest.raises(IsADirectoryError, match=r"expected a file, got .*which is none"):
+    with pytest.raises(IsADirectoryError, match=r"expected a file, got .*which is not a file"):
         exchange.load_safetensors(tmp_path)
 
 
