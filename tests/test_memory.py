@@ -1,4 +1,4 @@
-"""Recycled memory: each block is used by one array at a time and returned, and the total is bounded; stores past the cache."""
+"""Recycled memory: no part is lent twice, all is returned, and what is kept is bounded; stores past the cache."""
 
 import gc
 import subprocess
@@ -70,31 +70,76 @@ with threads.limit(2):
 print(np.median(np.diff(faults)))
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True).stdout
-    assert float(said) < 20                     # pages of 4,096 bytes; now and then a step needs one block more than those before
+    assert float(said) < 20                     # pages of 4,096 bytes; now and then a step needs a little more than those before
 
 
-def test_memory_does_not_grow_as_shapes_change():
+@pytest.fixture
+def small_segments(monkeypatch):
+    """Segments of 1 MiB, and none of them in use."""
+    monkeypatch.setattr(memory, "SEGMENT", 1 << 20)
+    monkeypatch.setattr(memory, "LARGEST", 1 << 19)
+    monkeypatch.setattr(memory, "_segments", [])
+    return memory._segments
 
+
+def test_memory_does_not_grow_as_shapes_change(monkeypatch):
+    monkeypatch.setattr(memory, "_segments", [])
     rng = np.random.default_rng(8)
     model = net_2((12, 12, 3), 4, seed=1)
     model.compile()
+    highest = []
     for size in [*range(30, 90, 7)] * 3:
         model.train_on_batch(rng.random((size, 12, 12, 3)), np.eye(4)[rng.integers(0, 4, size)])
-    kept = [block for blocks in memory._free.values() for block in blocks]
-    assert kept
-    assert sum(block.nbytes for block in kept) <= memory.LARGEST_POOL
+        (segment,) = memory._segments
+        highest.append(segment.parts()[-1][1])
+    assert max(highest[18:]) <= max(highest[:18])
 
 
-def test_memory_that_is_kept_for_later_is_bounded_and_aligned(monkeypatch):
-
-    monkeypatch.setattr(memory, "LARGEST_POOL", 1 << 20)
+def test_memory_that_is_kept_for_later_is_one_segment_and_arrays_are_aligned(small_segments):
     arrays = [memory.empty((memory.SMALLEST + 1000 * k,), "uint8") for k in range(40)]
     assert all(a.ctypes.data % memory.ALIGNMENT == 0 for a in arrays)
+    assert not any(np.shares_memory(a, b) for a, b in combinations(arrays, 2))
+    assert len(small_segments) > 2
     del arrays
     memory.empty((memory.SMALLEST,), "uint8")
-    kept = [block for blocks in memory._free.values() for block in blocks]
-    assert kept
-    assert sum(block.nbytes for block in kept) <= 1 << 20
+    assert len(small_segments) == 1
+
+
+def test_an_array_gets_the_first_place_that_is_large_enough(small_segments):
+    size = memory.SMALLEST
+    arrays = [memory.empty((k * size,), "uint8") for k in (1, 2, 1, 3, 1)]
+    start = arrays[0].ctypes.data
+    arrays[1] = arrays[3] = None            # places of 2 and of 3
+    assert memory.empty((3 * size,), "uint8").ctypes.data == start + 4 * size
+    assert memory.empty((size + 1,), "uint8").ctypes.data == start + size
+    arrays[2] = None                        # one place of 6, from 2 + 1 + 3
+    assert memory.empty((6 * size,), "uint8").ctypes.data == start + size
+    assert memory.empty((7 * size,), "uint8").ctypes.data == start + 8 * size
+    arrays.append(memory.empty((8 * size,), "uint8"))
+    assert len(small_segments) == 1         # 16 places
+    arrays.append(memory.empty((8 * size,), "uint8"))
+    assert len(small_segments) == 2
+
+
+def test_an_array_larger_than_half_a_segment_has_memory_of_its_own(small_segments):
+    large = memory.empty((memory.LARGEST + 1,), "uint8")
+    assert large.ctypes.data % memory.ALIGNMENT == 0
+    assert not small_segments
+    memory.empty((memory.LARGEST,), "uint8")
+    assert len(small_segments) == 1
+
+
+def test_an_array_is_allocated_by_itself_if_the_system_has_no_memory_for_a_segment(small_segments, monkeypatch):
+    aligned = memory._aligned
+
+    def refused(size):
+        if size == memory.SEGMENT:
+            raise MemoryError
+        return aligned(size)
+
+    monkeypatch.setattr(memory, "_aligned", refused)
+    assert memory.empty((memory.SMALLEST,), "uint8").shape == (memory.SMALLEST,)
+    assert not small_segments
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -163,32 +208,8 @@ def test_results_stored_past_the_cache_have_the_same_bits(monkeypatch, stride, f
                 used = memory.empty(outs[0].shape, dtype)
                 assert memory.goes_past_cache(used) is (least == 0)
                 used.fill(np.nan)
-                del used            # its block is lent to the next
+                del used            # its memory is lent to the next
             np.testing.assert_array_equal(*outs)
-
-
-def test_a_block_too_large_to_be_kept_is_freed_and_evicts_no_other(monkeypatch):
-
-    monkeypatch.setattr(memory, "LARGEST", memory.SMALLEST + memory.ALIGNMENT)
-    small, large = memory.empty((memory.SMALLEST,), "uint8"), memory.empty((3 * memory.SMALLEST,), "uint8")
-    assert large.ctypes.data % memory.ALIGNMENT == 0
-    address = small.ctypes.data
-    del small, large
-    assert all(watch.block.nbytes <= memory.LARGEST for watch in memory._returned)
-    assert memory.empty((memory.SMALLEST,), "uint8").ctypes.data == address
-
-
-def test_a_free_block_is_lent_to_a_slightly_smaller_array_and_not_to_a_much_smaller_one(monkeypatch):
-    monkeypatch.setattr(memory, "_free", type(memory._free)())
-    large = memory.empty((1 << 20,), "uint8")
-    address = large.ctypes.data
-    del large
-    small = memory.empty((1 << 19,), "uint8")
-    assert small.ctypes.data != address
-    smaller = memory.empty(((1 << 20) - (1 << 16),), "uint8")
-    assert smaller.ctypes.data == address
-    del smaller
-    assert memory.empty((1 << 20,), "uint8").ctypes.data == address      # the whole block has returned
 
 
 def test_any_view_of_an_array_or_its_base_keeps_the_memory():
@@ -200,22 +221,20 @@ def test_any_view_of_an_array_or_its_base_keeps_the_memory():
         assert not np.shares_memory(view, memory.empty((memory.SMALLEST,), "uint8"))
 
 
-def test_a_block_that_leaves_the_pool_is_freed_without_the_garbage_collector(monkeypatch):
-
-    monkeypatch.setattr(memory, "LARGEST_POOL", 0)
-    array = memory.empty((memory.SMALLEST,), "uint8")
-    block = weakref.ref(array.base.base)
-    assert block().nbytes >= memory.SMALLEST
+def test_a_segment_that_is_not_kept_is_freed_without_the_garbage_collector(small_segments):
+    arrays = [memory.empty((memory.LARGEST,), "uint8") for _ in range(3)]
+    _, second = (weakref.ref(segment.memory) for segment in small_segments)
     gc.disable()
     try:
-        del array
+        del arrays
+        assert second() is not None
         memory.empty((memory.SMALLEST,), "uint8")
-        assert block() is None
+        assert second() is None
     finally:
         gc.enable()
 
 
-def test_blocks_returned_by_many_threads_at_once_are_each_used_by_one_array():
+def test_memory_returned_by_many_threads_at_once_is_used_by_one_array_each():
 
     def lend_and_drop(seed, faults):
         rng = np.random.default_rng(seed)
@@ -234,8 +253,28 @@ def test_blocks_returned_by_many_threads_at_once_are_each_used_by_one_array():
     [t.start() for t in workers]
     [t.join(60) for t in workers]
     assert not faults
-    memory.empty((1 << 16,), "float32")
-    assert all(block.nbytes == size for size, blocks in memory._free.items() for block in blocks)
+
+
+def test_of_two_threads_that_find_the_same_place_at_most_one_receives_it(small_segments):
+    size, place, second_received, reached = memory.SMALLEST, 0, 0, True
+    memory.empty((size,), "uint8")
+    (segment,) = small_segments
+    while reached:
+        found = []
+        reached = call_at_bytecode(
+            place,
+            lambda found=found: found.append(segment.lend(size // 2, size)),
+            functions_of(memory),
+            lambda found=found: found.append(segment.lend(0, size)),
+        )
+        received = [loan for loan in found if loan is not None]
+        assert not any(np.shares_memory(a, b) for a, b in combinations(received, 2))
+        second_received += reached and found[0] is not None
+        found.clear()
+        received.clear()
+        assert not segment.loans
+        place += 1
+    assert 0 < second_received < place - 1
 
 
 def test_an_interrupt_at_any_bytecode_leaves_memory_that_is_recycled_and_lent_once():
@@ -260,11 +299,11 @@ def test_a_finalizer_at_any_bytecode_of_a_call_may_request_and_return_memory():
 
     def finalizer():
         lent.append(memory.empty((size,), "uint8"))
-        held.clear()                        # returns a block
+        held.clear()                        # returns one
 
     while reached:
         held[:], mine = [memory.empty((size,), "uint8") for _ in range(2)], []
-        held.pop()                          # a free block
+        held.pop()                          # a free place
         reached = call_at_bytecode(
             place, finalizer, functions_of(memory), lambda mine=mine: mine.append(memory.empty((size,), "uint8"))
         )
@@ -274,7 +313,7 @@ def test_a_finalizer_at_any_bytecode_of_a_call_may_request_and_return_memory():
     assert place > 50
 
 
-def test_returning_a_block_runs_no_line_of_python_in_which_an_interrupt_could_be_lost():
+def test_returning_memory_runs_no_line_of_python_in_which_an_interrupt_could_be_lost():
 
     lines = []
     array = memory.empty((memory.SMALLEST,), "uint8")
@@ -284,4 +323,4 @@ def test_returning_a_block_runs_no_line_of_python_in_which_an_interrupt_could_be
     del array
     sys.settrace(before)
     assert not lines
-    assert memory.empty((memory.SMALLEST,), "uint8").ctypes.data == address     # and yet the block was returned
+    assert memory.empty((memory.SMALLEST,), "uint8").ctypes.data == address     # and yet the memory was returned

@@ -1,27 +1,32 @@
 """Arrays in recycled memory.
 
 A training step makes the same large arrays again and again. The system provides fresh memory page by page and zeroes
-each page at first touch: filling a fresh 25 MB array takes several times as long as filling a used one. `empty` therefore
-lends a block, and takes it back when the last view of the array is freed. No call is needed to return it, and
-two live arrays never share a block.
+each page at first touch: filling a fresh 25 MB array takes several times as long as filling a used one. So `empty`
+lends a part of a segment, a large piece of memory that is requested once. The part is free again when the last view of the array is
+freed. No call is needed to return it, and two live arrays never share memory.
+
+    segment    [ array A |   free   | array B | array C |            free             ]
+                         ^ the next array begins here if it fits, otherwise after C: at the first place with enough room
+
+A page of a segment takes memory only from its first use on. Because the first place with enough room is used, and free places
+become one when nothing lies between them, large arrays and then small ones are stored in the same pages.
 
 NumPy keeps the owner of an array's memory alive as its `base`, through any chain of views. So the owner of a lent array
-is a view of the block, made for this one loan, and the loan ends when that view is freed. This can happen in any thread
-and at any moment, even during a call of `empty`. The end of a loan therefore only appends the block to a queue, and the next call
-of `empty` moves the blocks from the queue to the free ones.
+is a view of the segment, made for this one loan, and the loan ends when that view is freed. This can happen in any thread
+and at any moment, even during a call of `empty`.
 
 No line of Python may run when a loan ends. Ctrl-C becomes a KeyboardInterrupt where Python's next line begins, and if that were
 a line of `__del__`, Python would print the exception and continue: the training would not stop. So each loan has a
-weak reference, whose callback is `append` itself.
+weak reference, whose callback, `set.discard`, removes the loan from those of its segment. Whatever is not lent is free: there is no
+list of free places, which an interrupt could leave incomplete.
 
-There is no lock either: an interrupt between two bytecodes could leave it held. At any time a block belongs to one array or is in
-one list or queue, and it is moved by single calls that cannot be interrupted: `pop`, `popleft` or `append`. Between two such
-calls, an interrupt, another thread or a finalizer that calls `empty` can at worst cause the loss of a block, which is then freed.
+There is no lock either: an interrupt between two bytecodes could leave it held. Two threads may find the same place at the same
+time. So a loan is first added to those of the segment, and then compared with the others. At least one of the two threads sees the
+other's loan, and takes memory that is not recycled instead.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
 from contextlib import suppress
 from math import prod
 from weakref import ref
@@ -32,14 +37,12 @@ from numpy.typing import DTypeLike
 from scratchnet.kernels.jit import jit
 
 SMALLEST = 1 << 16          # bytes; below this the system's allocator is as quick
-LARGEST_POOL = 1 << 29      # bytes of free blocks, in total; those returned since the last call are not counted
-LARGEST = LARGEST_POOL // 2 # bytes of the largest block that is kept: so no single block evicts all others
-SLACK = 9 / 8               # a free block is at most this much larger than the array that it is lent to
+SEGMENT = 1 << 30           # bytes; one segment without any array is kept, others are freed
+LARGEST = SEGMENT // 2      # bytes; a larger array has memory of its own, so that the rest of its segment is not wasted
 ALIGNMENT = 64              # bytes: a cache line, and the widest vector
 PAST_CACHE = 1 << 22        # bytes; arrays from this size on, a few times a core's own cache, are written with nontemporal stores
 
-_free: OrderedDict[int, list[_Block]] = OrderedDict()   # bytes -> blocks; the most recently used sizes are last
-_returned: deque[_Watch] = deque()
+_segments: list[_Segment] = []
 
 
 # The scratch memory of kernels comes from the system's allocator. glibc returns large pieces to the system as soon as they are
@@ -47,82 +50,90 @@ _returned: deque[_Watch] = deque()
 np.empty(1 << 24, np.uint8)
 
 
-class _Block(np.ndarray):
-    """Memory that is lent to arrays."""
-
-    start: int              # the first byte that is lent
-    watch: _Watch | None    # the weak reference to the loan
-
-
-class _Loan(np.ndarray):
-    """A view of a block, made for one array.
+class _Memory(np.ndarray):
+    """The memory of a segment.
 
     The base of a view is normally not the array that it was made from, but the first one in the chain, which owns the memory. NumPy
-    stops at an array of another class, so a view of a loan keeps the loan alive.
+    stops before an array of another class. So the base of a lent array is its loan, and that of the loan is this memory.
     """
 
 
+class _Loan(np.ndarray):
+    """A view of a segment's memory, made for one array."""
+
+
 class _Watch(ref[_Loan]):
-    """A weak reference to a loan, which is appended to `_returned` with its block when the loan has ended."""
+    """A weak reference to a loan. It is equal to itself only, so that it can be an element of a set."""
 
-    block: _Block | None = None     # None if an interrupt ended the loan before it was complete
+    part: tuple[int, int]       # the first byte of the loan in its segment, and the first byte after it
 
-
-def _allocate(size: int) -> _Block:
-    """Return a block that has `size` bytes from an aligned address on."""
-    block = _Block(size + ALIGNMENT, np.uint8)
-    block.start = -block.ctypes.data % ALIGNMENT
-    return block
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
 
 
-def _lend(block: _Block) -> _Loan:
-    """Return a view of `block` that becomes the base of one array, with a weak reference if the block is to be recycled."""
-    loan = _Loan(block.size - ALIGNMENT, np.uint8, block, block.start)
-    if block.nbytes <= LARGEST:
-        watch = _Watch(loan, _returned.append)
-        watch.block = block
-        block.watch = watch     # the block keeps the weak reference alive: its callback is not called if it is freed first
-    return loan
+class _Segment:
+    """A piece of memory whose parts are lent to arrays."""
+
+    def __init__(self) -> None:
+        self.memory = _aligned(SEGMENT).view(_Memory)
+        self.loans: set[_Watch] = set()
+
+    def parts(self) -> list[tuple[int, int]]:
+        """Return the parts that are lent, in order."""
+        return sorted([watch.part for watch in list(self.loans)])       # a list first, since other threads change the set
+
+    def place(self, size: int) -> int | None:
+        """Return the first place of `size` free bytes, or None if there is none."""
+        start = 0
+        for begin, end in self.parts():
+            if begin - start >= size:
+                break
+            start = max(start, end)
+        else:
+            begin = self.memory.size
+        return start if begin - start >= size else None
+
+    def lend(self, start: int, size: int) -> _Loan | None:
+        """Return a view of the bytes from `start` on, or None if another thread lends one of them at the same time."""
+        loan = _Loan(size, np.uint8, self.memory, start)
+        watch = _Watch(loan, self.loans.discard)
+        watch.part = start, start + size
+        self.loans.add(watch)
+        overlapping = [part for part in self.parts() if part[0] < start + size and start < part[1]]
+        return loan if overlapping == [watch.part] else None
 
 
-def _fitting(size: int) -> int:
-    """Return the size of the smallest free block that an array of `size` bytes may have, or `size`."""
-    return min((free for free in list(_free) if size <= free <= SLACK * size), default=size)
+def _aligned(size: int) -> np.ndarray:
+    """Return `size` fresh bytes from an aligned address on."""
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    return memory[-memory.ctypes.data % ALIGNMENT :][:size]
 
 
-def _take(size: int) -> _Block | None:
-    """Return a free block of `size` bytes, or None if there is none."""
-    blocks = _free.get(size, [])
-    try:
-        block = blocks.pop()
-    except IndexError:
-        block = None
-    if not blocks:
-        _free.pop(size, None)
-    return block
-
-
-def _collect_returned() -> None:
-    """Move returned blocks to the free ones, and free the least recently used sizes beyond the limit."""
-    for _ in range(len(_returned)):
-        try:
-            block = _returned.popleft().block
-        except IndexError:          # another thread was quicker
+def _lend(size: int) -> np.ndarray:
+    """Return at least `size` bytes, recycled unless they are too many or another thread takes the place."""
+    size = -(-size // ALIGNMENT) * ALIGNMENT
+    if size > LARGEST:
+        return _aligned(size)
+    idle = [segment for segment in list(_segments) if not segment.loans]
+    for segment in idle[1:]:
+        with suppress(ValueError):      # another thread removed it
+            _segments.remove(segment)
+    for segment in list(_segments):
+        start = segment.place(size)
+        if start is not None:
             break
-        if block is not None:
-            block.watch = None      # a cycle of references would last until a garbage collection
-            _free.setdefault(block.nbytes, []).append(block)
-            with suppress(KeyError):                # another thread took the last of this size
-                _free.move_to_end(block.nbytes)
-    free = list(_free.items())      # a copy, since other threads change it
-    excess = sum(size * len(blocks) for size, blocks in free) - LARGEST_POOL
-    for size, _ in free:
-        while excess > 0 and _take(size) is not None:
-            excess -= size
+    else:
+        try:
+            segment, start = _Segment(), 0
+        except MemoryError:             # the array itself may still fit
+            return _aligned(size)
+        _segments.append(segment)
+    loan = segment.lend(start, size)
+    return _aligned(size) if loan is None else loan
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-    """Return an array of arbitrary values, as `numpy.empty` does, in recycled memory if a block is free.
+    """Return an array of arbitrary values, as `numpy.empty` does, in recycled memory.
 
     Parameters
     ----------
@@ -143,12 +154,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """
     dtype = np.dtype(dtype)
     size = prod(shape) * dtype.itemsize
-    if size < SMALLEST:
-        return np.empty(shape, dtype)
-    if _returned:
-        _collect_returned()
-    block = _take(_fitting(size + ALIGNMENT))
-    return np.ndarray(shape, dtype, _lend(_allocate(size) if block is None else block))
+    return np.empty(shape, dtype) if size < SMALLEST else np.ndarray(shape, dtype, _lend(size))
 
 
 def goes_past_cache(array: np.ndarray) -> bool:
