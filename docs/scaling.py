@@ -209,7 +209,7 @@ def draw(numbers: dict[str, Any]) -> None:
             ax = axes[row, column]
             for (network, costs), style in zip(NETWORKS.items(), ("o-", "s-", "^-"), strict=True):
                 ax.plot(RANKS, speedups(net, costs, weak=weak), style, markersize=4, label=network)
-            ax.plot(RANKS, RANKS, color="0.6", linestyle=":", label="as many times as ranks")
+            ax.plot(RANKS, RANKS, color="0.6", linestyle=":", label="ideal: speedup = ranks")
             ax.set(xscale="log", yscale="log", xticks=[1, 4, 16, 64, 256, 1024], xticklabels=["1", "4", "16", "64", "256", "1,024"])
             ax.set_ylim(0.04 if not weak else 0.15, 200 if not weak else 2000)
             ax.axhline(1, color="0.8", linewidth=0.8, zorder=0)

@@ -38,7 +38,7 @@ def pad_same(x, S):
 
 
 def taps(padded, S):
-    """Return for each cell (i, j) of the kernel the pixels that it is multiplied with, one for every output."""
+    """Return a pair for each cell of the kernel: (i, j), and the slices of the pixels that it is multiplied with."""
     OH, OW = ((size - 3) // S + 1 for size in padded.shape[1:3])
     return [((i, j), np.s_[:, i : i + S * OH : S, j : j + S * OW : S]) for i, j in np.ndindex(3, 3)]
 
@@ -99,7 +99,7 @@ def main(images=6000, epochs=5, batch=32, learning_rate=5e-3, beta_1=0.9, beta_2
     (x, y), (x_test, y_test) = draw_digits(images, rng), draw_digits(1000, rng)
     params, t = [], 0
     for shape in [(3, 3, 1, 8), (3, 3, 8, 16), (5 * 4 * 16, 32), (32, 10)]:
-        limit = np.sqrt(6 / (np.prod(shape[:-2]) * (shape[-2] + shape[-1])))                # Glorot and Bengio's
+        limit = np.sqrt(6 / (np.prod(shape[:-2]) * (shape[-2] + shape[-1])))    # Glorot and Bengio's; prod: 3·3, or 1 if dense
         params += [rng.uniform(-limit, limit, shape), np.zeros(shape[-1])]
     ms, vs = [np.zeros_like(p) for p in params], [np.zeros_like(p) for p in params]
     for epoch in range(epochs):

@@ -14,7 +14,7 @@ from scratchnet.optimizers import SGD, schedules
 from scratchnet.preprocessing import normalize_images, one_hot
 
 BATCH = 1000
-PEAK = 11.5 / (1024 * (1 + 1 / 0.15)) * BATCH       # the highest learning rate, 1.465
+PEAK = 11.5 / (1024 * (1 + 1 / 0.15)) * BATCH       # the highest learning rate, 1.465; "The recipe" in docs/net_3.md derives it
 
 
 def main(data, limit, epochs):
@@ -29,7 +29,7 @@ def main(data, limit, epochs):
     model = net_3(x_train.shape[1:], K, seed=0)
     model.get_layer("whitening").adapt(x_train[:5000])
     steps = epochs * -(-len(x_train) // BATCH)                          # of the whole training
-    optimizer = SGD(
+    optimizer = SGD(                                                    # for its numbers, see "The recipe" in docs/net_3.md
         schedules.PiecewiseLinear([0, steps / 5, steps], [0.2 * PEAK, PEAK, 0]),
         momentum=0.85,
         nesterov=True,

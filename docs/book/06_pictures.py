@@ -1,7 +1,7 @@
 """Draw the pictures of chapter 6: `python docs/book/06_pictures.py`.
 
 The paths and the distances are computed by the rules of scratchnet/optimizers.py. The curves of net_2 are those of the finished
-trainings in docs/results/histories.
+training runs in docs/results/histories.
 """
 
 import json

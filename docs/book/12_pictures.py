@@ -40,19 +40,20 @@ def cell(axes, x, y, text, color, size=1.0):
 
 
 def draw_registers():
-    """Draw a tile of the result, the numbers of A and the vectors of B that one step of k needs."""
+    """Draw a tile of the result, the numbers of cols and the vectors of w that one step of k needs."""
     figure = new_figure(5.4, 4.8)
     axes = figure.subplots()
     for column in range(2):
         axes.add_patch(Rectangle((3 + 4 * column, 7), 3.8, 1, facecolor=CORRECT, edgecolor="white"))
-        axes.text(4.9 + 4 * column, 7.5, f"B[k], vector {column}", ha="center", va="center", color="white", fontsize=9)
+        axes.text(4.9 + 4 * column, 7.5, f"w[k], vector {column}", ha="center", va="center", color="white", fontsize=9)
     for row in range(6):
-        cell(axes, 1.2, 5.2 - row, f"A[{row}]", VALIDATION)
+        axes.add_patch(Rectangle((1, 5.2 - row), 1.4, 0.9, facecolor=VALIDATION, edgecolor="white"))
+        axes.text(1.7, 5.65 - row, f"cols[{row}]", ha="center", va="center", color="white", fontsize=9)
         for column in range(2):
             axes.add_patch(Rectangle((3 + 4 * column, 5.2 - row), 3.8, 0.9, facecolor=TRAINING, edgecolor="white"))
             axes.text(4.9 + 4 * column, 5.65 - row, f"sum {row}{column}", ha="center", va="center", color="white", fontsize=9)
-    axes.text(1.7, 6.6, "column k\nof A", ha="center", va="center", fontsize=9)
-    axes.text(6.9, 8.5, "row k of B", ha="center", va="center", fontsize=9)
+    axes.text(1.7, 6.6, "column k\nof cols", ha="center", va="center", fontsize=9)
+    axes.text(6.9, 8.5, "row k of w", ha="center", va="center", fontsize=9)
     axes.text(6.9, -0.4, "12 vectors of sums stay in registers for all k", ha="center", va="center", fontsize=10)
     axes.text(6.9, -1.1, "each step: 8 loads, 12 multiply-adds", ha="center", va="center", fontsize=10, color=QUIET)
     axes.set_xlim(0.8, 11.2)

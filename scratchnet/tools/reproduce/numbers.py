@@ -206,7 +206,7 @@ def verdict(a_name: str, a: Sequence[float], b_name: str, b: Sequence[float], di
     """Return both means and, if the seeds agree, which of the two is higher, as text.
 
     >>> verdict("max", [3.0, 4.0], "none", [1.0, 2.0], 1)
-    'max 3.5 ± 0.7, none 1.5 ± 0.7: **max is higher** with every seed'
+    'max 3.5 ± 0.7, none 1.5 ± 0.7: **max is higher**, its lowest seed above the highest of the other'
     >>> verdict("max", [3.0], "none", [1.0], 1)
     'max 3.0, none 1.0: one seed decides nothing'
     """
@@ -218,7 +218,7 @@ def verdict(a_name: str, a: Sequence[float], b_name: str, b: Sequence[float], di
     higher = compare(a, b)
     if not higher:
         return f"{both}: **no clear difference**, the seeds overlap"
-    return f"{both}: **{a_name if higher > 0 else b_name} is higher** with every seed"
+    return f"{both}: **{a_name if higher > 0 else b_name} is higher**, its lowest seed above the highest of the other"
 
 
 def difference(a: Sequence[float], b: Sequence[float], digits: int = 4) -> str:

@@ -62,7 +62,11 @@ def two_networks(page: Page, data: str, title: str) -> Iterator[str]:
     one, two = (page.rows(Experiment(net, data)) for net in (NET_1, NET_2))
     if one and two:
         higher = compare(one.values("best"), two.values("best"))
-        who = {1: "net_1 is higher with every seed", -1: "net_2 is higher with every seed", 0: "no clear difference"}[higher]
+        who = {
+            1: "net_1 is higher, its lowest seed above net_2's highest",
+            -1: "net_2 is higher, its lowest seed above net_1's highest",
+            0: "no clear difference",
+        }[higher]
         best = f"{one.mean('best')} with net_1 and {two.mean('best')} with net_2"
         yield f"**{title}.** The best validation accuracy is {best}: {who}."
 
@@ -86,7 +90,11 @@ def max_pooling(page: Page) -> Iterator[str]:
     if pooled and plain:
         early = compare(pooled.values("first"), plain.values("first"))
         late = compare(pooled.values("best"), plain.values("best"))
-        words = {1: "higher with every seed", 0: "not clearly different", -1: "lower with every seed"}
+        words = {
+            1: "higher (the lowest seed with it is above the highest without it)",
+            0: "not clearly different",
+            -1: "lower (the highest seed with it is below the lowest without it)",
+        }
         yield (
             "**Max-pooling.** In net_1 with it, compared with net_1 without it, the validation accuracy after one epoch is "
             f"{words[early]}, and the best of {epochs} epochs is {words[late]}: {pooled.mean('best')} against "
