@@ -192,7 +192,7 @@ def test_the_recipe_of_the_example_is_that_of_the_command(monkeypatch):
 
     monkeypatch.setattr(Model, "fit", stop)
     with pytest.raises(InterruptedError):
-        example.main(data="shapes", limit=30, epochs=10)
+        example.main(data="shapes", limit=30, epochs=12)
     model, recipe = made["model"], recipes.NET_3
     assert (made["options"]["batch_size"], made["options"]["epochs"]) == (recipe.batch_size, recipe.epochs)
     data = datasets.load("shapes")
