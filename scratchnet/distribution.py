@@ -54,7 +54,7 @@ POLL = 0.005                # seconds between two checks for a message that may 
 
 
 def samples_argument(model: Any, samples: Samples) -> dict[str, Samples]:
-    """Return the argument that says which samples a batch holds, if a layer of the model needs it."""
+    """Return the keyword argument `samples` of `Model.train_step` as a dict, which is empty if no layer of the model needs it."""
     return {"samples": samples} if any(layer.needs_samples(samples) for layer in model.every_layer.values()) else {}
 
 

@@ -12,6 +12,9 @@ outputs that are computed from an input. The rules differ in which variance they
     He         var(w) = 2 / fan_in                     the same after a ReLU, which sets half of the numbers to 0
     Glorot     var(w) = 2 / (fan_in + fan_out)         a compromise between forward, 1 / fan_in, and backward, 1 / fan_out
 
+LeCun's rule assumes inputs of mean 0: then E[x²] = var(x), and var(out) = var(x). Inputs x = max(0, z) have another mean. If z is
+symmetric around 0, the ReLU keeps half of its squares: E[x²] = ½ E[z²] = ½ var(z). With He's factor 2, var(out) = var(z).
+
 Each may be drawn from a uniform distribution on [-limit, limit], which has the variance limit² / 3, or from a normal one. Keras
 cuts the normal distribution off at two standard deviations, which leaves 0.8796 of its deviation; the rules divide by that. Biases
 start at 0.
@@ -340,7 +343,7 @@ class Dirac(Initializer):
         The rule for the filters after the first C; they are 0 by default, as in PyTorch.
     seed : int, optional
     channels : int, optional
-        How many channels have such a filter, if not all C: a channel that is always 0 needs none.
+        How many channels have such a filter, if not all C: one that does not depend on the image, as a constant, needs none.
 
     Examples
     --------

@@ -88,7 +88,7 @@ def parts_of(nodes: Sequence[Node]) -> list[Any]:
             found[last] = len(found)
             stack.extend(reversed(sources[last]))
     depth = dict.fromkeys(found, 0)
-    for node in reversed(nodes):
+    for node in reversed(nodes):        # all that read a part come before it here, so its depth is final when it is passed on
         for source in sources[part_of[node]]:
             depth[source] = max(depth[source], depth[part_of[node]] + 1)
     return sorted(found, key=lambda part: (-depth[part], found[part]))

@@ -177,7 +177,7 @@ def net_3(
     x = RandomFlip("horizontal", alternate=True)(input_x) if flip else input_x
     x = RandomCrop(H, W, padding=2)(x)
     x = PatchWhitening(16 * -(-8 * C // 16), (2, 2), activation="gelu", name="whitening")(x)
-    first = Dirac(as_in_pytorch, channels=8 * C)                        # whitening fills 8·C channels; the others start at 0
+    first = Dirac(as_in_pytorch, channels=8 * C)                        # whitening fills 8·C channels; the others are constants
     for F in filters:
         x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=first)(x)
         first = identity_first

@@ -101,7 +101,9 @@ def adam_update(
 
 
 def adam_rate(t: int, learning_rate: float, beta_1: float, beta_2: float) -> float:
-    """Return Adam's learning rate at step t = 1, 2, …, including the bias correction.
+    """Return Adam's learning rate at step t = 1, 2, …, including the bias correction of m and v:
+
+        m / (1 - β₁ᵗ) / √(v / (1 - β₂ᵗ))  =  √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / √v
 
     Examples
     --------
@@ -142,6 +144,10 @@ def nadam_factors(t: int, beta_1: float, beta_2: float) -> tuple[float, float, f
 
     The momentum rises: μ_t = β₁ (1 - 0.96ᵗ / 2). m is multiplied by μ_(t+1) / (1 - μ_1⋯μ_(t+1)), g by (1 - μ_t) / (1 - μ_1⋯μ_t) and
     v by 1 / (1 - β₂ᵗ).
+
+    In an average with the μ's, m ← μ_t m + (1 - μ_t) g, the factors of the g would have the sum 1 - μ_1⋯μ_t. Keras, like PyTorch,
+    divides by this, but averages m with β₁, and so does this rule, to make the same steps. The difference is one of the first
+    steps only: later μ_t is β₁, and both corrections are 1.
 
     Examples
     --------

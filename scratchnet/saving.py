@@ -251,7 +251,8 @@ def restore(
             _restore_generator(model.shuffle_rng, config["shuffle_state"])
     except Exception as error:  # a changed config makes constructors, including a user's own, raise errors of any kind
         raise ValueError(
-            f"{os.fspath(path)} is not a model that this version of scratchnet can load: {_words(error)}"
+            f"{os.fspath(path)} is not a model that this version of scratchnet can load: {_words(error)}. If the file was changed"
+            " or is damaged, model.save(path) writes it again"
         ) from error
     return model
 

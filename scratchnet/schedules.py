@@ -277,6 +277,10 @@ class CosineDecay(LearningRateSchedule):
 class CosineDecayRestarts(LearningRateSchedule):
     """Repeat a cosine decay: whenever it has reached its end, the next one starts.
 
+    Decay i = 0, 1, … has first_decay_steps · t_mulⁱ steps. With f from 0 to 1, the finished fraction of its steps,
+
+        rate = initial_learning_rate · (alpha + (1 - alpha) · m_mulⁱ · (1 + cos(π f)) / 2)
+
     Parameters
     ----------
     initial_learning_rate : float

@@ -243,6 +243,7 @@ def train_epoch(
         events.call("on_train_batch_begin", number, {})
         samples = distribution.part(batch, order.passes)        # all of the batch, unless several processes share it
         rows, w = samples.rows, None if weights is None else weights[samples.rows]
+        # In one process, this is model.train_step(batch, labels, w); of several, each computes with its part of the batch.
         loss, logits = distribution.train_step(model, batch_of(model, x, rows), labels[rows], w, samples)
         if samples.counts:
             means.add(loss, logits, labels[rows], w)
@@ -548,7 +549,7 @@ def result(values: dict[str, float], return_dict: bool) -> Any:
 
 
 def samples_for(model: Any, rows: np.ndarray, epoch: int) -> dict[str, Any]:
-    """Return the argument that says which samples a batch holds, if a layer of the model needs it."""
+    """Return `samples_argument` for a batch of one process outside `fit`, as in the checks: `rows` are its indices in the data."""
     return samples_argument(model, Samples(rows, epoch))
 
 

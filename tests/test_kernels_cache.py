@@ -170,6 +170,15 @@ def test_a_damaged_file_is_compiled_again_and_replaced_and_one_line_says_so(dama
     assert capfd.readouterr().err == ""
 
 
+@posix
+def test_a_file_that_others_can_write_and_one_of_another_user_have_different_reasons(filled, monkeypatch):
+    good, _ = files(filled)
+    good.chmod(0o666)
+    assert cache.why_damaged(good) == "others can write to it"
+    monkeypatch.setattr(os, "geteuid", lambda: good.stat().st_uid + 1)
+    assert cache.why_damaged(good) == "it belongs to another user"
+
+
 def test_a_file_under_the_name_of_another_kernel_or_of_other_sources_is_not_read(filled, monkeypatch):
     first, second = files(filled)
     shutil.copyfile(second, first)

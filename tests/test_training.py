@@ -175,6 +175,13 @@ def test_validation_does_not_touch_the_training():
     assert bits(alone) == bits(watched)
 
 
+def test_a_negative_initial_epoch_is_refused_by_its_own_name():
+    with pytest.raises(ValueError, match="initial_epoch: expected an integer from 0 to 2147483647, got -1"):
+        compiled().fit(X, Y, epochs=5, initial_epoch=-1, verbose=0)
+    with pytest.raises(ValueError, match="epochs: expected at least initial_epoch=3, got 2"):
+        compiled().fit(X, Y, epochs=2, initial_epoch=3, verbose=0)
+
+
 def test_initial_epoch_is_where_the_count_begins():
     x, y = data()
     watch = Watch()

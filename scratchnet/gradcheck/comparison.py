@@ -75,7 +75,7 @@ def compare(
     A numerical gradient is compared up to its rounding error. If all its numbers are smaller than that, an array of zeros would
     pass too, and the row says that nothing was compared.
     """
-    if smallest is None:
+    if smallest is None:        # so that an error as large as `numeric.rounding` is a relative error of at most TOLERANCE
         smallest = SMALLEST if numeric is None else numeric.rounding / TOLERANCE
     got = np.asarray(got)
     if got.shape != expected.shape:
@@ -92,7 +92,7 @@ def compare(
     where = np.unravel_index(int(np.nanargmax(errors)), errors.shape) if known.size else ()
     largest = float(errors[where]) if known.size else 0.0
     if numeric is not None and largest <= tolerance:
-        rounding = max(numeric.rounding, tolerance * smallest)
+        rounding = max(numeric.rounding, tolerance * smallest)  # the error that passes where both numbers are below `smallest`
         if hidden > MOST_SKIPPED * errors.size or np.nanmax(np.abs(expected)) <= rounding:
             note = f"{NOT_COMPARED}: not larger than rounding errors of {rounding:.1e}"
             return Row(check, name, False, retried=retried, skipped=skipped, note=note)
@@ -151,6 +151,7 @@ def _shorten(
         def shorter(k: int, one: np.ndarray = one, index: tuple[int, ...] = index) -> float:
             return float(steady_differences(f, x, dout, STEP / 2**k, kinks, centre, one).gradient[index])
 
+        # errors = |a - b| / max(|a|, |b|, floor), so this is tolerance · max(|a|, |b|, floor), the largest |a - b| that passes.
         allowed = tolerance * abs(got[index] - first[index]) / errors[index]
         numeric.gradient[index], scatter = deciding_difference(got[index], first[index], shorter, allowed, rounding)
         if np.isnan(numeric.gradient[index]):

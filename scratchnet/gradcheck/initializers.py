@@ -60,7 +60,7 @@ def check_initializer(
     Raises
     ------
     ValueError
-        For an unknown name.
+        For an unknown name, and for one of `mean` and `variance` without the other.
     GradientCheckError
         If the check failed and `raise_on_failure` is set.
 
@@ -71,6 +71,11 @@ def check_initializer(
     >>> check_initializer(lambda shape, rng: rng.standard_normal(shape), mean=0.0, variance=0.5).failures[0].name
     'variance'
     """
+    if (mean is None) != (variance is None):
+        raise ValueError(
+            f"check_initializer: expected both mean and variance, or neither, got mean={mean} and variance={variance}. Pass the"
+            " other one too"
+        )
     rule = initializers.get(initializer)
     settings: dict[str, Any] = {}
     if isinstance(rule, initializers.Initializer):

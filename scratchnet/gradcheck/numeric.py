@@ -149,7 +149,8 @@ def rounding_error(out: np.ndarray, dout: np.ndarray | float, h: float) -> float
     """Return the error of a difference of Σ dout · out that rounding alone can cause.
 
     Each output is rounded to EPS of its size, or of 1 if it is smaller, since small numbers are often differences of larger ones.
-    The errors of many outputs add up to the root of the sum of their squares.
+    The errors of many outputs add up to the root of the sum of their squares. A difference has two such errors, those of f(x + h)
+    and of f(x - h), and is divided by 2h: together they are at most 2 · error / 2h = error / h.
     """
     return EPS * float(np.sqrt(np.sum(np.square(dout * np.maximum(1.0, np.abs(out)))))) / h
 
@@ -205,6 +206,17 @@ def deciding_difference(
         One that agrees if the error of `first` was truncation, one that disagrees for a mistake, NaN if rounding hides which it is.
     scatter : float
         The largest change between two of the last three differences.
+
+    Notes
+    -----
+    Let `error` be the smallest distance of the last three differences from `analytic`. If `analytic` is right, and e is the
+    error of the first of the three,
+
+        truncation           they are e, e/4 and e/16 away from it: scatter = 3/4 e is 12 · error
+        rounding             they lie around it, as far from it as from each other: error is about scatter, or less
+
+    If it is a mistake, scatter becomes small and error does not. So a mistake is what has an error of many times the scatter: 10
+    times, to stop early, and still 3 times where rounding does not permit shorter steps.
     """
     found = [first]
     for k in range(1, SHORTENINGS + 1):
@@ -215,7 +227,8 @@ def deciding_difference(
             return first, 0.0
         if abs(analytic - found[-1]) <= allowed:
             return found[-1], scatter
-        # Where a function is curved within the step, differences change by much of their own size. This is no sign of a mistake.
+        # While a function is curved within the step, each difference changes by much of its own size, and the next ones may still
+        # reach `analytic`, however far it is. So the differences must also have settled: to a tenth, or to their rounding error.
         stays = scatter <= 0.1 * error and scatter <= max(0.1 * abs(found[-1]), rounding * 2**k)
         if (len(found) > 2 and stays) or rounding * 2**k > allowed:
             break

@@ -246,7 +246,8 @@ def shared_moments(x: np.ndarray, origin: np.ndarray, samples: Any) -> tuple[np.
 
     With d = mean - o for a part of M values, Σ (x - o) = M·d and Σ (x - o)² = M·(variance + d²). These are added over the parts, in
     float64. The origin o must be the same in all processes and should be near the mean: the layer passes the moving average.
-    `samples` is the `Samples` of the part.
+    `samples` is the `Samples` of the part: samples.total(array) returns the sum of an array over all processes. All of them must
+    call it, so a process that has no sample runs a copy of one; samples.counts is then False, and M is 0, which adds 0 to the sums.
     """
     M = x.size // x.shape[-1] if samples.counts else 0
     mean, variance = moments_of(x)
@@ -269,7 +270,8 @@ def shared_backward(
     """Return dx, dgamma and dbeta of this process's part.
 
     dx is computed by (3) of layers/batch_normalization.py, with dγ, dβ and M of the whole batch. The returned dgamma and dbeta are
-    sums over the part only: they are added over all processes later, with the gradients of all other parameters.
+    sums over the part only: they are added over all processes later, with the gradients of all other parameters. `samples` is as
+    for `shared_moments`; if it does not count, dout is 0, and so are its dγ and dβ.
     """
     dgamma, dbeta = sums_of_gradients(dout, x, *moments, epsilon)                                 # (C,), (C,)
     M = np.full(x.shape[-1], float(x.size // x.shape[-1] if samples.counts else 0))
@@ -277,5 +279,5 @@ def shared_backward(
     dx = None
     if need_dx:
         dx = input_gradient(dout, x, gamma, moments, epsilon, (sums[0], sums[1]), sums[2, 0], relu_x)
-        dx = dx if samples.counts else np.zeros_like(dx)
+        dx = dx if samples.counts else np.zeros_like(dx)        # even with dout = 0, (3) has the sums of the other processes
     return dx, dgamma.astype(x.dtype), dbeta.astype(x.dtype)

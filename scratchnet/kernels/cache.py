@@ -135,7 +135,9 @@ def why_damaged(path: Path) -> str:
         found = os.lstat(path)
         if not stat.S_ISREG(found.st_mode):
             return "it is not a file"
-        if hasattr(os, "geteuid") and (found.st_uid != os.geteuid() or found.st_mode & OTHERS_WRITE):
+        if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+            return "it belongs to another user"
+        if hasattr(os, "geteuid") and found.st_mode & OTHERS_WRITE:
             return "others can write to it"
         content = path.read_bytes()
     except FileNotFoundError:

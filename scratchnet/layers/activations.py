@@ -127,11 +127,17 @@ def _smooth(name: str, kernels: Functions) -> dict[str, Functions]:
     def pair(module: Any) -> Functions:
         return getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
 
-    def choose(kernel: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *arguments: (kernel if arguments[0].dtype == np.float32 else function)(*arguments)
+    in_numpy = pair(smooth)
 
-    forward, backward = map(choose, kernels, pair(smooth))
-    return {"loops": pair(reference), "im2col": pair(smooth), "fused": (forward, backward)}
+    def forward(x: np.ndarray, *settings: float) -> np.ndarray:
+        function, _ = kernels if x.dtype == np.float32 else in_numpy
+        return function(x, *settings)
+
+    def backward(dout: np.ndarray, out_or_x: np.ndarray, *settings: float) -> np.ndarray:
+        _, function = kernels if dout.dtype == np.float32 else in_numpy
+        return function(dout, out_or_x, *settings)
+
+    return {"loops": pair(reference), "im2col": in_numpy, "fused": (forward, backward)}
 
 
 _LEAKY = {

@@ -255,6 +255,8 @@ class RandomFlip(_Augmentation):
         if not key:
             key[...] = self.rng.integers(1, 2**24)          # exact in float32
         rows, epoch = self.samples.rows, self.samples.epoch
+        # Image i has row i of the key's numbers, in every epoch and every batch. `uniform` computes rows 0, 1, 2, … without gaps:
+        # all up to the largest index of this batch, of which those of its images are taken.
         return (uniform(int(key[0]), (int(rows.max()) + 1, 2))[rows] < 0.5) ^ bool(epoch % 2)
 
 

@@ -50,8 +50,9 @@ batch is normalized, and the result is that of one process, except for rounding.
 values, three numbers for each channel in forward and three in backward: `shared_moments` and `shared_backward` in
 kernels/batch_normalization.py.
 
-In inference, (1) is linear. After a convolution or a dense layer it need not be computed on its own: with a_q for the inputs of
-that layer, and x = Σ_q a_q w_q + b for its output,
+In inference, (1) is affine: each channel is multiplied by one constant, and another is added. After a convolution or a dense layer,
+which are affine too, it need not be computed on its own: with a_q for the inputs of that layer, and x = Σ_q a_q w_q + b for its
+output,
 
     γ·inv (Σ_q a_q w_q + b - mean) + β  =  Σ_q a_q (γ·inv·w_q) + (b - mean) γ·inv + β                               (4)
 
@@ -261,8 +262,9 @@ class BatchNormalization(Layer):
     ) -> np.ndarray:
         """Return the output, of the shape of x; in training, also update the moving averages.
 
-        If x is a part of a batch, as `samples` says, mean and variance are those of the whole batch. With `relu=True`, which
-        plan.py chooses, also compute the ReLU after it, and with `then`, the activation after it. With `joined`, the layer before
+        If x is a part of a batch, as `samples` says, mean and variance are those of the whole batch. The other arguments are chosen
+        by plan.py. With `relu=True`, also compute the ReLU after the layer. `then` is the `Activation` layer after this one, if
+        it is one such as GELU: its function is applied here, so that its input need not be kept. With `joined`, the layer before
         has computed the normalization already, and x is returned.
         """
         self.check_input(x)
@@ -273,7 +275,9 @@ class BatchNormalization(Layer):
         if batch and not len(x):
             raise ValueError(f"{self._title}: expected at least one sample in training, got none. Pass a larger batch")
         moving = self.state["moving_mean"], self.state["moving_variance"]
-        moments = fused.shared_moments(x, moving[0], shared) if shared is not None else None if batch else moving
+        moments = None if batch else moving         # None: those of x, which the function computes
+        if shared is not None:                      # x is only a part of the batch
+            moments = fused.shared_moments(x, moving[0], shared)
         out, *statistics = self.forward_function(
             x, self.params.get("gamma"), self.params.get("beta"), self.epsilon, moments, relu=relu
         )
@@ -289,7 +293,7 @@ class BatchNormalization(Layer):
         """Return dx, of the shape of dout, and store dgamma and dbeta in `grads`.
 
         With `relu_x=True`, which plan.py chooses, x is the output of a ReLU, whose backward is computed too. With `then`, the
-        activation after the normalization, dout is the gradient of its output, and its input z is computed again.
+        activation layer after the normalization, dout is the gradient of its output, and its input z is computed again.
         """
         x, mean, variance, batch, *shared = self.cached(dout)
         gamma, beta = self.params.get("gamma"), self.params.get("beta")

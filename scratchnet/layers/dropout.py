@@ -102,8 +102,9 @@ class Dropout(Layer):
     rate : float
         The fraction of the numbers that is dropped, at least 0 and below 1. (Keras takes 1 too, and returns zeros only.)
     noise_shape : tuple, optional
-        The shape of the mask, with the batch axis; each length is 1 or None, which stands for that of x. Along an axis of length
-        1, numbers are dropped together: (None, 1, 1, None) drops whole channels. By default each number is dropped on its own.
+        The shape of the mask, with the batch axis; each length is 1, or that of x, which is written as None. (After the batch axis,
+        the number itself is taken too.) Along an axis of length 1, numbers are dropped together: (None, 1, 1, None) drops
+        whole channels. By default each number is dropped on its own.
     seed : int, optional
         Of the layer's own random numbers. By default the model's seed decides.
     implementation, name
@@ -175,6 +176,7 @@ class Dropout(Layer):
         key = int(self.rng.integers(2**63))
         noise_shape = self.noise_shape and tuple(length or full for length, full in zip(self.noise_shape, x.shape, strict=True))
         first = 0 if samples is None or self.couples_batch else samples.first * prod((noise_shape or x.shape)[1:])
+        # `first` is passed only if it is not 0, so functions without this parameter, as in tools/gallery, work in a single process.
         place = (noise_shape, first) if first else (noise_shape,)
         self.cache = (key, *place)
         return self.forward_function(x, self.rate, key, *place)

@@ -19,8 +19,9 @@ The smallest eigenvalues belong to noise, which (2) would make as large as every
 eigenvalue, ε · mean(λ), is added to each before the square root.
 
 (2) is a convolution: its filter k is v_k / √(λ_k + ε · mean(λ)), and its bias is minus that filter times μ. An activation such as
-GELU suppresses negative numbers, so each filter also occurs with the opposite sign: 2·D filters. Filters after these are 0.
-The kernel is not trained, but the bias is. Backward is that of conv2d.py, without the gradient of the kernel.
+GELU suppresses negative numbers, so each filter also occurs with the opposite sign: 2·D filters. Filters after these are 0, so
+that their output is only their bias. The kernel is not trained, but the bias is. Backward is that of conv2d.py, without the
+gradient of the kernel.
 
 Source: Jordan, *94% on CIFAR-10 in 3.29 seconds on a single GPU* (2024), section 3.2; Coates & Ng, *Learning feature
 representations with k-means* (2012), section 2.1, for whitening and ε.
@@ -60,6 +61,7 @@ def whitening(images: np.ndarray, kernel_size: tuple[int, int], epsilon: float) 
     mean = z.mean(axis=0)
     covariance = (z - mean).T @ (z - mean) / len(z)                                      # (D, N·OH·OW) @ (N·OH·OW, D) -> (D, D)
     eigenvalues, v = np.linalg.eigh(covariance)                                          # (D,) and, in columns, (D, D)
+    # No eigenvalue of a covariance is negative, but rounding may make one that should be 0 about -1e-16 times the largest.
     filters = v / np.sqrt(np.maximum(eigenvalues, 0) + epsilon * eigenvalues.mean())
     return filters[:, ::-1].reshape(KH, KW, C, -1), mean
 

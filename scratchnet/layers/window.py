@@ -43,7 +43,10 @@ class WindowLayer(Layer):
 
     @property
     def steps(self) -> Pair:
-        """The strides, at most the size of the padded image: if a window has only one position, its stride does not matter."""
+        """The strides of `real_window`: at most the size of the padded image, since the stride of a single window does not matter.
+
+        (These are steps of the window. Elsewhere, a step is an update of the parameters.)
+        """
         return self.real_window[1]
 
     def output_size(self, input_shape: Shape) -> Pair:

@@ -131,7 +131,8 @@ def check_data(model: Any, x: np.ndarray, y: np.ndarray, what: str = "", name: s
     """
     if model.optimizer is None:
         raise ValueError(
-            "expected a compiled model. Call model.compile(optimizer='adam', loss='categorical_crossentropy', metrics=['accuracy'])"
+            "Model: expected a compiled model, got one that is not compiled. Call model.compile(optimizer='adam',"
+            " loss='categorical_crossentropy', metrics=['accuracy'])"
         )
     model.build_for_data(x)
     x, y = check_images(x, model.nodes[0].shape, name, what), plain_array(what or "labels", "y", y)
@@ -215,18 +216,19 @@ def check_compile(model: Any, optimizer: Any, loss: Any) -> None:
     name = type(loss).__name__
     if not has_softmax and not loss.from_logits:
         raise ValueError(
-            f"the model does not end in softmax, so its outputs are logits: compile(loss={name}(from_logits=True)),"
-            " or give the last layer activation='softmax'"
+            f"{name}: expected probabilities, got the outputs of a model that does not end in softmax, which are logits. Write"
+            f" compile(loss={name}(from_logits=True)), or give the last layer activation='softmax'"
         )
     if has_softmax and loss.from_logits:
         raise ValueError(
-            f"the model ends in softmax, so its outputs are not logits: compile(loss={loss.name!r}), or remove the softmax"
+            f"{name}: expected logits, got the outputs of a model that ends in softmax, which are probabilities. Write"
+            f" compile(loss={loss.name!r}), or remove the softmax"
         )
     owner = optimizer.owner and optimizer.owner()
     if owner is not model and (owner is not None or (optimizer.owner and optimizer.state)):
         raise ValueError(
-            f"this {type(optimizer).__name__} object belongs to another model, and has its state. Make one for each model:"
-            f" compile(optimizer={optimizer!r})"
+            f"{type(optimizer).__name__}: expected an object of this model alone, got one that belongs to another model, and has"
+            f" its state. Make one for each model: compile(optimizer={optimizer!r})"
         )
 
 
@@ -299,10 +301,10 @@ def check_validation_freq(validation_freq: Any) -> Callable[[int], bool]:
 
 def check_epochs(initial_epoch: int, epochs: int) -> range:
     """Return the epochs to train, from `initial_epoch` on."""
-    for value in (epochs, initial_epoch):
-        if not is_integer(value) or not -(2**31) < value < 2**31:
-            raise ValueError(f"epochs and initial_epoch: expected integers below 2147483648, got {shortened(value)}")
-    if not 0 <= initial_epoch <= epochs:
+    check_count("initial_epoch", initial_epoch, "initial_epoch=0, if no epoch is finished", lowest=0)
+    if not is_integer(epochs) or not -(2**31) < epochs < 2**31:
+        raise ValueError(f"epochs: expected an integer below 2147483648, got {shortened(epochs)}. For example epochs=16")
+    if epochs < initial_epoch:
         raise ValueError(
             f"epochs: expected at least initial_epoch={initial_epoch}, got {epochs}. Finished epochs count"
             f" too: epochs={initial_epoch} + the number of further ones"

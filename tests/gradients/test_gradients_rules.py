@@ -158,6 +158,12 @@ def test_each_kind_of_bug_in_an_initializer_is_found(wrong, found):
         check_initializer(wrong, (5, 4, 3, 2), mean=0.0, variance=1.0, raise_on_failure=True)
 
 
+@pytest.mark.parametrize("given", [{"mean": 0.0}, {"variance": 1.0}])
+def test_a_mean_without_a_variance_or_the_other_way_round_is_refused(given):
+    with pytest.raises(ValueError, match="check_initializer: expected both mean and variance, or neither, got mean="):
+        check_initializer("he_normal", **given)
+
+
 def test_an_initializer_that_ignores_the_generator_is_found():
     rng = np.random.default_rng(5)
     assert failed(check_initializer(lambda shape, _: rng.standard_normal(shape))) == {"contract bits"}
@@ -279,6 +285,21 @@ def test_the_state_that_training_leaves_is_compared_with_its_formula(rule):
     assert "mean (inference)" not in {row.name for row in report.rows}
 
     class Reversed(Mean):                               # the formula of its base applies to it
+        momentum = 0.1
+
+    assert failed(check_layer(Reversed(), (3,))) == {"definition mean", "definition mean, ties", "definition mean, large"}
+
+
+def test_the_state_of_a_layer_without_loops_is_compared_with_its_formula(rule):
+    class Alone(Mean):
+        implementations = {}
+        forward_function = staticmethod(lambda x, mean: x - mean)
+        backward_function = staticmethod(lambda dout: dout.copy())
+
+    report = check_layer(Alone(), (3,), raise_on_failure=True)
+    assert {row.name for row in report.rows if row.check == "definition"} == {"mean", "mean, ties", "mean, large"}
+
+    class Reversed(Alone):
         momentum = 0.1
 
     assert failed(check_layer(Reversed(), (3,))) == {"definition mean", "definition mean, ties", "definition mean, large"}
