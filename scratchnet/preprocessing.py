@@ -292,7 +292,7 @@ def train_validation_split(
     if check_flag("stratify", stratify):
         if y.ndim > 2 or y.dtype.kind not in "fiubSU":
             raise ValueError(
-                f"train_validation_split: expected labels of shape (N,), (N, 1) or (N, K) to stratify, as numbers or texts, got"
+                f"train_validation_split: expected labels of shape (N,), (N, 1) or (N, K) to stratify, as numbers or strings, got"
                 f" {y.dtype} of shape {y.shape}. Pass stratify=False"
             )
         classes = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(N)

@@ -91,9 +91,9 @@ def conv2d_backward(
     dout : ndarray (N, OH, OW, F)
     x, w, strides, pads : as for `conv2d_forward`
     need_dx : bool
-        Whether dx is returned; None otherwise.
+        Whether dx is computed; otherwise it is None.
     need_dw : bool
-        Whether dw and db are returned; None otherwise.
+        Whether dw and db are computed; otherwise both are None.
     relu_x : bool
         Whether x is the output of a ReLU, whose backward is computed too.
 
@@ -318,9 +318,9 @@ def batch_normalization_backward(
     mean, variance : ndarray (C,)
         What forward returned.
     need_dx : bool
-        Whether dx is returned; None otherwise.
+        Whether dx is computed; otherwise it is None.
     need_dw : bool
-        Whether dgamma and dbeta are returned; None otherwise.
+        Whether dgamma and dbeta are computed; otherwise both are None.
     training : bool
         Whether mean and variance were computed from x.
     relu_x : bool

@@ -84,7 +84,7 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], di
                     raise ValueError(f"expected each array once, got two named {name}")
                 arrays[name] = _read_array(members, member)
         if "config" not in arrays:
-            raise ValueError("expected a text named 'config' in it, got none")
+            raise ValueError("expected a string named 'config' in it, got none")
         config = json.loads(str(arrays.pop("config")))
         if not isinstance(config, dict):
             raise TypeError(f"expected its config to be a dict, got a {type(config).__name__}")
@@ -107,7 +107,7 @@ def _read_array(members: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray
         read_header = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}[format.read_magic(file)]
         shape, fortran_order, dtype = read_header(file)
         if dtype.kind not in "fiubU":
-            raise ValueError(f"expected numbers or a text in {member.filename}, got {dtype}")
+            raise ValueError(f"expected numbers or a string in {member.filename}, got {dtype}")
         stored = member.file_size - file.tell()
         if prod(shape) * dtype.itemsize != stored:
             raise ValueError(f"expected {stored} bytes in {member.filename}, got the header of {dtype} of shape {shape}")

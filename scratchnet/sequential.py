@@ -243,7 +243,7 @@ def _not_a_layer(thing: Any) -> str:
     if isinstance(thing, type) and issubclass(thing, Layer):
         return f"the class {thing.__name__}. A class needs parentheses: {thing.__name__}(...)"
     if isinstance(thing, str):
-        return f"the text {shortened(thing)}. A layer is an object, such as Activation('relu')"
+        return f"the string {shortened(thing)}. A layer is an object, such as Activation('relu')"
     if callable(thing):
         name = getattr(thing, "__name__", "without a name")
         return f"a function, {name}. Derive a class from Layer, with forward and backward"

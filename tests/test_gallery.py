@@ -232,7 +232,7 @@ def test_the_text_of_the_race_names_the_numbers_of_its_check():
 def test_another_convention_is_not_called_an_error():
     conventions = {name for name, entry in CATALOGUE.items() if entry.convention}
     assert {"adagrad-from-zero", "avgpool-divides-by-window", "relu-gradient-at-zero"} <= conventions
-    assert markdown().count("*Another convention:*") == len(conventions)
+    assert markdown().count("*A different convention:*") == len(conventions)
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():

@@ -230,7 +230,7 @@ def test_a_word_stands_in_one_table_and_a_renamed_one_leads_to_an_argument_that_
         ([Input((3,)), lambda x: x, Dense(2)], "got a function, <lambda>.*Layer"),
         ([Input((3,)), np.tanh], "got a function, tanh"),
         ([Input((3,)), Dense], r"got the class Dense.*Dense\(\.\.\.\)"),
-        ([Input((3,)), "relu"], r"got the text 'relu'.*Activation\('relu'\)"),
+        ([Input((3,)), "relu"], r"got the string 'relu'.*Activation\('relu'\)"),
         ([Input((3,)), None], "got a NoneType"),
         ([Input((3,)), [Dense(2)]], "got a list"),
         (Dense(2), "got a Dense"),

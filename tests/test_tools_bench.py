@@ -274,7 +274,7 @@ def test_peers_are_printed_with_their_ratio_and_drawn(monkeypatch, tmp_path, cap
     monkeypatch.setattr(peers, "in_turns", in_turns)
     assert bench.run(argparse.Namespace(peers=True, net=None, quick=False, out=str(tmp_path))) == 0
     printed = capsys.readouterr().out
-    assert printed.count("2.00 times as fast as the fastest other side") == 12 + 3
+    assert printed.count("scratchnet is 2.00 times as fast as the fastest other side") == 12 + 3
     assert "net_3's convolutions are not compared, because PyTorch is missing" in printed
     assert "jax: no jax" in printed
     assert {path.name for path in tmp_path.iterdir()} == {"peers.json", "peers.png"}

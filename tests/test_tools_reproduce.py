@@ -245,7 +245,7 @@ def test_answers_in_a_result_count_every_test_image_once(tmp_path, without_figur
     assert sum(map(sum, result["answers"]["confusion"])) == result["test_images"] == 24
     wrong = result["answers"]["wrong"]
     assert 1 - wrong / 24 == pytest.approx(result["history"]["val_accuracy"][-1])
-    assert len(result["answers"]["mistakes"]) == min(wrong, results.SURE)
+    assert len(result["answers"]["mistakes"]) == min(wrong, results.MISTAKES)
 
 
 def test_a_result_with_other_settings_is_refused(tmp_path):

@@ -24,7 +24,7 @@ BYTE_ORDER_MARK = "\ufeff"
 
 
 def check_path(name: str, value: Any, example: str) -> str:
-    """Return a path as a text; `example` is the file name that the message proposes."""
+    """Return a path as a string; `example` is the file name that the message proposes."""
     if not isinstance(value, (str, os.PathLike)):
         raise ValueError(f"{name}: expected the path of a file, got {shortened(value)}. For example {name}={example!r}")
     return os.fspath(value)

@@ -80,7 +80,9 @@ def distance_field(polygons: Sequence[np.ndarray], size: int) -> np.ndarray:
         px, py = side[:, None] - ax, y - ay
         t = np.clip((px * ux + py * uy) / (ux * ux + uy * uy), 0, 1)
         distance = np.sqrt(((px - t * ux) ** 2 + (py - t * uy) ** 2).min(axis=1))
-        left = ux * py - uy * px > 0                # the point is to the left of the line through a and b
+        # The winding number: of the segments that a ray from the point to the right crosses, those going up minus those going down.
+        # A segment is to the right of the point if the point is to the left of one going up, or to the right of one going down.
+        left = ux * py - uy * px > 0                # the point is to the left of the line from a to b
         winding = (left & (ay <= y) & (y < by)).sum(axis=1) - (~left & (by <= y) & (y < ay)).sum(axis=1)
         field[row] = np.where(winding != 0, distance, -distance)
     return field
@@ -118,7 +120,9 @@ def affine_maps(radius: np.ndarray, angle: np.ndarray, stretch: np.ndarray, shea
 
 
 def spline_weights(size: int, knots: int) -> np.ndarray:
-    """Return the matrix that interpolates a few values smoothly at many points: the uniform cubic B-spline.
+    """Return the matrix that makes of a few values a smooth curve at many points: the uniform cubic B-spline.
+
+    The curve follows the values but does not pass through them: at a knot it is 4/6 of that value plus 1/6 of each neighbour.
 
     Parameters
     ----------

@@ -1,7 +1,9 @@
 """The demo's web server: two addresses, `GET /` for the page and `POST /look` for what the network sees in a drawing.
 
 It serves this machine alone. Any page in the user's browser may send requests here, so only those for our own host name, and from
-our own page, are answered: otherwise a foreign page whose name leads to 127.0.0.1 could read the answers ("DNS rebinding").
+our own page, are answered. A browser lets a page read answers only from the server that sent it, which it knows by its name. In
+*DNS rebinding*, a foreign server first sends a page, and then lets its name, say evil.example, lead to 127.0.0.1: the browser would
+take us for that server. But the header Host of these requests is still evil.example, so they are refused.
 
 A connection carries one request, and is closed after PATIENCE seconds, whatever it waits for. At most CONNECTIONS are open; when
 one more arrives, the oldest is closed.
@@ -33,7 +35,8 @@ LONGEST = 64 * 1024  # bytes of a request's body
 HEAD = 16 * 1024     # bytes of a request's head
 PATIENCE = 10.0      # seconds of a connection
 CONNECTIONS = 48
-IMAGE = "application/octet-stream"  # a foreign page must ask before it sends this type (CORS preflight), and is refused
+# Before a foreign page may send this type, its browser asks us by a request OPTIONS (a "CORS preflight"), which we refuse.
+IMAGE = "application/octet-stream"
 
 ADDRESSES = {"/": "GET", "/look": "POST"}
 SAFE = {

@@ -368,6 +368,7 @@ def overfitting(f: Facts) -> Finding:
         risen = min(val_losses[-1], f.val_loss) > RISE * lowest
         last = f", and {number(val_losses[-1])} in the last" if epoch < epochs else ""
         text += f" The validation loss was lowest in epoch {epoch} of {epochs}: {number(lowest)}{last}."
+    # Two standard deviations of the difference: an accuracy a of n images has the variance a (1 - a) / n, and variances add.
     noise = 2 * sqrt(f.accuracy * (1 - f.accuracy) / f.images + f.val_accuracy * (1 - f.val_accuracy) / f.val_images)
     if gap <= GAP + noise:
         return Finding(name, "ok", text)

@@ -75,7 +75,17 @@ class Value(NamedTuple):
 
 
 class Function(NamedTuple):
-    """A tensor of the file that is an elementwise function of earlier tensors; which layer computes it is not known yet."""
+    """A tensor of the file that is an elementwise function of earlier tensors; which layer computes it is not known yet.
+
+    For example, SiLU is x·sigmoid(x). A file may have it as two operators, after a convolution with the output h:
+
+        s = Sigmoid(h)      s is Function(curves={"h": sigmoid(POINTS)})
+        y = Mul(h, s)       h is a function of itself, {"h": POINTS}; s of both, {"h": sigmoid(POINTS), "s": POINTS}. Both know
+                            "h", so y is Function(curves={"h": POINTS * sigmoid(POINTS)})
+
+    When the next operator needs y as the output of a layer, `File.settled` compares this curve with those of all activations, finds
+    SiLU, and applies Activation("silu") to h. No layer is made for s, unless another operator needs it.
+    """
 
     like: Value                     # a tensor with the same order of axes
     curves: Mapping[str, np.ndarray]        # for each tensor of which it is a function, by name: its values at POINTS
@@ -353,7 +363,22 @@ def _transpose(file: File, node: Onnx) -> Value:
 
 
 def _reshape(file: File, node: Onnx) -> Value:
-    """Read Flatten, Reshape, Squeeze or Unsqueeze; the shape of the output is known from the checker, which computes all shapes."""
+    """Read Flatten, Reshape, Squeeze or Unsqueeze; the shape of the output is known from the checker, which computes all shapes.
+
+    The cases, in the order of the code, by the shapes of a sample in the file ("note": the order of axes that `Value` notes):
+
+        before                              after               here
+        any                                 the same            nothing
+        (1, H, W), channels first           (H, W, 1)           only the note changes: with one channel the numbers are the same
+        (H, W, 1)                           (1, H, W)           the same, if an operator for images reads it
+        a row in the order C, H, W          any other           refused
+        (C, 1, 1) after global pooling      (C,)                the pooling without keepdims
+        any, except images channels first   any other           Flatten, or Reshape if the result is not a row
+        (C, H, W), channels first           (C·H·W,)            Flatten, with the note that the row has the order C, H, W
+        (C, H, W), channels first           any other           refused
+
+    (One pixel is like one channel: both orders are the same numbers.)
+    """
     value, sizes = file.value(node), file.shapes.get(node.output[0], [None, None, None])[1:]
     shape = value.shape
     *places, C = shape

@@ -61,6 +61,12 @@ def recognized(exercise: Exercise, answers: Sequence[Results]) -> dict[str, list
         Bugs that explain wrong results, and the names of these results: in all cases
         the result is that of the bug, and in at least two the bug's differs from the
         right one. A bug that explains several results goes before those that explain one of them.
+
+    Notes
+    -----
+    An answer may have two bugs. Say its dx has the numbers of bug A, which breaks only dx, and its db those of bug B, which breaks
+    only db: both are named. A bug C that breaks dx and db, and has the same db as B, is not: with it dx would be another one. So a
+    bug must explain all wrong results that it breaks, and these need not be all wrong results: explained == wrong & broken.
     """
     right = exercise.rights[: len(answers)]
     wrong = {name for name in exercise.returns if not all(equal(a.get(name), r[name]) for a, r in zip(answers, right, strict=True))}
@@ -72,7 +78,7 @@ def recognized(exercise: Exercise, answers: Sequence[Results]) -> dict[str, list
             continue
         pairs = [(b, r) for b, r in zip(of_bug, right, strict=True) if b is not None]
         broken = {name for name in exercise.returns if not all(equal(b[name], r[name]) for b, r in pairs)}
-        if explained == wrong & broken:       # else some of what it breaks is wrong in another way
+        if explained == wrong & broken:
             candidates.append((explained, len(broken), bug))
     bugs: dict[str, list[str]] = {}
     while candidates:

@@ -199,25 +199,25 @@ def copied(arguments: Arguments) -> Arguments:
     return {name: a.copy(order="K") if isinstance(a, np.ndarray) else a for name, a in arguments.items()}
 
 
-def installed(name: str, page: Function) -> tuple[str, Function]:
-    """Return the name of a bug, and a function that calls `page` with the bug installed.
+def installed(name: str, function: Function) -> tuple[str, Function]:
+    """Return the name of a bug, and a function that calls `function` with the bug installed.
 
-    `page` has the signature of the exercise and calls the library through the table or module in which the gallery replaces
+    `function` has the signature of the exercise and calls the library through the table or module in which the gallery replaces
     something.
 
     Examples
     --------
     >>> from scratchnet.layers import Dense
-    >>> def page(dout, x, w):
+    >>> def backward(dout, x, w):
     ...     return Dense.implementations["im2col"][1](dout, x, w)
-    >>> name, wrong = installed("dense-bias-gradient-averaged", page)
+    >>> name, wrong = installed("dense-bias-gradient-averaged", backward)
     >>> dout = np.array([[1.0, 3.0], [2.0, 5.0]])
-    >>> page(dout, np.ones((2, 1)), np.ones((1, 2)))[2], wrong(dout, np.ones((2, 1)), np.ones((1, 2)))[2]
+    >>> backward(dout, np.ones((2, 1)), np.ones((1, 2)))[2], wrong(dout, np.ones((2, 1)), np.ones((1, 2)))[2]
     (array([3., 8.]), array([1.5, 4. ]))
     """
-    return name, partial(_run_installed, name, page)
+    return name, partial(_run_installed, name, function)
 
 
-def _run_installed(name: str, page: Function, *arguments: Any, **named: Any) -> Any:
+def _run_installed(name: str, function: Function, *arguments: Any, **named: Any) -> Any:
     with gallery.apply(name):
-        return page(*arguments, **named)
+        return function(*arguments, **named)

@@ -17,6 +17,12 @@ dx is a convolution of dout with the flipped kernel. A tap is a position in the 
 phases, by the taps that reach them: at stride 2 with a 3 × 3 kernel, taps 0 and 2 reach even pixels (of the padded image), and tap
 1 odd ones. So each phase is a separate product with its own taps, and no zeros of a dilated dout are multiplied.
 
+Row h of x is row h + top = u·SH + r of the padded image. Row oh of dout was computed from it with row i = h + top - oh·SH =
+r + (u - oh)·SH of the kernel. So the rows of taps of phase r are r, r + SH, …, TH of them, and row h of dx is a sum over the rows
+u - TH + 1 to u of dout: the first of them belongs to the last tap. With SH = 2, KH = 3, top = 0 and h = 4: u = 2, r = 0, the
+taps are 0 and 2, and the rows are 1 (with tap 2) and 2 (with tap 0). Columns follow the same rule, and from one pixel of a phase
+to the next, w grows by SW and the column of dout by 1.
+
 Legend
 ------
     x w b out dout dx dw db     as everywhere; x is (N, H, W·C) here, dout and out (N, OH, OW·F), dx flat
@@ -24,6 +30,8 @@ Legend
     image, Hp Wp                an image of x with its padding, and its size
     d, Hd Wd                    an image of dout with a margin of PT rows above and PL columns to the left, and its size
     r, q; TH TW                 a phase, its row and column in the stride; how many taps it has, down and across
+    start                       where the weights of a phase start in `Phases.weights`
+    u; w0 v0                    h + top = u·SH + r; w0 is the first column of x in phase q, and w0 + left = v0·SW + q
     dws, G, g                   the sums of dw and db of each group, (G, KH·KW·C + 1, F); how many groups; one of them
 """
 

@@ -12,7 +12,9 @@ in numbers, not in bytes. The column n has stride 1 everywhere. A, B, C, S, M an
 
 Why a tile
 ----------
-A processor core can start two vector multiply-adds in every cycle, and load about two vectors. The obvious loop
+A *vector register* of a processor core holds several numbers, its *lanes* (a register of 256 bits has 8 in float32), and one
+instruction works on all lanes. A core can start two vector multiply-adds in every cycle, and load about two vectors. The obvious
+loop
 
     for k: for n: C[m, n] += A[m, k] * B[k, n]
 
@@ -58,6 +60,19 @@ An ordinary store writes into the cache, for which the processor first reads the
 large that most of it would have left a core's own cache before it is read (`memory.goes_past_cache`). With `Store.nontemporal`,
 tiles whose rows are whole cache lines are stored this way. Another thread may see such stores in another order until it takes a
 lock that this thread has released, such as Python's own when a kernel ends.
+
+How LLVM code is written
+------------------------
+numba translates a kernel to the language of LLVM, a compiler, which chooses the registers. The loops of a kernel in Python would
+leave to LLVM what becomes a vector, so the functions `_build_…` below write LLVM's language themselves, by the package llvmlite.
+They run once, while a kernel is compiled. `builder.add(a, b)` adds nothing: it appends an addition to the function that is being
+written, and returns a name for its result. So a loop of Python appends its body again and again (the rows and vectors of a tile),
+and `cgutils.for_range` appends a loop, which runs when the kernel runs (over k). The words of LLVM that this page uses:
+
+    alloca                  a local variable: `builder.load` reads and `builder.store` writes it; LLVM puts it into a register
+    gep                     "get element pointer": the address so many numbers further on
+    splat                   a vector with the same number in all lanes
+    icmp, fcmp; select      a comparison of integers, of floats; one of two values, chosen by a condition
 
 Transforms of tiles
 -------------------
@@ -293,7 +308,7 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
         else:
             w.store(value, start, nontemporal)
 
-    # LLVM keeps these in registers.
+    # Local variables, which LLVM keeps in registers.
     accumulators = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
     for m in range(rows):
         for j in range(vectors):

@@ -70,8 +70,9 @@ def col2im_numpy(cols: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, strid
     OH, OW = window_output_shape(x_shape, kernel, strides, pads)
     cols = cols.reshape(N, OH, OW, KH, KW, C)
     padded = np.zeros((N, top + H + bottom, left + W + right, C), cols.dtype)
-    # The function in numba adds one window after another. The first window that covers a pixel reaches it by the last possible tap.
-    # So with the taps from last to first, each sum here has the same order, and so the same rounding.
+    # The function in numba adds window after window. With 2 × 2 windows at stride 1, pixel (1, 1) is the last tap of window (0, 0),
+    # the third of (0, 1), the second of (1, 0) and the first of (1, 1). So from the last tap to the first, each sum has the order
+    # of the windows, and the same rounding.
     for i in reversed(range(KH)):
         for j in reversed(range(KW)):
             padded[:, i : i + OH * SH : SH, j : j + OW * SW : SW] += cols[:, :, :, i, j]    # `+=`, since windows overlap

@@ -1,10 +1,10 @@
 """Compile a kernel once per machine, not once per process: `numba.njit` with a cache that is never out of date.
 
-numba keeps compiled code beside the source file and compares the date of that one file to decide whether the code is current. A
-kernel that calls a kernel of another file would keep the old one after an edit there. Our cache, in cache.py, is therefore a
-folder named by a hash of all kernel sources, so a changed source has a new folder. It is in the user's own cache folder, since
-compiled code is only as trustworthy as the folder that it is read from. If that folder cannot be used, kernels are compiled in
-every process.
+numba keeps compiled code beside the source file, and to decide whether the code is current it looks at that one file only (at its
+date and size, or, in newer versions, at a hash of its text). A kernel that calls a kernel of another file would keep the old one
+after an edit there. Our cache, in cache.py, is therefore a folder named by a hash of all kernel sources, so a changed source has a
+new folder. It is in the user's own cache folder, since compiled code is only as trustworthy as the folder that it is read from. If
+that folder cannot be used, kernels are compiled in every process.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def _stretches(j, window, sizes):
     """
     _, _, W, C, _, OW, _ = sizes
     SW, left = window.SW, window.left
-    first = max(0, -((j - left) // SW))                     # the first ow with ow * SW + j - left >= 0
+    first = max(0, -((j - left) // SW))                     # the first ow with ow·SW >= left - j: -(-a // b) rounds up
     last = min(OW - 1, (W - 1 + left - j) // SW)
     count = max(0, last - first + 1)
     if SW == 1:

@@ -14,7 +14,8 @@ from scratchnet.kernels.threads import run
 def _forward(first, last, x, rows, cols, fill_value, out):
     """Write out[n, p, q] = Σ_s Σ_t rows.weight[n, p, s] · cols.weight[n, q, t] · x[n, rows.index[n, p, s], cols.index[n, q, t]]."""
     _, H, W, C = x.shape
-    image = np.full((H + 1, (W + 1) * C), fill_value, x.dtype)         # row H and column W hold the fill value
+    # Row H and column W hold the fill value: what lies outside the image is read by an index too, and the loops need no condition.
+    image = np.full((H + 1, (W + 1) * C), fill_value, x.dtype)
     line = np.empty((W + 1) * C, x.dtype)
     for n in range(first, last):
         for h in range(H):

@@ -76,7 +76,9 @@ def toom_cook(m: int, r: int, points: Sequence[Fraction | int]) -> Algorithm:
     """Return the algorithm for m outputs of r taps at stride 1 from m + r - 2 points; infinity is added as the last one.
 
     Aᵀ has the powers of the points, G those divided by the product of the point's differences from the others, and Bᵀ the
-    coefficients of the polynomials that are 0 at all points except one.
+    coefficients of the polynomials that are 0 at all points except one. The last row (of Aᵀ: column) belongs to infinity. The value
+    there is the highest coefficient: (0, …, 0, 1) in G and Aᵀ. The other points determine a polynomial up to a multiple of the one
+    that is 0 at all of them, whose highest coefficient is 1: its coefficients are the last row of Bᵀ.
 
     Examples
     --------
@@ -96,7 +98,7 @@ def toom_cook(m: int, r: int, points: Sequence[Fraction | int]) -> Algorithm:
     Bt = [polynomial(rest) for rest in others] + [polynomial(at)]
     G = [[a**k / by for k in range(r)] for a, by in zip(at, scale, strict=True)] + [[Fraction(k == r - 1) for k in range(r)]]
     At = [[*(a**i for a in at), Fraction(i == m - 1)] for i in range(m)]
-    own = tuple(range(len(points) + 1))
+    own = tuple(range(len(points) + 1))         # at stride 1 each product has a filter and a sum of its own
     return Algorithm(1, _floats(Bt), _floats(G), _floats(At), own, own)
 
 

@@ -111,7 +111,7 @@ def _full_rmsprop(first, last, p, g, a, m, u, constants):
         mean = mean_rho * m[i] + mean_complement * g[i]
         variance = squares - mean * mean
         if variance < 0:
-            variance *= 0           # negative by rounding only
+            variance = 0.0          # negative by rounding only
         velocity = momentum * u[i] + learning_rate * g[i] / sqrt(variance + epsilon)
         p[i] -= velocity
         a[i], m[i], u[i] = squares, mean, velocity

@@ -207,6 +207,7 @@ def _forward(first, last, x, filters, b, out, tiling, store):
         for r in range(len(products)):
             p, f, s, begins, count = products[r]
             v0, u0, m0 = p * tiles * C, f * C * F, s * tiles * F
+            # The first product of a sum starts from zeros, and so overwrites what the block before left in m; later ones are added.
             start, start_row, start_stride = (zeros, 0, 0) if begins else (m, m0, F)
             multiply(
                 Left(v, v0, m=C, ko=0, ki=1),

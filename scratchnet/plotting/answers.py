@@ -144,27 +144,27 @@ def confident_mistakes(
     names = check_names(class_names, probabilities.shape[1])
     y_pred = probabilities.argmax(axis=1)
     mistakes = metrics.confident_mistakes(y_true, probabilities)
-    surest = mistakes[:count]
+    shown = mistakes[:count]
     if title is None:
-        fewer = len(surest) < len(mistakes)
-        title = f"the {len(surest)} most confident of {len(mistakes):,} mistakes" if fewer else f"all {len(mistakes)} mistakes"
-    if not len(surest):
+        fewer = len(shown) < len(mistakes)
+        title = f"the {len(shown)} most confident of {len(mistakes):,} mistakes" if fewer else f"all {len(mistakes)} mistakes"
+    if not len(shown):
         figure = new_figure(5, 1.6)
         axes = figure.subplots()
         axes.text(0.5, 0.5, f"no mistake among {len(images):,} images", ha="center", va="center", fontsize=12)
         bare(axes)
         return finish(figure, path)
 
-    columns = min(6, len(surest))
-    rows = -(-len(surest) // columns)
+    columns = min(6, len(shown))
+    rows = -(-len(shown) // columns)
     # A long name needs a wider tile: 9-point letters are about 0.075 inch wide.
     wide = max(1.35, 0.075 * (max(map(len, names)) + 16))
     high = wide * images.shape[1] / images.shape[2] + 0.42
     figure = new_figure(wide * columns + 0.3, high * rows + 0.4, title, compress=True)
     panels = np.ravel(figure.subplots(rows, columns))
-    for axes in panels[len(surest) :]:
+    for axes in panels[len(shown) :]:
         axes.set_visible(False)
-    for axes, i in zip(panels, surest, strict=False):
+    for axes, i in zip(panels, shown, strict=False):
         show(axes, images[i])
         predicted, true = (f"{names[k]} {probabilities[i, k]:.2f}" for k in (y_pred[i], y_true[i]))
         axes.set_title(f"predicted {predicted}", fontsize=9, color=VALIDATION, pad=3)

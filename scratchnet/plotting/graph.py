@@ -8,8 +8,8 @@
    share it.
 3. Each rank is sorted by the mean place of the neighbours, downwards and upwards in turn; of the orders found, the one with the
    fewest crossings is kept.
-4. Each box moves below the mean place of those that it reads, as far as the order and the distances in its rank permit; and in the
-   same way, from the last rank upwards, above those that read it.
+4. Rank by rank, each box moves below the mean place of those that it reads, as far as the order and the distances in its rank
+   permit.
 """
 
 from __future__ import annotations
@@ -158,19 +158,19 @@ def _crossings(rows: Sequence[Sequence[int]], edges: Sequence[tuple[int, int]]) 
 
 
 def _spread(rows: Sequence[Sequence[int]], edges: Sequence[tuple[int, int]], widths: np.ndarray, boxes: int) -> np.ndarray:
-    """Return the x of each place: near the mean of its neighbours, and far enough from those beside it."""
+    """Return the x of each place: near the mean of those above that it is connected to, and far enough from those beside it.
+
+    Two things are to be straight: a chain of boxes, and a long arrow. So a box counts another box that it reads 100 times as much
+    as an arrow that ends at it (the arrow may bend there), and where a box and a passing arrow are too close, the arrow yields.
+    """
     above: list[list[tuple[int, float]]] = [[] for _ in widths]
-    below: list[list[tuple[int, float]]] = [[] for _ in widths]
     for a, b in edges:
-        pull = 1.0 if (a < boxes) == (b < boxes) else 0.01      # chains of boxes and long arrows are straight; arrows bend at boxes
-        above[b].append((a, pull))
-        below[a].append((b, pull))
+        above[b].append((a, 1.0 if (a < boxes) == (b < boxes) else 0.01))
     x = np.zeros(len(widths))
-    for near, order in ((above, rows), (below, rows[::-1])) * 2 + ((above, rows),):
-        for row in order:
-            wanted = [sum(x[j] * pull for j, pull in near[i]) / sum(pull for _, pull in near[i]) if near[i] else x[i] for i in row]
-            apart = [(widths[i] + widths[j]) / 2 + APART for i, j in pairwise(row)]
-            x[list(row)] = spaced(wanted, [100.0 if i < boxes else 1.0 for i in row], apart)
+    for row in rows:
+        wanted = [sum(x[j] * pull for j, pull in above[i]) / sum(pull for _, pull in above[i]) if above[i] else 0.0 for i in row]
+        apart = [(widths[i] + widths[j]) / 2 + APART for i, j in pairwise(row)]
+        x[list(row)] = spaced(wanted, [100.0 if i < boxes else 1.0 for i in row], apart)
     return x - min(x - widths / 2)
 
 

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--out", metavar="FILE", help="the file to write (default: NAME.py)")
     about = f"run FILE, and nothing else, in a process of its own, at most {SECONDS:g} s for each case, and say what is wrong"
     check = actions.add_parser(
-        "check", help=about, description=f"{about.capitalize()}. Exit code 0 if the answer is right, 1 if not."
+        "check", help=about, description=f"{about[0].upper()}{about[1:]}. Exit code 0 if the answer is right, 1 if not."
     )
     check.add_argument("file", metavar="FILE", help="a file that defines the function of an exercise")
     check.add_argument("--hint", metavar="N", nargs="?", const=1, type=int, help="print hint N too (default: 1)")

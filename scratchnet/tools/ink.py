@@ -130,6 +130,10 @@ def strokes(mask: Array) -> Strokes:
     Each pixel refers to the first pixel known to be of the same part. Neighbours take the lower of their two references, and
     chains of references are shortened, until all neighbours agree (Shiloach and Vishkin, J. Algorithms 3, 1982).
 
+    In [[1, 0, 1], [0, 1, 0]] the pixels are number 0, 1 and 2, row by row, and `part` is first [0, 1, 2]. Pixel 2 touches both
+    others, and takes the lower of the references that it is offered: [0, 1, 0]. Now pixels 1 and 2 are neighbours that refer to 1
+    and 0, so what referred to 1 refers to 0: [0, 0, 0]. All neighbours agree: there is one part.
+
     >>> strokes(np.array([[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 0, 0]], bool)).box
     array([[0, 0, 2, 2],
            [0, 3, 2, 4]])

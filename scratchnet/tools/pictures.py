@@ -227,6 +227,15 @@ def coverage(n: int, N: int) -> Array:
 
     A window is as wide as the step between windows, but at least one cell wide; if the step is narrower, this interpolates.
     Each row sums to 1.
+
+    >>> coverage(5, 2)                                  # each window is 2.5 cells wide
+    array([[0.4, 0.4, 0.2, 0. , 0. ],
+           [0. , 0. , 0.2, 0.4, 0.4]])
+    >>> coverage(2, 4)                                  # the windows are 0.5 cells apart and 1 cell wide
+    array([[1.  , 0.  ],
+           [0.75, 0.25],
+           [0.25, 0.75],
+           [0.  , 1.  ]])
     """
     step = n / N
     width = max(step, 1.0)

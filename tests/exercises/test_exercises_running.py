@@ -1,5 +1,6 @@
 """Answers that fail in other ways than by a wrong number: each is reported as what it is, in a bounded time."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -378,3 +379,11 @@ def test_every_exercise_with_a_forward_agrees_with_finite_differences():
         error = checking.largest_error(exercise, exercise.rights)
         assert error is None or error < 1e-8
     assert checking.largest_error(find("conv2d_backward"), find("conv2d_backward").rights) is not None
+
+
+@pytest.mark.parametrize("factor", [1.001, np.nan])
+def test_finite_differences_are_named_only_if_the_gradients_are_equal_to_them(factor):
+    exercise = find("dense_backward")
+    other = dataclasses.replace(exercise, forward=lambda **arguments: factor * exercise.forward(**arguments))
+    assert any("finite differences" in line for line in checking.passed_lines(exercise, exercise.rights))
+    assert not any("finite differences" in line for line in checking.passed_lines(other, exercise.rights))

@@ -106,7 +106,7 @@ def climb(measured: dict[str, Any], quick: bool) -> None:
     show(title, ladder_rows(measured["ladder"], measured["peak"]))
     if threads.count() > 1:
         measured["scaling"] = ladder.scaling(batch, rounds)
-        show(f"the same on {threads.count()} threads, times as fast as on 1 (in turns)", scaling_rows(measured["scaling"]))
+        show(f"speedup of {threads.count()} threads over 1 thread (in turns)", scaling_rows(measured["scaling"]))
     measured["passes"] = ladder.passes(batch, rounds)
     title = "layers on 28 × 28 × 32, forward and backward, nanoseconds a number (median, in turns)"
     show(title, passes_rows(measured["passes"]))
@@ -264,7 +264,7 @@ def print_side_by_side(title: str, measured: Mapping[str, Mapping[str, Any]]) ->
         have = {side: r for side, r in measured.items() if command in r.get("seconds", {})}
         ahead = peers.lead(peers.medians(have, command))
         if ahead is not None:
-            print(f"{head}: {ahead:.2f} times as fast as the fastest other side")
+            print(f"{head}: scratchnet is {ahead:.2f} times as fast as the fastest other side")
 
 
 def step_of(measured: Mapping[str, Mapping[str, Any]]) -> str:

@@ -79,7 +79,7 @@ def run_one(entry: Bug) -> int:
     print_labelled("seen", f"{entry.source}\n{entry.seen}")
     print(f"\nWhy it looks right. {entry.looks_right}")
     if entry.convention:
-        print(f"Another convention, not an error in the source: {entry.convention}")
+        print(f"A different convention, not an error in the source: {entry.convention}")
     reason = entry.unavailable()
     if reason:
         print(f"\nnot shown: {reason}")

@@ -26,7 +26,14 @@ same bits, nothing remains from an earlier batch, inference and frozen layers ch
 of its own, and the layer accepts any memory layout, a batch of one, and float32. "Passes" names the other checks that ran
 and found nothing.
 
-Where an entry says *another convention*, the source is not in error: it follows another rule than Keras and scratchnet.
+Where an entry says *a different convention*, the source is not in error: it follows a different rule from that of Keras
+and scratchnet.
+
+The letters are those of the library's own pages. In batch normalization, `M` values of a channel are normalized to
+`xhat = (x - mean) * inv`, with `inv = 1 / np.sqrt(variance + epsilon)`. In optimizers, `p` is a parameter, `g` its gradient and
+`lr` the learning rate. SGD has the velocity `u` and the momentum `mu`. Adam has the averages `m` of gradients and `v` of their
+squares. `a` is the sum (Adagrad) or the average (Adadelta, RMSprop) of squared gradients, and `d` the average of squared steps
+(Adadelta).
 """
 
 
@@ -81,7 +88,7 @@ def section(entry: Bug) -> str:
         f"{code(entry.name)}: {entry.operation}. Caught by **{entry.check}**{fools}.",
         f"```python\n# right\n{entry.right}\n# wrong\n{entry.wrong}\n```",
         entry.looks_right,
-        f"*Another convention:* {entry.convention}" if entry.convention else "",
+        f"*A different convention:* {entry.convention}" if entry.convention else "",
         f"Seen at {link(entry.source)}: {code(entry.seen)}",
     ]
     return "\n\n".join(part for part in parts if part)

@@ -45,9 +45,9 @@ def maxpool_overlap_assigns(dout, x, window, strides, pads):
     for oh, ow in np.ndindex(dout.shape[1:3]):
         top, left = oh * strides[0] - pads[0][0], ow * strides[1] - pads[1][0]
         bottom, right = min(top + window[0], H), min(left + window[1], W)
-        top, left = max(top, 0), max(left, 0)
+        top, left = max(top, 0), max(left, 0)               # a slice from -1 would start at the last row
         best = x[:, top:bottom, left:right].reshape(N, -1, C).argmax(axis=1)    # -> (N, C)
-        i, j = np.divmod(best, right - left)
+        i, j = np.divmod(best, right - left)                # row and column, in a window that is right - left cells wide
         dx[n, top + i, left + j, c] = dout[:, oh, ow]
     return dx
 

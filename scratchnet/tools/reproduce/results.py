@@ -28,7 +28,7 @@ from scratchnet.tools.reproduce.experiments import Experiment
 from scratchnet.tools.versions import versions as run_versions
 
 FORMAT = "scratchnet reproduce 1"
-SURE = 24  # the number of most confident mistakes that a picture shows
+MISTAKES = 24  # the number of most confident mistakes that a picture shows
 
 Result = dict[str, Any]
 
@@ -135,22 +135,22 @@ def answers(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """
     K = probabilities.shape[1]
     labels = np.asarray(labels).astype(int)
-    answered, sure = probabilities.argmax(axis=1), probabilities.max(axis=1).astype(float)
-    right = answered == labels
-    confidence = {"right": sure[right], "wrong": sure[~right]}
+    predicted, largest = probabilities.argmax(axis=1), probabilities.max(axis=1).astype(float)
+    right = predicted == labels
+    confidence = {"right": largest[right], "wrong": largest[~right]}
     return {
-        "confusion": confusion_matrix(labels, answered, K).tolist(),
+        "confusion": confusion_matrix(labels, predicted, K).tolist(),
         "wrong": int((~right).sum()),
         "confidence": {key: float(values.mean()) if len(values) else None for key, values in confidence.items()},
         "mistakes": [
             {
                 "index": int(i),
                 "label": int(labels[i]),
-                "said": int(answered[i]),
-                "probability": float(sure[i]),
+                "said": int(predicted[i]),
+                "probability": float(largest[i]),
                 "of_label": float(probabilities[i, labels[i]]),
             }
-            for i in confident_mistakes(labels, probabilities)[:SURE]
+            for i in confident_mistakes(labels, probabilities)[:MISTAKES]
         ],
     }
 

@@ -89,13 +89,13 @@ def picture(page: Page, nets: list[Experiment]) -> str:
 
 def confidence(result: Result) -> Cells:
     """Return a row of the table: how confident a net is, where it is right and where it is wrong."""
-    sure = {key: "–" if value is None else f"{value:.3f}" for key, value in result["answers"]["confidence"].items()}
+    means = {key: "–" if value is None else f"{value:.3f}" for key, value in result["answers"]["confidence"].items()}
     return {
         "experiment, last epoch, first seed": f"`{result['name']}`",
         "test images": f"{result['test_images']:,}",
         "mistakes": result["answers"]["wrong"],
-        "mean probability where right": sure["right"],
-        "where wrong": sure["wrong"],
+        "mean probability where right": means["right"],
+        "where wrong": means["wrong"],
     }
 
 
@@ -113,10 +113,10 @@ def classes(results: list[Result]) -> str:
 def answers(page: Page, e: Experiment, result: Result) -> list[str]:
     """Return what one net confuses, as words, as a confusion matrix and as pictures."""
     confusion, names = np.array(result["answers"]["confusion"]), result["class_names"]
-    true, said = (np.repeat(labels.ravel(), confusion.ravel()) for labels in np.indices(confusion.shape))
+    true, predicted = (np.repeat(labels.ravel(), confusion.ravel()) for labels in np.indices(confusion.shape))
     title = f"{run_title(e)}, last epoch, seed {result['seed']}"
     matrix = page.picture(
-        f"confusion-{e.data}", f"Confusion of {title}", plotting.confusion_matrix, true, said, names, title=title
+        f"confusion-{e.data}", f"Confusion of {title}", plotting.confusion_matrix, true, predicted, names, title=title
     )
     return [f"**{title}.** {confused(confusion, names)}", matrix, mistakes(page, e, result, title)]
 
@@ -133,7 +133,7 @@ def confused(confusion: np.ndarray, names: list[str]) -> str:
 
 
 def mistakes(page: Page, e: Experiment, result: Result, title: str) -> str:
-    """Draw the surest mistakes: their images come from the data set, all else from the result."""
+    """Draw the most confident mistakes: their images come from the data set, all else from the result."""
     found: list[dict[str, Any]] = result["answers"]["mistakes"]
     if not found:
         return ""
