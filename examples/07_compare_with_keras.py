@@ -4,9 +4,9 @@
     python examples/07_compare_with_keras.py
 
 Each of our nets is trained for a few steps, its weights are copied into a Keras model with the same layers, and both predict
-the same images: probabilities may differ by at most 1e-5. Then net_2 takes ten steps in both, from the same weights and with the
-same batches, once with each of the study's optimizers: losses may differ by at most 1e-3. (Rounding alone makes them diverge, and
-fastest with Adam, whose first steps have the same size for all weights, however small their gradients are.)
+the same images: probabilities may differ by at most 1e-5. Then net_2 takes ten steps in both libraries, from the same weights
+and with the same batches, once with each of the study's optimizers: losses may differ by at most 1e-3. (Rounding alone makes
+them diverge, and fastest with Adam, whose first steps have the same size for all weights, however small their gradients are.)
 """
 
 import argparse

@@ -5,10 +5,11 @@
     python examples/08_the_order_of_images.py --epochs 6        # trains too: many minutes
     python examples/08_the_order_of_images.py --epochs 16 --optimizer adagrad --seed 1
 
-The program first prints the orders of three epochs, as a model receives the images, before and after `keras.utils.set_random_seed`.
-With --epochs, net_2 is then trained on CIFAR-10 several times from the same weights: with Keras's seeded fit; and, in Keras and in
-scratchnet, with one given order for all epochs and with a new order for each epoch. Lines of the same library show the
-effect of the order; pairs of lines with the same order, and so the same batches, show the effect of the library.
+The program first prints the order in which a model receives the images in three epochs, before and after
+`keras.utils.set_random_seed`. With --epochs, net_2 is then trained on CIFAR-10 several times from the same weights: with
+Keras's seeded fit; and, in Keras and in scratchnet, with one given order for all epochs and with a new order for each epoch.
+Lines of the same library show the effect of the order; pairs of lines with the same order, and so the same batches, show the
+effect of the library.
 """
 
 import argparse

@@ -30,7 +30,10 @@ class WeightedCrossentropy(Loss):
     def one_hot(self, y, K):
         """Check the labels and return them as rows; training calls this once, before it starts."""
         if y.shape != (len(y), K) or len(self.class_weights) != K:
-            raise ValueError(f"expected one-hot labels (N, {K}) and {K} weights, got {y.shape} and {len(self.class_weights)}")
+            raise ValueError(
+                f"{self.name}: expected one-hot labels (N, {K}) and {K} weights, got {y.shape} and {len(self.class_weights)}. "
+                f"Make the labels with one_hot(y, {K}), and give one weight for each class."
+            )
         return y
 
     def value_and_gradient(self, logits, y):

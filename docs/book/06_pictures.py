@@ -134,7 +134,7 @@ def draw_net_2():
 
 
 def draw_schedules():
-    """Draw the rate of each step, of 1,000."""
+    """Draw the rate of each of 1,000 steps, with four schedules."""
     figure = new_figure(5.2, 3.9)
     axes = figure.subplots()
     schedules = {
