@@ -1,4 +1,4 @@
-"""A comparison of optimizers: the same net, the same initial weights and the same batches, with five optimizers.
+"""A comparison of optimizers: the same net, the same initial weights and the same batches, with four optimizers, one of them twice.
 
     python examples/04_optimizers.py                    on glyphs, which needs no download
     python examples/04_optimizers.py --data cifar10     the study's comparison, on photographs

@@ -29,7 +29,7 @@ class PReLU(Layer):
         return np.where(x > 0, x, self.params["a"] * x)                     # (N, H, W, C)
 
     def backward(self, dout, need_dx=True):
-        """Store da in `grads` and return dx."""
+        """Store da in `grads` and return dx. (With `need_dx=False` nothing reads dx; a layer may then skip it.)"""
         (x,) = self.cache
         da = np.where(x > 0, 0, dout * x)                                   # (N, H, W, C)
         self.grads = {"a": da.sum(axis=tuple(range(x.ndim - 1)))}           # -> (C,)
