@@ -343,7 +343,7 @@ class Dirac(Initializer):
         The rule for the filters after the first C; they are 0 by default, as in PyTorch.
     seed : int, optional
     channels : int, optional
-        How many channels have such a filter, if not all C: one that does not depend on the image, as a constant, needs none.
+        How many channels have such a filter, if not all C. A channel that is the same for all images needs none.
 
     Examples
     --------

@@ -391,7 +391,7 @@ def _classes(who: str, name: str, labels: Any) -> np.ndarray:
     """Return class numbers as integers of shape (N,), or raise ValueError for anything else, such as one-hot rows."""
     labels = plain_array(who, name, labels)
     if labels.ndim not in (1, 2) or (labels.ndim == 2 and labels.shape[1] != 1):
-        fix = f" For one-hot rows or probabilities: {name}.argmax(axis=1)." if labels.ndim == 2 else ""
+        fix = f" For one-hot rows or probabilities: {name}.argmax(axis=1)." if labels.ndim == 2 else " Reshape them."
         raise ValueError(f"{who}: expected {name} as class numbers of shape (N,) or (N, 1), got shape {labels.shape}.{fix}")
     labels = labels.reshape(-1)
     values = labels.astype(np.float64) if labels.dtype.kind in "fiu" else np.array([np.nan])

@@ -627,8 +627,8 @@ class Model:
             Metrics in which each sample counts with its weight, from `sample_weight` and `class_weight`. In `metrics` all samples
             count alike.
         fuse : bool
-            Whether layers also compute the ReLUs next to them, and in `evaluate` and `predict` the batch normalization after them;
-            see plan.py.
+            Whether layers also compute the activations next to them, and in `evaluate` and `predict` the batch normalization after
+            them; see plan.py.
 
         Raises
         ------
@@ -767,9 +767,9 @@ class Model:
         """Write the model as an ONNX file, which other programs run; completely or not at all.
 
         The file has one input, `images` of shape (N, H, W, C), as here (`inputs` for samples of other shapes), and one output,
-        `probabilities` of shape (N, K) (`outputs` if the model does not end in softmax). N is any number. It uses operator set 17,
-        and computes what `predict` does: dropout and augmentation are left out. All numbers are float32: a float64 model is rounded
-        to it, since onnxruntime has no convolution of float64.
+        `probabilities` of shape (N, K) (`outputs` if the model does not end in softmax). N is any number. The file uses operator
+        set 17, and computes what `predict` does: dropout and augmentation are left out. All numbers are float32: a float64 model
+        is rounded to it, since onnxruntime has no convolution of float64.
 
         Parameters
         ----------

@@ -146,8 +146,8 @@ def nadam_factors(t: int, beta_1: float, beta_2: float) -> tuple[float, float, f
     v by 1 / (1 - β₂ᵗ).
 
     In an average with the μ's, m ← μ_t m + (1 - μ_t) g, the factors of the g would have the sum 1 - μ_1⋯μ_t. Keras, like PyTorch,
-    divides by this, but averages m with β₁, and so does this rule, to make the same steps. The difference is one of the first
-    steps only: later μ_t is β₁, and both corrections are 1.
+    divides by this, but averages m with β₁, and so does this rule, to make the same steps. The two averages differ only in the
+    first steps: later μ_t is β₁, and both corrections are 1.
 
     Examples
     --------

@@ -88,7 +88,7 @@ def join_relus(nodes: Sequence[Node]) -> Plan:
 
 
 def join_smooth_activations(nodes: Sequence[Node], plan: Plan) -> None:
-    """Add to the plan the activations that a batch normalization before them applies: those whose backward needs its output."""
+    """Add to the plan the activations that a batch normalization before them applies: those whose backward needs their input."""
     only_reader = only_readers(nodes)
     for node in nodes:
         after = only_reader[node]

@@ -99,7 +99,7 @@ def add_channel_axis(images: np.ndarray) -> np.ndarray:
     if images.ndim == 4:
         return images
     if images.ndim != 3:
-        fix = ". For a single image use images[None]" if images.ndim == 2 else ""
+        fix = ". For a single image use images[None]" if images.ndim == 2 else ". Reshape them"
         raise ValueError(f"add_channel_axis: expected images of shape (N, H, W) or (N, H, W, C), got {images.shape}{fix}")
     return images[..., None]
 
@@ -141,7 +141,7 @@ def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        fix = ". Rows of several values are one-hot already" if labels.ndim == 2 else ""
+        fix = ". Rows of several values are one-hot already" if labels.ndim == 2 else ". Reshape them"
         raise ValueError(f"one_hot: expected labels of shape (N,) or (N, 1), got {labels.shape}{fix}")
     if labels.size == 0 and labels.dtype.kind in "fuib":       # an empty list becomes an array of floats
         return np.zeros((0, K), np.float32)
@@ -150,7 +150,8 @@ def one_hot(vector: np.ndarray, number_classes: int) -> np.ndarray:
     outside = np.flatnonzero((labels < 0) | (labels >= K))
     if outside.size:
         first = outside[0]
-        fix = f". For labels up to {labels.max()} use number_classes={labels.max() + 1}" if labels.min() >= 0 else ""
+        more = f". For labels up to {labels.max()} use number_classes={labels.max() + 1}"
+        fix = more if labels.min() >= 0 else ". Number the classes from 0"
         raise ValueError(
             f"one_hot: expected labels from 0 to {K - 1} for number_classes={K}, got {labels[first]} at position {first}{fix}"
         )
@@ -195,7 +196,7 @@ def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, .
     splits = [plain_array("standardize", "x", x) for x in (x_train, *others)]
     train = splits[0]
     if train.ndim not in (2, 3, 4):
-        raise ValueError(f"standardize: expected x_train of shape (N, H, W, C), (N, H, W) or (N, D), got {train.shape}")
+        raise ValueError(f"standardize: expected x_train of shape (N, H, W, C), (N, H, W) or (N, D), got {train.shape}. Reshape it")
     if train.size == 0:
         raise ValueError(f"standardize: expected at least one number in x_train, got shape {train.shape}. Pass the training images")
     for x in splits:

@@ -697,7 +697,10 @@ def adagrad(
 
 
 def adadelta(p: float, gradients: list[float], *, learning_rate: Rates, rho: float, epsilon: float) -> float:
-    """Zeiler (2012), algorithm 1: Δ_t = -(RMS[Δ]_{t-1} / RMS[g]_t) g_t, RMS[·] = √(E[·²] + ε); p ← p + η Δ_t."""
+    """Zeiler (2012), algorithm 1: Δ_t = -(RMS[Δ]_{t-1} / RMS[g]_t) g_t, RMS[·] = √(E[·²] + ε); p ← p + η Δ_t.
+
+    E[·] is the moving average that starts at 0, as `_decayed` computes it.
+    """
     steps: list[float] = []
 
     def decayed(values: list[float]) -> float:
@@ -752,7 +755,10 @@ def rmsprop(
     p: float, gradients: list[float], *,
     learning_rate: Rates, rho: float, momentum: float, epsilon: float, centered: bool,
 ) -> float:  # fmt: skip
-    """Graves (2013), equations 38 to 41: Δ_t = μ Δ_(t-1) - α g_t / √(n_t - ḡ_t² + ε), where ḡ is 0 unless `centered`."""
+    """Graves (2013), equations 38 to 41: p ← p + Δ_t, Δ_t = μ Δ_(t-1) - α g_t / √(n_t - ḡ_t² + ε).
+
+    n is the moving average of the squared gradients. ḡ is that of the gradients if `centered`, else 0.
+    """
     deltas: list[float] = []
     for t in range(1, len(gradients) + 1):
         mean = _decayed(gradients[:t], rho) if centered else 0.0
@@ -863,7 +869,7 @@ def cosine_decay(
     warmup_target: float | None,
     warmup_steps: float,
 ) -> float:
-    """Loshchilov & Hutter (2017), equation 5, with cos²(θ/2) = (1 + cos θ) / 2; before it a line, from the first rate."""
+    """Loshchilov & Hutter (2017), equation 5, with cos²(θ/2) = (1 + cos θ) / 2; before it, a linear warm-up."""
     if warmup_target is None:
         warmup_target, warmup_steps = initial_learning_rate, 0
     if step < warmup_steps:

@@ -149,7 +149,7 @@ def check_factor(name: str, value: Any) -> float:
 def get(regularizer: Any) -> Regularizer | None:
     """Return a regularizer by name, by what `config` returns, or the object itself; None for none.
 
-    What `config` returns of a class of your own is found by the name of the class, once it is defined.
+    What `config` returns for a class of your own is found by the name of the class, once it is defined.
 
     Raises
     ------

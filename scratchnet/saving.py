@@ -222,7 +222,7 @@ def restore(
     config: Mapping[str, Any],
     custom_objects: Mapping[str, type] | None = None,
 ) -> Any:
-    """Return a model created from what `load_arrays` returned for `path`, which errors name."""
+    """Return a model created from what `load_arrays` returned; `path` is the file that errors name."""
     custom = custom_objects if custom_objects is not None else {}
     if not isinstance(custom, Mapping) or not all(isinstance(kind, type) for kind in custom.values()):
         raise TypeError(

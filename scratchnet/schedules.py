@@ -43,7 +43,7 @@ class LearningRateSchedule:
         name_arguments(cls)
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of a step; the first is 0."""
+        """Return the learning rate of a step; the first step is 0."""
         raise NotImplementedError(f"{type(self).__name__} needs a method __call__(self, step), which returns a learning rate")
 
     def __repr__(self) -> str:
@@ -94,7 +94,7 @@ class ExponentialDecay(_Decay):
     """
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of a step; the first is 0."""
+        """Return the learning rate of a step; the first step is 0."""
         return self.initial_learning_rate * self.decay_rate ** self.periods(step)
 
 
@@ -116,7 +116,7 @@ class InverseTimeDecay(_Decay):
     """
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of a step; the first is 0."""
+        """Return the learning rate of a step; the first step is 0."""
         return self.initial_learning_rate / (1 + self.decay_rate * self.periods(step))
 
 
@@ -148,7 +148,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         check_increasing("PiecewiseConstantDecay", boundaries, self.boundaries)
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of a step; the first is 0."""
+        """Return the learning rate of a step; the first step is 0."""
         return self.values[sum(step > boundary for boundary in self.boundaries)]
 
 
@@ -180,7 +180,7 @@ class PiecewiseLinear(LearningRateSchedule):
         check_increasing("PiecewiseLinear", boundaries, self.boundaries)
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of a step; the first is 0."""
+        """Return the learning rate of a step; the first step is 0."""
         return float(np.interp(step, self.boundaries, self.values))
 
 
@@ -214,7 +214,7 @@ class PolynomialDecay(LearningRateSchedule):
         self.power, self.cycle = check_number("power", power), check_flag("cycle", cycle)
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of a step; the first is 0."""
+        """Return the learning rate of a step; the first step is 0."""
         length = self.decay_steps * (max(ceil(step / self.decay_steps), 1) if self.cycle else 1)
         rest = 1 - min(step / length, 1)
         return self.end_learning_rate + (self.initial_learning_rate - self.end_learning_rate) * rest**self.power
@@ -264,7 +264,7 @@ class CosineDecay(LearningRateSchedule):
         self.warmup_steps = check_number("warmup_steps", warmup_steps)
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of a step; the first is 0."""
+        """Return the learning rate of a step; the first step is 0."""
         start, first = self.initial_learning_rate, 0.0
         if self.warmup_target is not None:
             start, first = self.warmup_target, self.warmup_steps
@@ -313,7 +313,7 @@ class CosineDecayRestarts(LearningRateSchedule):
         self.alpha = check_number("alpha", alpha)
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of a step; the first is 0."""
+        """Return the learning rate of a step; the first step is 0."""
         length, height, rest = self.first_decay_steps, 1.0, float(step)
         while rest >= length:
             rest, length, height = rest - length, length * self.t_mul, height * self.m_mul

@@ -108,7 +108,7 @@ def fit(
         Validation runs after each epoch whose number this divides, or that is in the list; the first epoch is 1. The lists of
         validation values in the history are then shorter.
     distribution : DataParallel, optional
-        Several processes train the model, each a part of every batch; see `scratchnet.distribution`.
+        Several processes train the model, each on its part of every batch; see `scratchnet.distribution`.
 
     Returns
     -------

@@ -91,7 +91,7 @@ def test_labels_in_a_column_are_encoded_like_labels_in_a_row():
     ("labels", "message"),
     [
         ([0, 10], "expected labels from 0 to 9 .*, got 10 at position 1. For labels up to 10 use number_classes=11"),
-        ([3, 4, -1, 10], "expected labels from 0 to 9 for number_classes=10, got -1 at position 2$"),
+        ([3, 4, -1, 10], "expected labels from 0 to 9 for number_classes=10, got -1 at position 2. Number the classes from 0$"),
     ],
 )
 def test_a_label_out_of_range_is_named_with_its_position(labels, message):

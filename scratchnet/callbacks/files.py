@@ -31,7 +31,7 @@ def check_path(name: str, value: Any, example: str) -> str:
 
 
 def check_writable(path: str | os.PathLike[str], example: str) -> None:
-    """Raise an OSError if a file could not be written at the end of an epoch. The test creates no file and no folder.
+    """Raise an OSError if a file could not be written at the end of an epoch. The test leaves no file and no folder.
 
     Raises
     ------

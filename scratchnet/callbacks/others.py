@@ -64,7 +64,7 @@ class TerminateOnNaN(Callback):
     """End training without an error when a loss is NaN or infinite.
 
     Without this callback `fit` raises a FloatingPointError. With it, `fit` prints what the error says, calls the callbacks with NaN
-    as all values of the epoch, and returns. In both cases the model has the weights of the last epoch with finite values, and its
+    for every value of the epoch, and returns. In both cases the model has the weights of the last epoch with finite values, and its
     optimizer is reset. (In Keras the model keeps the weights whose loss is NaN.)
 
     Parameters

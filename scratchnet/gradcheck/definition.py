@@ -71,7 +71,7 @@ def state_rule(layer: Layer) -> Callable[..., dict[str, np.ndarray]] | None:
 
 
 def state_rows(layer: Layer, loops: Layer, xs: Sequence[np.ndarray], case: str) -> list[Row]:
-    """Compare the state that a forward in training has left: with the formula of `state_rule`, or without one with that of `loops`.
+    """Compare the state that a forward in training has left: with the formula of `state_rule`, or else with `loops.state`.
 
     Both layers have just run on `xs`; `loops` has run the plain loops.
     """

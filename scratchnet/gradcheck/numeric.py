@@ -178,7 +178,10 @@ def differences(
     if out is None:
         raise ValueError(f"{who}: expected f() to return an array or a number, got None. Add a return statement to f")
     if np.ndim(dout) and np.shape(dout) != np.shape(out):
-        raise ValueError(f"{who}: expected dout of the shape of f(), {np.shape(out)}, or a number, got shape {np.shape(dout)}")
+        raise ValueError(
+            f"{who}: expected dout of the shape of f(), {np.shape(out)}, or a number, got shape {np.shape(dout)}."
+            " Make it an array of that shape"
+        )
     rounding = rounding_error(np.asarray(out), dout, step)
     result = steady_differences(f, x, dout, step, kinks, choices(kinks))
     result.rounding = rounding

@@ -10,7 +10,7 @@ The weights of a unit whose ReLU is 0 for all images receive no gradient, and no
 place of 0, so its derivative is 1 or a. ReLU6 has an upper limit m = 6; where its output is 6, its derivative is 0. Both are
 cases (m = ∞ for the leaky ReLU, a = 0 for ReLU6) of
 
-    out = min(m, x) where x > 0, else a x       dx = dout where 0 < out < m, 0 where out = m, and a dout elsewhere
+    out = min(m, x) where x > 0, else a·x       dx = dout where 0 < out < m, 0 where out = m, and a·dout elsewhere
 
 Softmax converts K numbers x_j, the logits, to probabilities p_j:
 
@@ -23,7 +23,7 @@ Every p_j depends on every x_k. With S = Σ_i exp(x_i), and δ_jk = 1 where j = 
     ∂p_j/∂x_k = (δ_jk exp(x_j) S - exp(x_j) exp(x_k)) / S²  =  p_j (δ_jk - p_k)
     dx_k = Σ_j dout_j p_j (δ_jk - p_k)                      =  p_k (dout_k - Σ_j dout_j p_j)
 
-The functions that contain exponentials are in smooth_activations.py.
+The elementwise functions that contain exponentials, such as sigmoid and GELU, are in smooth_activations.py.
 
 Source: Nair & Hinton, *Rectified linear units improve restricted Boltzmann machines* (2010); Maas, Hannun & Ng, *Rectifier
 nonlinearities improve neural network acoustic models* (2013), section 2, for the leaky ReLU; Krizhevsky, *Convolutional deep belief

@@ -37,7 +37,9 @@ The matrices do not depend on x, so ∂out[p, q]/∂x[h, w] = A[p, h] · B[q, w]
 A pixel that is read several times, as near an edge that reflects, has several nonzero numbers in its column of A, and receives
 the sum of the gradients. The gradient of the additional row and column is dropped, since v is a constant.
 
-All random numbers of an image are computed from the key of the batch and the image's index in it (kernels/draws.py).
+All random numbers of an image are computed from a random integer, the key, and the image's index (kernels/draws.py). A key is
+drawn for each batch, and the index is that in the batch; RandomFlip with `alternate` draws one key, and the index is that in the
+data.
 
 Source: Simard, Steinkraus & Platt, *Best practices for convolutional neural networks applied to visual document analysis*
 (2003), section 2; Jaderberg et al., *Spatial transformer networks* (2015), equations 5 to 7, for bilinear reading and its gradient.
@@ -143,7 +145,7 @@ class _Augmentation(Layer):
         return shape
 
     def places(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the start and the step of rows and columns, both (N, 2), for two numbers u in [0, 1) of each image, (N, 2)."""
+        """Return the start and the step of rows and columns, both (N, 2), from u (N, 2): two numbers in [0, 1) for each image."""
         raise NotImplementedError
 
     def start_in_inference(self) -> Pair:
@@ -187,9 +189,9 @@ class RandomFlip(_Augmentation):
     seed : int, optional
         Of the layer's own random numbers. By default the model's seed decides.
     alternate : bool
-        Draw once for each image of the data, and flip it in every other epoch: an image that is flipped in one epoch is not in the
-        next. Two epochs then show both forms of every image; with independent draws, half of the images appear twice in the
-        same form.
+        Draw once for each image of the data, and flip it in every other epoch: an image that is flipped in one epoch is not
+        flipped in the next. Two epochs then show both forms of every image; with independent draws, half of the images appear
+        twice in the same form.
     implementation, name
         As for every `Layer`.
 
@@ -256,7 +258,7 @@ class RandomFlip(_Augmentation):
             key[...] = self.rng.integers(1, 2**24)          # exact in float32
         rows, epoch = self.samples.rows, self.samples.epoch
         # Image i has row i of the key's numbers, in every epoch and every batch. `uniform` computes rows 0, 1, 2, … without gaps:
-        # all up to the largest index of this batch, of which those of its images are taken.
+        # all up to the largest index of this batch. Of these, the rows of its images are taken.
         return (uniform(int(key[0]), (int(rows.max()) + 1, 2))[rows] < 0.5) ^ bool(epoch % 2)
 
 

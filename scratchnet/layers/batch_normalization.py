@@ -19,7 +19,7 @@ The sum of squares is divided by M, in the moving average too, as in Keras. PyTo
 M - 1 in its moving average (`running_var`). Its momentum is 1 minus ours: its default of 0.1 would be 0.9 here.
 The default here, as in Keras, is 0.99. PyTorch's ε is 1e-5, ours 1e-3.
 
-Backward receives dout_m = ∂L/∂out_m. γ and β belong to all M outputs:
+Backward receives dout_m = ∂L/∂out_m. All M outputs are computed with γ and β:
 
     dγ = Σ_m dout_m · x̂_m                     dβ = Σ_m dout_m
 

@@ -21,7 +21,7 @@ rule has one term. With δ_ij = 1 where i = j, and 0 elsewhere,
 
     ∂out_i/∂x_j = δ_ij · m_i / (1 - r)          dx_i = dout_i · m_i / (1 - r)                                    (2)
 
-Backward is the function of forward, applied to dout with the same mask.
+Backward is the same function as forward, applied to dout with the same mask.
 
 The mask is not kept for backward. Forward draws one random integer for each batch, the key. The numbers u_i depend only on the key
 and on i (kernels/draws.py), so both functions compute the mask from the key. For (128, 12544) numbers, the key is 8 bytes, while
@@ -102,9 +102,9 @@ class Dropout(Layer):
     rate : float
         The fraction of the numbers that is dropped, at least 0 and below 1. (Keras takes 1 too, and returns zeros only.)
     noise_shape : tuple, optional
-        The shape of the mask, with the batch axis; each length is 1, or that of x, which is written as None. (After the batch axis,
-        the number itself is taken too.) Along an axis of length 1, numbers are dropped together: (None, 1, 1, None) drops
-        whole channels. By default each number is dropped on its own.
+        The shape of the mask, with the batch axis; each length is 1, or that of x, which is written as None. (For every axis but
+        the batch, the length itself is accepted too.) Along an axis of length 1, numbers are dropped together: (None, 1, 1, None)
+        drops whole channels. By default each number is dropped on its own.
     seed : int, optional
         Of the layer's own random numbers. By default the model's seed decides.
     implementation, name

@@ -75,7 +75,7 @@ class Reshape(Layer):
         if numbers % known or (-1 not in self.target_shape and numbers != known):
             raise ValueError(
                 f"{self._title}: expected a target_shape that holds the {numbers} numbers of a sample of shape {shape}, got"
-                f" {self.target_shape}. Reshape((-1,)) is one row of all"
+                f" {self.target_shape}. Reshape((-1,)) makes one row of them"
             )
         return tuple(numbers // known if size == -1 else size for size in self.target_shape)
 

@@ -34,7 +34,7 @@ normal number is below x. Φ' is the normal density φ(x) = e^{-x²/2} / √(2π
     out = x s                                       dx = dout · (s + x s (1 - s))
     out = x Φ(x),  Φ(x) = ½ (1 + erf(x / √2))       dx = dout · (Φ(x) + x φ(x))
 
-The tanh form of GELU replaces Φ(x) by ½ (1 + tanh(v)) with v = √(2/π) (x + 0.044715 x³); the two differ by less than 0.0003.
+The tanh form of GELU replaces Φ(x) by ½ (1 + tanh(v)) with v = √(2/π) (x + 0.044715 x³). It differs from Φ(x) by less than 0.0003.
 Since ½ (1 + tanh(v)) is σ(2v), it is a sigmoid s = σ(u) of u = 2v, and the chain rule adds the factor
 u' = 2 √(2/π) (1 + 3 · 0.044715 x²):
 
