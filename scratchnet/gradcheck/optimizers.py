@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ def check_optimizer(optimizer: Optimizer, *, steps: int = 7, seed: int = 0, rais
     Report
         update rule: a matrix, a vector, and gradients of 1e-8 (whose steps depend on ε), after `steps` steps, with the
         optimizer's implementation and with "numpy"; schedules, clipping and weight decay are computed apart from the optimizer.
+        With `learning_rate_multipliers`, also a vector for each of their names.
         contract: the gradients are not modified.
 
     Raises
@@ -57,7 +59,8 @@ def check_optimizer(optimizer: Optimizer, *, steps: int = 7, seed: int = 0, rais
             f" Add its formula, reference.UPDATE_RULES[{kind!r}] = formula"
         )
     rng = np.random.default_rng(seed)
-    sizes = {"matrix": ((3, 4), 1.0), "vector": ((5,), 1.0), "gradients of 1e-8": ((4,), 1e-8)}
+    sizes: dict[str, tuple[tuple[int, ...], float]] = dict.fromkeys(optimizer.learning_rate_multipliers or {}, ((3,), 1.0))
+    sizes |= {"matrix": ((3, 4), 1.0), "vector": ((5,), 1.0), "gradients of 1e-8": ((4,), 1e-8)}
     start = {name: rng.standard_normal(shape) * (scale if scale < 1 else 1.0) for name, (shape, scale) in sizes.items()}
     grads = [{name: scale * rng.standard_normal(shape) for name, (shape, scale) in sizes.items()} for _ in range(steps)]
     report = Report(repr(optimizer))
@@ -74,16 +77,19 @@ def _rows(optimizer: Optimizer, start: Arrays, grads: Sequence[Arrays], suffix: 
     params = {name: p.copy() for name, p in start.items()}
     before = [g.tobytes() for step in grads for g in step.values()]
     for step in grads:
-        optimizer.update(list(params.values()), list(step.values()))
+        optimizer.update(params, step)
     unchanged = [g.tobytes() for step in grads for g in step.values()] == before
     rows = []
     settings = {name: value for name, value in optimizer.get_config().items() if name != "implementation"}
     limits = {name: settings.pop(name, None) for name in ("clipnorm", "clipvalue", "global_clipnorm")}
+    multipliers = settings.pop("learning_rate_multipliers", None) or {}
     clipped = [dict(zip(step, reference.clipped([*step.values()], **limits), strict=True)) for step in grads]
     for name, p in params.items():
-        expected = _expected(type(optimizer).__name__, start[name], [step[name] for step in clipped], **settings) - start[name]
+        factor = prod(multipliers[key] for key in multipliers if name == key or name.endswith(f"/{key}"))
+        seen = [step[name] for step in clipped]
+        expected = _expected(type(optimizer).__name__, start[name], seen, factor, **settings) - start[name]
         row = compare("update rule", f"{name}{suffix}", p - start[name], expected, UPDATE_TOLERANCE, smallest=0)
-        if row.passed and not expected.any():
+        if row.passed and factor and not expected.any():
             note = f"{NOT_COMPARED}: the steps are too small to change any number. Use a larger learning rate"
             row = Row("update rule", f"{name}{suffix}", False, note=note)
         rows.append(row)
@@ -92,21 +98,29 @@ def _rows(optimizer: Optimizer, start: Arrays, grads: Sequence[Arrays], suffix: 
 
 
 def _expected(
-    kind: str, start: np.ndarray, grads: Sequence[np.ndarray], learning_rate: Any, weight_decay: float = 0.0, **settings: Any
+    kind: str,
+    start: np.ndarray,
+    grads: Sequence[np.ndarray],
+    factor: float,
+    learning_rate: Any,
+    weight_decay: float = 0.0,
+    **settings: Any,
 ) -> np.ndarray:
-    """Return the array after these gradients, each of its numbers computed alone with the formula.
+    """Return the array after these gradients, each of its numbers computed alone with the formula, at `factor` times the rate.
 
-    Weight decay does not change the gradients; it is applied between the formula's steps: p ← p - rate · weight_decay · p.
+    Weight decay does not change the gradients; it is applied between the formula's steps, without the factor:
+    p ← p - rate · weight_decay · p.
     """
     formula, steps = reference.UPDATE_RULES[kind], range(len(grads))
     rates = [rate_at(learning_rate, t) if callable(learning_rate) else learning_rate for t in steps]
+    these = [factor * rate for rate in rates]
     p = np.empty_like(start)
     for index in np.ndindex(p.shape):
         seen = [g[index] for g in grads]
         if not weight_decay:
-            p[index] = formula(start[index], seen, learning_rate=rates, **settings)
+            p[index] = formula(start[index], seen, learning_rate=these, **settings)
             continue
-        number, path = start[index], [formula(0.0, seen[:t], learning_rate=rates[:t], **settings) for t in range(len(seen) + 1)]
+        number, path = start[index], [formula(0.0, seen[:t], learning_rate=these[:t], **settings) for t in range(len(seen) + 1)]
         for t in steps:
             number = number - rates[t] * weight_decay * number + (path[t + 1] - path[t])
         p[index] = number

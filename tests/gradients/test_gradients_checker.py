@@ -359,11 +359,29 @@ def test_a_loss_with_the_wrong_sign_or_without_its_mean_is_found():
         Adadelta(1.0, 0.9),
         Adam(),
         Adam(0.1, 0.5, 0.7, 1e-3),
+        SGD(0.1, 0.9, True, weight_decay=0.2, learning_rate_multipliers={"beta": 64.0}),
+        Adam(learning_rate_multipliers={"bias": 2.0, "b/bias": 3.0, "kernel": 0.0}),
     ],
     ids=repr,
 )
 def test_every_optimizer_follows_its_formula(optimizer):
     check_optimizer(optimizer, raise_on_failure=True)
+
+
+def test_a_factor_of_the_rate_that_is_forgotten_or_multiplies_the_decay_too_is_found():
+    class Forgets(SGD):
+        def _multipliers(self, params):
+            return [1.0] * len(params)
+
+    class DecaysToo(SGD):
+        def step(self, p, g, state):
+            p *= 1 - (self._rate_of_step - 0.01) * self.weight_decay        # 0.01 is already subtracted
+            super().step(p, g, state)
+
+    for kind in (Forgets, DecaysToo):
+        kind.__name__ = "SGD"
+        report = check_optimizer(kind(0.01, weight_decay=0.1, learning_rate_multipliers={"beta": 64.0}, implementation="numpy"))
+        assert {row.name for row in report.failures} == {"beta", "beta, NumPy"}
 
 
 def test_an_epsilon_in_the_wrong_place_is_found():
