@@ -71,6 +71,7 @@ def softmax_cross_entropy_losses(logits: np.ndarray, y: np.ndarray) -> np.ndarra
     """Return the loss of each image: (N, K), (N, K) -> (N,).
 
     Real logits are converted to float64 first. This costs little, and the rounding errors of log p are then below those of float32.
+    (Complex logits are those of `gradcheck.complex_step_gradient`.)
 
     Raises
     ------

@@ -140,7 +140,7 @@ def net_3(
     Parameters
     ----------
     sample_shape : (H, W, C)
-        At least 25 × 25 pixels.
+        At least 25 × 25 pixels: whitening and the four poolings make 24, 12, 6, 3 and 1 of them.
     nb_classes : int
     filters : three ints
         The number of filters of the convolutions in each block.
@@ -176,6 +176,7 @@ def net_3(
     H, W, C = input_x.shape
     x = RandomFlip("horizontal", alternate=True)(input_x) if flip else input_x
     x = RandomCrop(H, W, padding=2)(x)
+    # Two filters for each of the 2 · 2 · C numbers of a window, rounded up to a multiple of 16, which suits the kernels.
     x = PatchWhitening(16 * -(-8 * C // 16), (2, 2), activation="gelu", name="whitening")(x)
     first = Dirac(as_in_pytorch, channels=8 * C)                        # whitening fills 8·C channels; the others are constants
     for F in filters:

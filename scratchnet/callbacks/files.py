@@ -137,7 +137,7 @@ class ModelCheckpoint(Monitor):
 
 
 class CSVLogger(Callback):
-    """Write each epoch's values as a row of a CSV file, which is complete after every epoch.
+    """Write each epoch's values as a row of a CSV file, which is complete after every epoch. The first epoch is 0, as in Keras.
 
     Parameters
     ----------

@@ -228,11 +228,13 @@ def frozen(layer: Layer, xs: Arrays, dout: np.ndarray) -> str:
         return ""
     restore(layer)
     layer.trainable = False
-    before = bits([*layer.params.values(), *layer.state.values()])
+    arrays = {"params": [*layer.params.values()], "state": [*layer.state.values()]}
+    before = {name: bits(kept) for name, kept in arrays.items()}
     in_mode(layer, xs, training=True)
     layer.backward(dout)
-    same = bits([*layer.params.values(), *layer.state.values()]) == before
-    return "" if same else "training changed self.state although trainable is False. Change it only if self.trainable is True"
+    after = {"params": [*layer.params.values()], "state": [*layer.state.values()]}
+    changed = " and ".join(f"self.{name}" for name in arrays if bits(after[name]) != before[name])
+    return changed and f"training changed {changed} although trainable is False. Change it only if self.trainable is True"
 
 
 CONTRACT: tuple[tuple[str, Callable[[Layer, Arrays, np.ndarray], str]], ...] = (
