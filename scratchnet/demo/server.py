@@ -1,9 +1,9 @@
 """The demo's web server: two addresses, `GET /` for the page and `POST /look` for what the network sees in a drawing.
 
 It serves this machine alone. Any page in the user's browser may send requests here, so only those for our own host name, and from
-our own page, are answered. A browser lets a page read answers only from the server that sent it, which it knows by its name. In
-*DNS rebinding*, a foreign server first sends a page, and then lets its name, say evil.example, lead to 127.0.0.1: the browser would
-take us for that server. But the header Host of these requests is still evil.example, so they are refused.
+our own page, are answered. A browser lets a page read answers only from the server that sent the page, and knows a server by its
+name. In *DNS rebinding*, a foreign server first sends a page, and then lets its name, say evil.example, lead to 127.0.0.1: the
+browser would take us for that server. But the header Host of these requests is still evil.example, so they are refused.
 
 A connection carries one request, and is closed after PATIENCE seconds, whatever it waits for. At most CONNECTIONS are open; when
 one more arrives, the oldest is closed.

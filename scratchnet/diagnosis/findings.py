@@ -30,7 +30,7 @@ from scratchnet.support.tables import text_table
 LEARNED = 0.9       # a loss below this fraction of that of guessing shows that something was learned
 SLOW = 3e-4         # ratios of steps and weights below this are slow,
 FAST = 0.1          # and above this, a step replaces what was learned
-MANY, ALL = 0.25, 0.9       # the dead or saturated part of a layer that is a note, or a problem
+MANY, ALL = 0.25, 0.9       # the dead part of a layer that is a note, or a problem
 VANISHED = 1 / 30   # of the largest gradient
 TINY = 1e-3         # the norm of a gradient; before anything is learned it is usually above 0.01
 GAP = 0.1           # between the accuracies of training and validation
@@ -279,7 +279,7 @@ def learning_rate(f: Facts) -> Finding:
         )
     if max(ratios) < SLOW and f.loss > 0.5 * f.guess and f.guess > 0.01:
         if gradients(f).level == "problem" or dead_units(f).level == "problem":
-            return Finding(name, "unknown", f"{text} The steps are small as the gradients are; see gradients and dead units.")
+            return Finding(name, "unknown", f"{text} The steps are small because the gradients are; see gradients and dead units.")
         for cause in (initial_loss(f), saturation(f)):
             if cause.level == "problem":
                 return Finding(name, "unknown", f"{text} Correct another problem first; see {cause.question}.")

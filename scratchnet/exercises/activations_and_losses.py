@@ -113,7 +113,7 @@ def below_largest(a):
     return a["logits"].max(axis=1) - (a["logits"] * a["y"]).sum(axis=1)
 
 
-# exp(709) is near the largest float, exp(-745) is 0, and exp(-37) is lost beside 1.
+# exp(709) is near the largest float, exp(x) is 0 for x below about -745, and exp(-37) is lost beside 1.
 LARGE_LOGITS: list[Trait] = [
     ("a probability of the right class below 1e-16", lambda a: (below_largest(a) > 37).any()),
     ("a logit too large for exp", lambda a: (a["logits"] > 709).any()),

@@ -44,7 +44,7 @@ class Log:
         self.file.flush()
 
     def stage(self, name: str) -> None:
-        """Record a stage, "loading" or "loaded", from which on the time is counted again."""
+        """Record the beginning of a stage, "loading" or "loaded", at which the time limit begins again."""
         self(event=name)
         (self.folder / name).touch()
 

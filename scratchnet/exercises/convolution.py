@@ -357,7 +357,7 @@ CONV2D_BACKWARD = Exercise(
         ("col2im-overwrites", overwriting(by_window=True)),
         ("col2im-overwrites", overwriting(by_window=False)),
         ("conv-bias-gradient-averaged", _mean_over_everything),
-        *wrong_pads(conv2d_backward)[:2],       # the third has another output than dout
+        *wrong_pads(conv2d_backward)[:2],       # with the third, out does not have the shape of dout
     ],
     kept={"x": "stale-backward-cache"},
     accumulates="gradient-kept-from-last-step",

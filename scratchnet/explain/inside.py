@@ -169,7 +169,7 @@ def gradients_of(model: Model, k: int, *, lowest: Node | None = None) -> Values:
     """Return the gradient of the logit of class `k` at the output of each node that it depends on, after `outputs_of`.
 
     The backward of the node `lowest` is the last that runs; by default that of the first layer. In training, a layer that reads
-    the output of a ReLU sets its dx to 0 where that output is 0 (see plan.py); here dx is computed there too.
+    the output of a ReLU sets its dx to 0 where that output is 0 (see plan.py); this function computes dx there too.
     """
     start = np.zeros((1, *model.logits.shape))
     start[0, k] = 1
@@ -368,7 +368,7 @@ def rounded(values: Array) -> Array:
 
 
 def f32(values: Any) -> Array:
-    """Return an array as float32, without the batch axis of a batch of one image if it has it."""
+    """Return an array as float32."""
     return np.asarray(values, np.float32)
 
 

@@ -1,8 +1,8 @@
 """The page of what a network computed for one image: the numbers of inside.py in one HTML file, with
 explain.html, explain.css, numbers.js (the sums) and explain.js (what is shown).
 
-The page stores all arrays as one block of float32 numbers, compressed by gzip and written as base64. In a stage's description,
-an array is replaced by its first number in the block and its length.
+The page stores all arrays as one block of float32 numbers, compressed by gzip and written as base64. In the description of a
+stage (see inside.py), an array is replaced by the place of its first number in the block, and its length.
 """
 
 from __future__ import annotations

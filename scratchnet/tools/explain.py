@@ -20,10 +20,10 @@ from scratchnet.tools.predict import LONGEST, prepared
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``scratchnet explain``."""
     parser.description = (
-        "Write one self-contained web page (no network, no server) of what a trained network computed for one image: every layer's "
-        "feature maps and the probabilities. A click on a cell shows the sum that made its number or, in the mode Backward, "
-        "which cells sent gradient to it, and how much, for the class that you choose. The image is a picture of your own, "
-        "prepared in the same way as by 'scratchnet predict', or a test image of a data set."
+        "Write one self-contained web page (no internet, no server) of what a trained network computed for one image: every "
+        "layer's feature maps and the probabilities. A click on a cell shows the sum that made its number or, in the mode "
+        "Backward, which cells sent gradient to it, and how much, for the class that you choose. The image is a picture of your "
+        "own, prepared in the same way as by 'scratchnet predict', or a test image of a data set."
     )
     parser.add_argument("run_path", type=path_text, metavar="RUN", help="a run folder, or a model.npz")
     parser.add_argument("image", metavar="IMAGE", nargs="?", help="a picture file: PNG, JPEG, GIF, BMP, TIFF, WebP or PPM")

@@ -5,7 +5,7 @@
 
 Before each training run, rank 0 sends the others a message with what to train (`tell`). They print and write nothing. If a process
 fails alone, for example because the disk is full, the others would wait for ever for its part of the next sum of gradients.
-So it ends all of them.
+So the process that fails ends all of them.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Held:
 
     def __enter__(self) -> Held:
         make_folders(self.path)
-        if sys.platform != "win32":  # where folders cannot be opened
+        if sys.platform != "win32":  # Windows cannot open a folder
             self.handle = os.open(self.path, os.O_RDONLY)
             try:
                 lock(self.handle)

@@ -401,7 +401,7 @@ def torch_convolution(k: int, batch: int = net_3.BATCH, *, last: bool) -> net_3.
     return net_3.Calls(forward, backward, results)
 
 
-NET_3: dict[str, Callable[[Shape, int], Side]] = {      # the same names
+NET_3: dict[str, Callable[[Shape, int], Side]] = {      # the names are those of SIDES
     "scratchnet": net_3_in_scratchnet,
     "keras": net_3_in_keras,
     "torch fused": net_3_in_torch,

@@ -117,7 +117,7 @@ def sweeps(plan: Plan, selected: Mapping[str, Experiment]) -> bool:
 
 
 def unknown_work(plan: Plan, selected: Mapping[str, Experiment], seeds: int, out: Path) -> float:
-    """Return the winners' work while they are unknown: one run for each optimizer and each further seed."""
+    """Return the work of the best rates while they are unknown: one run for each optimizer and each further seed."""
     if not sweeps(plan, selected) or all(results.finished(out, e, 0) for e in plan.groups["rates"]):
         return 0.0
     longest = next(e for e in plan.groups["rates"] if e.name in plan.one_seed)
