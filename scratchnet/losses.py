@@ -280,8 +280,8 @@ class Loss:
             raise ValueError(f"{who}: expected y_pred as real numbers, got {y_pred.dtype}. Take the real part: y_pred.real")
         if y_pred.ndim != 2 or not y_pred.size:
             one = y_pred.ndim == 1 and y_pred.size
-            fix = ". One sample is a batch of one: y_pred[np.newaxis]" if one else ". Pass one row for each sample"
-            raise ValueError(f"{who}: expected y_pred of shape (N, K), with at least one row, got shape {y_pred.shape}{fix}")
+            fix = "Make one sample a batch of one: y_pred[np.newaxis]" if one else "Pass one row for each sample"
+            raise ValueError(f"{who}: expected y_pred of shape (N, K), with at least one row, got shape {y_pred.shape}. {fix}")
         y = self.one_hot(plain_array(who, "y_true", y_true), y_pred.shape[1])
         if len(y) != len(y_pred):
             raise ValueError(

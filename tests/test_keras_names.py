@@ -285,7 +285,7 @@ def test_the_sum_of_two_nodes_is_a_layer_and_other_arithmetic_is_refused():
     a, b = Dense(2)(x), Dense(2)(x)
     assert type((a + b).layer).__name__ == "Add"
     for wrong in (lambda: a * 2, lambda: a / 255.0, lambda: 1 - a, lambda: a + 1):
-        with pytest.raises(TypeError, match="Node: expected arithmetic with a layer"):
+        with pytest.raises(TypeError, match="Node: expected arithmetic by a layer"):
             wrong()
 
 

@@ -67,7 +67,7 @@ class Status:
     note : str
         A remark in a few words.
     checked : str
-        What `verify` compared the files with; empty if each file has its known checksum, and in other rows.
+        What `verify` compared the files with; empty if each file has its known checksum, and in rows of `status` and `fetch`.
 
     Examples
     --------

@@ -120,7 +120,7 @@ def affine_maps(radius: np.ndarray, angle: np.ndarray, stretch: np.ndarray, shea
 
 
 def spline_weights(size: int, knots: int) -> np.ndarray:
-    """Return the matrix that makes of a few values a smooth curve at many points: the uniform cubic B-spline.
+    """Return the matrix that turns a few values into a smooth curve at many points: the uniform cubic B-spline.
 
     The curve follows the values but does not pass through them: at a knot it is 4/6 of that value plus 1/6 of each neighbour.
 

@@ -64,7 +64,7 @@ class MnistLike(ImageSet):
         """Raise DataError if these cannot be images of this set, although files and sizes are right."""
 
     def published(self, found: Found, splits: Splits, known: str) -> str:
-        """Return the set's name if it is the published one, else ""; `known` is the published set of these contents, or ""."""
+        """Return the set's name if it is the published one, else ""; `known` names the published set with these contents."""
         return known
 
     def verify(self, found: Found) -> tuple[Splits, str]:

@@ -1,7 +1,7 @@
 """The base class of data sets, with methods to find, fetch, read and verify a set.
 
 A set is looked for in the folder that ``SCRATCHNET_DATA`` names, where any copy with the right structure is accepted, and
-then in the cache, where each file must have the known checksum. Only if it is in neither is it fetched: downloaded or drawn.
+then in the cache, where each file must have the known checksum. If it is in neither, it is fetched: downloaded or drawn.
 """
 
 from __future__ import annotations

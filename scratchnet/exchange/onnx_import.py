@@ -42,7 +42,7 @@ from scratchnet.support.optional import optional
 
 OPSETS = range(13, 27)                          # the operator sets that are read: 13 to 26
 MOST = 10_000                                   # the largest number of numbers in a constant that operators compute
-LONGEST = 20                                    # of how many earlier tensors, at most, a tensor is considered a function
+LONGEST = 20                                    # a tensor is considered a function of at most this many earlier tensors
 
 
 class RefusedError(ValueError):
@@ -236,7 +236,7 @@ class File:
         else:
             try:
                 if operator not in OPERATORS:
-                    raise self.refused("constants, or the sizes of a tensor", "an operator of images")
+                    raise self.refused("inputs that are constants or sizes of a tensor", "another input")
                 self.values[node.output[0]] = OPERATORS[operator](self, node)
             except MemoryError:
                 raise
@@ -324,7 +324,7 @@ class File:
         """Return an input of a node that must be a constant."""
         array = self.array(node, index)
         if array is None:
-            raise self.refused(f"an input {index}", "none")
+            raise self.refused(f"input {index} to be given", "none")
         return array
 
     def axes(self, node: Onnx) -> list[int]:

@@ -370,7 +370,7 @@ def _reshape(file: File, node: Onnx) -> Value:
         before                              after               here
         any                                 the same            nothing
         (1, H, W), channels first           (H, W, 1)           only the note changes: with one channel the numbers are the same
-        (H, W, 1)                           (1, H, W)           the same, if an operator for images reads it
+        (H, W, 1)                           (1, H, W)           only the note changes, if an operator for images reads it
         a row in the order C, H, W          any other           refused
         (C, 1, 1) after global pooling      (C,)                the pooling without keepdims
         any, except images channels first   any other           Flatten, or Reshape if the result is not a row

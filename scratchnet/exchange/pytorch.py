@@ -56,7 +56,7 @@ class Part(NamedTuple):
     path: str                                   # of the layer, such as "conv2d" or "sequential/conv2d"
     layer: Layer
     tensors: dict[str, Tensor]                  # by PyTorch's names
-    constants: dict[str, np.ndarray]            # tensors for which the layer has no array, and the values that have no effect
+    constants: dict[str, np.ndarray]            # tensors for which the layer has no array, with values that have no effect
 
     @property
     def default_name(self) -> str:

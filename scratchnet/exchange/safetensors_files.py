@@ -74,7 +74,7 @@ def load_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     library = optional("safetensors", "safetensors", who)
     refuse_pickles(who, path)
     path = as_path(path)
-    if path.exists() and not path.is_file():            # a folder, or a pipe, whose reading may wait for ever
+    if path.exists() and not path.is_file():            # a folder, or a pipe: reading it may wait for ever
         raise IsADirectoryError(f"{who}: expected a file, got {path}, which is not a file. Name one")
     try:
         content = path.read_bytes()

@@ -127,8 +127,8 @@ def _sum(a: Node, b: Any) -> Node:
 
 def _no_arithmetic(a: Node, b: Any) -> Any:
     raise TypeError(
-        f"Node: expected arithmetic with a layer, such as Add()([a, b]) or Rescaling(1 / 255)(x), got it with a {type(b).__name__}."
-        " Call the layer"
+        f"Node: expected arithmetic by a layer, such as Add()([a, b]) or Rescaling(1 / 255)(x), got"
+        f" an operator with a {type(b).__name__}. Call the layer"
     )
 
 

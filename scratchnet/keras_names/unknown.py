@@ -47,7 +47,7 @@ INSTEAD = {
             "LayerNormalization GroupNormalization RMSNormalization UnitNormalization SpectralNormalization",
         "Use preprocessing.standardize(x_train, x_test), or Rescaling(1 / 255)": "Normalization",
         "Use Dropout": "GaussianDropout AlphaDropout GaussianNoise ActivityRegularization",
-        "The augmentation layers are RandomFlip, RandomTranslation and RandomCrop: put them first into the model":
+        "The augmentation layers are RandomFlip, RandomTranslation and RandomCrop: put them at the start of the model":
             "ImageDataGenerator image RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast"
             " RandomElasticTransform RandomErasing RandomGaussianBlur RandomGrayscale RandomHue RandomInvert"
             " RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear"

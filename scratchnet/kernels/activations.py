@@ -24,7 +24,7 @@ DENSITY = F(1 / np.sqrt(2 * np.pi)) # of the standard normal distribution at 0
 TANH_SCALE = F(2 * np.sqrt(2 / np.pi))
 CUBIC, THREE_CUBIC = F(0.044715), F(3 * 0.044715)
 FAR = F(30)                         # where |x| is larger, the derivative of the tanh form of GELU is 0 or 1, in every digit;
-                                    # its formula is NaN from 5.1e19 on, where 3·0.044715·x² is infinite and multiplied by 0
+                                    # its formula is NaN for very large |x|, where x² is infinite and multiplied by 0
 
 
 def _run(kernel: Any, arrays: tuple[np.ndarray, ...], settings: tuple[float, ...]) -> np.ndarray:

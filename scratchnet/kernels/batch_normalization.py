@@ -271,7 +271,7 @@ def shared_backward(
 
     dx is computed by (3) of layers/batch_normalization.py, with dγ, dβ and M of the whole batch. The returned dgamma and dbeta are
     sums over the part only: they are added over all processes later, with the gradients of all other parameters. `samples` is as
-    for `shared_moments`; if it does not count, dout is 0, and so are its dγ and dβ.
+    for `shared_moments`; if samples.counts is False, dout is 0, and so are dγ and dβ of the part.
     """
     dgamma, dbeta = sums_of_gradients(dout, x, *moments, epsilon)                                 # (C,), (C,)
     M = np.full(x.shape[-1], float(x.size // x.shape[-1] if samples.counts else 0))

@@ -6,10 +6,10 @@ that was cut off or changed causes an error in pickle or LLVM, or a crash. So be
 - its folder must be yours, and no other user may be able to write to it, or to rename or replace a folder above it;
 - the file must be yours too, and end in a SHA-256 of its name and its content.
 
-A damaged file is treated as missing: the kernel is compiled again, and the new file replaces it. Every kernel and list of argument
-types has its own file, named by a hash of all that the code depends on, so processes that compile at the same moment never write
-different things into one file. (numba's own cache has an index for each function, in which two processes may give one file name
-to two kernels.) Where nothing can be stored, kernels are compiled in every process.
+A damaged file is treated as missing: the kernel is compiled again, and the new file replaces it. Each combination of a kernel and
+its argument types has its own file, named by a hash of all that the code depends on, so processes that compile at the same moment
+never write different things into one file. (numba's own cache has an index for each function, in which two processes may give one
+file name to two kernels.) Where nothing can be stored, kernels are compiled in every process.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def why_not_stored() -> str:
 
 
 def why_damaged(path: Path) -> str:
-    """Return why a stored kernel may not be read; "" if it is as it was written. A missing one raises FileNotFoundError."""
+    """Return why a stored kernel must not be read; "" if it is as it was written. A missing one raises FileNotFoundError."""
     try:
         found = os.lstat(path)
         if not stat.S_ISREG(found.st_mode):

@@ -50,7 +50,7 @@ def _backward(first, last, dout, dout_t, x, w, zeros, gradients):
     dx, dw, need_dx, need_dw, relu_x = gradients
     N, D = x.shape
     U, no_floor = dout.shape[1], Store(x.dtype.type(-np.inf), False)
-    pitch = N | 1           # odd, since at a power of two a column of dx_t would use only few sets of the cache
+    pitch = N | 1           # odd, since at a power of two a column of dx_t would use only a few sets of the cache
     columns, dx_t = scratch(N * BLOCK, x), scratch(pitch * BLOCK if need_dx else 0, x)
     zero = x.dtype.type(0)
     for task in range(first, last):

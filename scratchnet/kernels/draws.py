@@ -85,7 +85,7 @@ def _uniform(first, last, k0, k1, block, skip, out):
 
 
 def uniform(key: int, shape: tuple[int, ...], first: int = 0) -> np.ndarray:
-    """Return numbers in [0, 1), in float64, of which each depends only on the key and on its index.
+    """Return numbers in [0, 1), in float64, each of which depends only on the key and on its index.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ def dropout_forward(
 ) -> np.ndarray:
     """Return the output as `layers.dropout.dropout_forward` does, bit for bit, in recycled memory.
 
-    A word w is the number u = w / 2**32, so u ≥ rate where w ≥ rate · 2**32: the comparison is one of integers. With a
+    A word w is the number u = w / 2**32, so u ≥ rate where w ≥ rate · 2**32: only integers are compared. With a
     `noise_shape`, the mask is smaller than x, and is stored.
     """
     scale = x.dtype.type(1 / (1 - rate))

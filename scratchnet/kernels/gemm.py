@@ -63,14 +63,15 @@ lock that this thread has released, such as Python's own when a kernel ends.
 
 How LLVM code is written
 ------------------------
-numba translates a kernel to the language of LLVM, a compiler, which chooses the registers. The loops of a kernel in Python would
-leave to LLVM what becomes a vector, so the functions `_build_…` below write LLVM's language themselves, by the package llvmlite.
-They run once, while a kernel is compiled. `builder.add(a, b)` adds nothing: it appends an addition to the function that is being
-written, and returns a name for its result. So a loop of Python appends its body again and again (the rows and vectors of a tile),
-and `cgutils.for_range` appends a loop, which runs when the kernel runs (over k). The words of LLVM that this page uses:
+numba translates a kernel to the language of LLVM, a compiler, which chooses the registers. The loops of a kernel in Python
+would leave it to LLVM to decide what becomes a vector, so the functions `_build_…` below write LLVM's language themselves, with
+the package llvmlite. They run once, while a kernel is compiled. `builder.add(a, b)` adds nothing: it appends an addition to the
+function that is being written, and returns a name for its result. So a loop of Python appends its body again and again (the
+rows and vectors of a tile), and `cgutils.for_range` appends a loop, which runs when the kernel runs (over k). The words of LLVM
+that this page uses:
 
     alloca                  a local variable: `builder.load` reads and `builder.store` writes it; LLVM puts it into a register
-    gep                     "get element pointer": the address so many numbers further on
+    gep                     "get element pointer": the address that lies a given count of numbers after another
     splat                   a vector with the same number in all lanes
     icmp, fcmp; select      a comparison of integers, of floats; one of two values, chosen by a condition
 
@@ -403,8 +404,9 @@ def _build_multiply(module: ir.Module, itemsize: int) -> ir.Function:
 def _emit_call(build: Callable[[ir.Module, int], ir.Function], dtype: Any) -> Callable:
     """Return the function that emits a call of one of these functions from a numba kernel whose arrays have the given dtype.
 
-    A NamedTuple becomes its members, an array a pointer to its first number, and an array in a NamedTuple, with the `start` that
-    follows it, a pointer to that number. Other tuples are left out: only their length matters, which is a part of their type.
+    A NamedTuple becomes its members, and an array becomes a pointer to its first number. But an array in a NamedTuple, together
+    with the `start` that follows it, becomes a pointer to the number at position `start`. Other tuples are left out: only their
+    length matters, which is a part of their type.
     """
 
     def flatten(context: Any, builder: ir.IRBuilder, kinds: Sequence[Any], values: Sequence[ir.Value]) -> list[ir.Value]:

@@ -166,7 +166,7 @@ def col2im(cols: np.ndarray, x_shape: tuple[int, ...], kernel: Pair, strides: Pa
 
     Examples
     --------
-    >>> col2im(np.ones((6, 4)), (1, 3, 4, 1), (2, 2), (1, 1), ((0, 0), (0, 0)))[0, :, :, 0]      # how many windows cover it
+    >>> col2im(np.ones((6, 4)), (1, 3, 4, 1), (2, 2), (1, 1), ((0, 0), (0, 0)))[0, :, :, 0]      # how many windows cover each pixel
     array([[1., 2., 2., 1.],
            [2., 4., 4., 2.],
            [1., 2., 2., 1.]])

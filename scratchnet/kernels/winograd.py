@@ -81,7 +81,7 @@ from scratchnet.padding import Pads, window_output_shape
 
 WHOLE = 16                  # the channels must be a multiple of this: in float32, the widest vector and a whole cache line
 BLOCK_NUMBERS = 180_000     # numbers in V and M of a block of tiles, so that they stay in the level-2 cache
-BLOCK_TILES = 80            # tiles in a block: so many make its matrix products fast
+BLOCK_TILES = 80            # tiles in a block: with this many, its matrix products are fast
 
 _w_to_u = make_transform([a.G for a in ALGORITHMS])
 _x_to_v = make_transform([a.Bt for a in ALGORITHMS])
@@ -381,7 +381,7 @@ def block_of(numbers: int, tiles_of_image: int, of_u: int) -> int:
     V and M should stay in the level-2 cache. But dU is read and written once for each block, so V and M of a block have at least as
     many numbers as U: with 256 channels, blocks of 128 tiles instead of 16 take half the time. A block has the tiles of one or more
     whole images if they fit, else a multiple of eight tiles; if the number is even, one more, since the matrices of V are
-    tiles·C numbers apart in memory, and at a multiple of a large power of two they would use only few sets of the cache.
+    tiles·C numbers apart in memory, and at a multiple of a large power of two they would use only a few sets of the cache.
 
     Examples
     --------

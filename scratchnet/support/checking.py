@@ -102,7 +102,7 @@ def shape_fix(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> s
     """
     sizes = ", ".join(map(str, expected))
     if shape == expected:
-        return f" One sample is a batch of one: {name}[np.newaxis]"
+        return f" Make one sample a batch of one: {name}[np.newaxis]"
     if (*shape[1:], 1) == expected:
         return f" Add the channel axis of grey images: preprocessing.add_channel_axis({name})"
     if shape[1:] == (*expected, 1):

@@ -83,7 +83,7 @@ def reason(error: OSError) -> str:
 
 
 def refuse_other_formats(path: Any, example: str) -> None:
-    """Raise ValueError for the name of a file in a format of another library, in which no model is saved.
+    """Raise ValueError for the name of a file in a format of another library: models are not saved in such formats here.
 
     Examples
     --------

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]    # Windows has no SIGHUP
-PATIENCE = 1.0      # seconds after an interrupt in which others are ignored: a terminal and `timeout` may both send one
+PATIENCE = 1.0      # seconds in which signals after the first have no further effect: a terminal and `timeout` may both send one
 
 
 def exit_code(interrupt: KeyboardInterrupt) -> int:
@@ -94,7 +94,7 @@ def uninterrupted() -> Iterator[None]:
 def noted() -> Iterator[list[int]]:
     """Append each signal that arrives to a list, which the block reads, and raise no interrupt.
 
-    A signal that is still in the list after the block is raised then. A signal later than PATIENCE after the first has its usual
+    When the block ends, a signal that is still in the list is raised. A signal later than PATIENCE after the first has its usual
     effect at once.
 
     Examples
