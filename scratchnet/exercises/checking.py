@@ -523,7 +523,7 @@ def recognition_lines(bug: str, names: Sequence[str]) -> list[str]:
     """
     entry = gallery.find(bug)
     if entry.convention:
-        what = "another convention than that of the exercise, and no error in"
+        what = "a different convention from that of the exercise, and not an error in"
     else:
         what = "a known mistake, which was in" if names else "the same mistake was in"
     lines = wrapped(f"{f'The numbers of {join(names)} are those of' if names else 'This is'} *{entry.title}*: {what}")
