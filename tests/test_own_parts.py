@@ -141,7 +141,7 @@ def test_two_layers_of_the_empty_name_are_two_layers_of_one_name():
 
 @pytest.mark.parametrize(("layer", "shape"), [(Dense, (4,)), (Dense(2), 4), (Dense(2), ())], ids=["class", "number", "empty"])
 def test_the_checker_refuses_what_is_no_layer_or_no_shape(layer, shape):
-    with pytest.raises(TypeError, match=r"parentheses|without the batch axis"):
+    with pytest.raises(TypeError, match=r"Write Dense\(3\), not Dense|without the batch axis"):
         check_layer(layer, shape)
 
 

@@ -434,7 +434,7 @@ def test_a_callback_whose_saved_state_is_invalid_is_refused_by_name(change, bars
     assert "model.npz: expected" in refused(capsys, 1, "train", "--resume", run)
     config[run_folder.RECORD]["callbacks"] = [{}]
     saving.save_arrays(run / "model.npz", arrays, config)
-    assert "state of EarlyStopping, got none" in refused(capsys, 1, "train", "--resume", run)
+    assert "state of EarlyStopping, got missing or invalid values" in refused(capsys, 1, "train", "--resume", run)
 
 
 @pytest.mark.parametrize("damage", ["no record", "wrong record", "half", "a folder"])
