@@ -221,7 +221,7 @@ def test_a_model_that_does_not_know_its_input_is_refused():
 
 def test_without_onnx_the_error_names_the_command_that_installs_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ImportError, match=r'export_onnx: expected the library onnx, but it is not installed.*pip install "scratchnet\[onnx\]"'):
+    with pytest.raises(ImportError, match=r'expected the library onnx, but it is not.*pip install "scratchnet\[onnx\]"'):
         small_model().export_onnx(tmp_path / "model.onnx")
 
 
