@@ -170,7 +170,7 @@ def _answer(namespace: str) -> Callable[[str], Any]:
 
 
 def install(namespaces: Mapping[str, ModuleType]) -> None:
-    """Give each namespace a `__getattr__`, which raises the sentence for a name that does not exist."""
+    """Set the `__getattr__` of each namespace: it raises the sentence for a name that does not exist."""
     _namespaces.update(namespaces)
     for namespace, module in namespaces.items():
         setattr(module, "__getattr__", _answer(namespace))  # noqa: B010 - mypy must still find misspelt names in the package

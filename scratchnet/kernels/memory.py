@@ -85,13 +85,11 @@ class _Segment:
     def place(self, size: int) -> int | None:
         """Return the first place of `size` free bytes, or None if there is none."""
         start = 0
-        for begin, end in self.parts():
+        for begin, end in [*self.parts(), (self.memory.size, self.memory.size)]:
             if begin - start >= size:
-                break
+                return start
             start = max(start, end)
-        else:
-            begin = self.memory.size
-        return start if begin - start >= size else None
+        return None
 
     def lend(self, start: int, size: int) -> _Loan | None:
         """Return a view of the bytes from `start` on, or None if another thread lends one of them at the same time."""
