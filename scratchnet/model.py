@@ -516,7 +516,9 @@ class Model:
         return outputs[to]
 
     @quiet
-    def backward(self, dout: np.ndarray, need_dx: bool = True, *, start: Node | None = None) -> np.ndarray | None:
+    def backward(
+        self, dout: np.ndarray, need_dx: bool = True, *, start: Node | None = None, keep: bool = True
+    ) -> np.ndarray | None:
         """Run a gradient through the layers in reverse order, which stores the gradients of the parameters in `grads`.
 
         Without `need_dx`, no gradient is computed between the images and the first layer that is trained: no layer needs it.
@@ -529,6 +531,8 @@ class Model:
             Whether the gradient with respect to the images is computed and returned; otherwise None is returned.
         start : Node, optional
             The node to start at, such as `model.logits`; the last by default.
+        keep : bool
+            Whether layers keep what forward stored, for a second backward. A training step does not, which saves memory.
 
         Raises
         ------
@@ -545,6 +549,9 @@ class Model:
             # Two models may share a layer, and the layer may have run for the other model since this model's forward.
             node.layer.cache, node.layer.batch = self.kept.get(node, (None, 0))
             dxs = node.layer.backward(gradients.pop(node), wanted, **joined)
+            if not keep:
+                node.layer.cache = None
+                self.kept.pop(node, None)
             for parent, dx in zip(node.parents, dxs if isinstance(dxs, tuple) else (dxs,), strict=True):
                 if dx is not None and parent in needed:
                     gradients[parent] = add_gradients(gradients[parent], dx) if parent in gradients else dx
@@ -581,9 +588,9 @@ class Model:
         logits = self.forward(x, training=True, samples=samples, to=self.logits)    # every layer in order
         loss, dlogits = self.loss_and_gradient(logits, y, sample_weight)            # the loss, and its gradient
         check_finite(self, x, loss)
-        self.backward(dlogits, need_dx=False, start=self.logits)        # every layer in reverse order
+        self.backward(dlogits, need_dx=False, start=self.logits, keep=False)        # every layer in reverse order
         regularizers.add_gradients(node.layer for node in self.nodes)
-        self.optimizer.update([*self.params.values()], [*self.grads.values()])      # every parameter is changed
+        self.optimizer.update([*self.params.values()], [*self.grads.values()])      # every parameter; both have the same order
         return loss, logits
 
     @quiet

@@ -179,6 +179,8 @@ def net_3(
     # Two filters for each of the 2 · 2 · C numbers of a window, rounded up to a multiple of 16, which suits the kernels.
     x = PatchWhitening(16 * -(-8 * C // 16), (2, 2), activation="gelu", name="whitening")(x)
     first = Dirac(as_in_pytorch, channels=8 * C)                        # whitening fills 8·C channels; the others are constants
+    # Momentum 0.6, for short training: the running mean is about that of the last five batches, whose weights are nearly the same.
+    # No scale: the next convolution can scale each of its input channels by itself.
     for F in filters:
         x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=first)(x)
         first = identity_first
@@ -191,7 +193,7 @@ def net_3(
     x = MaxPooling2D((3, 3))(x)
     x = Flatten()(x)
     x = Dense(nb_classes, use_bias=False, kernel_initializer=as_in_pytorch)(x)
-    x = Rescaling(1 / 9)(x)
+    x = Rescaling(1 / 9)(x)         # small logits: the loss begins near ln K, and the dense layer learns more slowly than the rest
     probabilities = Activation("softmax")(x)
     return Model(
         inputs=input_x, outputs=probabilities, seed=seed, dtype=dtype, implementation=implementation, name="net_3"

@@ -8,8 +8,9 @@ gradient · v must equal the derivative of L along v,
 which takes two forward passes, however many numbers the array has. The sum contains every number of the gradient.
 
 Rounding sets a limit below which derivatives cannot be compared. L is a sum of n terms. Each is rounded to eps/2 of its size,
-or of 1 if it is smaller (-log p near 0 is computed from numbers near 1). In L(a + hv) - L(a - hv) these 2n errors add up to
-about √(2n)·eps/2, which is divided by 2h. We allow about six times that, since a term is rounded more than once:
+or of 1 if it is smaller (-log p near 0 is computed from numbers near 1), where eps, 2.2e-16, is the distance from 1 to the next
+float64. In L(a + hv) - L(a - hv) these 2n errors add up to about √(2n)·eps/2, which is divided by 2h. We allow about six times
+that, since a term is rounded more than once:
 
     2 · eps · √n · max(1, |term|) / h
 

@@ -194,7 +194,7 @@ class _Writer:
         self.vector = ir.VectorType(self.number, self.lanes)
         kind = ir.FunctionType(ir.VoidType(), arguments(self.number.as_pointer(), self.number))
         self.function = ir.Function(module, kind, name)
-        self.function.linkage = "linkonce_odr"
+        self.function.linkage = "linkonce_odr"          # several kernels may bring the same function; the linker keeps one
         self.function.attributes.add("noinline")
         self.builder = ir.IRBuilder(self.function.append_basic_block())
 
