@@ -212,7 +212,7 @@ class DataParallel(OneProcess):
         """
         logits = model.forward(x, training=True, samples=samples, to=model.logits)
         loss, dlogits = self._loss_and_gradient(model, x, logits, y, w, samples)    # a sum over all ranks: the loss
-        model.backward(dlogits, need_dx=False, start=model.logits)
+        model.backward(dlogits, need_dx=False, start=model.logits, keep=False)
         self.sum_gradients(model)                                                   # a sum over all ranks: the gradients
         regularizers.add_gradients(node.layer for node in model.nodes)
         model.optimizer.update([*model.params.values()], [*model.grads.values()])
