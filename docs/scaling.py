@@ -49,8 +49,8 @@ STEPS = 200                     # simulated steps
 def all_reduce(N: int, size: float, latency: float, bandwidth: float, adding: float = 4e9) -> float:
     """Return the seconds of an all-reduce of `size` bytes over N ranks: Rabenseifner's algorithm.
 
-    2 log₂N · latency + 2 (N - 1)/N · size/bandwidth + (N - 1)/N · size/adding, where `adding` is how many bytes per second a core
-    adds up. Source: Thakur, Rabenseifner & Gropp (2005), section 4.5.
+    2 ⌈log₂N⌉ · latency + 2 (N - 1)/N · size/bandwidth + (N - 1)/N · size/adding, where `adding` is how many bytes per second
+    a core adds up. Source: Thakur, Rabenseifner & Gropp (2005), section 4.5.
 
     >>> round(all_reduce(2, 26e6, 50e-6, 0.118e9), 3)
     0.224
@@ -61,7 +61,7 @@ def all_reduce(N: int, size: float, latency: float, bandwidth: float, adding: fl
 
 
 def step(net: dict[str, Any], N: int, n: float, network: tuple[float, float], slowest: float = 1.0) -> float:
-    """Return the seconds of a step in which each of N ranks has n images and the slowest takes `slowest` times the mean."""
+    """Return the seconds of a step in which N ranks have n images each, and the slowest computes for `slowest` · (c0 + c1·n)."""
     compute = net["c0"] + net["c1"] * n
     if N == 1:
         return compute

@@ -21,7 +21,7 @@ the whole batch (`Samples.total`). So the ranks compute what one process compute
 order. Sums over ranks have a fixed order, so a run with the same number of ranks has the same bits each time.
 
 Source: Goyal et al., *Accurate, large minibatch SGD: training ImageNet in 1 hour* (2017), section 3; Li et al., *PyTorch
-distributed: experiences on accelerating data parallel training* (2020), section 2. The arguments are those of
+distributed: experiences on accelerating data parallel training* (2020), section 2. The name is that of
 `keras.distribution.DataParallel`, which takes devices where this takes processes.
 """
 
@@ -59,7 +59,7 @@ def samples_argument(model: Any, samples: Samples) -> dict[str, Samples]:
 
 
 class OneProcess:
-    """What `fit` calls for every batch; here for one process, which runs the whole batch."""
+    """What `fit` calls at its beginning, for each batch, and after each epoch; here for one process, which runs whole batches."""
 
     rank, size = 0, 1
 
@@ -254,8 +254,9 @@ class DataParallel(OneProcess):
     def total(self, array: np.ndarray) -> np.ndarray:
         """Return the sum of an array over all ranks, the same bits in each of them.
 
-        The order in which ranks are added is fixed by their number and places: section 6.9.1 of the MPI standard (4.0) recommends
-        that a reduction returns the same result whenever it has the same arguments, and the usual MPIs do.
+        The order in which ranks are added is fixed by their number and by the machines on which they run: section 6.9.1 of the
+        MPI standard (4.0) recommends that a reduction returns the same result whenever it has the same arguments, and the usual
+        MPIs do.
         """
         array = np.array(array)
         self.comm.Allreduce(self.MPI.IN_PLACE, array)
@@ -288,7 +289,7 @@ class DataParallel(OneProcess):
         Raises
         ------
         ValueError
-            If the `settings`, such as the number of images, or the parameters differ from those of rank 0.
+            If the `settings`, such as the number of images, or the names, shapes or dtypes of the weights are not those of rank 0.
         """
         shapes = {name: [str(p.dtype), *p.shape] for name, p in model.named_weights.items()}
         self._check_same({**settings, "weights": shapes})

@@ -6,10 +6,10 @@
     glyphs           12,000 + 2,000 printed digits, 28×28, grey                         drawn, in about 3 s
     shapes           12,000 + 2,000 shapes on textured backgrounds, 32×32, colour       drawn, in about 4 s
 
-Each has ``load_data()``, as in Keras (in Python `fashion_mnist`); `load` returns any of them, or a folder of idx files, as a
-`Dataset`. Those that are downloaded are looked for in the folder that ``SCRATCHNET_DATA`` names (``mnist/*-ubyte.gz``,
-``fashion-mnist/*-ubyte.gz``, ``cifar10/cifar-10-batches-bin/*.bin``), then in `cache_dir`, and are downloaded into the latter
-otherwise. Drawn sets are kept there too.
+Each is a module with ``load_data()``, as in Keras (that of fashion-mnist is named `fashion_mnist`); `load` returns any of them,
+or a folder of idx files, as a `Dataset`. Those that are downloaded are looked for in the folder that ``SCRATCHNET_DATA`` names
+(``mnist/*-ubyte.gz``, ``fashion-mnist/*-ubyte.gz``, ``cifar10/cifar-10-batches-bin/*.bin``), then in `cache_dir`, and are
+downloaded into the latter otherwise. Drawn sets are kept there too.
 """
 
 from __future__ import annotations

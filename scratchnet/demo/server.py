@@ -117,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
         if parts.path not in ADDRESSES or parts.netloc or parts.scheme:
             raise RefusedError(404, "The address: expected / or /look, got another one. Correct it.")
         if self.command != ADDRESSES[parts.path]:
-            raise RefusedError(405, f"The method: expected {ADDRESSES[parts.path]}, got another one. Use that.")
+            raise RefusedError(405, f"The method: expected {ADDRESSES[parts.path]}, got another one. Use {ADDRESSES[parts.path]}.")
         return parts.query
 
     def look(self, query: str) -> tuple[str, bytes]:

@@ -118,7 +118,7 @@ def diagnose(
     images : int
         How many training images, and how many for validation, are used. They are drawn at random, always the same ones.
     steps : sequence of float
-        The losses of the steps of an epoch in which training broke down: they are drawn in place of those of the epochs.
+        The losses of the steps of an epoch in which training broke down: they are plotted in place of those of the epochs.
     stopped : str
         How training broke down, if it did: it is reported as a problem.
 

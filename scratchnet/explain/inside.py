@@ -1,7 +1,7 @@
 """What a network computed for one image: the output of every layer, and the gradient of a class's logit at every layer.
 
-A stage is a layer together with the ReLU after it, if no other layer reads its output. Layers that change nothing in inference,
-such as Dropout, and Flatten before a dense layer are not stages: the stage after them reads the stage before.
+A stage is a layer, together with the ReLU after it if nothing else reads that layer's output. Layers that change nothing in
+inference, such as Dropout, and Flatten before a dense layer are not stages: the stage after them reads the stage before.
 
 Every output comes from the layers' own `forward`, in float64, with the weights of the model. Each output is rounded to float32
 before the next layer reads it. So the page, which stores float32, has exactly the numbers that each layer read, and the sums that

@@ -31,4 +31,6 @@ def from_config(cls: Any, config: Mapping[str, Any], custom_objects: Mapping[str
         return saving.model_from_config(CLASSES, config, {**vars(layers), **(custom_objects or {})}, None)
     except (KeyError, TypeError, AttributeError) as error:
         got = f"{type(error).__name__} {error}"
-        raise ValueError(f"from_config: expected what model.get_config() returns, got {got}. Pass that") from error
+        raise ValueError(
+            f"from_config: expected a dict that model.get_config() returned, got a value that causes {got}. Pass that dict unchanged"
+        ) from error

@@ -1,4 +1,4 @@
-"""Keras's namespace `utils`: labels, rows of length 1, seeds, and the picture of a graph."""
+"""Keras's namespace `utils`: labels, rows of norm 1, seeds, and the picture of a graph."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
 
 @named_arguments
 def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray:
-    """Return x divided by its norm along an axis, so that each row has length 1; a row of zeros stays as it is.
+    """Return x divided by its norm along an axis, so that each row has norm 1; a row of zeros stays as it is.
 
     Pixels from 0 to 255 become numbers from 0 to 1 with `preprocessing.normalize_images(x)`, not with this function.
 
