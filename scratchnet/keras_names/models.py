@@ -32,5 +32,5 @@ def from_config(cls: Any, config: Mapping[str, Any], custom_objects: Mapping[str
     except (KeyError, TypeError, AttributeError) as error:
         got = f"{type(error).__name__} {error}"
         raise ValueError(
-            f"from_config: expected a dict that model.get_config() returned, got a value that causes {got}. Pass that dict unchanged"
+            f"from_config: expected a dict that model.get_config() returned, got one that causes {got}. Pass that dict unchanged"
         ) from error
