@@ -190,6 +190,7 @@ class Twice(layers.Layer):
     [
         ([Twice(name="twice")], "layer 'twice': expected a layer of scratchnet, got a Twice"),
         ([layers.Reshape((8, 2))], "expected images or rows of numbers, got (8, 2)"),
+        ([layers.RandomCrop(3, 3)], "expected images of the size of its input, (4, 4, 1), got (3, 3, 1), a part of them"),
         ([Flatten(), layers.Softmax(name="early")], "layer 'early': expected softmax only at the end"),
     ],
 )

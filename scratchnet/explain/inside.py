@@ -122,6 +122,11 @@ def check_explainable(model: Model) -> None:
         if type(node.layer) not in known:
             kind = type(node.layer).__name__
             raise ValueError(f"{title}: expected a layer of scratchnet, got a {kind}. Use a network without it.")
+        if type(node.layer) in UNCHANGED and node.shape != node.parents[0].shape:
+            raise ValueError(
+                f"{title}: expected images of the size of its input, {node.parents[0].shape}, got {node.shape}, a part of them."
+                " Use a network that is trained on images of the smaller size."
+            )
         if len(node.shape) not in (1, 3):
             raise ValueError(f"{title}: expected images or rows of numbers, got {node.shape}. Use a network without it.")
         if node is not model.nodes[-1] and is_activation(node, "softmax"):
