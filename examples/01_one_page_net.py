@@ -32,7 +32,7 @@ def draw_digits(N, rng):
 
 
 def pad_same(x, S):
-    """Pad x with zeros for ceil(size / S) windows of 3×3 at stride S; of an odd number of zeros, one more is at the end."""
+    """Pad x with zeros for ceil(size / S) windows of 3×3 at stride S; if the number of zeros is odd, the end gets one more."""
     totals = [max(0, (-(-size // S) - 1) * S + 3 - size) for size in x.shape[1:3]]
     return np.pad(x, [(0, 0), *((total // 2, total - total // 2) for total in totals), (0, 0)])
 

@@ -18,7 +18,7 @@ COLORS = {Conv2D: TRAINING, MaxPooling2D: CORRECT, Dense: VALIDATION}
 
 
 def weight_layers(model):
-    """Return the layers that have an output of their own in `summary()`, without the input."""
+    """Return the layers that `summary()` lists, without the input."""
     return [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
 
 

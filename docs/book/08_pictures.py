@@ -1,6 +1,7 @@
 """Draw the pictures of chapter 8: `python docs/book/08_pictures.py`.
 
-One image after the three kinds of pooling, and the picture that stands for the figure to play with where scripts are off.
+They show an image after each of the three kinds of pooling, and the picture that replaces the interactive figure where scripts
+are off.
 """
 
 from pathlib import Path

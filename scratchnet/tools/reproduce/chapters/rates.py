@@ -20,7 +20,7 @@ MARKS = (1, 391, 6256)  # a step; an epoch and sixteen epochs of CIFAR-10 in bat
 
 STEPS = f"""One weight, a gradient of {GRADIENT:g} at every step, and how far the weight has moved; {MARKS[1]:,} steps are one
 epoch of CIFAR-10, {MARKS[2]:,} are sixteen. The size of Adadelta's step is that of its recent steps, √(d + ε), where d is a
-moving average of their squares and is 0 at first: the step starts at √ε and has to grow from there, and the learning rate
+moving average of their squares and is 0 at first: this size starts at √ε and has to grow from there, and the learning rate
 then scales the result. Adagrad divides by the root of the sum of all squared gradients so far; this sum starts at 0.1, whatever
 the size of the gradient."""
 
@@ -31,7 +31,7 @@ def rates(page: Page) -> str:
     data = data_title(page.plan.photographs)
     parts = [f"## 2. Which optimizer wins on {data}, and why is Adadelta so slow?", page.missing("rates")]
     if page.done("rates"):
-        about = f"net_2, the first {epochs} epochs. The sweep has one seed; each optimizer's best rate has all of them."
+        about = f"net_2, the first {epochs} epochs. Each rate is trained with one seed, each optimizer's best with all seeds."
         parts += [about, markdown_table(sweep(page, epochs)), picture(page, epochs), *best_rates(page, epochs)]
     return paragraphs(*parts, "### How far a step goes", STEPS, markdown_table(steps()))
 
