@@ -108,7 +108,7 @@ def main(images=6000, epochs=5, batch=32, learning_rate=5e-3, beta_1=0.9, beta_2
             loss, dlogits = softmax_cross_entropy(logits, y[rows])
             t += 1
             rate = learning_rate * np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
-            for p, g, m, v in zip(params, backward(dlogits, cache, params), ms, vs, strict=True):     # Adam; see chapter 6
+            for p, g, m, v in zip(params, backward(dlogits, cache, params), ms, vs, strict=True):     # Adam (the book, chapter 6)
                 m += (1 - beta_1) * (g - m)
                 v += (1 - beta_2) * (g * g - v)
                 p -= rate * m / (np.sqrt(v) + epsilon)
