@@ -265,7 +265,7 @@ def solid(keep: Array, box: Box) -> float:
 
 
 def steepest(excess: Array, keep: Array, k: int) -> float:
-    """Return the largest difference of `excess` within `k` pixels, at pixels of `keep`; both are (h, w)."""
+    """Return the largest difference of `excess` between pixels `k` rows or columns apart, of which one is in `keep`."""
     down, right = np.abs(excess[k:] - excess[:-k]), np.abs(excess[:, k:] - excess[:, :-k])
     return float(max(down.max(initial=0.0, where=keep[k:] | keep[:-k]), right.max(initial=0.0, where=keep[:, k:] | keep[:, :-k])))
 

@@ -73,8 +73,8 @@ def make(model: Model, batch_size: int = 128, repeats: int = 5) -> dict[str, Any
     Returns
     -------
     dict
-        rows: those of `count`, with cache_bytes, forward_seconds and backward_seconds for a step; step_seconds, update_seconds
-        (the optimizer) and batch_size.
+        rows: those of `count`, with cache_bytes for an image, and forward_seconds and backward_seconds for a step;
+        step_seconds, update_seconds (the optimizer) and batch_size.
     """
     rng = np.random.default_rng(0)
     K = model.nodes[-1].shape[0]
