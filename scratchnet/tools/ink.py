@@ -5,8 +5,8 @@
    the picture (the "black top-hat" of Serra, "Image Analysis and Mathematical Morphology", 1982).
 2. Neighbouring pixels of strong contrast form a stroke. Specks, a frame around the picture, and strokes that reach its edge
    are left out. Several drawings far from each other are refused.
-3. Both dark ink and light ink are tried. Without the ink the background is even; without the paper between the strokes it is
-   not. So the ink is dark if the background of dark ink is the more even one.
+3. Both dark ink and light ink are tried. What remains after the ink is removed is even; what remains after the paper between the
+   strokes is removed is not. So the ink is dark if the background estimated for dark ink is the more even one.
 """
 
 from __future__ import annotations

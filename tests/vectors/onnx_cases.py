@@ -15,7 +15,7 @@ import pytest
 
 
 def has_vectors() -> bool:
-    """Return whether the package is here, in a version whose nodes name all that their numbers were made with (Adam's ε)."""
+    """Return whether the package is installed, in a version whose nodes state all settings of their numbers (Adam's ε too)."""
     try:
         major, minor = metadata.version("onnx").split(".")[:2]
     except metadata.PackageNotFoundError:

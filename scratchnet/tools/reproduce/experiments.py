@@ -101,7 +101,7 @@ class Experiment:
     shuffled : {"every epoch", "once"}
         When the order of the training images is drawn.
     note : str
-        The end of the name, if nothing else in it differs from another experiment's.
+        The end of the name; it distinguishes experiments whose names would otherwise be equal.
 
     Examples
     --------

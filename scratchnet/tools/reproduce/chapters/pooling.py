@@ -13,8 +13,9 @@ from scratchnet.tools.reproduce.page import BAND, Cells, Page, data_title, parag
 ABOUT = """The study compares net_1 (stride 1, max-pooling) with net_2 (stride 2, no pooling), which changes two things at once.
 Here each stride of the second convolution, 1 or 2, is combined with each kind of pooling; all else is equal. This pooling
 (2×2, stride 1) keeps the size, so the four nets of one stride have the same number of parameters and differ in the pooling
-alone, and two nets with the same pooling differ in the stride alone. Pooling with stride 2 ("halving") is the third way: it has
-as many parameters as net_2, and the second convolution costs as much as in net_1."""
+alone, and two nets with the same pooling differ in the stride alone. Pooling with stride 2 ("halving") halves the size
+without a stride of the convolution: such a net has as many parameters as net_2, and its second convolution costs as much as
+in net_1."""
 
 CHANGES = """What one change does, as a difference of means. It is *clear* where every seed of one lies on the same side of every
 seed of the other. The first line is the sum of the second and the fourth: the effect of the pooling plus that of the stride."""
