@@ -1,4 +1,4 @@
-"""Trainings that are the same in Keras and here: weights of samples and classes, smoothed labels, regularizers, steps and metrics.
+"""Training runs that are the same in Keras and here: weights of samples and classes, smoothed labels, regularizers, metrics.
 
 `python tests/keras_histories.py`, where Keras is installed, writes the histories of Keras into tests/keras_histories.json.
 """

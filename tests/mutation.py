@@ -5,8 +5,9 @@
 
 A mutant is the package with one small change in one file: + instead of -, < instead of <=, an index or an axis increased by one,
 a line removed. The tests of the file (TESTS, and its doctests) run on the mutant. It is killed if a test fails, or if the tests
-take more than five times the usual processor time. If all tests pass, it has survived: either it computes the same as the
-original (mutation_equivalents.json explains why, for each), or a test is missing. The score is killed / (all - equivalent).
+take more than five times the usual processor time plus ten seconds. If all tests pass, it has survived: either it computes the
+same as the original (mutation_equivalents.json explains why, for each), or a test is missing. The score is
+killed / (all - equivalent).
 
 `changes` lists what is changed. These are never changed: text, type annotations, docstrings, imports, decorators, the arguments
 of `raise` and `warnings.warn` (but the statement may be removed), `strict` of `zip`, and the order of arguments that commute.

@@ -1,4 +1,4 @@
-"""Tiny trainings and made-up results, for the tests of `scratchnet reproduce`."""
+"""Tiny training runs and made-up results, for the tests of `scratchnet reproduce`."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def tiny(optimizer="adam", epochs=3, **settings):
 
 
 def made_up(experiment, seed, *, best=None, classes=10, failure=None):
-    """Return a result like that of a training: accuracies that rise to `best`, a validation loss that falls and rises."""
+    """Return a result like that of a training run: accuracies that rise to `best`, a validation loss that falls and rises."""
     rng = np.random.default_rng([seed, *experiment.name.encode()])
     n = experiment.epochs
     best = (0.98 if experiment.data == "mnist" else 0.6) + 0.01 * rng.random() if best is None else best

@@ -34,7 +34,7 @@ def misused(capsys, *words):
         (["train", "--epochs", "2.5"], "got '2.5'"),
         (["train", "--batch-size", "-1"], "got '-1'"),
         (["train", "--seed", "-1"], "a whole number of at least 0"),
-        (["train", "--learning-rate", "nan"], "expected a number above 0, got 'nan'"),
+        (["train", "--learning-rate", "nan"], "expected a finite number above 0, got 'nan'"),
         (["train", "--learning-rate", "inf"], "got 'inf'"),
         (["train", "--learning-rate", "fast"], "got 'fast'"),
         (["train", "--epoch", "3"], "unrecognized arguments"),

@@ -1,4 +1,4 @@
-"""One model in several threads: calls that read it run at once; beside a training, others are refused in one sentence."""
+"""One model in several threads: calls that only read it run at the same time; while it is trained, other calls are refused."""
 
 import gc
 import os

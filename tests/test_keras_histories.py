@@ -1,4 +1,4 @@
-"""Trainings with weights, smoothed labels, regularizers, steps and metrics: the values of every epoch are those of Keras."""
+"""Training runs with weights, smoothed labels, regularizers, steps and metrics: every epoch has the values of Keras."""
 
 import json
 import os

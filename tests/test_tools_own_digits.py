@@ -25,7 +25,7 @@ def printed_digits():
 
 
 def likeness(a, b):
-    """The correlation of two images where one is moved by at most a pixel."""
+    """The largest correlation of two images, if one may be moved by at most a pixel."""
     moves = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
     return max(np.corrcoef(a.ravel(), np.roll(b, move, axis=(0, 1)).ravel())[0, 1] for move in moves)
 

@@ -1,7 +1,7 @@
 """The commands, one module each: ``add_arguments(parser)`` defines its options and ``run(args)`` does its work.
 
 train            trains a network on a data set and writes a run folder
-evaluate         a trained network's loss and accuracy, class by class
+evaluate         a trained network's loss and accuracy, and the accuracy of each class
 predict          a trained network's predictions for pictures of your own
 explain          a page that shows how a network computed every number for an image
 diagnose         why a run does not learn, or overfits

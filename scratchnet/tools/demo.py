@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "its score, drawn over your strokes. Without a run, net_2 is first trained on glyphs, which takes seconds and stores "
         "nothing. Ctrl-C ends it."
     )
-    parser.add_argument("run_path", nargs="?", type=path_text, metavar="RUN", help="a run folder or a model.npz, of 28×28×1 images")
+    parser.add_argument("run_path", nargs="?", type=path_text, metavar="RUN", help="a run on 28×28×1 images, or its model.npz")
     parser.add_argument("--port", type=port, default=PORT, metavar="N", help="the port, or 0 for any free one (%(default)s)")
     parser.add_argument("--open", action="store_true", help="open the page in your browser")
 

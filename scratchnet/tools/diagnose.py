@@ -122,8 +122,8 @@ def loss_before(options: Namespace, data: Dataset, images: int) -> float:
 def repeat(options: Namespace, data: Dataset, folder: Path, epochs: int) -> tuple[list[float], str]:
     """Repeat the first steps of the epoch in which a run failed; return their losses, and how it ended.
 
-    Both are empty if all went well. With the same weights and the same order of the images, they are the same steps, bit for
-    bit.
+    Both are empty if all went well. The repeated steps are the run's own steps, bit for bit, because the weights and the order
+    of the images are the same.
     """
     found = run_folder.resumed(folder)
     model: Model = found[0] if found else train.build(options, data)

@@ -1,4 +1,4 @@
-"""``scratchnet evaluate``: the loss and the accuracy of a trained network, class by class."""
+"""``scratchnet evaluate``: the loss and the accuracy of a trained network, and the accuracy of each class."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@
    the picture (the "black top-hat" of Serra, "Image Analysis and Mathematical Morphology", 1982).
 2. Neighbouring pixels of strong contrast form a stroke. Specks, a frame around the picture, and strokes that reach its edge
    are left out. Several drawings far from each other are refused.
-3. Both dark ink and light ink are tried. Without the ink the background is even; without the paper between the strokes it is
-   not. So the ink is dark if the background of dark ink is the more even one.
+3. Both dark ink and light ink are tried. What remains after the ink is removed is even; what remains after the paper between the
+   strokes is removed is not. So the ink is dark if the background estimated for dark ink is the more even one.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def largest_near(x: Array, radius: int) -> Array:
         n = len(x)
         x = np.pad(x, ((radius, radius), (0, 0)), constant_values=-np.inf)
         width = 1
-        while width < 2 * radius + 1:  # windows of 1, 2, 4, ... and finally 2·radius + 1 pixels
+        while width < 2 * radius + 1:  # two windows of 4 pixels, the second moved by 4, make one of 8, moved by 3, one of 7
             step = min(width, 2 * radius + 1 - width)
             x = np.maximum(x[:-step], x[step:])
             width += step
@@ -147,12 +147,12 @@ def strokes(mask: Array) -> Strokes:
     part = np.arange(len(y))
     while (part[a] != part[b]).any():
         low, high = np.minimum(part[a], part[b]), np.maximum(part[a], part[b])
-        np.minimum.at(part, high, low)
+        np.minimum.at(part, high, low)  # unlike part[high] = …, takes the lowest of several
         while (part != part[part]).any():
             part = part[part]
     _, part, area = np.unique(part, return_inverse=True, return_counts=True)
     order = np.argsort(-area, kind="stable")
-    rank = np.argsort(order)
+    rank = np.argsort(order)  # the inverse permutation: part order[i] comes at place i, so part p comes at place rank[p]
     part, area = rank[part], area[order]
     number = np.zeros((h, w), int)
     number[y, x] = part + 1
@@ -265,7 +265,7 @@ def solid(keep: Array, box: Box) -> float:
 
 
 def steepest(excess: Array, keep: Array, k: int) -> float:
-    """Return the largest difference of `excess` within `k` pixels, at pixels of `keep`; both are (h, w)."""
+    """Return the largest difference of `excess` between pixels `k` rows or columns apart, of which one is in `keep`."""
     down, right = np.abs(excess[k:] - excess[:-k]), np.abs(excess[:, k:] - excess[:, :-k])
     return float(max(down.max(initial=0.0, where=keep[k:] | keep[:-k]), right.max(initial=0.0, where=keep[:, k:] | keep[:, :-k])))
 

@@ -45,8 +45,8 @@ def probabilities(model: Model, x: np.ndarray) -> np.ndarray:
 def feature_maps(model: Model, x: np.ndarray) -> dict[str, np.ndarray]:
     """Return the layer outputs (N, H, W, C) that are worth looking at, for a batch of images, by the layer's name.
 
-    Left out are the image itself, layers that change it in training only, and layers that an `Activation` follows, directly or
-    after a normalization. The output of that `Activation` is returned instead.
+    Left out are the image itself, layers that change their input in training only, and layers that an `Activation` follows,
+    directly or after a normalization. The output of that `Activation` is returned instead.
 
     >>> from scratchnet import net_2, net_3
     >>> x = np.zeros((1, 28, 28, 1), "float32")

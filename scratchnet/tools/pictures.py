@@ -223,7 +223,7 @@ def resize(picture: Array, H: int, W: int) -> Array:
 
 
 def coverage(n: int, N: int) -> Array:
-    """Return an (N, n) matrix; row i holds how much of each of `n` cells the i-th of `N` windows covers.
+    """Return an (N, n) matrix; row i holds the share of the i-th of `N` windows that lies in each of `n` cells.
 
     A window is as wide as the step between windows, but at least one cell wide; if the step is narrower, this interpolates.
     Each row sums to 1.

@@ -28,7 +28,7 @@ _told: Any = None                       # the communicator for the messages of `
 
 
 def run(command: Callable[[], int]) -> int:
-    """Run a command as all processes together, and return the exit code of this one.
+    """Run a command in which all processes take part, and return the exit code of this process.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@
     weight decay    each step subtracts 0.0102 · rate · w from each parameter w itself, not through its gradient
     loss            cross-entropy with label smoothing 0.2
     whitening       of the first 5,000 training images
-    predictions     the mean over six views of an image; over three if its mirror image could show another class
+    predictions     the weighted mean of the logits over six views; over three if a mirror image could show another class
 
 Source: Jordan, *94% on CIFAR-10 in 3.29 seconds on a single GPU* (2024), whose Lookahead is left out. The paper gives a rate of
 11.5 for the sum of the losses of 1,024 images, and divides it by 1 + 1 / (1 - momentum), because momentum makes steps longer. For

@@ -1,6 +1,6 @@
 """Damaged data files: a flipped bit or a missing end is refused, or changes nothing; it never changes an image or a label.
 
-Every form in which a packed set may be stored is damaged at random. `pytest -m slow` makes 300 damages on large files.
+Every form in which a packed set may be stored is damaged at random. `pytest -m slow` damages large files 300 times.
 """
 
 import pickle
@@ -18,7 +18,7 @@ FORMS = ("idx", "cifar-10-binary.tar.gz", "cifar-10-python.tar.gz", "drawn")
 
 
 def damage(content, rng):
-    """Return `content` with one to three flipped bits, or cut short; a third of all damages is near the file's ends."""
+    """Return `content` with one to three flipped bits, or cut short; in a third of all cases near an end of the file."""
     if rng.random() < 0.4:
         at = rng.integers(len(content)) if rng.random() < 0.6 else max(0, len(content) - 1 - int(rng.integers(40)))
         return content[:at]

@@ -11,7 +11,7 @@ import scratchnet as s
 from scratchnet.callbacks import Callback, ModelCheckpoint
 from scratchnet.distribution import DataParallel, OneProcess
 
-N, BATCH, EPOCHS = 49, 16, 13       # batches of 16, 16, 16 and 1: fewer images than processes; 52 steps
+N, BATCH, EPOCHS = 49, 16, 13       # batches of 16, 16, 16 and 1, the last smaller than the number of processes; 52 steps
 SHAPE = (6, 7, 2)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the exercises share: a check of a function in this process, without one of its own for each."""
+"""What the tests of the exercises share: a check of a function in this process, not in a process of its own."""
 
 import warnings
 

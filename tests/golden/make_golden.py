@@ -11,7 +11,7 @@ start.npz          initial weights and ten batches. They were drawn once and are
                    multiples of 1/256), both exact in float32 and float64. The nets share their weights; only the kernels
                    of their first dense layers differ in shape, and both are one stored pattern of 5153 numbers repeated.
                    5153 is prime and more than the 5120 rows of the larger, so no two rows are alike.
-trajectories.npz   for each net the losses of its first ten steps of Adam (in its defaults), each on its own batch, the norms
+trajectories.npz   for each net the losses of its first ten steps of Adam (with its defaults), each on its own batch, the norms
                    √(Σ g²) of those steps' gradients over all parameters, and the norm of the weights after the last step.
                    In float64, by the im2col implementation.
 

@@ -1,4 +1,4 @@
-"""An older script for MNIST: the first convolution has the shape of its input, and two layers of dropout follow.
+"""An older script for MNIST: the first convolution is given the shape of the images, and two dropout layers follow.
 
 Uses: layers.Dropout
 """

@@ -1,4 +1,4 @@
-"""The first script of many: a dense net with logits, from tf.keras.
+"""The first script that many people write: a dense net with logits, from tf.keras.
 
 Uses: layers.Dropout nn.softmax
 """

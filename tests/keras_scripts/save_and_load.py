@@ -1,4 +1,4 @@
-"""A model that is saved, loaded, and trained further; and weights that are copied by a file into a second model."""
+"""A model that is saved, loaded, and trained further; and weights that are copied through a file into a second model."""
 
 import keras
 import numpy as np

@@ -1,6 +1,6 @@
 """Record what Keras's optimizers and schedules do: run with Keras 3.15, this writes keras_optimizers.json beside it.
 
-The settings are fractions of two, which float32 holds exactly: Keras's TensorFlow backend converts them to it on their way.
+The settings are multiples of 2⁻¹⁰, which float32 holds exactly: Keras's TensorFlow backend converts them to float32.
 """
 
 import json

@@ -15,7 +15,7 @@ import pytest
 
 
 def has_vectors() -> bool:
-    """Return whether the package is here, in a version whose nodes name all that their numbers were made with (Adam's ε)."""
+    """Return whether the package is installed, in a version whose nodes state all settings of their numbers (Adam's ε too)."""
     try:
         major, minor = metadata.version("onnx").split(".")[:2]
     except metadata.PackageNotFoundError:
@@ -34,7 +34,8 @@ GENERATORS = (
     "globalaveragepool", "globalmaxpool", "concat", "reshape", "dropout",
 )  # fmt: skip
 
-# What is run. A window's case says which padding= of a layer it is; None: only the functions reach it, with pads of its own.
+# What is run. The value of a case with a window is the padding= with which a layer runs it; None: its pads are neither same nor
+# valid, so only the functions can run it.
 RUN = {
     "Conv": {
         "basic_conv_with_padding": "same",

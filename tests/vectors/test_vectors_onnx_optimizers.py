@@ -1,11 +1,11 @@
-"""ONNX's Adam and Adagrad: two conventions differ from ours, so its cases run with that convention switched.
+"""ONNX's Adam and Adagrad: three conventions differ from ours, so its cases run with ours changed to those.
 
 - Its published Adam cases are a step T = 0, at which ONNX corrects no bias. Our first step is t = 1, at which the rate is
   learning_rate·√(1 - β₂) / (1 - β₁): a learning rate divided by that factor takes the correction out.
 - Its Adagrad divides by √h + ε, ours by √(h + ε'). For one number they are equal with ε' = (√h + ε)² - h.
 - Its weight decay is added to the gradient before all else, so we hand over that sum.
 
-What is switched off so is checked against the generators' own formulas, `apply_adam` from T = 1 on and `apply_adagrad`.
+What this leaves out is checked against the generators' own formulas, `apply_adam` from T = 1 on and `apply_adagrad`.
 """
 
 import numpy as np

@@ -5,7 +5,7 @@ From github.com/tensorflow/tensorflow (Apache License 2.0), tensorflow/python/ke
     conv_ops_test.py     Conv2DTest: images, filters and output gradients count 1, 2, 3, … in row-major order
     pooling_ops_test.py  PoolingTest: images count 1, 2, …, 127, then go on from -127; "negative" ones are -1 times that
 
-Each row names the test that its numbers are from. A padding is ours by name, or pairs for what TensorFlow calls explicit.
+Each row names the test that its numbers are from. A padding is "same" or "valid", or pairs where TensorFlow's is explicit.
 All are whole numbers or halves, so both dtypes give them exactly.
 """
 

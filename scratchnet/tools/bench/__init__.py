@@ -190,7 +190,7 @@ def compare(found: Mapping[str, str], nets: Sequence[str], quick: bool) -> list[
 
 
 def add_epochs(measured: dict[str, dict[str, Any]], net: str, data: str) -> None:
-    """Measure a whole epoch of ours and of the two fastest frameworks, and add it."""
+    """Measure a whole epoch of our side and of the two fastest sides of Keras and PyTorch, and add it."""
     seconds = peers.medians(measured, step_of(measured))
     known = [*NET_3] if net == "net_3" else ["keras", "torch", "torch channels-last"]
     others = [side for side in sorted(seconds, key=seconds.__getitem__) if side in known and side != "scratchnet"]
@@ -217,7 +217,7 @@ def convolutions(found: Mapping[str, str], quick: bool) -> dict[str, Any] | None
     for side in [side for side, result in measured.items() if "failed" in result]:
         print(f"{side}: {measured.pop(side)['failed']}")
     if "scratchnet" not in measured or len(measured) == 1:
-        print("\nnet_3's convolutions are not compared, because PyTorch is missing")
+        print("\nnet_3's convolutions are not compared, because PyTorch is missing or failed")
         return None
     rows: list[dict[str, Any]] = []
     for (kind, count), pair in zip(kinds, ways, strict=True):

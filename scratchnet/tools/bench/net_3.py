@@ -1,6 +1,6 @@
 """What the libraries have in common when their speed is compared on net_3: the network, its weights, its recipe, its convolutions.
 
-A "side" is one library of the comparison, scratchnet or another; sides.py has the code of each. All sides begin with the weights of
+A "side" is one library with its settings, scratchnet or another; sides.py has the code of each. All sides begin with the weights of
 scratchnet's net. So the losses of their first steps, and the probabilities after these, are equal up to rounding; a side with other
 numbers is not measured. Loss and optimizer are those of the recipe (tools/recipes.py), with a constant rate. No side flips or crops
 images, because frameworks do this outside the network.

@@ -1,8 +1,8 @@
 """One side of a comparison, in its own process: `python -m scratchnet.tools.bench.worker SIDE NET DATA`.
 
-A side is one library, scratchnet or another (sides.py). It reads commands from its standard input, one on each line, and
-executes them while the other sides wait. It answers with a line of JSON that begins with a mark, because frameworks also
-print lines:
+A side is one library with its settings, scratchnet or another (sides.py). It reads commands from its standard input, one on
+each line, and executes them while the other sides wait. It answers with a line of JSON that begins with a mark, because
+frameworks also print lines:
 
     step N       N training steps on one batch, after some that are not measured: the seconds of each
     predict N    the probabilities of N test images: the seconds

@@ -21,7 +21,7 @@ Put = Callable[[Any], Patch]
 
 
 def pair(table: Any, forward: Any = None, backward: Any = None) -> Patch:
-    """Replace one or both functions of the pair in the table of a layer or an activation; the others are the page's."""
+    """Replace the pair of functions in the table of a layer or an activation; one that is not given is the page's."""
     page_forward, page_backward = table["im2col"]
     both = (_joins_relu(forward) if forward else page_forward, _masks_relu(backward) if backward else page_backward)
     return patch.dict(table, {"im2col": both, "fused": both})

@@ -41,7 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="groups (study, pooling, rates, overfitting, preprocessing, order, net_3, parts), single experiments, 'ledger', or "
         "'report', which trains nothing (all)",
     )
-    option("--seeds", type=positive_int, metavar="N", help="use seeds 0 to N-1 where a result depends on them (3; quick: 1)")
+    option(
+        "--seeds",
+        type=positive_int,
+        metavar="N",
+        help="use seeds 0 to N-1 (3; quick: 1); learning rates that are not the best, and both kinds of labels, use seed 0 alone",
+    )
     about_out = "folder of histories, models, figures and the report (results, results/quick)"
     option("--out", type=path_text, metavar="DIR", help=about_out)
 

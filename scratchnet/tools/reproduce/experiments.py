@@ -101,7 +101,7 @@ class Experiment:
     shuffled : {"every epoch", "once"}
         When the order of the training images is drawn.
     note : str
-        The end of the name, if nothing else in it differs from another experiment's.
+        The end of the name; it distinguishes experiments whose names would otherwise be equal.
 
     Examples
     --------
@@ -255,7 +255,7 @@ EXTRAS = ("ledger", "report")  # names for --only that are not experiments
 
 # The study's second convolution has stride 1 or 2, and its pooling keeps the size. All eight pairs of a stride and a pooling
 # separate the two causes. Pooling that halves the size, the usual kind, gives as many parameters as net_2 in another way;
-# there, max-pooling alone is trained, because the eight pairs compare the kinds.
+# of this kind, only max-pooling is tried, because the eight pairs compare max, average and min.
 CELLS = [Net(stride, pool) for stride in (1, 2) for pool in ("none", "max", "average", "min")]
 HALVING = [Net(1, "max", 2)]
 
@@ -269,7 +269,7 @@ LABELS = {"one-hot-labels": "one-hot", "integer-labels": "integers"}
 
 
 def plan(quick: bool = False) -> Plan:
-    """Return the full plan, or the quick one: the same experiments on few images that need no download, two epochs each.
+    """Return the full plan, or the quick one: the same experiments on few images that need no download, one or two epochs each.
 
     Examples
     --------

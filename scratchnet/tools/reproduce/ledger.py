@@ -73,8 +73,8 @@ def make(model: Model, batch_size: int = 128, repeats: int = 5) -> dict[str, Any
     Returns
     -------
     dict
-        rows: those of `count`, with cache_bytes, forward_seconds and backward_seconds for a step; step_seconds, update_seconds
-        (the optimizer) and batch_size.
+        rows: those of `count`, with cache_bytes for an image, and forward_seconds and backward_seconds for a step;
+        step_seconds, update_seconds (the optimizer) and batch_size.
     """
     rng = np.random.default_rng(0)
     K = model.nodes[-1].shape[0]
@@ -150,7 +150,7 @@ def receptive_fields(model: Model) -> dict[Any, tuple[int, int]]:
     cells = {model.nodes[0]: (H, W)}
     for node in model.nodes[1:]:
         layer = node.layer
-        parent = max(node.parents, key=sees.__getitem__)
+        parent = max(node.parents, key=sees.__getitem__)  # of several, as in Add: the one that sees most decides
         (high, wide), (down, across) = sees[parent], step[parent]
         cells[node] = node.shape[:2] if len(node.shape) == 3 else cells[parent]
         window, strides = (1, 1), (1, 1)

@@ -1,6 +1,7 @@
 """The numbers of a report, computed from histories: best epochs, means and spreads over seeds, clear differences.
 
-Everything that a report states is computed from finished results. The second half turns these numbers into words.
+Everything that a report states about training runs is computed from finished results. The second half turns these numbers
+into words.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ could not measure. `scratchnet reproduce` never changes it.
 
 ABOUT = """net_1 and net_2, trained as in the study (batch 128, 16 epochs, the test split as validation), the further experiments
 that its questions need, and net_3, which answers the question at its end. Every number below is computed from the
-finished training runs in `histories/`, except the figures of Keras and of the study, whose tables say so. Where two means
-are compared, one is called higher only if each of its seeds lies above every seed of the other."""
+results in `histories/` or by the library's own code, except the figures of Keras and of the study, whose tables say so.
+Where two means are compared, one is called higher only if each of its seeds lies above every seed of the other."""
 
 CHAPTERS = (
     chapters.findings,
@@ -31,7 +31,7 @@ CHAPTERS = (
     *(chapters.preprocessing, chapters.order, chapters.better, chapters.costs),
 )
 
-QUICK = """**This is the quick form**: two epochs on {images} generated images, with `{digits}` in place of MNIST and
+QUICK = """**This is the quick form**: at most two epochs on {images} generated images, with `{digits}` in place of MNIST and
 `{photographs}` in place of CIFAR-10. It shows that everything runs and that a report can be made. Its numbers say nothing
 about the study."""
 

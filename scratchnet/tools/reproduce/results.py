@@ -2,9 +2,9 @@
 
     histories/<name>-seed<seed>.json
 
-It holds the settings and the seed, the values of each epoch (its seconds among them), the net's predictions for the test images
-(never the images), the versions and the machine. The complete file is written when its run is finished, and an experiment
-that has one is not trained again.
+It holds the settings and the seed, the values of each epoch (its seconds among them), a summary of the net's predictions for
+the test images (never the images), the versions and the machine. The complete file is written when its run is finished, and
+an experiment that has one is not trained again.
 """
 
 from __future__ import annotations

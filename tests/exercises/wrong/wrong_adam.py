@@ -23,7 +23,7 @@ def without_the_root(p, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
 
 
 def one_step_late(p, g, m, v, t, learning_rate, beta_1, beta_2, epsilon):
-    """Count the steps from 0, so that the powers are those of the step after."""
+    """Add 1 to t, as if it counted from 0: the powers are those of the next step."""
     m, v = _averages(g, m, v, beta_1, beta_2)
     return p - learning_rate * np.sqrt(1 - beta_2 ** (t + 1)) / (1 - beta_1 ** (t + 1)) * m / (np.sqrt(v) + epsilon), m, v
 

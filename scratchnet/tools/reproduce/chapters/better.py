@@ -17,11 +17,11 @@ on. Its recipe (`tools/recipes.py`) varies the images, smooths the labels, and l
 Both are those of Jordan, *94% on CIFAR-10 in 3.29 seconds on a single GPU* (2024), without its Lookahead."""
 
 COLUMNS = """Accuracy is that of the last epoch, not of the best one, which would be chosen by its result. *Six views*: the
-prediction is the mean over the image, the image moved by a pixel in two directions, and the mirror images of these
-(`augment="flip_translate"`). *Training*: for net_1 and net_2 the accuracy during the last epoch; for net_3 the accuracy
-after it on the unchanged training images, since training flips and crops them. The gap is training minus test.
-Multiply-adds are those of one image, forward. The minutes are those of all epochs with their validation, with the number of
-threads in the last column."""
+logits are averaged over the image, the image moved by a pixel in two directions, and the mirror images of these; those that
+are not moved have twice the weight (`augment="flip_translate"`). *Training*: for net_1 and net_2 the accuracy during the last
+epoch; for net_3 the accuracy after it on the unchanged training images, since training flips and crops them. The gap is
+training minus test. Multiply-adds are those of one image, forward. The minutes are those of all epochs with their
+validation, with the number of threads in the last column."""
 
 HONEST = """**What the test images were used for.** The author of the recipe tuned its numbers on CIFAR-10's test images. So the
 accuracy of net_3 on them is a little higher than on new images; by how much, these images cannot show. Our own choices

@@ -81,7 +81,7 @@ def picture(page: Page, nets: list[Experiment]) -> str:
     stops: dict[str, dict[int, tuple[int, int]]] = {}
     for name, history in histories.items():
         found = {patience: early_stop(history["val_loss"], patience) for patience in PATIENCES}
-        # If the patience is never exceeded, nothing stops.
+        # If the patience does not run out before the last epoch, nothing stops.
         stops[name] = {patience: stop for patience, stop in found.items() if stop.stopped < len(history["val_loss"])}
     alt = "Validation curves with the epochs where early stopping stops and those whose weights it restores"
     return page.picture("early-stopping", alt, plotting.early_stopping, histories, stops, title="early stopping, first seed")

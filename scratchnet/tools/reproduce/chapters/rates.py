@@ -19,10 +19,10 @@ GRADIENT = 0.01
 MARKS = (1, 391, 6256)  # a step; an epoch and sixteen epochs of CIFAR-10 in batches of 128
 
 STEPS = f"""One weight, a gradient of {GRADIENT:g} at every step, and how far the weight has moved; {MARKS[1]:,} steps are one
-epoch of CIFAR-10, {MARKS[2]:,} are sixteen. The size of Adadelta's step is that of its recent steps, √(d + ε), where d is a
-moving average of their squares and is 0 at first: this size starts at √ε and has to grow from there, and the learning rate
-then scales the result. Adagrad divides by the root of the sum of all squared gradients so far; this sum starts at 0.1, whatever
-the size of the gradient."""
+epoch of CIFAR-10, {MARKS[2]:,} are sixteen. Adadelta divides the gradient by its own recent size and multiplies it by that
+of the recent steps, √(d + ε), where d is a moving average of their squares and is 0 at first: this factor starts at √ε and has
+to grow from there, and the learning rate then scales the result. Adagrad divides by the root of the sum of all squared
+gradients so far; this sum starts at 0.1, whatever the size of the gradient."""
 
 
 def rates(page: Page) -> str:

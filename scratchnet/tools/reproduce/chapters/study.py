@@ -25,7 +25,7 @@ def study(page: Page) -> str:
 
 
 def ours(page: Page) -> list[str]:
-    """Return a table of our figures, and what its columns mean."""
+    """Return two tables of our figures, and what their columns mean."""
     threads = Counter(row.threads for e in page.done("study") for row in page.rows(e))
     usual = max(threads, key=lambda n: threads[n], default=1)
     about = f"""Means over the seeds ± their standard deviation; in parentheses one epoch for each seed. Seconds are those of
