@@ -82,7 +82,7 @@ class Initializer:
 
     `rule(shape, rng)` returns a float64 array. With a seed of its own, a rule draws the same numbers in each call, as in Keras; by
     default it draws from `rng`, the generator of the model. With other arguments than a shape, `rule(...)` returns a rule of the
-    same class with these arguments: so `he_normal`, which is HeNormal(), can be used as Keras's he_normal(seed=3), too.
+    same class with these arguments: so `he_normal`, which is HeNormal(), can be called as in Keras: he_normal(seed=3).
     """
 
     seed: int | None = None
@@ -335,7 +335,8 @@ class Identity(Initializer):
 class Dirac(Initializer):
     """Make the first C filters of a convolution return its C channels: filter c is 1 at the centre of channel c, and 0 elsewhere.
 
-    It is PyTorch's `dirac_`; Keras has no rule of this kind. The centre is the cell that padding="same" puts over the pixel itself.
+    For odd KH and KW it is PyTorch's `dirac_`; Keras has no rule of this kind. The centre is the cell that padding="same" puts over
+    the pixel itself.
 
     Parameters
     ----------

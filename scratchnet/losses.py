@@ -152,7 +152,7 @@ def _same_shape(logits: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarr
     if logits.shape != y.shape:
         raise ValueError(
             f"softmax cross-entropy: expected logits and labels of the same shape, got {logits.shape} and {y.shape}."
-            " Make rows of integer labels with preprocessing.one_hot(y, K)"
+            " Convert integer labels to rows with preprocessing.one_hot(y, K)"
         )
     return logits, y
 
@@ -420,8 +420,8 @@ class SparseCategoricalCrossentropy(_Crossentropy):
         labels = y.reshape(-1).astype(np.uint8 if y.dtype.kind == "b" else y.dtype, copy=False)
         if labels.dtype.kind not in "fiu" or (labels != np.floor(labels)).any():
             raise ValueError(
-                f"sparse_categorical_crossentropy: expected whole numbers from 0 to {K - 1}, got other {y.dtype}s. Number the"
-                " classes from 0: np.unique(y, return_inverse=True)[1]"
+                f"sparse_categorical_crossentropy: expected whole numbers from 0 to {K - 1}, got {y.dtype} values that are"
+                " not. Number the classes from 0: np.unique(y, return_inverse=True)[1]"
             )
         if len(labels) and (labels.min() < 0 or labels.max() >= K):
             raise ValueError(

@@ -193,7 +193,7 @@ class TopKCategoricalAccuracy(Metric):
         self.k = check_count("top_k_categorical_accuracy: k", k, "k=5")
 
     def right(self, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """Return whether fewer than k outputs of each row are larger than that of the label; False for one that is not finite."""
+        """Return whether fewer than k outputs of each row are larger than that of the label; False if the latter is not finite."""
         own = outputs[np.arange(len(labels)), labels][:, np.newaxis]        # (N, K) -> (N, 1)
         return np.asarray(((outputs > own).sum(axis=1) < self.k) & np.isfinite(own[:, 0]))
 
@@ -255,7 +255,7 @@ def get(metric: Any, labels: str | None = None, classes: Mapping[str, Any] = Map
     Parameters
     ----------
     metric : str, Metric, class, function or dict
-        "accuracy" and "acc" are the accuracy of labels of either kind. A name is also the name of the metric, as in Keras.
+        "accuracy" and "acc" are the accuracy of labels of either kind. The metric has the name that is given here, as in Keras.
     labels : {"one-hot", "integer"}, optional
         The labels of the loss; by default any.
     classes : dict of str to class

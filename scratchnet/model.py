@@ -6,7 +6,7 @@
     model = Model(x, y, seed=1)         the weights of all layers are drawn, in order, from one seed
 
 The nodes are put into topological order: each comes after those that it reads. Forward follows this order, backward the
-reverse. `train_step` is one step of training in six lines; the loop over steps is in training.py.
+reverse. `train_step` is one step of training in a few lines; the loop over steps is in training.py.
 
 A model can be a layer of another model: `y = model(x)`. The nodes of the outer model then hold the layers of the inner one, as if
 they had been connected one by one, and each such node knows which models it is `within`. Only the list of layers, the names of
@@ -879,7 +879,7 @@ def load_model(path: str | os.PathLike[str], custom_objects: Mapping[str, type] 
     ----------
     path : path
     custom_objects : dict of str to class, optional
-        Classes of your own by name: layers, optimizers, losses.
+        Classes of your own by name: layers, optimizers, schedules, losses, metrics.
 
     Returns
     -------

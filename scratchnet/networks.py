@@ -1,4 +1,4 @@
-"""The two networks of the study that this package reimplements (see README.md), in the study's own lines, and a third network,
+"""The two networks of the study that this package reimplements (see README.md), line by line as in the study, and a third network,
 which answers the question that the study ends with.
 
                                            net_1        net_2
@@ -179,7 +179,8 @@ def net_3(
     # Two filters for each of the 2 · 2 · C numbers of a window, rounded up to a multiple of 16, which suits the kernels.
     x = PatchWhitening(16 * -(-8 * C // 16), (2, 2), activation="gelu", name="whitening")(x)
     first = Dirac(as_in_pytorch, channels=8 * C)                        # whitening fills 8·C channels; the others are constants
-    # Momentum 0.6, for short training: the running mean is about that of the last five batches, whose weights are nearly the same.
+    # Momentum 0.6, for short training: the moving average is about that of the last five batches, during which the network has
+    # hardly changed.
     # No scale: the next convolution can scale each of its input channels by itself.
     for F in filters:
         x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=first)(x)

@@ -51,7 +51,7 @@ from scratchnet.support.checking import (
 from scratchnet.support.config import config_of
 from scratchnet.support.keywords import name_arguments, named_arguments
 
-sys.modules[f"{__name__}.schedules"] = schedules        # import scratchnet.optimizers.schedules, as os does it for os.path
+sys.modules[f"{__name__}.schedules"] = schedules        # so it can be imported by this name, as os.path can
 
 # -- the rules --------------------------------------------------------------------------------------------------------
 
@@ -454,8 +454,8 @@ class Optimizer:
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that re-create this optimizer: those of the constructor's signature.
 
-        Those of weight decay and clipping are in it if they are set. A schedule is the object itself; `schedules.serialize` makes
-        it values for JSON.
+        Those of weight decay and clipping are in it if they are set. A schedule is the object itself; `schedules.serialize`
+        converts it to values for JSON.
         """
         config = config_of(self) | {name: getattr(self, name) for name in self.settings}
         config = {name: value for name, value in config.items() if value is not None or name not in UNLESS_NONE}

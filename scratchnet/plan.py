@@ -1,5 +1,5 @@
-"""The plan: which activations and normalizations are fused into a layer next to them. Each saves a pass over a large array, or the
-array itself.
+"""The plan: which activations and normalizations are fused into a layer next to them. Each such fusion saves a pass over a large
+array, or the array itself.
 
 The functions of a convolution, a dense layer or a batch normalization can also compute two ReLUs:
 

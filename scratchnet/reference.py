@@ -887,7 +887,7 @@ def cosine_decay(
 def cosine_decay_restarts(
     step: int, *, initial_learning_rate: float, first_decay_steps: float, t_mul: float, m_mul: float, alpha: float
 ) -> float:
-    """Decay i is first · t_mul^i long, and begins where the one before ends, at the rate m_mul^i · initial."""
+    """Decay i is first · t_mul^i long, and begins where the one before ends, at the rate m_mul^i · initial if alpha is 0."""
     i, begun, length = 0, 0.0, first_decay_steps
     while begun + length <= step:
         i, begun, length = i + 1, begun + length, length * t_mul

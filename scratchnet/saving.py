@@ -332,7 +332,7 @@ def _restore_generator(rng: np.random.Generator, state: Any) -> None:
 
 
 def _find(name: str, known: Mapping[str, Any], custom: Mapping[str, type]) -> Any:
-    """Return an optimizer or a loss by its name in a file, which for a custom class is its name in lower case, or its `name`."""
+    """Return an optimizer's or a loss's class by the name in a file: that of a custom class in lower case, or its `name`."""
     for kind in custom.values():
         if name in (kind.__name__.lower(), getattr(kind, "name", None)):
             return kind

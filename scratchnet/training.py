@@ -243,7 +243,7 @@ def train_epoch(
         events.call("on_train_batch_begin", number, {})
         samples = distribution.part(batch, order.passes)        # all of the batch, unless several processes share it
         rows, w = samples.rows, None if weights is None else weights[samples.rows]
-        # In one process, this is model.train_step(batch, labels, w); of several, each computes with its part of the batch.
+        # In one process, this is model.train_step(batch, labels, w). Of several processes, each computes its part of the batch.
         loss, logits = distribution.train_step(model, batch_of(model, x, rows), labels[rows], w, samples)
         if samples.counts:
             means.add(loss, logits, labels[rows], w)
@@ -304,7 +304,7 @@ def evaluate(
     batch_size : int, optional
         32 by default; it changes the values only by rounding.
     verbose : {"auto", 0, 1, 2}
-        0 shows no bar.
+        "auto" and 1 show a bar on a terminal; 0 and 2 show none.
     sample_weight : ndarray (n,), optional
         As for `fit`.
     steps : int, optional
@@ -352,7 +352,7 @@ def predict(
     batch_size : int, optional
         32 by default.
     verbose : {"auto", 0, 1, 2}
-        0 shows no bar.
+        "auto" and 1 show a bar on a terminal; 0 and 2 show none.
     steps : int, optional
         As for `evaluate`: only the images of the first batches.
     augment : {None, "flip", "translate", "flip_translate"}
@@ -549,7 +549,7 @@ def result(values: dict[str, float], return_dict: bool) -> Any:
 
 
 def samples_for(model: Any, rows: np.ndarray, epoch: int) -> dict[str, Any]:
-    """Return `samples_argument` for a batch of one process outside `fit`, as in the checks: `rows` are its indices in the data."""
+    """Return the keyword argument `samples` as a dict, for a batch outside `fit`, as in the checks; `rows` are its indices."""
     return samples_argument(model, Samples(rows, epoch))
 
 

@@ -31,7 +31,7 @@ class Callback:
         Names that this callback and those before it add to an epoch's logs. None if one of them is not part of this
         library: it may add any name.
     writes_files : bool
-        A class attribute: whether it writes files. If several processes train the model, only that of rank 0 is called.
+        A class attribute: whether it writes files. Such a callback is called only by rank 0 if several processes train the model.
     """
 
     model: Any = None

@@ -59,8 +59,8 @@ class Monitor(Callback):
                 return None
             raise ValueError(
                 f"{type(self).__name__}: expected monitor to be one of {', '.join(map(repr, logs or ()))}, got {self.monitor!r}."
-                " For a validation value pass validation_data or validation_split, for an accuracy metrics=['accuracy'];"
-                " a callback of your own that adds the value must precede this one"
+                " For a validation value pass validation_data or validation_split; for an accuracy compile with"
+                " metrics=['accuracy']; a callback of your own that adds the value must precede this one"
             )
         return logs[self.monitor]
 
@@ -176,7 +176,8 @@ class ReduceLROnPlateau(Monitor):
     mode : {"auto", "min", "max"}
     min_delta : float
     cooldown : int
-        Number of epochs after a change in which epochs without improvement are not counted.
+        From which epoch after a change epochs without improvement are counted again: 3 for the third. (0 is the same as 1, as in
+        Keras.)
     min_lr : float
         The learning rate is not lowered below this.
     """

@@ -68,7 +68,7 @@ class Samples(NamedTuple):
     rows: Any                   # (N,), their indices in the data
     epoch: int                  # how many times all data have been used before
     first: int = 0              # the place of the first of them in the whole batch
-    total: Any = None           # total(array) returns its sum over all processes; None if there is one
+    total: Any = None           # total(array) returns its sum over all processes; None for one process, and if not synchronized
     counts: bool = True         # False if this process has no sample: it runs a copy of one, which adds 0 to every sum
     shared: bool = False        # whether other processes run other parts of the batch
 

@@ -45,10 +45,10 @@ A check of the three terms: adding the same number to all x_m changes no output,
 0. In (3), the sums of the first two terms cancel, and that of the third is 0, since Σ_k x̂_k = 0.
 In inference, mean and variance are constants. Only the first term is left: dx_k = γ·inv·dout_k.
 
-If several processes run parts of the batch (`scratchnet.distribution`), the sums of (1) and (3) run over all of them: the whole
-batch is normalized, and the result is that of one process, except for rounding. The processes exchange only sums over the M
-values, three numbers for each channel in forward and three in backward: `shared_moments` and `shared_backward` in
-kernels/batch_normalization.py.
+If several processes run parts of the batch (`scratchnet.distribution`), the sums of (1) and (3) run over all of them, unless
+`synchronized` is False: the whole batch is normalized, and the result is that of one process, except for rounding. The processes
+exchange only sums over the M values, three numbers for each channel in forward and three in backward: `shared_moments` and
+`shared_backward` in kernels/batch_normalization.py.
 
 In inference, (1) is affine: each channel is multiplied by one constant, and another is added. After a convolution or a dense layer,
 which are affine too, it need not be computed on its own: with a_q for the inputs of that layer, and x = Σ_q a_q w_q + b for its
@@ -262,10 +262,10 @@ class BatchNormalization(Layer):
     ) -> np.ndarray:
         """Return the output, of the shape of x; in training, also update the moving averages.
 
-        If x is a part of a batch, as `samples` says, mean and variance are those of the whole batch. The other arguments are chosen
-        by plan.py. With `relu=True`, also compute the ReLU after the layer. `then` is the `Activation` layer after this one, if
-        it is one such as GELU: its function is applied here, so that its input need not be kept. With `joined`, the layer before
-        has computed the normalization already, and x is returned.
+        If x is a part of a batch and `samples.total` is not None, mean and variance are those of the whole batch. The other
+        arguments are chosen by plan.py. With `relu=True`, also compute the ReLU after the layer. `then` is the `Activation` layer
+        after this one, if it is one such as GELU: its function is applied here, so that its input need not be kept. With `joined`,
+        the layer before has computed the normalization already, and x is returned.
         """
         self.check_input(x)
         if joined:

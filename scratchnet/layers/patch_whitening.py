@@ -8,12 +8,12 @@ Write the D = KH·KW·C numbers of a window as a vector z, with mean μ and cova
 mean over these windows; Σ with an index, as in Σ_k, is a sum.) Σ is symmetric, so it has orthonormal eigenvectors v_k with
 eigenvalues λ_k ≥ 0:
 
-    Σ = E[(z - μ)(z - μ)ᵀ] = Σ_k λ_k v_k v_kᵀ,        v_kᵀ v_l = 1 if k = l, and else 0                 (1)
+    Σ = E[(z - μ)(z - μ)ᵀ] = Σ_k λ_k v_k v_kᵀ,        v_kᵀ v_l = 1 if k = l, else 0                     (1)
 
 The new numbers are the components along the eigenvectors, divided by their standard deviations:
 
     y_k = v_kᵀ(z - μ) / √λ_k                                                                            (2)
-    E[y_k y_l] = v_kᵀ Σ v_l / √(λ_k λ_l) = λ_l v_kᵀ v_l / √(λ_k λ_l) = 1 if k = l, and else 0            (3)
+    E[y_k y_l] = v_kᵀ Σ v_l / √(λ_k λ_l) = λ_l v_kᵀ v_l / √(λ_k λ_l) = 1 if k = l, else 0                (3)
 
 The smallest eigenvalues belong to noise, which (2) would make as large as everything else. So a small fraction of the mean
 eigenvalue, ε · mean(λ), is added to each before the square root.
@@ -156,7 +156,7 @@ class PatchWhitening(Conv2D):
         if not np.isfinite(images).all():
             raise ValueError(f"{self._title}: adapt: expected finite numbers, got NaN or infinity. Leave such images out")
         if (images == images[:1, :1, :1]).all():
-            raise ValueError(f"{self._title}: adapt: expected pixels that differ, got one value in all. Pass training images")
+            raise ValueError(f"{self._title}: adapt: expected pixels that differ, got the same everywhere. Pass training images")
         w, mean = whitening(images, self.kernel_size, self.epsilon)
         w = np.concatenate([w, -w], axis=-1)                                            # (KH, KW, C, D) -> (KH, KW, C, 2·D)
         used = w.shape[-1]
