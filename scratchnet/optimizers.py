@@ -147,7 +147,7 @@ def nadam_factors(t: int, beta_1: float, beta_2: float) -> tuple[float, float, f
 
     In an average with the μ's, m ← μ_t m + (1 - μ_t) g, the factors of the g would have the sum 1 - μ_1⋯μ_t. Keras, like PyTorch,
     divides by this, but averages m with β₁, and so does this rule, to make the same steps. The two averages differ only in the
-    first steps: later μ_t is β₁, and both corrections are 1.
+    first steps: later μ_t is β₁, and both divisors, 1 - μ_1⋯μ_t and 1 - β₁ᵗ, are 1.
 
     Examples
     --------

@@ -120,7 +120,7 @@ def average_pool2d_backward(dout: np.ndarray, x: np.ndarray, window: Pair, strid
 # -- the layers -------------------------------------------------------------------------------------------------------
 
 
-# The fused forward of max- and min-pooling, and the sign s: each window keeps the cell with the largest s·x. `fused.extrema`
+# The fused forward of max- and min-pooling, and a sign: each window keeps the cell with the largest sign · x. `fused.extrema`
 # returns the output, and which cell of each window was kept; backward needs only the second, and not x.
 EXTREMA = {fused.max_pool2d_forward: 1, fused.min_pool2d_forward: -1}
 
