@@ -6,8 +6,8 @@ rule's sum, dx_j = Σ_i dout_i · ∂out_i/∂x_j, remains:
     dx_i = dout_i · f'(x_i)
 
 Where f' can be computed from out, backward uses out and not x. The next layer, a convolution or a dense layer, keeps the same
-array for its own backward, so no additional array is stored, and most of these f' need no second exponential. SiLU and GELU have a minimum, so that two values of x
-give the same out; their backward uses x.
+array for its own backward, so no additional array is stored, and most of these f' need no second exponential. SiLU and GELU have
+a minimum, so that two values of x give the same out; their backward uses x.
 
 Sigmoid, σ(x), is 1 / (1 + e⁻ˣ). By the quotient rule σ'(x) = e⁻ˣ / (1 + e⁻ˣ)². One factor 1 / (1 + e⁻ˣ) is σ, and the remaining
 e⁻ˣ / (1 + e⁻ˣ) is 1 - σ:
