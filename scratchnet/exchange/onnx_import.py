@@ -10,9 +10,9 @@ tensor is represented by a node of our graph and a note of the order of its axes
     Gemm, MatMul        the rows of their kernel are permuted if the note says so
 
 Padding that is neither "same" nor "valid" becomes a layer ZeroPadding2D. SiLU and GELU are written as several operators, such as
-Sigmoid and Mul, and each exporter writes others. They are recognized by their values: a tensor that such operators compute from
-another one is a function of it, and its values at `POINTS` are compared with those of each activation function. (The operators are
-smooth, so that functions that agree at these close points are taken to agree between them.)
+Sigmoid and Mul, and each exporter chooses different ones. They are recognized by their values: a tensor that such operators compute
+from another one is a function of it, and its values at `POINTS` are compared with those of each activation function. (The operators
+are smooth: functions that agree at these points, 0.05 apart, are taken to agree between them too.)
 
 A file may come from a source that is not trusted: it is checked before anything is computed, weights outside the file are not read,
 and no memory is allocated for weights that the file does not contain.
@@ -258,7 +258,7 @@ class File:
 
     # -- what an operator reads ----------------------------------------------------------------------------------------
 
-    def refused(self, expected: str, got: Any, fix: str = "Leave it out, or export another network") -> RefusedError:
+    def refused(self, expected: str, got: Any, fix: str = "Leave out this operator, or export another network") -> RefusedError:
         """Return the error of an operator that no layer computes with these arguments; `read` adds its name."""
         return RefusedError(f"expected {expected}, got {got}. {fix}")
 

@@ -62,7 +62,7 @@ class Value(NamedTuple):
 
     node: Node
     first: bool = False             # the file has the channels first: (N, C, H, W), and not (N, H, W, C)
-    rows: tuple[Shape, ...] = ()    # the shapes of the flattened images in a row, each C, H, W in the file; () if as here
+    rows: tuple[Shape, ...] = ()    # the shapes of the flattened images in a row, each C, H, W in the file; () if the order is ours
 
     @property
     def shape(self) -> Shape:

@@ -101,7 +101,7 @@ def cross_entropy_cases(rng: np.random.Generator) -> list[Case]:
     cases.append(Case({"logits": np.array([[1000.0, 998.0]]), "y": np.array([[0.0, 1.0]])}))
     far = np.array([[-1000.0, -1001.0, -1002.0], [1000.0, 1001.0, 1002.0]])
     cases.append(Case({"logits": far, "y": np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])}))
-    for y in ([0.0, 1.0], [1.0, 0.0]):      # log p is -inf: the loss is 10000 in one case, and 0 · log p is 0 in the other
+    for y in ([0.0, 1.0], [1.0, 0.0]):      # p[1] is rounded to 0, whose log is -inf; the right loss is 10000, and then 0
         cases.append(Case({"logits": np.array([[10000.0, 0.0]]), "y": np.array([y])}))
     rising = normal(rng, (4, 5)) + np.array([[-900.0], [-1.0], [2.0], [900.0]])
     cases.append(Case({"logits": rising, "y": labels(4, 5)}))

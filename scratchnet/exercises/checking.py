@@ -35,7 +35,7 @@ from scratchnet.tools.gallery.page import anchor
 
 LARGEST_FILE = 1_000_000        # bytes
 STEP = 1e-5                     # of finite differences
-SMALL = 1e-4                    # a relative error to them that rounding explains, also in an answer of float32
+SMALL = 1e-4                    # the largest relative difference from finite differences that rounding explains, even in float32
 BY_DIFFERENCES = 2              # cases, the smallest, that are compared with finite differences too
 SHOWN = 10                      # lines of what the function prints, wrapped
 HINTS = {
@@ -88,7 +88,7 @@ class Problem:
 def check(function: Callable[..., Any], name: str | None = None, *, seconds: float = SECONDS) -> Report:
     """Check a function of a notebook or a program.
 
-    It is called in a copy of this process, which can be ended, where the system has `os.fork`; see `scratchnet.exercises.running`.
+    It is called in a copy of this process, which can be ended, or on Windows and macOS in a thread: `scratchnet.exercises.running`.
 
     Parameters
     ----------
@@ -97,7 +97,8 @@ def check(function: Callable[..., Any], name: str | None = None, *, seconds: flo
     name : str, optional
         The exercise; by default the name of the function.
     seconds : float
-        The limit of processor time for each case, of which there are about ten; six times as many seconds may go by for all.
+        The limit of processor time for each case, of which there are about ten (in a thread: for all cases together); six times as
+        many seconds may go by for all.
 
     Returns
     -------
@@ -200,7 +201,7 @@ def exercise_of(source: str, path: Path) -> Exercise:
             " the file, which names the one to check"
         )
     near = [close for name in defined for close in difflib.get_close_matches(name, catalogue.EXERCISES, 1)]
-    fix = f"Is {near[0]} meant?" if near else "Begin with 'scratchnet exercise start NAME'"
+    fix = f"Did you mean {near[0]}?" if near else "Begin with 'scratchnet exercise start NAME'"
     found = ", ".join(defined[:5]) or "none"
     raise ValueError(f"exercise: expected a function with the name of an exercise in {path}, got {found}. {fix}")
 

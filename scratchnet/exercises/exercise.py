@@ -150,7 +150,7 @@ class Exercise:
 
     @cached_property
     def wrongs(self) -> list[tuple[str, list[dict[str, np.ndarray] | None]]]:
-        """For each of the mistakes the bug, and its results in all cases; None where it does not appear."""
+        """For each of the mistakes, the name of its bug and its results in all cases; None where it does not appear."""
         return [(bug, [self._wrong(function, case.arguments) for case in self.all_cases()]) for bug, function in self.mistakes]
 
     def _wrong(self, function: Function, arguments: Arguments) -> dict[str, np.ndarray] | None:

@@ -154,7 +154,7 @@ def picture(arguments, result, index):
 
 
 def returning_after(*first):
-    """Return the backward of the first images, rows, columns and channels of dout only, as many as `first` says; None: of all."""
+    """Return the backward of only the first images, rows, columns and channels of dout: `first` has the numbers, None for all."""
 
     def backward(dout, x, pool_size, strides):
         part = np.zeros_like(dout)

@@ -33,7 +33,7 @@ import numpy as np
 from scratchnet.exercises import child
 from scratchnet.exercises.exercise import Case, Exercise
 
-SECONDS = 10.0                  # of processor time, for the import of a file, and for the calls of each case
+SECONDS = 10.0                  # of processor time, for the import of a file, and for the calls of each case (in a thread: of all)
 WAITING = 6                     # times as many seconds may go by, for the import, and for all calls together
 PACKAGE = str(Path(__file__).parents[2])
 

@@ -1,4 +1,4 @@
-"""Dropout in one pass: the mask is computed from the key and the index of each number, and never stored."""
+"""Dropout in one pass: the mask is computed from the key and the index of each number; without a `noise_shape` it is not stored."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def _stretches(j, window, sizes):
 
 @jit
 def _extremum_row(x, n, oh, window, sizes, sign, best, winners):
-    """Write the largest sign·x of each window in row oh of image n to `best`, and its tap to `winners`.
+    """Write the number with the largest sign·x of each window in row oh of image n to `best`, and its tap to `winners`.
 
     The first of equal numbers wins, and the first NaN wins over all numbers.
     """

@@ -377,9 +377,9 @@ def is_integer(value: Any) -> bool:
 
 
 def check_integer(name: str, value: Any) -> int:
-    """Return an integer of at least 0; True and False count as 1 and 0."""
+    """Return an integer from 0 to 2**31 - 1; True and False count as 1 and 0."""
     if not isinstance(value, (int, np.integer, np.bool_)) or not 0 <= value < 2**31:
-        raise ValueError(f"{name}: expected an integer of at least 0, got {shortened(value)}. For example {name}=1")
+        raise ValueError(f"{name}: expected an integer from 0 to 2147483647, got {shortened(value)}. For example {name}=1")
     return int(value)
 
 
@@ -426,8 +426,8 @@ def check_augment(value: Any, input_shape: tuple[Any, ...], output_shape: tuple[
     value = check_choice("augment", value, ("flip", "translate", "flip_translate"))
     if len(input_shape) != 3 or len(output_shape) != 1:
         raise ValueError(
-            f"augment: expected a model that computes (K,) from images (H, W, C), got one of {output_shape} from {input_shape}."
-            " Leave out augment"
+            "augment: expected a model that computes (K,) from images (H, W, C), got one that computes"
+            f" {output_shape} from {input_shape}. Leave out augment"
         )
     return value
 

@@ -3,7 +3,7 @@
 Functions are decorated with `named_arguments`; the base classes of layers, losses, optimizers and callbacks decorate the
 constructors. The signature stays what it was, for `help`, editors and `inspect.signature`: the arguments are compared with it only
 after Python has refused them. Arguments of Keras or PyTorch that do not exist here are in the tables below; for
-any other word the error names the nearest argument. When a word becomes an argument here, remove it from its table.
+any other word the error names the nearest argument. A word in a table may be an argument of other functions.
 
 An argument of Keras whose value asks for what happens here in any case, such as data_format="channels_last", is accepted
 (`NEUTRAL`).
@@ -76,14 +76,15 @@ INSTEAD = {
         " fit(x, y, sample_weight=...), or validation_data=(x, y, sample_weight)": "class_weight sample_weight sample_weight_mode",
         "The axes of images are (N, H, W, C): leave it out. x.transpose(0, 2, 3, 1) converts images whose channels come first":
             "data_format dim_ordering",
-        "The first layer does not name its input: leave it out, and begin with Input(shape=...), as in"
+        "The shape of the input is not an argument here: leave it out, and begin with Input(shape=...), as in"
         " Sequential([Input(shape=(28, 28, 1)), Flatten(), ...])": "input_shape input_dim batch_input_shape input_length",
         "The number of input channels or features is known from the layer before: leave it out":
             "in_channels in_features num_features",
         "The shape of one sample, without the batch axis, is enough: leave it out; fit(batch_size=...) chooses the batch":
             "batch_shape batch_size",
-        "A learning rate falls by a schedule: leave it out, and write learning_rate=schedules.InverseTimeDecay(rate, decay_steps=1,"
-        " decay_rate=decay), where from scratchnet.optimizers import schedules, or use the callback ReduceLROnPlateau": "decay",
+        "A learning rate falls by a schedule: leave it out, and write from scratchnet.optimizers import schedules, and"
+        " learning_rate=schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=decay), or use the callback ReduceLROnPlateau":
+            "decay",
         "A learning rate belongs to an optimizer: leave it out, and write compile(optimizer=Adam(learning_rate=...))":
             "lr learning_rate",
         "A window covers neighbouring pixels: leave it out, which is a dilation of 1": "dilation_rate dilation atrous_rate",

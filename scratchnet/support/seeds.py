@@ -32,7 +32,7 @@ def set_random_seed(seed: int) -> None:
 
 
 def seed_sequence(seed: int | None) -> np.random.SeedSequence:
-    """Return the source of a model's random numbers: from its seed, or else from the seed that was set for all models."""
+    """Return the source of a model's random numbers: its seed, or the seed set for all models, or else the operating system."""
     if seed is None and _source:
         return _source[0].spawn(1)[0]
     return np.random.SeedSequence(seed)

@@ -73,7 +73,7 @@ def test_a_file_of_another_name_beside_the_answer_is_not_run(tmp_path):
     ("content", "words"),
     [
         (b"", "got none"),
-        (b"def dense_backwards(): pass", "Is dense_backward meant?"),
+        (b"def dense_backwards(): pass", "Did you mean dense_backward?"),
         (b"def relu(): pass\ndef adam(): pass", "got relu, adam"),
         (b"# exercise: nothing\n", "got 'nothing'"),
         (b"\x89PNG\r\n\x00", "which is not text"),
