@@ -246,7 +246,7 @@ def _dense(file: File, node: Onnx, w: np.ndarray, b: np.ndarray | None) -> Value
 
 def _batch_normalization(file: File, node: Onnx) -> Value:
     file.expect(node, training_mode=0)
-    given = {"epsilon": 1e-5, "momentum": 0.9} | file.attributes(node)
+    given = {"epsilon": 1e-5, "momentum": 0.9} | file.attributes(node)      # ONNX's momentum is that of this library, not PyTorch's
     value = file.value(node)
     if len(value.shape) > 1 and not value.first:
         value = file.images(node)
