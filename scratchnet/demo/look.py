@@ -21,7 +21,7 @@ from scratchnet.tools.pictures import placed
 SIDE = 224   # pixels of the canvas, 8 × 28
 INK = 0.1    # the least ink of a pixel that belongs to the drawing
 MAPS = 64    # the largest number of feature maps that are shown for a layer
-BRIGHT = 0.998  # the quantile of a layer's values that is shown as white: one pixel that is far brighter would make the rest dark
+BRIGHT = 0.998  # the quantile of a layer's values that is shown brightest: one pixel that is far brighter would make the rest dark
 
 
 class Frame(NamedTuple):

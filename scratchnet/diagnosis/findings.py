@@ -105,7 +105,7 @@ def diagnose(
     Parameters
     ----------
     model : Model
-        A classifier. If it is compiled, a copy of it takes a few training steps, for the gradients and the ratios.
+        A classifier. If it is compiled, copies of it take a training step each, for the gradients and the ratios.
     x, y : ndarray
         The training images as the model takes them (N, ...), and their labels: integers (N,), or one-hot (N, K).
     validation_data : (x, y), optional

@@ -39,7 +39,7 @@ from scratchnet.layers import (
 from scratchnet.layers.base import Node, Shape
 
 SAME_ORDER = (InputLayer, Dense, GlobalAveragePooling2D, GlobalMaxPooling2D)    # their rows have the same order in both libraries
-KEEP_ORDER = (Activation, Add, BatchNormalization, Dropout, Rescaling)          # output k is computed from inputs k
+KEEP_ORDER = (Activation, Add, BatchNormalization, Dropout, Rescaling)          # their output has the order of their inputs
 
 
 def channels_first(shape: Shape) -> np.ndarray:

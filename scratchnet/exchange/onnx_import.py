@@ -57,10 +57,11 @@ def import_onnx(path: str | os.PathLike[str]) -> Model:
     file does.)
     A layer whose kernel is named "conv1.weight" or "conv2d/kernel" in the file has the name "conv1" or "conv2d".
 
-    Operators: Add, AveragePool, BatchNormalization, Cast, Clip from 0, Concat, Constant, Conv, Dropout, Elu, Flatten, Gelu, Gemm,
-    GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, MatMul, MaxPool, Pad with zeros, ReduceMax and ReduceMean of images,
-    Relu, Reshape, Selu, Sigmoid, Slice around the centre, Softmax, Softplus, Squeeze, Swish, Tanh, Transpose, Unsqueeze; Mul, Sub,
-    Div, Pow, Neg and Erf with constants, or as parts of SiLU and GELU; and those that compute the shape of a Reshape.
+    Operators: Add, AveragePool, BatchNormalization, Cast, Clip from 0 or without a lower limit, Concat, Constant, Conv, Dropout,
+    Elu, Flatten, Gelu, Gemm, GlobalAveragePool, GlobalMaxPool, Identity, LeakyRelu, MatMul, MaxPool, Pad with zeros, ReduceMax and
+    ReduceMean of images, Relu, Reshape, Selu, Sigmoid, Slice around the centre, Softmax, Softplus, Squeeze, Swish, Tanh, Transpose,
+    Unsqueeze; Mul, Sub, Div, Pow, Neg and Erf with constants, or as parts of SiLU, GELU and min-pooling; and those that compute the
+    shape of a Reshape.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
 """The check of an answer: run it, find the first thing that is wrong, and say what it is.
 
 In this order: whether the file runs to its end; the number, type, shape and dtype of the results; whether arguments are
-modified; whether the same call returns the same results; and the numbers, compared with the definition, case by case, the
-smallest first. Finally, the results of all cases are compared with those of the gallery's bugs.
+modified; whether results contain uninitialized memory; whether the same call returns the same results; and the numbers, compared
+with the definition, case by case, the smallest first. Finally, the results of all cases are compared with those of the gallery's
+bugs.
 """
 
 from __future__ import annotations

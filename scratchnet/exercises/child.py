@@ -1,8 +1,8 @@
 """What runs in a process of its own: the user's function, on every case. This file imports only NumPy, so that it starts fast.
 
 The folder of a job contains `job.json` and `arguments.npz`, from `running.py`. This process adds `log.jsonl`, one line for each
-thing that happened, such as a call and its results. Whatever the function does, the process that started this one reads only
-this file.
+thing that happened, such as a call and its results, and the empty files `loading` and `loaded` when these stages begin. Whatever
+the function does, the process that started this one looks only at these files.
 """
 
 from __future__ import annotations

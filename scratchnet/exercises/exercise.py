@@ -58,7 +58,7 @@ class Exercise:
     returns : tuple of str
         The names of the results, such as ("dx", "dw", "db").
     definition : callable
-        Returns the right results: the loops of `scratchnet.reference`, with the signature of the exercise.
+        Returns the right results, with the loops of `scratchnet.reference` if it has them; its signature is that of the exercise.
     cases : callable
         Takes a `numpy.random.Generator` and returns the cases, the smallest first.
     picture : callable

@@ -2,7 +2,7 @@
 
 // -- numbers and names ------------------------------------------------------------------------------------------------
 
-/* A number with n significant digits and a real minus sign; a short form, of at most six characters unless it is large. */
+/* A number with n significant digits and a real minus sign; a short form, with at most three decimals unless it is small. */
 const digits = (value, n = 6) => {
   const rounded = Number(value.toPrecision(n));
   return (Math.abs(rounded) < 1e7 ? String(rounded) : rounded.toExponential()).replaceAll("-", "−");

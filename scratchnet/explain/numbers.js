@@ -112,7 +112,8 @@ function joined(stage, slot) {
 
 // -- forward: the terms of a number -----------------------------------------------------------------------------------
 
-/* Each returns terms {stage, cell, x, w, product}, whose products, with the bias, add up to the number; cell is -1 for padding. */
+/* Each returns terms {stage, cell, x, w, product}; cell is -1 for padding. The products of a convolution, a pool, an `add` or a
+   dense layer with its kernel add up to the number, with the bias; of a large dense layer, only the largest terms are here. */
 const TERMS = {
   conv(stage, cell) {
     const { h: oh, w: ow, c: f } = placeOf(stage, cell), source = stage.inputs[0], input = stages[source], terms = [];

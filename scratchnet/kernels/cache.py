@@ -4,7 +4,7 @@ numba stores compiled code as a pickle, and whoever can write a pickle decides w
 that was cut off or changed causes an error in pickle or LLVM, or a crash. So before numba reads a file:
 
 - its folder must be yours, and no other user may be able to write to it, or to rename or replace a folder above it;
-- the file must be yours too, and end in a SHA-256 of its name and its content.
+- the file must be yours too, no other user may be able to write to it, and it must end in a SHA-256 of its name and its content.
 
 A damaged file is treated as missing: the kernel is compiled again, and the new file replaces it. Each combination of a kernel and
 its argument types has its own file, named by a hash of all that the code depends on, so processes that compile at the same moment

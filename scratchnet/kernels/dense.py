@@ -1,7 +1,7 @@
 """The fused implementation of a dense layer: three matrix products, in blocks that are still in the cache when read again.
 
-Forward sums over the many inputs of a layer (50,176 in net_1). The inputs are cut into slices, each with separate sums,
-which are then added in order, so x and w are read once. The cut, and so the bits of the result, depend on the shape only.
+Forward sums over the many inputs of a layer (50,176 in net_1 on MNIST). The inputs are cut into slices, each with separate
+sums, which are then added in order, so x and w are read once. The cut, and so the bits of the result, depend on the shape only.
 Backward works on blocks of inputs. A block of columns of x is copied first: rows of x lie far apart in memory, often at a
 multiple of a large power of two, and their pieces would evict each other from the cache. dx is computed transposed,
 dxᵀ = w·doutᵀ: this product reads w in memory order, a few rows at a time, after `fetch` has read them once. Each block of dxᵀ is

@@ -16,8 +16,8 @@ To round to an integer, 1.5 · 2²³ is added, which moves the integer to the la
 parts, since ln 2 is a sum of two constants; n times the first is exact. The bits of the float32 2ⁿ are those of n + 127, shifted
 by 23.
 
-Nothing here needs eˣ of a positive x: all functions are written with e^{-|x|}, which cannot overflow. Where eˣ is below 2⁻¹²⁶,
-the smallest normal float32, the result is 0.
+Nothing here needs eˣ of a positive x: all functions are written with e^{-|x|}, e^{-2|x|} or e^{-x²/2}, which cannot overflow.
+Where eˣ is below 2⁻¹²⁶, the smallest normal float32, the result is 0.
 
 The normal distribution
 -----------------------

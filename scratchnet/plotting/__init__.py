@@ -6,8 +6,8 @@ imported when the first picture is drawn. A history may be the ``History`` that 
 (``to_file=`` for `plot_model`), the picture is also written to a file, completely or not at all; the suffix chooses the format
 (PNG, PDF, SVG).
 
-The colours are those of Okabe and Ito (2008), which readers with any form of colour blindness can distinguish. Each line also
-has its own marker, so that it is recognizable when printed in grey.
+The colours of curves are those of Okabe and Ito (2008), which readers with any form of colour blindness can distinguish. Except in
+`small_panels`, each curve also has its own marker, so that it is recognizable when printed in grey.
 """
 
 from scratchnet.plotting.answers import confident_mistakes, confusion_matrix, prediction

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 PathLike = str | os.PathLike[str]
 
-TRAINING = "#0072B2"  # blue, vermilion, green and grey of Okabe and Ito's palette
+TRAINING = "#0072B2"  # blue, vermilion and green of Okabe and Ito's palette, and a grey
 VALIDATION = "#D55E00"
 CORRECT = "#009E73"
 QUIET = "#666666"

@@ -121,7 +121,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[IO[bytes]], Any])
     TypeError, ValueError
         As for `as_path`.
     OSError
-        If it cannot be written; the error's `filename` is then `path`, not the temporary name.
+        If it cannot be written; the error's `filename` is then `path` or a folder above it, not the temporary name.
     """
     path = as_path(path)
     if path.is_dir():

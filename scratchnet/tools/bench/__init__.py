@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Measure one convolution in every implementation, from plain loops to the fastest on all cores; batch normalization, "
         "dropout and activations; training steps; and how their times grow with the batch and the image. With --peers, compare "
         "training steps, predictions and whole epochs with other frameworks, which run in turn, and net_3's convolutions with "
-        "those of PyTorch. All times are medians."
+        "those of PyTorch. Times are medians, except that the loops and epochs are measured once."
     )
     option = parser.add_argument
     option("--peers", action="store_true", help="compare with Keras, PyTorch and JAX, those that are installed (many minutes)")

@@ -1,4 +1,4 @@
-"""A network for demonstrations: a small net_2 for glyphs at half their size, which trains in a second or two."""
+"""A network for demonstrations, smaller than net_2, for glyphs at half their size: it trains in a second or two."""
 
 from __future__ import annotations
 

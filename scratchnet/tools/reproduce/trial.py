@@ -1,7 +1,8 @@
 """One training run: it is begun, or resumed, and its result is written.
 
     runs/<name>-seed<seed>/     while it runs: the history and the model with its optimizer, after every epoch;
-                                when it is finished: the history (JSON, CSV), the figure, the model
+                                when it is finished: the history (JSON, CSV), the figure, the model;
+                                and, from the start, the settings
 
 An interrupted run resumes after its last finished epoch, and ends with the same bits as without the interruption: see
 run_folder.py.
