@@ -484,7 +484,7 @@ class Model:
         Raises
         ------
         ValueError
-            For images of another shape or dtype, and for a layer whose output does not have its `compute_output_shape`.
+            For images of another shape or not of floats, and for a layer whose output does not have its `compute_output_shape`.
         """
         to = to or self.nodes[-1]
         plan = self.plan if to in (self.logits, self.nodes[-1]) else NOTHING_JOINED     # a plan could compute a ReLU after `to`

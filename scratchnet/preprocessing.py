@@ -41,8 +41,8 @@ def normalize_images(images: np.ndarray) -> np.ndarray:
     TypeError
         If the pixels are neither integers nor floats.
     ValueError
-        If a pixel is below 0, above 255 or not a number, or if the pixels are floats that do not exceed 1: these are
-        scaled already, and dividing by 255 again would make them too small to learn from.
+        For fewer than two axes, a pixel that is below 0, above 255 or not a number, and floats of which the largest is above 0
+        and at most 1: these are scaled already, and dividing by 255 again would make them too small to learn from.
 
     Examples
     --------
@@ -177,7 +177,8 @@ def standardize(x_train: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, .
     Returns
     -------
     tuple of float32 arrays
-        One for each argument, in the same order; float64 arrays if `x_train` is float64. A constant channel becomes 0.
+        One for each argument, in the same order; float64 arrays if `x_train` is float64. A channel that is constant in
+        `x_train` becomes 0 there, and is only shifted in the others.
 
     Raises
     ------

@@ -671,7 +671,7 @@ def resample_backward(dout: np.ndarray, x_shape: tuple[int, ...], rows: Any, col
 # -- update rules, one number at a time, written from the formulas of the papers ---------------------------------------
 
 
-# Each function returns p after one step for each of `gradients`. `learning_rate`, η or α in the formulas, is a number, or a list
+# Each rule returns p after one step for each of `gradients`. `learning_rate`, η or α in the formulas, is a number, or a list
 # with one for each gradient.
 
 Rates = float | list[float]

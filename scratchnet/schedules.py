@@ -60,7 +60,7 @@ class LearningRateSchedule:
 
 
 class _Decay(LearningRateSchedule):
-    """The base of the two schedules that depend on step / decay_steps."""
+    """The base of the two schedules that have a `decay_rate`."""
 
     def __init__(self, initial_learning_rate: float, decay_steps: float, decay_rate: float, staircase: bool = False):
         self.initial_learning_rate = check_number("initial_learning_rate", initial_learning_rate)

@@ -25,7 +25,8 @@ class Sequential(Model):
     """A model that is a plain stack of layers.
 
     Its input is known if the list begins with an Input, or if the first layer has `input_shape=` or is a model whose input is
-    known. Otherwise the weights are made by `build`, or for the first images that `fit`, `evaluate` or `predict` receive.
+    known. Otherwise the weights are made by `build`, for the first images that the model receives, or by another model
+    of which it becomes a layer.
 
     Parameters
     ----------

@@ -99,7 +99,7 @@ def fit(
         Number of epochs that are finished already, if training is continued.
     steps_per_epoch : int, optional
         Steps in an epoch. The next epoch continues in the data where this one ends; where the data end, the epoch ends too, with
-        a warning. Without `batch_size`, the data are cut into this number of batches.
+        a warning. Without `batch_size`, a batch has n / steps_per_epoch images, rounded up.
     validation_steps : int, optional
         How many batches of the validation data are used: the first ones, in each epoch.
     validation_batch_size : int, optional
@@ -308,7 +308,7 @@ def evaluate(
     sample_weight : ndarray (n,), optional
         As for `fit`.
     steps : int, optional
-        How many batches are used, the first ones. Without `batch_size`, the data are cut into this number of batches.
+        How many batches are used, the first ones. Without `batch_size`, a batch has n / steps images, rounded up.
     return_dict : bool
     augment : {None, "flip", "translate", "flip_translate"}
         Loss and metrics are computed from the logits averaged over several views of each image; see `predict`.

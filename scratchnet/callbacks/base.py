@@ -28,8 +28,8 @@ class Callback:
     adds : tuple of str, or None
         Names that this callback itself adds to an epoch's logs; None if it may add any.
     more_names : tuple of str, or None
-        Names that this callback and those before it add to an epoch's logs. None if one of them is not part of this
-        library: it may add any name.
+        Names that this callback and those before it add to an epoch's logs. None if one of them may add any name: a
+        `LambdaCallback`, or one that is not defined in this package.
     writes_files : bool
         A class attribute: whether it writes files. Such a callback is called only by rank 0 if several processes train the model.
     """

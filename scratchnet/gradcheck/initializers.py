@@ -46,8 +46,8 @@ def check_initializer(
     shape : tuple of int
         Keep it small: it is drawn a thousand times.
     mean, variance : float, optional
-        What they should be; pass both. By default those of `reference.DISTRIBUTIONS` for a rule of the library; those of any
-        other rule are not compared.
+        What they should be; pass both. By default those of `reference.DISTRIBUTIONS`; a rule that it does not list, such as
+        `Dirac`, is not compared with any.
     seed : int
     raise_on_failure : bool
 

@@ -116,7 +116,7 @@ def steady_differences(
     centre: Sequence[np.ndarray],
     where: np.ndarray | None = None,
 ) -> Numeric:
-    """Return the `central_differences` that cross no kink: where one does, the step is halved, up to `HALVINGS` times.
+    """Return the `central_differences` that cross no kink: where one does, the step is halved, until `HALVINGS` steps were tried.
 
     `centre` is the pattern of choices at x, which `kinks()` must return at both ends of a difference. With a mask `where`, only
     the numbers where it is True are differentiated.
@@ -208,7 +208,7 @@ def deciding_difference(
     difference : float
         One that agrees if the error of `first` was truncation, one that disagrees for a mistake, NaN if rounding hides which it is.
     scatter : float
-        The largest change between two of the last three differences.
+        The largest change from one of the last three differences to the next.
 
     Notes
     -----

@@ -33,8 +33,8 @@ def check_schedule(
     schedule : LearningRateSchedule or callable
         One of the library or your own: step -> rate, where the first step is 0.
     steps : sequence of int, optional
-        The steps to compare. By default the first ones, and those around each number of its arguments and around their sum, such
-        as the end of a warm-up.
+        The steps to compare. By default the first ones, and those around each number of its arguments, such as the end of a
+        warm-up, around twice each, and around their sum.
     definition : callable, optional
         A function step -> rate that is known to be correct. "auto": the formula in `reference.SCHEDULES`, which is written in
         another form, for a schedule of the library, and None for any other: then the rates are not compared.

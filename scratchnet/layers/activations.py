@@ -6,7 +6,7 @@ exist, we use 0, as Keras does:
 
     out = max(0, x)                     dx = dout where out > 0, else 0
 
-The weights of a unit whose ReLU is 0 for all images receive no gradient, and no longer change. A leaky ReLU has a small slope a in
+The weights of a unit whose ReLU is 0 for all images receive no gradient, so they do not learn. A leaky ReLU has a small slope a in
 place of 0, so its derivative is 1 or a. ReLU6 has an upper limit m = 6; where its output is 6, its derivative is 0. Both are
 cases (m = ∞ for the leaky ReLU, a = 0 for ReLU6) of
 
@@ -224,7 +224,7 @@ class Activation(Layer):
         return out
 
     def backward(self, dout: np.ndarray, need_dx: bool = True, *, joined: bool = False) -> np.ndarray:
-        """Return dx, of the shape of dout. With `joined`, the layer after has computed it already (plan.py)."""
+        """Return dx, of the shape of dout. With `joined`, another layer computes it (plan.py)."""
         (out_or_x,) = self.cached(dout)
         return dout if joined else self.backward_function(dout, out_or_x, *self.settings)
 

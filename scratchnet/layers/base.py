@@ -7,7 +7,7 @@ A layer is a pair of functions, and the arrays that forward keeps for backward:
                                     the gradients of the parameters go to `layer.grads`
 
 If a layer behaves differently in training, as dropout does, its forward has a second argument: `forward(x, training=False)`.
-`make_state` returns the arrays that training changes but that have no gradient; random numbers are drawn from `self.rng`.
+`make_state` returns arrays that are saved but have no gradient, such as moving averages; random numbers are drawn from `self.rng`.
 
 dout is computed by the next layer, and backward is the chain rule,
 
@@ -154,7 +154,7 @@ class Layer:
     regularizers : dict of str to Regularizer
         The penalties of parameters, by the parameter's name; see `scratchnet.regularizers`.
     state : dict of str to ndarray
-        Arrays that forward changes in training, and that have no gradient, such as moving averages; saved with the parameters.
+        Arrays that have no gradient, such as moving averages, which forward changes in training; saved with the parameters.
     rng : numpy.random.Generator
         The source of the random numbers of a layer with `draws`. In a model it is made from the model's seed.
     input_shape, output_shape : tuple of int

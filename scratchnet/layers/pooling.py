@@ -149,7 +149,7 @@ class _Pooling2D(WindowLayer):
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Return the output: (N, H, W, C) -> (N, OH, OW, C)."""
         self.check_input(x)
-        if self.forward_function in EXTREMA:                    # keep a byte for each output, and not x
+        if self.forward_function in EXTREMA:                    # keep one tap for each output, and not x
             out, kept = fused.extrema(x, *self.real_window, EXTREMA[self.forward_function])
         else:
             out, kept = self.forward_function(x, *self.real_window), x      # window, strides and pads; see window.py
@@ -192,8 +192,8 @@ class MaxPooling2D(_Pooling2D):
            [4., 9., 9.]], dtype=float32)
     """
 
-    # `build` chooses one pair, "fused" by default, and forward and backward call it. To run exactly the functions above:
-    # MaxPooling2D(..., implementation="im2col").
+    # `build` chooses one pair, "fused" by default, and forward and backward call it; in place of the fused pair they call `extrema`
+    # and `extrema_backward`. To run exactly the functions above: MaxPooling2D(..., implementation="im2col").
     implementations = {
         "loops": (reference.max_pool2d_forward, reference.max_pool2d_backward),
         "im2col": (max_pool2d_forward, max_pool2d_backward),
