@@ -270,6 +270,11 @@ def test_training_calls_a_loss_of_a_user_s_own_for_value_and_gradient(tmp_path):
     assert load_model(tmp_path / "model.npz", custom_objects={"Weighted": Weighted}).loss.class_weights == weights
 
 
+def test_a_loss_of_a_user_s_own_that_takes_logits_is_refused_for_a_model_that_ends_in_softmax():
+    with pytest.raises(ValueError, match="Weighted: expected logits, .* Leave out from_logits=True, or remove the softmax"):
+        model_of(loss=Weighted([1.0, 3.0, 0.5], from_logits=True))
+
+
 def test_the_checker_checks_the_gradient_of_a_loss_of_a_user_s_own():
     assert check_loss(Weighted([1.0, 3.0, 0.5, 2.0])).passed
     report = check_loss(ForgetsTheWeight([1.0, 3.0, 0.5, 2.0]))

@@ -221,8 +221,8 @@ def check_compile(model: Any, optimizer: Any, loss: Any) -> None:
         )
     if has_softmax and loss.from_logits:
         raise ValueError(
-            f"{name}: expected logits, got the outputs of a model that ends in softmax, which are probabilities. Write"
-            f" compile(loss={loss.name!r}), or remove the softmax"
+            f"{name}: expected logits, got the outputs of a model that ends in softmax, which are probabilities. Leave out"
+            " from_logits=True, or remove the softmax"
         )
     owner = optimizer.owner and optimizer.owner()
     if owner is not model and (owner is not None or (optimizer.owner and optimizer.state)):
@@ -274,7 +274,7 @@ def check_validation(model: Any, data: Data, validation_split: float, validation
 def check_steps(name: str, steps: Any, batch_size: Any, count: int) -> tuple[int, int]:
     """Return the size of a batch and how many batches `count` samples make, but at most `steps`.
 
-    As in Keras, without a batch size the data are cut into `steps` batches, and without both the size is 32.
+    As in Keras, without a batch size the size is count / steps, rounded up, and without both it is 32.
     """
     if steps is None:
         size = check_batch_size(batch_size)
