@@ -271,7 +271,7 @@ def test_training_calls_a_loss_of_a_user_s_own_for_value_and_gradient(tmp_path):
 
 
 def test_a_loss_of_a_user_s_own_that_takes_logits_is_refused_for_a_model_that_ends_in_softmax():
-    with pytest.raises(ValueError, match="Weighted: expected logits, .* Leave out from_logits=True, or remove the softmax"):
+    with pytest.raises(ValueError, match=r"Weighted: expected logits, .* Leave out from_logits=True, or remove the softmax"):
         model_of(loss=Weighted([1.0, 3.0, 0.5], from_logits=True))
 
 
