@@ -114,8 +114,8 @@ def softmax_cross_entropy(
     loss : float
         0 or more, computed with the natural logarithm.
     dlogits : ndarray (N, K) of the dtype of `logits`, float64 for whole numbers
-        (p - y) / N, each row times the weight of its image. p is computed in this dtype, not in float64 as the loss is: backward
-        goes on in it, with rounding errors of the same size.
+        (p - y) / N, each row times the weight of its image. p is computed in this dtype, and not in float64 as the loss is, because
+        backward also computes in this dtype and has rounding errors of the same size.
 
     Raises
     ------

@@ -105,7 +105,7 @@ def fit(
     validation_batch_size : int, optional
         `batch_size` by default.
     validation_freq : int or list of int
-        Validation runs after each epoch whose number this divides, or that is in the list; the first epoch is 1. The lists of
+        Validation runs after each epoch whose number is a multiple of it, or is in the list; the first epoch is 1. The lists of
         validation values in the history are then shorter.
     distribution : DataParallel, optional
         Several processes train the model, each on its part of every batch; see `scratchnet.distribution`.

@@ -2,10 +2,10 @@
 
 Whether a single number was drawn from the right distribution cannot be known. But the average of M independent numbers of variance
 v is within 6 · √(v / M) of the mean of their distribution, in all but one of 500 million cases. A thousand arrays are drawn. Each
-place of the array has an average of its own, of a thousand numbers, so that a bias of single places is found. For the mean and
-the variance of all places, first the numbers of each array, or their squared deviations, are averaged, and then the thousand
-averages. The v of these averages is estimated from the thousand, since the numbers of one array may depend on each other, as in
-an orthogonal matrix.
+place of the array has an average of its own, of a thousand numbers, so that a bias of single places is found. For the mean of
+all places, the numbers of each array are averaged (for the variance, their squared deviations), and then these thousand averages
+are averaged. The variance v of the thousand averages is estimated from themselves, since the numbers of one array may depend on
+each other, as in an orthogonal matrix.
 
 The draws of a check depend on its seed only, so a check that has passed passes again.
 """

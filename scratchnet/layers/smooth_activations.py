@@ -63,7 +63,7 @@ from scratchnet.support.arithmetic import quiet
 
 @quiet
 def sigmoid_forward(x: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + e⁻ˣ), for any shape; for negative x computed as the equal eˣ / (1 + eˣ).
+    """Return 1 / (1 + e⁻ˣ), for any shape; for negative x, computed in the equivalent form eˣ / (1 + eˣ).
 
     Examples
     --------

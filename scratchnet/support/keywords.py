@@ -5,7 +5,7 @@ constructors. The signature stays what it was, for `help`, editors and `inspect.
 after Python has refused them. Arguments of Keras or PyTorch that do not exist here are in the tables below; for
 any other word the error names the nearest argument. A word in a table may be an argument of other functions.
 
-An argument of Keras whose value asks for what happens here in any case, such as data_format="channels_last", is accepted
+An argument of Keras is accepted if its value only asks for what is always done here, such as data_format="channels_last"
 (`NEUTRAL`).
 Every layer also takes `trainable`, and the shape of its input, which a `Sequential` model uses for its first layer (`declare`).
 """

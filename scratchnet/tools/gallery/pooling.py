@@ -127,7 +127,7 @@ def avgpool_divides_by_window():
 
 @bug("avgpool-backward-other-divisor", overlapping(AveragePooling2D), net=SmallNet(pool="average"))
 def avgpool_backward_other_divisor():
-    """Divide by the number of real cells in forward, and by that of the taps in backward."""
+    """Divide by the number of real cells in forward, and by the number of taps in backward."""
     return replace.pair(AveragePooling2D.implementations, backward=average_backward_by_window)
 
 

@@ -62,7 +62,7 @@ class Seeds(list[Row]):
     """The rows of one experiment, one for each seed, with methods that return the text of a table's cells."""
 
     def values(self, key: str) -> list[float]:
-        """Return one value of each row, or [] if it is None for a seed: the mean of the others would be too good."""
+        """Return one value of each row, or [] if one is None: the mean over the remaining seeds would look too good."""
         taken = [getattr(row, key) for row in self]
         return [] if None in taken else [float(value) for value in taken]
 
