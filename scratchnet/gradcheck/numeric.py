@@ -218,10 +218,10 @@ def deciding_difference(
         truncation           they are e, e/4 and e/16 away from it: scatter = 3/4 e is 12 · error
         rounding             they lie around it, as far from it as from each other: error is about scatter, or less
 
-    If it is a mistake, scatter becomes small and error does not. So it counts as a mistake if error is many times the scatter: at
-    least 10 times, to stop early, or more than 3 times where rounding does not permit shorter steps. For example, where the derivative is 1 and
-    the differences are 1.08, 1.02 and 1.005, scatter is 0.06. For analytic = 1, error is 0.005, so shorter steps are tried; for
-    analytic = 3, error is 1.92, which is 32 times the scatter: a mistake.
+    If it is a mistake, scatter becomes small and error does not. So it counts as a mistake if error is many times the scatter:
+    at least 10 times, to stop early, or more than 3 times where rounding does not permit shorter steps. For example, where the
+    derivative is 1 and the differences are 1.08, 1.02 and 1.005, scatter is 0.06. For analytic = 1, error is 0.005, so shorter
+    steps are tried; for analytic = 3, error is 1.92, which is 32 times the scatter: a mistake.
     """
     found = [first]
     for k in range(1, SHORTENINGS + 1):

@@ -45,10 +45,10 @@ A check of the three terms: adding the same number to all x_m changes no output,
 0. In (3), the sums of the first two terms cancel, and that of the third is 0, since Σ_k x̂_k = 0.
 In inference, mean and variance are constants. Only the first term is left: dx_k = γ·inv·dout_k.
 
-If several processes run parts of the batch (`scratchnet.distribution`), the sums of (1) and (3) run over all of them: the
-whole batch is normalized, and the result is that of one process, except for rounding. (With `synchronized=False`, each process
-normalizes its own part.) The processes exchange only sums over the M values, three numbers for each channel in forward and three in backward: `shared_moments` and
-`shared_backward` in kernels/batch_normalization.py.
+If several processes run parts of the batch (`scratchnet.distribution`), the sums of (1) and (3) run over all of them: the whole
+batch is normalized, and the result is that of one process, except for rounding. (With `synchronized=False`, each process
+normalizes its own part.) The processes exchange only sums over the M values, three numbers for each channel in forward and
+three in backward: `shared_moments` and `shared_backward` in kernels/batch_normalization.py.
 
 In inference, (1) is affine: each channel is multiplied by one constant, and another is added. After a convolution or a dense layer,
 which are affine too, it need not be computed on its own: with a_q for the inputs of that layer, and x = Σ_q a_q w_q + b for its

@@ -160,8 +160,9 @@ def _crossings(rows: Sequence[Sequence[int]], edges: Sequence[tuple[int, int]]) 
 def _spread(rows: Sequence[Sequence[int]], edges: Sequence[tuple[int, int]], widths: np.ndarray, boxes: int) -> np.ndarray:
     """Return the x of each place: near the mean of those above that it is connected to, and far enough from those beside it.
 
-    Two things are to be straight: a chain of boxes, and a long arrow. So, for the place of a box, another box that it reads counts
-    100 times as much as an arrow that ends at it (the arrow may bend there), and where a box and a passing arrow are too close, the arrow yields.
+    Two things are to be straight: a chain of boxes, and a long arrow. So, for the place of a box, another box that it reads
+    counts 100 times as much as an arrow that ends at it (the arrow may bend there), and where a box and a passing arrow are too
+    close, the arrow yields.
     """
     above: list[list[tuple[int, float]]] = [[] for _ in widths]
     for a, b in edges:

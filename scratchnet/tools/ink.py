@@ -107,7 +107,7 @@ def largest_near(x: Array, radius: int) -> Array:
         n = len(x)
         x = np.pad(x, ((radius, radius), (0, 0)), constant_values=-np.inf)
         width = 1
-        while width < 2 * radius + 1:  # two windows of 4 make one of 8 if the second is moved by 4, and one of 7 if it is moved by 3
+        while width < 2 * radius + 1:  # two windows of 4 make one of 8 if the second is moved by 4, and one of 7 if by 3
             step = min(width, 2 * radius + 1 - width)
             x = np.maximum(x[:-step], x[step:])
             width += step
