@@ -249,7 +249,7 @@ def test_the_page_of_the_gallery_is_what_its_command_prints():
 def test_the_pages_that_name_the_number_of_entries_name_it_right():
     for page in ("README.md", "docs/gradient-checking.md"):
         text = (Path(__file__).parents[1] / page).read_text(encoding="utf-8")
-        assert f"{len(CATALOGUE)} bugs that were found in public code" in text
+        assert f"{len(CATALOGUE)} bugs from public code" in text
     map_of_the_package = (Path(__file__).parents[1] / "scratchnet" / "README.md").read_text(encoding="utf-8")
     assert f"{len(CATALOGUE)} bugs from public code" in map_of_the_package
 

@@ -68,9 +68,9 @@ def stale_backward_cache():
     right = Dense.forward
 
     def forward(self, x, **joined):
-        kept = self.cache
         out = right(self, x, **joined)
-        self.cache = self.cache if kept is None or len(kept[0]) != len(x) else kept
+        kept = getattr(self, "kept", None)
+        self.kept = self.cache = self.cache if kept is None or len(kept[0]) != len(x) else kept
         return out
 
     return replace.attribute(Dense, "forward")(forward)
