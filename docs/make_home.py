@@ -66,11 +66,11 @@ def accuracy() -> str:
         "Keras": "–",
         "the study": "–",
     })  # fmt: skip
-    views = [1 - result["augmented_wrong"] / result["test_images"] for result in known[better.name]]
+    views = numbers.several_views(known[better.name])
     about = (
         f"Mean of three seeds ± their standard deviation; one seed of {KERAS_VERSION}. net_3: {len(views)} seeds;\n"
         f"{numbers.mean_spread(views)} if predictions are means over six views of an image. [The results](docs/results/index.md)\n"
-        "explain the differences. `scratchnet reproduce` trains all of them."
+        "explain the differences. `scratchnet reproduce` trains all of them; the last line takes `--only net_3 --seeds 5`."
     )
     return f"{markdown_table(rows)}\n\n({about})\n"
 

@@ -111,6 +111,11 @@ def rows(results: Sequence[Result], epochs: int | None = None) -> Seeds:
     return Seeds(found for result in results if (found := row(result, epochs)) is not None)
 
 
+def several_views(results: Sequence[Result]) -> list[float]:
+    """Return for each seed the accuracy of the means over several views; [] for a network that was not used in this way."""
+    return [1 - result["augmented_wrong"] / result["test_images"] for result in results if "augmented_wrong" in result]
+
+
 def compare(a: Sequence[float], b: Sequence[float]) -> int:
     """Return 1 if the values of `a` lie above those of `b`, -1 if below, and 0 if neither is clear.
 

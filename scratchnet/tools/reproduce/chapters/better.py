@@ -8,7 +8,7 @@ from scratchnet.support.tables import markdown_table
 from scratchnet.tools.reproduce.experiments import NET_1, NET_2, Experiment, Net3Experiment
 from scratchnet.tools.reproduce.ledger import totals
 from scratchnet.tools.reproduce.net_3 import PARTS
-from scratchnet.tools.reproduce.numbers import difference, listed, mean_spread, plural
+from scratchnet.tools.reproduce.numbers import difference, listed, mean_spread, plural, several_views
 from scratchnet.tools.reproduce.page import BAND, Cells, Page, data_title, paragraphs
 from scratchnet.tools.reproduce.results import Result
 
@@ -76,7 +76,7 @@ def network(page: Page, e: Experiment) -> Cells:
         "epochs": e.epochs,
         "seeds": len(rows),
         "test accuracy": rows.mean("last"),
-        "six views": mean_spread(several_views(page, e)),
+        "six views": mean_spread(several_views(trained(page, e))),
         "training": mean_spread([training_accuracy(result) for result in trained(page, e)]),
         "gap": mean_spread(gaps(page, e)),
         "minutes": mean_spread([seconds / 60 for seconds in rows.values("seconds")], 1),
@@ -101,11 +101,6 @@ def gaps(page: Page, e: Experiment) -> list[float]:
     return [training_accuracy(result) - result["history"]["val_accuracy"][-1] for result in trained(page, e)]
 
 
-def several_views(page: Page, e: Experiment) -> list[float]:
-    """Return for each seed the accuracy of the means over several views; [] for a network that was not used in this way."""
-    return [1 - result["augmented_wrong"] / result["test_images"] for result in trained(page, e) if "augmented_wrong" in result]
-
-
 def parts(page: Page) -> Iterator[str]:
     """Yield what each part contributes."""
     base = small(page)
@@ -115,7 +110,7 @@ def parts(page: Page) -> Iterator[str]:
     yield page.missing("parts")
     if page.rows(base):
         yield markdown_table(differences(page, base))
-        views = difference(several_views(page, base), page.rows(base).values("last"))
+        views = difference(several_views(trained(page, base)), page.rows(base).values("last"))
         yield f"Six views in place of one need no other training. They change the accuracy of the whole small net by {views}."
 
 
