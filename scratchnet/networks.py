@@ -181,7 +181,7 @@ def net_3(
     first = Dirac(as_in_pytorch, channels=8 * C)                        # whitening fills 8·C channels; the others are constants
     # Momentum 0.6, for short training: the moving average is about that of the last five batches, during which the network has
     # hardly changed.
-    # No scale, as in the paper: the next convolution can scale its input channels.
+    # No scale, as in the paper: the next convolution can partly make up for it.
     for F in filters:
         x = Conv2D(F, (3, 3), padding="same", use_bias=False, kernel_initializer=first)(x)
         first = identity_first

@@ -15,8 +15,8 @@ it takes as many as Bᵀ has rows. For two outputs of two taps, three are enough
 Here the factors w0, w0 + w1 and w1 are the values of the polynomial w0 + w1·z at 0, at 1 and, as defined below, at infinity. In
 general, the matrices are derived as follows: two polynomials of m and r coefficients have a product of m + r - 1 coefficients,
 which is known from its values at as many points, and each value is one multiplication. (At infinity the value is the highest
-coefficient.) For a fixed w, multiplication by its polynomial is a matrix T with T[n, i] = w[n - i],
-(m + r - 1, m), and the transpose of T is the filter that slides: (Tᵀx)[i] = Σ_k w[k]·x[i + k]. So the map from the first
+coefficient.) For a fixed w, multiplication by its polynomial is a matrix T of shape (m + r - 1, m) with
+T[n, i] = w[n - i], and the transpose of T is the filter that slides: (Tᵀx)[i] = Σ_k w[k]·x[i + k]. So the map from the first
 polynomial to its values becomes, transposed, Aᵀ; the map from w to its values is G; and the map from values back to coefficients
 becomes, transposed, Bᵀ.
 
