@@ -28,9 +28,13 @@ step: from dy to dM by A, from dM to dV by Uᵀ and to dU by Vᵀ, from dV to dx
     dM = A dy Aᵀ        dU[p] = V[p]ᵀ @ dM[p]       dw = Gᵀ dU G
     db = Σ dy           dV[p] = dM[p] @ U[p]ᵀ       dx = B dV Bᵀ, added up where tiles overlap
 
-At stride 2 some products share a row of G (a "filter"), and some occur only in a sum with others. So U and M have fewer matrices
-than V: V, U and M have 25, 16 and 9 in one algorithm, and 81, 36 and 49 in the other. With f the filter of product p, and s its sum
-(`products_of`):
+At stride 2 the outputs y0 = x0·w0 + x1·w1 + x2·w2 and y1 = x2·w0 + x3·w1 + x4·w2 take five products:
+
+    y0 = [(x0 - x2)·w0 + x1·w1] + x2·(w0 + w2)          y1 = x2·(w0 + w2) + [(x4 - x2)·w2 + x3·w1]
+
+Two of them have the same "filter" (row of G), w1, and those in brackets occur only as a sum: five products, four filters, three
+sums. So U and M have fewer matrices than V: on two axes 25, 16 and 9 in this algorithm, and 81, 36 and 49 in the other one. With f
+the filter of product p, and s its sum (`products_of`):
 
     M[s] += V[p] @ U[f]     dU[f] += V[p]ᵀ @ dM[s]      dV[p] = dM[s] @ U[f]ᵀ
 

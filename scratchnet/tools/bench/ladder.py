@@ -114,7 +114,8 @@ def peak(count: int, rounds: int = 8_000_000) -> float:
     and each of these is 2 operations, a multiplication and an addition, in every lane.
     """
     a = np.full(count * 14 * 16, 0.5, np.float32)
-    call = threads.limit(count)(partial(threads.run, _spin, 1 << 30, count, a, rounds))
+    enough = 1 << 30            # as the amount of work: `threads.run` divides it among all `count` threads
+    call = threads.limit(count)(partial(threads.run, _spin, enough, count, a, rounds))
     seconds = in_turns({"peak": call}, 5, "peak")["peak"]
     return count * rounds * 12 * gemm.VECTOR_BYTES // 4 * 2 / seconds / 1e9
 
