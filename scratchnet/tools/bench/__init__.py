@@ -23,8 +23,9 @@ from scratchnet.tools.reproduce import results
 
 DATA = {"mnist": "28×28×1", "cifar10": "32×32×3"}
 NETS = ("net_1", "net_2", "net_3")
-STEPS, PREDICTED = 5, 10_000        # steps in a turn, images to predict
-FEW = 2                             # steps of net_3, and convolutions, in a turn
+STEPS, ROUNDS = 5, 8                # steps in a turn, and turns of each side
+LONG = 1, 5                         # the same for net_3, whose steps take seconds, and for its convolutions
+PREDICTED = 10_000                  # images to predict
 Measured = Mapping[str, Any]
 Cells = dict[str, str]              # a row of a table, by the heads of the columns
 HEADS = {"step": "ms a step", "predict": f"s for {PREDICTED:,} images", "epoch": "s an epoch"}
@@ -175,12 +176,12 @@ def compare(found: Mapping[str, str], nets: Sequence[str], quick: bool) -> list[
     rows = []
     for net, data in ((net, data) for net in NETS if net in nets for data in DATA):
         if net != "net_3":
-            sides, steps, compared = [*found], STEPS, []
+            sides, steps, rounds, compared = [*found], STEPS, ROUNDS, []
         elif data == "cifar10":
-            sides, steps, compared = [side for side in found if side in NET_3], FEW, ["numbers"]
+            sides, (steps, rounds), compared = [side for side in found if side in NET_3], LONG, ["numbers"]
         else:
             continue
-        commands = {f"step {steps}": 3 if quick else 8, f"predict {PREDICTED}": 1 if quick else 2}
+        commands = {f"step {steps}": 3 if quick else rounds, f"predict {PREDICTED}": 1 if quick else 2}
         measured = peers.in_turns(sides, net, data, commands, compared)
         if not quick:
             add_epochs(measured, net, data)
@@ -190,11 +191,11 @@ def compare(found: Mapping[str, str], nets: Sequence[str], quick: bool) -> list[
 
 
 def add_epochs(measured: dict[str, dict[str, Any]], net: str, data: str) -> None:
-    """Measure a whole epoch of our side and of the two fastest sides of Keras and PyTorch, and add it."""
+    """Measure a whole epoch of our side and of the two fastest sides of Keras and PyTorch, for net_3 the fastest, and add it."""
     seconds = peers.medians(measured, step_of(measured))
     known = [*NET_3] if net == "net_3" else ["keras", "torch", "torch channels-last"]
     others = [side for side in sorted(seconds, key=seconds.__getitem__) if side in known and side != "scratchnet"]
-    for side, result in peers.in_turns(["scratchnet", *others[:2]], net, data, {"epoch": 1}).items():
+    for side, result in peers.in_turns(["scratchnet", *others[: 1 if net == "net_3" else 2]], net, data, {"epoch": 1}).items():
         if "seconds" in result:
             measured[side]["seconds"] |= result["seconds"]
             measured[side]["bytes after an epoch"] = result["bytes"]
@@ -211,8 +212,9 @@ def convolutions(found: Mapping[str, str], quick: bool) -> dict[str, Any] | None
     """
     sides = [side for side in ("scratchnet", *LAYOUTS) if side in found]
     kinds = net_3.convolutions()
-    ways = [(f"forward {k} {FEW}", f"backward {k} {FEW}") for k in range(len(kinds))]
-    commands = dict.fromkeys([f"step {FEW}", *(way for pair in ways for way in pair)], 3 if quick else 7)
+    calls, rounds = LONG
+    ways = [(f"forward {k} {calls}", f"backward {k} {calls}") for k in range(len(kinds))]
+    commands = dict.fromkeys([f"step {calls}", *(way for pair in ways for way in pair)], 3 if quick else rounds)
     measured = peers.in_turns(sides, "net_3", "cifar10", commands, [f"results {k}" for k in range(len(kinds))]) if sides[1:] else {}
     for side in [side for side, result in measured.items() if "failed" in result]:
         print(f"{side}: {measured.pop(side)['failed']}")
@@ -226,7 +228,7 @@ def convolutions(found: Mapping[str, str], quick: bool) -> dict[str, Any] | None
         row = {"convolution": kind.title, "count": count, "operations": [net_3.BATCH * n for n in kind.operations()]}
         rows.append(row | {"ours": seconds["scratchnet"], "torch": seconds[layout], "layout": layout})
     ours, torch = (sum(row["count"] * sum(row[side]) for row in rows) for side in ("ours", "torch"))
-    result = {"rows": rows, "ours": ours, "torch": torch, "step": peers.medians(measured, f"step {FEW}")["scratchnet"]}
+    result = {"rows": rows, "ours": ours, "torch": torch, "step": peers.medians(measured, step_of(measured))["scratchnet"]}
     show(f"net_3's convolutions alone, {net_3.BATCH:,} images, GFLOP/s forward and backward", convolution_rows(rows))
     print(f"all of a step: ours {ours:.3f} s, PyTorch's {torch:.3f} s; ours are {torch / ours:.2f} times as fast")
     print(f"our step: {result['step']:.3f} s, of which everything but convolutions takes {1 - ours / result['step']:.0%}")

@@ -24,7 +24,7 @@ from scratchnet.layers import (
     Rescaling,
 )
 from scratchnet.model import Model
-from scratchnet.tools.recipes import NET_3, QUICK_FILTERS
+from scratchnet.tools.recipes import NET_3
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ class Net3:
         return Model(input_x, Activation("softmax")(x), seed=seed, name="net_3")
 
 
-SMALL_NET = Net3(filters=QUICK_FILTERS)
-SMALL = replace(NET_3, epochs=8)
+SMALL_NET = Net3(filters=(32, 64, 128))
+SMALL = replace(NET_3, epochs=6)
 HELD_OUT = 10       # one tenth of the training images is held out for validation: the last 5,000 of CIFAR-10's 50,000
 
 # For each part, a description of what replaces it, and the changed arguments of the net or of the recipe.
