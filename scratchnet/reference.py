@@ -932,7 +932,7 @@ def truncated_numbers(mean: float, deviation: float) -> Distribution:
 def variance_scaling(shape: tuple[int, ...], *, scale: float, mode: str, distribution: str) -> Distribution:
     """He et al. (2015), equations 10 and 14; Glorot & Bengio (2010), equation 12: variance scale / n.
 
-    fan_in counts the numbers of one filter, by which an output is computed; fan_out the numbers that multiply one channel.
+    fan_in counts the weights of one filter, which compute one output; fan_out counts the weights that one channel is multiplied by.
     """
     fan_in = math.prod(shape[:-1]) if len(shape) > 1 else math.prod(shape)
     fan_out = math.prod(shape[:-2]) * shape[-1] if len(shape) > 1 else math.prod(shape)

@@ -181,7 +181,7 @@ def test_a_shape_that_the_layers_cannot_take_leaves_the_model_as_it_was():
         model.predict(X[:, 0, 0])
     model.build((None, 6, 5, 2))
     same_weights(model, at_once())
-    with pytest.raises(ValueError, match=r"expected to be built for \(None, 6, 5, 2\)"):
+    with pytest.raises(ValueError, match=r"expected the shape that the model has already, \(None, 6, 5, 2\)"):
         model.build((None, 7, 5, 2))
 
 

@@ -4,7 +4,7 @@
 
 A block ```console begins with "$ " and a command of `scratchnet`; the lines after it are its output. A block ```py with the
 comment <!-- the body --> above it is put in the place of the empty body of the file that the last `scratchnet exercise start` has
-written. A test runs the same, and compares.
+written. A test runs this session too, and compares its output with the page.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ dx is a convolution of dout with the flipped kernel. A tap is a position in the 
 phases, by the taps that reach them: at stride 2 with a 3 × 3 kernel, taps 0 and 2 reach even pixels (of the padded image), and tap
 1 odd ones. So each phase is a separate product with its own taps, and no zeros of a dilated dout are multiplied.
 
-Row h of x is row h + top = u·SH + r of the padded image. Row oh of dout was computed from it with row i = h + top - oh·SH = r +
+Row h of x is row h + top = u·SH + r of the padded image. Row oh of out was computed from it with row i = h + top - oh·SH = r +
 (u - oh)·SH of the kernel. So the rows of taps of phase r are r, r + SH, … (TH rows in all), and row h of dx is a sum over the
 rows u - TH + 1 to u of dout: the first of them belongs to the last tap. With SH = 2, KH = 3, top = 0 and h = 4: u = 2, r = 0,
 the taps are 0 and 2, and the rows are 1 (with tap 2) and 2 (with tap 0). Columns follow the same rule, and from one pixel of a

@@ -25,14 +25,13 @@ from scratchnet.support.files import reason
 from scratchnet.support.interrupts import exit_code, uninterrupted
 from scratchnet.tools import inputs, processes, recipes, run_folder
 from scratchnet.tools.arguments import DATA, TRANSPOSE, Noted, natural, path_text, positive_int, positive_number
-from scratchnet.tools.recipes import NET_3, Recipe
+from scratchnet.tools.recipes import NET_3, QUICK, Recipe
 from scratchnet.tools.run_folder import Held, Recorder
 from scratchnet.tools.versions import versions
 
 PLACE = ("out", "force")  # options that say where a run is stored, and do not change its results
 NOT_OPTIONS = ("command", "resume", "given", "usage_error")
 NETWORKS = {"net_1": networks.net_1, "net_2": networks.net_2, "net_3": networks.net_3}
-DEFAULTS = {"net_3": {"optimizer": "sgd", "epochs": NET_3.epochs, "batch_size": NET_3.batch_size}}  # in place of those of net_2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     # Without the option, settings.json does not mention it, as in runs of earlier versions.
     option("--transpose", action="store_true", default=argparse.SUPPRESS, help=TRANSPOSE)
     option(
-        "--quick", action="store_true", default=argparse.SUPPRESS, help="net_3 with fewer filters: less accurate, in less time"
+        "--quick",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help=f"net_3 with fewer filters, {QUICK.epochs} epochs and {QUICK.batch_size} images in a step: less accurate, in less time",
     )
     option(
         "--optimizer",
@@ -143,9 +145,11 @@ def complete(args: argparse.Namespace) -> None:
     """Set each missing option to the network's own default; exit with code 2 if an option belongs to another network."""
     if "quick" in args and args.net != "net_3":
         args.usage_error(f"--quick makes net_3 smaller: expected --net net_3, got {args.net}")
-    for name, default in DEFAULTS.get(args.net, {}).items():
-        if f"--{name.replace('_', '-')}" not in getattr(args, "given", ()):
-            setattr(args, name, default)
+    if args.net == "net_3":
+        recipe = QUICK if "quick" in args else NET_3
+        for name, default in {"optimizer": "sgd", "epochs": recipe.epochs, "batch_size": recipe.batch_size}.items():
+            if f"--{name.replace('_', '-')}" not in getattr(args, "given", ()):
+                setattr(args, name, default)
 
 
 def finish(

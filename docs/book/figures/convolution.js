@@ -1,6 +1,6 @@
 "use strict";
 
-/* Chapter 2: a window slides over an image, and what it computes is read off. Padding and stride can be chosen. */
+/* Chapter 2: the reader moves a window over an image, and sees the sum that it computes. Padding and stride can be chosen. */
 
 const SEVEN = [
   [0, 3, 4, 2, 0],

@@ -8,7 +8,7 @@
 
 const builders = {};
 
-/* Say which function fills the figures of this name. It receives the empty box. */
+/* Store the function that fills the figures of this name. The function receives the empty box. */
 function figure(name, build) {
   builders[name] = build;
 }
