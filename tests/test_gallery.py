@@ -1,6 +1,7 @@
 """The gallery: every bug is caught by its check, fools exactly the checks that it names, and leaves nothing changed.
 
-It is the negative control of the checker. The other half is at the end: correct code is never accused.
+The bugs are the positive control of the checker, which must detect each. The negative control is at the end: correct code is never
+accused.
 """
 
 import re

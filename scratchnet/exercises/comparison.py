@@ -58,14 +58,14 @@ def recognized(exercise: Exercise, answers: Sequence[Results]) -> dict[str, list
     Returns
     -------
     dict
-        Bugs that explain wrong results, and the names of these results: in all cases
-        the result is that of the bug, and in at least two the bug's differs from the
-        right one. A bug that explains several results goes before those that explain one of them.
+        For each bug that explains wrong results, the names of these results. To explain a result, the bug must give the same in
+        all cases, and in at least two of them its result must differ from the right one. A bug that explains several results
+        goes before those that explain one of them.
 
     Notes
     -----
     An answer may have two bugs. Say its dx has the numbers of bug A, which breaks only dx, and its db those of bug B, which breaks
-    only db: both are named. A bug C that breaks dx and db, and has the same db as B, is not: with it dx would be another one. So a
+    only db: both are named. A bug C that breaks dx and db, and has the same db as B, is not named: its dx has other numbers. So a
     bug must explain all wrong results that it breaks, and these need not be all wrong results: explained == wrong & broken.
     """
     right = exercise.rights[: len(answers)]

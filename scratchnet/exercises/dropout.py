@@ -9,7 +9,7 @@ from scratchnet.exercises.pictures import number, rows
 
 
 def definition(x, dout, rate, u, training):
-    """Return x / (1 - rate) where u >= rate, else 0, in training, and x in inference; the same of dout."""
+    """Return x / (1 - rate) where u >= rate, else 0, in training, and x in inference; and the same for dout."""
     out, dx = np.zeros_like(x), np.zeros_like(dout)
     for k in np.ndindex(x.shape):
         if not training:

@@ -67,7 +67,8 @@ function readPalette() {
   palette = { zero: rgb("--background"), positive: rgb("--positive"), negative: rgb("--negative") };
 }
 
-/* The colour of a number whose largest is `limit`: from white (or black, in dark mode) to orange above 0, to blue below. */
+/* The colour of a number of a picture whose largest |number| is `limit`: from white (or black, in dark mode) to orange above 0, to
+   blue below. */
 function colour(value, limit) {
   const t = limit > 0 ? Math.min(1, Math.abs(value) / limit) ** 0.75 : 0, end = value > 0 ? palette.positive : palette.negative;
   return palette.zero.map((from, k) => Math.round(from + t * (end[k] - from)));
@@ -134,7 +135,8 @@ function frame(context, x, y, width, height, strong) {
   }
 }
 
-/* The part of each stage that the selected cell was computed from, or that sent gradient to it: {rows, columns}, from and to. */
+/* Each stage that the selected cell was computed from, or that sent gradient to it, with the part to frame: {top, left, bottom,
+   right}, or null. */
 function involved() {
   const stage = stages[state.stage], { h, w } = placeOf(stage, state.cell), parts = new Map();
   const window = (s, from, to) => parts.set(s, { ...from, ...to });
@@ -502,7 +504,7 @@ function sentByWindows(s, r, terms, total) {
   const windows = isConv ? count / reader.C : count;
   const covering = `${plural(windows, "window")} of ${reader.name} ${windows === 1 ? "covers" : "cover"} this number`;
   const way = isConv
-    ? `, in each of ${plural(reader.C, "map")}. Each of these cells sends its own gradient times the weight that`
+    ? `, in each of ${plural(reader.C, "map")}. The cell of each window sends its own gradient times the weight that`
     + " multiplied this number; here those of one map:"
     : reader.winner ? ". A window sends its gradient to its winner, and nothing to the others."
       : ". Each sends its gradient divided by the number of its cells.";

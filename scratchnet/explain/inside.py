@@ -9,8 +9,8 @@ it shows are those of the layer. The page computes the gradients from these numb
 used only for what it cannot compute: the slopes of activations, and gradients below a dense layer whose weights are not all
 stored.
 
-The gradient is that of a class's logit, not of the loss: it says how the score of the chosen class changes with a number, for any
-class. The loss's gradient is a sum of those of the logits: ∂L/∂a = Σ_k (p_k - y_k) · ∂logit_k/∂a.
+The gradient is that of one class's logit, not of the loss: it says how the score of this class, which may be any class, changes
+with a number. The loss's gradient is a sum of those of the logits: ∂L/∂a = Σ_k (p_k - y_k) · ∂logit_k/∂a.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def check_explainable(model: Model) -> None:
 
 
 def in_float64(model: Model) -> Model:
-    """Return a copy of `model` in float64, whose layers run the functions of their own pages (im2col)."""
+    """Return a copy of `model` in float64, whose layers run the functions of their own modules (im2col)."""
     copy = saving.model_from_config(CLASSES, _changed(model.get_config()), vars(layers), None)
     copy.set_weights(model.get_weights())
     return copy

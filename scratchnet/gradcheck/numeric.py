@@ -201,7 +201,7 @@ def deciding_difference(
     shorter : callable
         shorter(k) -> the difference with the step / 2**k; NaN if that crosses a kink.
     allowed, rounding : float
-        The error of a right derivative, and the error of `first` that rounding alone can cause.
+        The largest error of a right derivative, and the error of `first` that rounding alone can cause.
 
     Returns
     -------

@@ -4,7 +4,7 @@
     python tests/golden/make_golden.py --force      computes the trajectories again, from the same stored start
     python tests/golden/make_golden.py --verify     compares them with PyTorch (if installed) and with examples/01_one_page_net.py
 
-Two files lie beside this one.
+Two of the files beside this one belong to it.
 
 start.npz          initial weights and ten batches. They were drawn once and are kept, so that no later change of a random
                    generator can move them: --force leaves them alone. Weights are float16 and images bytes (taken as

@@ -191,7 +191,7 @@ def compare(found: Mapping[str, str], nets: Sequence[str], quick: bool) -> list[
 
 
 def add_epochs(measured: dict[str, dict[str, Any]], net: str, data: str) -> None:
-    """Measure a whole epoch of our side and of the two fastest sides of Keras and PyTorch, for net_3 the fastest, and add it."""
+    """Measure a whole epoch of our side and of the two fastest sides of Keras and PyTorch (for net_3, only the fastest); add it."""
     seconds = peers.medians(measured, step_of(measured))
     known = [*NET_3] if net == "net_3" else ["keras", "torch", "torch channels-last"]
     others = [side for side in sorted(seconds, key=seconds.__getitem__) if side in known and side != "scratchnet"]

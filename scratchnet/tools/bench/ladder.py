@@ -277,7 +277,7 @@ def passes(batch: int, rounds: int) -> list[dict[str, Any]]:
     -------
     list of dict
         For each layer, and for two copies of the array, its name and the nanoseconds for each number: in NumPy (the layer's own
-        page), fused on one thread, and fused on all threads.
+        module), fused on one thread, and fused on all threads.
     """
     x = np.random.default_rng(0).standard_normal((batch, 28, 28, 32), np.float32)
     calls: dict[str, Callable[[], Any]] = {"two copies": lambda: (x.copy(), x.copy())}

@@ -21,15 +21,15 @@ Most of the broken networks still train. These commands show what accuracy a bro
 There are four checks. **gradient** compares backward with finite differences of forward. **definition** compares forward
 and backward with the plain loops of `scratchnet/reference.py`, moving averages and learning rates with their formulas, and
 initial values with the mean and the variance that they should have. **update rule** compares an optimizer with its formula,
-derived a second time. **contract** checks properties other than the values: no input is modified, the same call gives the
-same bits, nothing remains from an earlier batch, inference and frozen layers change nothing, each image has random numbers
-of its own, and the layer accepts any memory layout, a batch of one, and float32. "Passes" names the other checks that ran
-and found nothing.
+written a second time, for one number, in `scratchnet/reference.py`. **contract** checks properties other than the values: no
+input is modified, the same call gives the same bits, nothing remains from an earlier batch, inference and frozen layers change
+nothing, each image has random numbers of its own, and the layer accepts any memory layout, a batch of one, and float32. "Passes"
+names the other checks that ran and found nothing.
 
 Where an entry says *a different convention*, the source is not in error: it follows a different rule from that of Keras
 and scratchnet.
 
-The letters are those of the library's own pages. In batch normalization, `M` values of a channel are normalized to
+The letters are those of the library's own code. In batch normalization, `M` values of a channel are normalized to
 `xhat = (x - mean) * inv`, with `inv = 1 / np.sqrt(variance + epsilon)`. In optimizers, `p` is a parameter, `g` its gradient and
 `lr` the learning rate. SGD has the velocity `u` and the momentum `mu`. Adam has the averages `m` of gradients and `v` of their
 squares. `a` is the sum (Adagrad) or the average (Adadelta, RMSprop) of squared gradients, and `d` the average of squared steps
