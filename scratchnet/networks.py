@@ -140,7 +140,7 @@ def net_3(
     Parameters
     ----------
     sample_shape : (H, W, C)
-        At least 25 × 25 pixels: whitening and the four poolings make 24, 12, 6, 3 and 1 of them.
+        At least 25 × 25 pixels: after whitening and each of the four poolings, 24, 12, 6, 3 and 1 rows remain.
     nb_classes : int
     filters : three ints
         The number of filters of the convolutions in each block.

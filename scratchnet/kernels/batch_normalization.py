@@ -40,7 +40,7 @@ from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, plain
 from scratchnet.kernels.threads import groups_of, run
 
-WIDTH = 512         # numbers in a row, about: with its sums it stays in the level-1 cache
+WIDTH = 512         # a row has about this many numbers: with its sums it stays in the level-1 cache
 
 
 class Factors(NamedTuple):

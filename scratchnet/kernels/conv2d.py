@@ -168,7 +168,7 @@ def direct_backward(
     need_dw: bool = True,
     relu_x: bool = False,
 ) -> tuple[np.ndarray | None, ...]:
-    """Return dx, dw, db by products of shifted images; see `conv2d_backward`."""
+    """Return dx, dw, db by matrix products that read the images through strides; see `conv2d_backward`."""
     (N, H, W, C), (KH, KW, _, F), (OH, OW), dtype = x.shape, w.shape, dout.shape[1:3], x.dtype
     dws = empty((groups_of(N, w.size), KH * KW * C + 1, F), dtype)
     dx = empty(x.shape if need_dx else (0,), dtype)

@@ -12,9 +12,9 @@ With n the integer that is nearest to x / ln 2, and r = x - n ln 2,
     eˣ = 2ⁿ · eʳ          |r| ≤ ½ ln 2          eʳ = 1 + r + r² · E(r), E a polynomial of degree 5
 
 To round to an integer, 1.5 · 2²³ is added, which moves the integer to the last bits of a float32, and then subtracted. (From 2²³ to
-2²⁴ the last bit of a float32 is worth 1; with 1.5 · 2²³, the sums of negative numbers are there too.) n ln 2 is subtracted in two
-parts, since ln 2 is written as a sum of two constants; n times the first is exact. The bits of the float32 2ⁿ are those of
-n + 127, shifted by 23.
+2²⁴ the last bit of a float32 is worth 1. 1.5 · 2²³ is the middle of this range, so the sum stays in it for a negative number too.)
+n ln 2 is subtracted in two parts, since ln 2 is written as a sum of two constants; n times the first is exact. The bits of the
+float32 2ⁿ are those of n + 127, shifted by 23.
 
 Nothing here needs eˣ of a positive x: all functions are written with e^{-|x|}, e^{-2|x|} or e^{-x²/2}, which cannot overflow.
 Where eˣ is below 2⁻¹²⁶, the smallest normal float32, the result is 0.

@@ -325,7 +325,7 @@ class RandomCrop(_Augmentation):
     """Cut a window out of each image: at a random place in training, and in the centre in inference.
 
     Each image has its own window, and the window must fit into the image. (Keras 3.15 cuts the same window out of all images of a
-    batch, resizes images that are smaller, and returns them uncropped in inference.)
+    batch, resizes images that are smaller, and in inference returns images uncropped.)
 
     Parameters
     ----------

@@ -3,8 +3,8 @@
     out[n, h + top, w + left, c] = x[n, h, w, c], and 0 outside                dx[n, h, w, c] = dout[n, h + top, w + left, c]
 
 Every pixel is copied to one place of the output, and the zeros are constants, which have no gradient. Residual networks that were
-ported from Caffe or PyTorch pad in this way before a convolution of stride 2: "same" would put the odd cell at the bottom and
-at the right.
+ported from Caffe or PyTorch pad in this way before a convolution of stride 2, where "same" would often put one row more at the
+bottom than at the top, and one column more at the right than at the left.
 """
 
 from __future__ import annotations

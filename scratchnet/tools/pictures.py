@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 LUMA = np.array([0.299, 0.587, 0.114])  # weights of red, green and blue in perceived brightness (ITU-R BT.601)
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 LONGEST = 2048  # pixels of the longer side; a larger picture is averaged down before it is converted to floats
-SIDE = 400      # pixels of the longer side of the picture in which ink is searched
+SIDE = 400      # pixels of the longer side of the picture in which the ink is looked for
 BOX = 20 / 28   # of the input: the longer side of the ink
 
 

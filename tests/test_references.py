@@ -1,0 +1,31 @@
+"""Every work that a docstring names as its source is in docs/references.md."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = [path for path in sorted((ROOT / "scratchnet").rglob("*.py")) if "Source: " in path.read_text()]
+
+
+def in_one_line(path):
+    return re.sub(r"\s+", " ", path.read_text())
+
+
+def titles(path):
+    """The titles between asterisks in paragraphs that begin with "Source:"; sources of the gallery are addresses."""
+    paragraphs = re.findall(r'Source: .*?(?=\n *\n|""")', path.read_text(), re.DOTALL)
+    return [re.sub(r"\s+", " ", title) for text in paragraphs for title in re.findall(r"\*([^*]+)\*", text)]
+
+
+def test_the_titles_of_a_source_are_found():
+    assert titles(ROOT / "scratchnet/layers/patch_whitening.py") == [
+        "94% on CIFAR-10 in 3.29 seconds on a single GPU", "Learning feature representations with k-means"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_source_of_a_docstring_is_among_the_references(path):
+    references = in_one_line(ROOT / "docs/references.md").lower()
+    assert [title for title in titles(path) if title.lower() not in references] == []
