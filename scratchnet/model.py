@@ -293,8 +293,8 @@ class Model:
         shape = self.nodes[0].shape
         if isinstance(input_shape, (tuple, list)) and tuple(input_shape[1:]) != shape:
             raise ValueError(
-                f"{self._title}: expected the shape that the model has already, {(None, *shape)}, got {shortened(input_shape)}. Make"
-                " another model for other images"
+                f"{self._title}: expected the shape that the model has already, {(None, *shape)}, got {shortened(input_shape)}."
+                " Make another model for other images"
             )
         self._make_weights()
 

@@ -33,7 +33,7 @@ At stride 2 the outputs y0 = x0·w0 + x1·w1 + x2·w2 and y1 = x2·w0 + x3·w1 +
     y0 = [(x0 - x2)·w0 + x1·w1] + x2·(w0 + w2)          y1 = x2·(w0 + w2) + [(x4 - x2)·w2 + x3·w1]
 
 Two of them have the same "filter" (row of G), w1, and those in brackets occur only as a sum: five products, four filters, three
-sums. So U and M have fewer matrices than V: on two axes V has 25, U 16 and M 9 in this algorithm, and 81, 36 and 49 in the other one.
+sums. So U and M have fewer matrices than V: on two axes V has 25, U 16 and M 9 in this algorithm, and 81, 36 and 49 in the other.
 With f the filter of product p, and s its sum (`products_of`):
 
     M[s] += V[p] @ U[f]     dU[f] += V[p]ᵀ @ dM[s]      dV[p] = dM[s] @ U[f]ᵀ

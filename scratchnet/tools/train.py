@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--quick",
         action="store_true",
         default=argparse.SUPPRESS,
-        help=f"net_3 with fewer filters, {QUICK.epochs} epochs and {QUICK.batch_size} images in a step: less accurate, in less time",
+        help=f"net_3 with fewer filters, {QUICK.epochs} epochs and {QUICK.batch_size} images in a step: less accurate, faster",
     )
     option(
         "--optimizer",
