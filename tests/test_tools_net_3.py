@@ -162,10 +162,10 @@ def test_an_interrupted_run_resumes_to_the_same_bits(more, bars, tmp_path, monke
 @pytest.mark.parametrize(
     ("more", "peak"),
     [
-        (["--batch-size", "500"], 1.46484375 / 2),
+        (["--batch-size", "250"], 1.46484375 / 4),
         (["--learning-rate", "3"], 3.0),
         (["--learning-rate", "3", "--batch-size", "10"], 3.0),
-        (["--optimizer", "sgd"], 1.46484375),
+        (["--optimizer", "sgd"], 1.46484375 / 2),
     ],
 )
 def test_the_highest_rate_is_the_given_one_or_proportional_to_the_batch(more, peak, bars, tmp_path, capsys, without_figures):
