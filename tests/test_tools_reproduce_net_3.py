@@ -247,7 +247,7 @@ def test_a_part_that_helps_has_a_difference_below_zero_where_it_is_taken_away(tm
     assert "change the accuracy of the whole small net by **+0.0625**, clear" in text
     assert "Not trained yet: `net_3-cifar10-sgd-small-without-identities`" in text
     assert "(32, 64, 128 filters)" in text
-    assert "6 epochs" in text
+    assert "4 epochs in batches of 500" in text
 
 
 def test_a_run_that_failed_in_its_first_epoch_is_left_out_of_the_chapter(tmp_path, chapter):

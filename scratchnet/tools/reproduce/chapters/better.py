@@ -31,7 +31,7 @@ compare); only the number of epochs was chosen without a measurement, from the p
 SMALLER = """### What each part contributes
 
 One part is taken away at a time. This takes many runs, so the net is narrower ({filters} filters) and is trained for
-{epochs}. All runs use the same seeds, and validation uses the {held_out:,} training images that are held out,
+{epochs} in batches of {batch}. All runs use the same seeds, and validation uses the {held_out:,} training images that are held out,
 never the test images. A difference is *clear* where every seed of one lies on the same side of every seed of the other;
 a difference of 0.01 is {images} images. What a part contributes here, in a small net, need not be what it contributes in
 the whole one."""
@@ -106,7 +106,9 @@ def parts(page: Page) -> Iterator[str]:
     base = small(page)
     _, held_out = base.sizes()
     filters = ", ".join(map(str, base.net.filters))
-    yield SMALLER.format(filters=filters, epochs=plural(base.epochs, "epoch"), held_out=held_out, images=f"{held_out / 100:g}")
+    yield SMALLER.format(
+        filters=filters, epochs=plural(base.epochs, "epoch"), batch=base.batch_size, held_out=held_out, images=f"{held_out / 100:g}"
+    )
     yield page.missing("parts")
     if page.rows(base):
         yield markdown_table(differences(page, base))
