@@ -12,7 +12,7 @@ killed / (all - equivalent).
 `changes` lists what is changed. These are never changed: text, type annotations, docstrings, imports, decorators, the arguments
 of `raise` and `warnings.warn` (but the statement may be removed), `strict` of `zip`, and the order of arguments that commute.
 
-Sources are never written. Each mutant runs in its own process, which is forked from one that has imported numpy, numba and
+The source files are never changed. Each mutant runs in its own process, which is forked from one that has imported numpy, numba and
 pytest, but not the package; an import hook loads the changed module. Nothing is compiled (NUMBA_DISABLE_JIT=1): kernels run as
 Python, layers as im2col. Results are stored in a file, so that a run that was stopped can continue; they are discarded when the
 file or its tests change.

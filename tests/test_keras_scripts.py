@@ -1,7 +1,7 @@
 """Scripts written for Keras, of which only the import lines change: each runs, and computes what Keras computes.
 
-`keras_scripts/histories.json` holds what Keras 3.15 computed on TensorFlow; where Keras is installed it computes it again. A script
-names what it uses, and is skipped while that does not exist.
+`keras_scripts/histories.json` holds what Keras 3.15 computed on TensorFlow; where Keras is installed, a test computes it again. A
+script names what it uses, and is skipped while that does not exist.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""Every work that a docstring names as its source is in docs/references.md."""
+"""Every title that a docstring names as a source is in docs/references.md."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FILES = [path for path in sorted((ROOT / "scratchnet").rglob("*.py")) if "Source: " in path.read_text()]
+FILES = [path for path in sorted((ROOT / "scratchnet").rglob("*.py")) if re.search("Sources?: ", path.read_text())]
 
 
 def in_one_line(path):
@@ -14,8 +14,8 @@ def in_one_line(path):
 
 
 def titles(path):
-    """The titles between asterisks in paragraphs that begin with "Source:"; sources of the gallery are addresses."""
-    paragraphs = re.findall(r'Source: .*?(?=\n *\n|""")', path.read_text(), re.DOTALL)
+    """The titles between asterisks in paragraphs that begin with "Source:" or "Sources:"; those of the gallery are addresses."""
+    paragraphs = re.findall(r'Sources?: .*?(?=\n *\n|""")', path.read_text(), re.DOTALL)
     return [re.sub(r"\s+", " ", title) for text in paragraphs for title in re.findall(r"\*([^*]+)\*", text)]
 
 

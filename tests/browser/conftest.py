@@ -1,4 +1,4 @@
-"""Chromium for the tests of web pages. Without it, or without selenium, they are skipped, and the reason is said.
+"""Chromium for the tests of web pages. Without it, or without selenium, they are skipped, with the reason.
 
 `browser` is selenium's driver with an empty page, 1300 pixels wide, light. After each test, the browser's console must be empty of
 errors. `resize(browser, 390)` and `darken(browser)` emulate a phone and dark mode; `wait(browser, condition)` waits until
