@@ -59,7 +59,7 @@ def settings_of(run):
     return json.loads((run / "settings.json").read_text())
 
 
-def by_hand(bars, batch_size=500, epochs=14, flip=True):
+def by_hand(bars, batch_size=1000, epochs=12, flip=True):
     """Do what the recipe says with library calls."""
     data = datasets.load(str(bars))
     x, y = (images[..., None] / np.float32(255) for images in (data.x_train, data.x_test))
@@ -76,18 +76,18 @@ def same_weights(one, other):
 
 def test_without_options_the_recipe_decides(run):
     arguments, settings = settings_of(run)["arguments"], settings_of(run)
-    assert (arguments["optimizer"], arguments["epochs"], arguments["batch_size"], arguments["quick"]) == ("sgd", 14, 500, True)
+    assert (arguments["optimizer"], arguments["epochs"], arguments["batch_size"], arguments["quick"]) == ("sgd", 12, 1000, True)
     assert settings["optimizer"]["learning_rate"]["class_name"] == "PiecewiseLinear"
     config = settings["optimizer"]["learning_rate"]["config"]
-    assert config["boundaries"] == pytest.approx([0, 2.8, 14])
-    assert config["values"] == pytest.approx([0.2 * 1.46484375 / 2, 1.46484375 / 2, 0])
+    assert config["boundaries"] == pytest.approx([0, 2.4, 12])
+    assert config["values"] == pytest.approx([0.2 * 1.46484375, 1.46484375, 0])
     model = load_model(run / "model.npz")
     assert [layer.filters for layer in model.layers if layer.name.startswith("conv")] == [4, 4, 8, 8, 8, 8]
     assert model.loss.label_smoothing == 0.2
     assert isinstance(model.optimizer, SGD)
     assert (model.optimizer.momentum, model.optimizer.nesterov, model.optimizer.weight_decay) == (0.85, True, 0.0102)
     assert model.optimizer.learning_rate_multipliers == {"beta": 64.0}
-    assert model.optimizer.iterations == 14
+    assert model.optimizer.iterations == 12
     assert "random_flip" in [layer.name for layer in model.layers]
 
 
@@ -165,7 +165,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(more, bars, tmp_path, monke
         (["--batch-size", "250"], 1.46484375 / 4),
         (["--learning-rate", "3"], 3.0),
         (["--learning-rate", "3", "--batch-size", "10"], 3.0),
-        (["--optimizer", "sgd"], 1.46484375 / 2),
+        (["--optimizer", "sgd"], 1.46484375),
     ],
 )
 def test_the_highest_rate_is_the_given_one_or_proportional_to_the_batch(more, peak, bars, tmp_path, capsys, without_figures):
@@ -237,7 +237,7 @@ def test_the_figures_show_the_whitening_filters_and_maps_after_activations(bars,
 def test_diagnose_measures_a_run_with_a_schedule_and_alternating_flips(run, tmp_path, capsys):
     assert cli.main(["diagnose", str(run), "--out", str(tmp_path / "d.png")]) == 0
     printed = capsys.readouterr().out
-    highest = 1.46484375 / 2 * (14 - 3) / (14 - 2.8)    # steps are whole numbers: none is at 2.8, where the schedule has its peak
+    highest = 1.46484375 * (12 - 3) / (12 - 2.4)    # steps are whole numbers: none is at 2.4, where the schedule has its peak
     assert f"SGD with learning rates up to {highest:g}: a step changes the weights" in " ".join(printed.split())
     assert "conv2d_5 " in printed
 

@@ -25,7 +25,7 @@ from scratchnet.support.files import reason
 from scratchnet.support.interrupts import exit_code, uninterrupted
 from scratchnet.tools import inputs, processes, recipes, run_folder
 from scratchnet.tools.arguments import DATA, TRANSPOSE, Noted, natural, path_text, positive_int, positive_number
-from scratchnet.tools.recipes import NET_3, QUICK, Recipe
+from scratchnet.tools.recipes import NET_3, Recipe
 from scratchnet.tools.run_folder import Held, Recorder
 from scratchnet.tools.versions import versions
 
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--quick",
         action="store_true",
         default=argparse.SUPPRESS,
-        help=f"net_3 with fewer filters, {QUICK.epochs} epochs and {QUICK.batch_size} images in a step: less accurate, faster",
+        help="net_3 with fewer filters: less accurate, in less time",
     )
     option(
         "--optimizer",
@@ -146,8 +146,7 @@ def complete(args: argparse.Namespace) -> None:
     if "quick" in args and args.net != "net_3":
         args.usage_error(f"--quick makes net_3 smaller: expected --net net_3, got {args.net}")
     if args.net == "net_3":
-        recipe = QUICK if "quick" in args else NET_3
-        for name, default in {"optimizer": "sgd", "epochs": recipe.epochs, "batch_size": recipe.batch_size}.items():
+        for name, default in {"optimizer": "sgd", "epochs": NET_3.epochs, "batch_size": NET_3.batch_size}.items():
             if f"--{name.replace('_', '-')}" not in getattr(args, "given", ()):
                 setattr(args, name, default)
 

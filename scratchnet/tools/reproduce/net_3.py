@@ -24,7 +24,7 @@ from scratchnet.layers import (
     Rescaling,
 )
 from scratchnet.model import Model
-from scratchnet.tools.recipes import QUICK
+from scratchnet.tools.recipes import NET_3
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Net3:
 
 
 SMALL_NET = Net3(filters=(32, 64, 128))
-SMALL = replace(QUICK, epochs=4)
+SMALL = replace(NET_3, batch_size=500, epochs=4, learning_rate=NET_3.learning_rate / 2)
 HELD_OUT = 10       # one tenth of the training images is held out for validation: the last 5,000 of CIFAR-10's 50,000
 
 # For each part, a description of what replaces it, and the changed arguments of the net or of the recipe.
