@@ -42,7 +42,7 @@ WINDOWS: dict[type[Layer], str] = {
 }
 CLASSES_SHOWN = 10          # of a network with more classes: the most probable
 CONTRIBUTIONS = 20          # of a dense unit: the largest
-SMALL = 40_000              # a dense layer with at most so many weights is stored whole
+SMALL = 40_000              # a dense layer with at most this many weights is stored whole
 ROWS = 350_000              # weights of a larger dense layer that are stored, for its backward
 GRADIENTS = 450_000         # stored gradients below such layers, of all classes: with wide layers, fewer classes are shown
 

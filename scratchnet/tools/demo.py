@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Serve a page, on this machine only, in which you draw a digit with the mouse or a finger. While you draw, it shows what "
         "the network sees, its probabilities and its feature maps; and, while you hold the bar of a class, the gradient of "
         "its score, drawn over your strokes. Without a run, net_2 is first trained on glyphs, which takes seconds, and the "
-        "run is not stored. Ctrl-C ends it."
+        "run is not stored. Ctrl-C ends the server."
     )
     parser.add_argument("run_path", nargs="?", type=path_text, metavar="RUN", help="a run on 28×28×1 images, or its model.npz")
     parser.add_argument("--port", type=port, default=PORT, metavar="N", help="the port, or 0 for any free one (%(default)s)")

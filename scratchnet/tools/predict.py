@@ -15,7 +15,7 @@ from scratchnet.tools.arguments import path_text
 from scratchnet.tools.pictures import Prepared, prepare, read_picture
 
 PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".pdf", ".svg"}
-LONGEST = 50  # a drawing's name begins with so many characters of its picture's: a name has at most 255 bytes, a character 4
+LONGEST = 50  # characters of a picture's name that its drawing's name begins with: a name has at most 255 bytes, a character 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

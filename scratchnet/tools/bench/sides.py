@@ -142,7 +142,7 @@ def torch_net(net: str, shape: Shape, K: int) -> Any:
 
         def forward(self, x: Any) -> Any:
             x = torch.relu(self.conv2(torch.relu(self.conv1(x))))
-            if net == "net_1":  # the odd cell of padding goes to the end, as in "same"; after a ReLU, 0 has the effect of -inf
+            if net == "net_1":  # padding at the end only, as in "same"; after a ReLU, 0 has the effect of -inf
                 x = nn.functional.max_pool2d(nn.functional.pad(x, (0, 1, 0, 1)), 2, stride=1)
             return self.dense2(torch.relu(self.dense1(x.flatten(1))))
 
