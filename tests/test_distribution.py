@@ -1,4 +1,4 @@
-"""Several processes train one model, and compute what one computes: with MPI, and layer by layer with threads in place of ranks.
+"""Several processes train one model, and compute what one process computes: with MPI, and layer by layer with threads as ranks.
 
 The tests with MPI start a program of distribution_programs/, or the command, in 1 to 4 processes on this machine.
 """

@@ -1,4 +1,7 @@
-"""A full disk: one line names the path, and the last file is whole. The disk is a small file system that is really full."""
+"""A full disk: one line names the path, and what was written before remains whole.
+
+The disk is a small file system that is really full.
+"""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The ledger: parameters and multiply-adds by hand, the receptive field by changing pixels, times from outside."""
+"""The ledger: parameters and multiply-adds are those counted by hand; the receptive field is found again by changing pixels."""
 
 import numpy as np
 import pytest

@@ -12,8 +12,8 @@ Most layers are one operator, and their arrays are copied as they are. Four thin
   the kernel of the dense layer need not be changed. A transpose is written only where an operator needs the other order;
   `_Graph.with_channels` writes it.
 - A kernel (KH, KW, C, F) is stored as (F, C, KH, KW).
-- Padding is written as four numbers: top, left, bottom, right. ONNX also has two forms of "same", which differ in the side of
-  the odd row or column (Keras's is SAME_UPPER); four numbers leave no such choice to the reader.
+- Padding is written as four numbers: top, left, bottom, right. ONNX also has two forms of "same", which differ in the side
+  that gets one row or column more (Keras's is SAME_UPPER); four numbers leave no such choice to the reader.
 - What a layer does only in training, such as dropout, is left out.
 
 Source: the ONNX operator specification, https://onnx.ai/onnx/operators/, in the versions of operator set 17.

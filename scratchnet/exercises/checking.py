@@ -98,8 +98,8 @@ def check(function: Callable[..., Any], name: str | None = None, *, seconds: flo
     name : str, optional
         The exercise; by default the name of the function.
     seconds : float
-        The limit of processor time for each case, of which there are about ten (in a thread: for all cases together); six times as
-        many seconds may go by for all.
+        The limit of processor time for each case, of which there are about ten (in a thread: for all cases together). The
+        limit of real time, for all cases together, is six times as long.
 
     Returns
     -------

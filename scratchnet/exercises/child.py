@@ -80,7 +80,7 @@ def limit_resources() -> None:
 
 
 def limit_processor_time(seconds: float) -> None:
-    """Let the system end this process, with SIGPROF, after so many more seconds of its own; where the system can.
+    """Let the system end this process, with SIGPROF, after this many more seconds of its processor time, where the system can.
 
     The time in which other processes run, or in which this one waits, does not count.
     """
