@@ -170,7 +170,7 @@ class Loss:
     Attributes
     ----------
     name : str
-        A class attribute: of a loss of this library, the name in `compile(loss=...)` and in a saved model.
+        A class attribute. A loss of this library has this name in `compile(loss=...)` and in a saved model.
     labels : {"one-hot", "integer"}, optional
         A class attribute: the labels that `one_hot` takes; `compile` then refuses metrics for other labels.
     takes_weights : bool

@@ -224,7 +224,7 @@ IMPLEMENTATIONS = ("numpy", "fused")
 DECAY = {"numpy": weight_decay_update, "fused": fused.weight_decay_update}
 # get_config leaves these out if they are None
 UNLESS_NONE = ("weight_decay", "learning_rate_multipliers", "clipnorm", "clipvalue", "global_clipnorm")
-IN_ONE_PASS = "in_one_pass is now implementation: 'fused' for True, 'numpy' for False"
+IN_ONE_PASS = "in_one_pass is now called implementation: 'fused' in place of True, 'numpy' in place of False"
 
 
 class Optimizer:

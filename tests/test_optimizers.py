@@ -534,10 +534,10 @@ def test_the_kernel_runs_where_it_is_chosen_and_possible(contiguous, monkeypatch
 
 def test_the_old_name_of_the_choice_still_works_with_a_warning():
     optimizer = Adam()
-    with pytest.warns(FutureWarning, match="in_one_pass is now implementation"):
+    with pytest.warns(FutureWarning, match="in_one_pass is now called implementation"):
         optimizer.in_one_pass = False
     assert optimizer.implementation == "numpy"
-    with pytest.warns(FutureWarning, match="in_one_pass is now implementation"):
+    with pytest.warns(FutureWarning, match="in_one_pass is now called implementation"):
         assert optimizer.in_one_pass is False
 
 

@@ -162,7 +162,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(more, bars, tmp_path, monke
 @pytest.mark.parametrize(
     ("more", "peak"),
     [
-        (["--batch-size", "250"], 1.46484375 / 4),
+        (["--batch-size", "500"], 1.46484375 / 2),
         (["--learning-rate", "3"], 3.0),
         (["--learning-rate", "3", "--batch-size", "10"], 3.0),
         (["--optimizer", "sgd"], 1.46484375),

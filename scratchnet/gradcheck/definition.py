@@ -84,7 +84,8 @@ def state_rows(layer: Layer, loops: Layer, xs: Sequence[np.ndarray], case: str) 
 def counted_windows(padding: str, size: int, kernel: int, stride: int) -> tuple[int, int, int]:
     """Return (cells added before, cells added after, windows) along one axis, found by counting.
 
-    "same" adds the fewest cells for which ceil(size / stride) windows fit, the odd one after; "valid" adds none.
+    "same" adds the fewest cells for which ceil(size / stride) windows fit; if their number is odd, one more is added after than
+    before. "valid" adds none.
 
     Examples
     --------

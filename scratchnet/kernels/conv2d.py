@@ -21,7 +21,7 @@ Row h of x is row h + top = u·SH + r of the padded image. Row oh of out was com
 (u - oh)·SH of the kernel. So the rows of taps of phase r are r, r + SH, … (TH rows in all), and row h of dx is a sum over the
 rows u - TH + 1 to u of dout: the first of them belongs to the last tap. With SH = 2, KH = 3, top = 0 and h = 4: u = 2, r = 0,
 the taps are 0 and 2, and the rows are 1 (with tap 2) and 2 (with tap 0). Columns follow the same rule, and from one pixel of a
-phase to the next, w grows by SW and the column of dout by 1.
+phase to the next, the column of x grows by SW and that of dout by 1.
 
 Legend
 ------

@@ -1,8 +1,8 @@
 """Memory that is read once, in order, before a kernel needs it: to bring it into the cache, to find zeros, or to pad an image.
 
 Legend: `x` are images, flat in `fetch` and `find_zeros`, and (N, H, W·C) in `place`; `zero` says for each pixel of an image whether
-all of its C channels are 0; `image` is a padded image, flat, with rows of `width` numbers,
-whose margin was filled before and is not written.
+all of its C channels are 0; `image` is a padded image, flat, with rows of `width` numbers;
+its margin was filled before and is not written.
 """
 
 from __future__ import annotations

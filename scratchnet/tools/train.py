@@ -32,6 +32,7 @@ from scratchnet.tools.versions import versions
 PLACE = ("out", "force")  # options that say where a run is stored, and do not change its results
 NOT_OPTIONS = ("command", "resume", "given", "usage_error")
 NETWORKS = {"net_1": networks.net_1, "net_2": networks.net_2, "net_3": networks.net_3}
+DEFAULTS = {"net_3": {"optimizer": "sgd", "epochs": NET_3.epochs, "batch_size": NET_3.batch_size}}  # in place of those of net_2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,10 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     # Without the option, settings.json does not mention it, as in runs of earlier versions.
     option("--transpose", action="store_true", default=argparse.SUPPRESS, help=TRANSPOSE)
     option(
-        "--quick",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="net_3 with fewer filters: less accurate, in less time",
+        "--quick", action="store_true", default=argparse.SUPPRESS, help="net_3 with fewer filters: less accurate, in less time"
     )
     option(
         "--optimizer",
@@ -145,10 +143,9 @@ def complete(args: argparse.Namespace) -> None:
     """Set each missing option to the network's own default; exit with code 2 if an option belongs to another network."""
     if "quick" in args and args.net != "net_3":
         args.usage_error(f"--quick makes net_3 smaller: expected --net net_3, got {args.net}")
-    if args.net == "net_3":
-        for name, default in {"optimizer": "sgd", "epochs": NET_3.epochs, "batch_size": NET_3.batch_size}.items():
-            if f"--{name.replace('_', '-')}" not in getattr(args, "given", ()):
-                setattr(args, name, default)
+    for name, default in DEFAULTS.get(args.net, {}).items():
+        if f"--{name.replace('_', '-')}" not in getattr(args, "given", ()):
+            setattr(args, name, default)
 
 
 def finish(

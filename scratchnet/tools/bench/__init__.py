@@ -255,7 +255,8 @@ def print_side_by_side(title: str, measured: Mapping[str, Mapping[str, Any]]) ->
         cells = {"": side}
         for command, head in heads.items():
             times = measured[side]["seconds"].get(command)
-            cells[head] = f"{(1e3 if command.startswith('step') else 1.0) * np.median(times):.4g}" if times else "–"
+            value = (1e3 if command.startswith("step") else 1.0) * np.median(times) if times else np.nan
+            cells[head] = "–" if np.isnan(value) else f"{value:.4g}" if value < 1e4 else f"{value:.0f}"
         size = measured[side].get("bytes after an epoch") or measured[side]["bytes"]
         rows.append(cells | {"peak GB": f"{size / 1e9:.2f}" if size else "–"})
     for side, result in measured.items():

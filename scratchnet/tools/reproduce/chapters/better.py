@@ -33,7 +33,8 @@ SMALLER = """### What each part contributes
 One part is taken away at a time. This takes many runs, so the net is narrower ({filters} filters) and is trained for
 {epochs} in batches of {batch}. All runs use the same seeds, and validation uses the {held_out:,} training images that are held out,
 never the test images. A difference is *clear* where every seed of one lies on the same side of every seed of the other;
-a difference of 0.01 is {images} images. What a part contributes here, in a small net, need not be what it contributes in
+where there is no real difference, this happens by chance in one of three comparisons with two seeds, and in one of ten with
+three. A difference of 0.01 is {images} images. What a part contributes here, in a small net, need not be what it contributes in
 the whole one."""
 
 
