@@ -326,7 +326,7 @@ def _pool(file: File, node: Onnx) -> Value:
         before_it = value.node.layer                        # zeros change no maximum of numbers that are not negative
         positive = isinstance(before_it, Activation) and before_it.function in NOT_NEGATIVE and kind is MaxPooling2D and not negated
         if not (zeros_count or positive):
-            fix = "Pad as Keras does, with one row more at the end than at the start, or put the pool after a ReLU"
+            fix = "Pad as Keras does (an odd number of rows or columns: one more at the end), or put the pool after a ReLU"
             raise file.refused('the padding of "same" or none', f"{pads} around {value.shape[:2]} pixels", fix)
         value, padding = value.through(ZeroPadding2D(pads)), "valid"
     if negated and after is not None:
