@@ -176,8 +176,8 @@ class ReduceLROnPlateau(Monitor):
     mode : {"auto", "min", "max"}
     min_delta : float
     cooldown : int
-        After a change, epochs without improvement are counted only from the epoch with this number on: with 3, from the third
-        epoch after the change. (0 is the same as 1, as in Keras.)
+        After a change, epochs without improvement are counted again only from the `cooldown`-th epoch after it: with 3, from the
+        third. (0 is the same as 1, as in Keras.)
     min_lr : float
         The learning rate is not lowered below this.
     """

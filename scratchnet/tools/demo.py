@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "run is not stored. Ctrl-C ends the server."
     )
     parser.add_argument("run_path", nargs="?", type=path_text, metavar="RUN", help="a run on 28×28×1 images, or its model.npz")
-    parser.add_argument("--port", type=port, default=PORT, metavar="N", help="the port, or 0 for any free one (%(default)s)")
+    parser.add_argument("--port", type=port, default=PORT, metavar="N", help="the port; 0: any free one (default: %(default)s)")
     parser.add_argument("--open", action="store_true", help="open the page in your browser")
 
 

@@ -34,15 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     option = parser.add_argument
     option("run_path", type=path_text, metavar="RUN", help="a run folder, or a model.npz")
-    option("--data", type=path_text, metavar="NAME|PATH", help=f"{DATA} (the data that the run was trained on)")
+    option("--data", type=path_text, metavar="NAME|PATH", help=f"{DATA} (default: the data of the run)")
     option(
         "--images",
         type=positive_int,
         default=1000,
         metavar="N",
-        help="how many training and how many test images are used (%(default)s)",
+        help="how many training and how many test images are used (default: %(default)s)",
     )
-    option("--out", type=path_text, metavar="FILE", help=f"the picture ({run_folder.DIAGNOSIS} in the run folder)")
+    option("--out", type=path_text, metavar="FILE", help=f"the picture (default: {run_folder.DIAGNOSIS} in the run folder)")
 
 
 def run(args: Namespace) -> int:

@@ -19,14 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``scratchnet evaluate``."""
     parser.description = "Print the loss and the accuracy of a trained network on test images, and the accuracy of each class."
     parser.add_argument("run_path", type=path_text, metavar="RUN", help="a run folder, or a model.npz")
-    parser.add_argument("--data", type=path_text, metavar="NAME|PATH", help=f"{DATA} (the data that the run was trained on)")
-    parser.add_argument("--transpose", action="store_true", help=f"{TRANSPOSE} (as in the run, unless --data names other data)")
-    parser.add_argument("--limit", type=positive_int, metavar="N", help="use only the first N test images (all)")
+    parser.add_argument("--data", type=path_text, metavar="NAME|PATH", help=f"{DATA} (default: the data of the run)")
+    as_in_run = "default: as in the run, unless --data names other data"
+    parser.add_argument("--transpose", action="store_true", help=f"{TRANSPOSE} ({as_in_run})")
+    parser.add_argument("--limit", type=positive_int, metavar="N", help="use only the first N test images (default: all)")
     parser.add_argument(
         "--augment",
         choices=["none", *VIEWS],
-        help="also evaluate predictions averaged over views of each image: mirrored, moved by one pixel, or both (what the "
-        "run's recipe says, or none)",
+        help="also evaluate predictions averaged over views of each image: mirrored, moved by one pixel, or both (default: "
+        "what the run's recipe says, or none)",
     )
 
 

@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_path", type=path_text, metavar="RUN", help="a run folder, or a model.npz")
     parser.add_argument("image", metavar="IMAGE", nargs="?", help="a picture file: PNG, JPEG, GIF, BMP, TIFF, WebP or PPM")
     parser.add_argument("--index", type=natural, metavar="N", help="in place of IMAGE: test image N, counted from 0")
-    parser.add_argument("--data", type=path_text, metavar="NAME|PATH", help=f"{DATA} (with --index; the data of the run)")
-    parser.add_argument("--out", type=path_text, metavar="FILE", help="the page (NAME-explained.html in the run folder)")
+    parser.add_argument("--data", type=path_text, metavar="NAME|PATH", help=f"{DATA} (with --index; default: the data of the run)")
+    parser.add_argument("--out", type=path_text, metavar="FILE", help="the page (default: NAME-explained.html in the run folder)")
     parser.add_argument("--open", action="store_true", help="open the page in the web browser")
     parser.set_defaults(usage_error=parser.error)
 

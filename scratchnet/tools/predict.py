@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("run_path", type=path_text, metavar="RUN", help="a run folder, or a model.npz")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="a picture file: PNG, JPEG, GIF, BMP, TIFF, WebP or PPM")
-    parser.add_argument("--out", type=path_text, metavar="DIR", help="the folder for the drawings (predictions/ in the run folder)")
+    about = "the folder for the drawings (default: predictions/ in the run folder)"
+    parser.add_argument("--out", type=path_text, metavar="DIR", help=about)
 
 
 def run(args: argparse.Namespace) -> int:

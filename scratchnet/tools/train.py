@@ -42,8 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "The test images are the validation images, as in the study."
     )
     option = parser.add_argument
-    option("--net", action=Noted, choices=NETWORKS, default="net_2", help="the network (%(default)s); net_3 has its own recipe")
-    option("--data", action=Noted, type=path_text, default="glyphs", metavar="NAME|PATH", help=f"{DATA} (%(default)s)")
+    about_net = "the network (default: %(default)s); net_3 has its own recipe"
+    option("--net", action=Noted, choices=NETWORKS, default="net_2", help=about_net)
+    option("--data", action=Noted, type=path_text, default="glyphs", metavar="NAME|PATH", help=f"{DATA} (default: %(default)s)")
     # Without the option, settings.json does not mention it, as in runs of earlier versions.
     option("--transpose", action="store_true", default=argparse.SUPPRESS, help=TRANSPOSE)
     option(
@@ -54,13 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=Noted,
         choices=optimizers.KNOWN,
         default="adam",
-        help="the update rule (%(default)s; net_3: sgd, with momentum, weight decay, and a rate that rises and falls)",
+        help="the update rule (default: %(default)s; net_3: sgd, with momentum, weight decay, and a rate that rises and falls)",
     )
     option(
         "--learning-rate",
         type=positive_number,
         metavar="RATE",
-        help="the learning rate (the optimizer's default; for net_3's sgd the highest rate, 1.465 for 1,000 images in a step)",
+        help="the learning rate (default: the optimizer's; for net_3's sgd the highest rate, 1.465 for 1,000 images in a step)",
     )
     option(
         "--epochs",
@@ -68,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_int,
         default=5,
         metavar="N",
-        help=f"passes over the data (%(default)s; net_3: {NET_3.epochs}; study: 16)",
+        help=f"passes over the data (default: %(default)s; net_3: {NET_3.epochs}; study: 16)",
     )
     option(
         "--batch-size",
@@ -76,19 +77,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_int,
         default=128,
         metavar="N",
-        help=f"images in a step (%(default)s; net_3: {NET_3.batch_size})",
+        help=f"images in a step (default: %(default)s; net_3: {NET_3.batch_size})",
     )
     option(
         "--patience",
         type=positive_int,
         metavar="N",
-        help="stop after N epochs without a lower validation loss and restore the best weights (never stop early)",
+        help="stop after N epochs without a lower validation loss and restore the best weights (default: never stop early)",
     )
-    option("--limit", type=positive_int, metavar="N", help="use only the first N training and N test images (all)")
+    option("--limit", type=positive_int, metavar="N", help="use only the first N training and N test images (default: all)")
     option(
-        "--seed", action=Noted, type=natural, default=0, help="the seed of the weights and of the shuffling (%(default)s)"
+        "--seed", action=Noted, type=natural, default=0, help="the seed of the weights and of the shuffling (default: %(default)s)"
     )
-    option("--out", type=path_text, metavar="DIR", help="the run folder (runs/<date>-<net>-<data>)")
+    option("--out", type=path_text, metavar="DIR", help="the run folder (default: runs/<date>-<net>-<data>)")
     option("--force", action="store_true", help="accept a folder that is not empty, and replace the run in it")
     option(
         "--resume",

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option("--peers", action="store_true", help="compare with Keras, PyTorch and JAX, those that are installed (many minutes)")
     option("--net", nargs="+", choices=NETS, metavar="NET", help=f"with --peers: only these of {', '.join(NETS)}")
     option("--quick", action="store_true", help="fewer rounds, smaller batches, no whole epochs")
-    option("--out", type=path_text, default="bench", metavar="DIR", help="folder of the numbers and charts (%(default)s)")
+    option("--out", type=path_text, default="bench", metavar="DIR", help="folder of the numbers and charts (default: %(default)s)")
     parser.set_defaults(usage_error=parser.error)
 
 

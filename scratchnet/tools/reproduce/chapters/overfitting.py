@@ -138,18 +138,19 @@ def mistakes(page: Page, e: Experiment, result: Result, title: str) -> str:
     if not found:
         return ""
     if any(status.name == e.data and "downloaded" in status.note for status in datasets.status()):
-        return f"(The surest mistakes are not drawn, because their images are missing: `scratchnet data fetch {e.data}` gets them.)"
+        command = f"scratchnet data fetch {e.data}"
+        return f"(The most confident mistakes are not drawn, because their images are missing: `{command}` gets them.)"
     images = datasets.load(e.data).x_test
     probabilities = np.zeros((len(found), len(result["class_names"])))
     for row, mistake in zip(probabilities, found, strict=True):
         row[mistake["label"]], row[mistake["said"]] = mistake["of_label"], mistake["probability"]
     return page.picture(
         f"mistakes-{e.data}",
-        f"The surest mistakes of {title}",
+        f"The most confident mistakes of {title}",
         plotting.confident_mistakes,
         images[[mistake["index"] for mistake in found]],
         [mistake["label"] for mistake in found],
         probabilities,
         result["class_names"],
-        title=f"{title}: the {len(found)} surest of {result['answers']['wrong']:,} mistakes",
+        title=f"{title}: the {len(found)} most confident of {result['answers']['wrong']:,} mistakes",
     )
