@@ -18,7 +18,7 @@ from scratchnet.tools import train as train_tool
 
 pytestmark = pytest.mark.compiled  # training in plain Python would take minutes
 
-FILTERS = (4, 8, 8)  # of --quick, in these tests
+FILTERS, EPOCHS = (4, 8, 8), 11  # of --quick, in these tests
 MIRRORS = recipes.mirrors
 
 
@@ -27,6 +27,7 @@ def narrow_and_mirrored():
     """Make --quick narrower still, and mirror the images, as is done with photographs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipes, "QUICK_FILTERS", FILTERS)
+        patch.setattr(recipes, "QUICK_EPOCHS", EPOCHS)
         patch.setattr(recipes, "mirrors", lambda data: True)
         yield
 
@@ -59,7 +60,7 @@ def settings_of(run):
     return json.loads((run / "settings.json").read_text())
 
 
-def by_hand(bars, batch_size=1000, epochs=12, flip=True):
+def by_hand(bars, batch_size=1000, epochs=EPOCHS, flip=True):
     """Do what the recipe says with library calls."""
     data = datasets.load(str(bars))
     x, y = (images[..., None] / np.float32(255) for images in (data.x_train, data.x_test))
@@ -76,10 +77,10 @@ def same_weights(one, other):
 
 def test_without_options_the_recipe_decides(run):
     arguments, settings = settings_of(run)["arguments"], settings_of(run)
-    assert (arguments["optimizer"], arguments["epochs"], arguments["batch_size"], arguments["quick"]) == ("sgd", 12, 1000, True)
+    assert (arguments["optimizer"], arguments["epochs"], arguments["batch_size"], arguments["quick"]) == ("sgd", EPOCHS, 1000, True)
     assert settings["optimizer"]["learning_rate"]["class_name"] == "PiecewiseLinear"
     config = settings["optimizer"]["learning_rate"]["config"]
-    assert config["boundaries"] == pytest.approx([0, 2.4, 12])
+    assert config["boundaries"] == pytest.approx([0, 2.2, 11])
     assert config["values"] == pytest.approx([0.2 * 1.46484375, 1.46484375, 0])
     model = load_model(run / "model.npz")
     assert [layer.filters for layer in model.layers if layer.name.startswith("conv")] == [4, 4, 8, 8, 8, 8]
@@ -87,7 +88,7 @@ def test_without_options_the_recipe_decides(run):
     assert isinstance(model.optimizer, SGD)
     assert (model.optimizer.momentum, model.optimizer.nesterov, model.optimizer.weight_decay) == (0.85, True, 0.0102)
     assert model.optimizer.learning_rate_multipliers == {"beta": 64.0}
-    assert model.optimizer.iterations == 12
+    assert model.optimizer.iterations == EPOCHS
     assert "random_flip" in [layer.name for layer in model.layers]
 
 
@@ -237,7 +238,7 @@ def test_the_figures_show_the_whitening_filters_and_maps_after_activations(bars,
 def test_diagnose_measures_a_run_with_a_schedule_and_alternating_flips(run, tmp_path, capsys):
     assert cli.main(["diagnose", str(run), "--out", str(tmp_path / "d.png")]) == 0
     printed = capsys.readouterr().out
-    highest = 1.46484375 * (12 - 3) / (12 - 2.4)    # steps are whole numbers: none is at 2.4, where the schedule has its peak
+    highest = 1.46484375 * (0.2 + 0.8 * 2 / 2.2)    # steps are whole numbers: none is at 2.2, where the schedule has its peak
     assert f"SGD with learning rates up to {highest:g}: a step changes the weights" in " ".join(printed.split())
     assert "conv2d_5 " in printed
 

@@ -48,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     # Without the option, settings.json does not mention it, as in runs of earlier versions.
     option("--transpose", action="store_true", default=argparse.SUPPRESS, help=TRANSPOSE)
     option(
-        "--quick", action="store_true", default=argparse.SUPPRESS, help="net_3 with fewer filters: less accurate, in less time"
+        "--quick",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="net_3 with fewer filters, in fewer epochs: less accurate, in less time",
     )
     option(
         "--optimizer",
@@ -69,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive_int,
         default=5,
         metavar="N",
-        help=f"passes over the data (default: %(default)s; net_3: {NET_3.epochs}; study: 16)",
+        help=f"passes over the data (default: %(default)s; net_3: {NET_3.epochs}, with --quick {recipes.QUICK_EPOCHS}; study: 16)",
     )
     option(
         "--batch-size",
@@ -144,7 +147,8 @@ def complete(args: argparse.Namespace) -> None:
     """Set each missing option to the network's own default; exit with code 2 if an option belongs to another network."""
     if "quick" in args and args.net != "net_3":
         args.usage_error(f"--quick makes net_3 smaller: expected --net net_3, got {args.net}")
-    for name, default in DEFAULTS.get(args.net, {}).items():
+    quick = {"epochs": recipes.QUICK_EPOCHS} if "quick" in args else {}
+    for name, default in (DEFAULTS.get(args.net, {}) | quick).items():
         if f"--{name.replace('_', '-')}" not in getattr(args, "given", ()):
             setattr(args, name, default)
 
