@@ -86,7 +86,7 @@ INSTEAD = {
         "A learning rate falls by a schedule: learning_rate=schedules.ExponentialDecay(...)": "decay",
         "It is update(params, grads), which train_on_batch calls": "apply_gradients apply minimize get_updates",
         "A model has one dtype: Model(..., dtype='float64')": "dtype dtype_policy compute_dtype variable_dtype quantize",
-        "There is no graph to compile, and nothing to trace": "run_eagerly jit_compile",
+        "A step calls the layers one after another; nothing compiles these calls into one function": "run_eagerly jit_compile",
         "evaluate(x, y) computes the metrics, and the names are in model.metrics": "get_metrics_result compute_metrics",
         "get_weights() returns copies of the weights as arrays": "get_own_variables parameters",
         "Between PyTorch and a model: to_torch_state_dict() and from_torch_state_dict(state_dict)": "state_dict load_state_dict",

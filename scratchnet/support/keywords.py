@@ -109,8 +109,10 @@ INSTEAD = {
         "The dtype is that of the model: leave it out, and write Model(..., dtype='float64')": "dtype",
         "Call set_weights of the layer after the model is made": "weights",
         "A model has one input, one output and one loss: leave it out": "loss_weights target_tensors",
-        "There is no graph to compile, and nothing to trace: leave it out":
-            "run_eagerly jit_compile steps_per_execution auto_scale_loss sparse tensor ragged type_spec autocast",
+        "A step calls the layers one after another, and nothing compiles these calls into one function: leave it out":
+            "run_eagerly jit_compile steps_per_execution",
+        "Inputs are plain arrays, and a model computes in one dtype: leave it out":
+            "auto_scale_loss sparse tensor ragged type_spec autocast",
         "Data are arrays in memory: leave it out": "workers use_multiprocessing max_queue_size generator",
         "Callbacks are called by fit only: leave it out": "callbacks",
         "A loss is the mean over the batch, and classes are on the last axis: leave it out": "reduction axis ignore_class",
