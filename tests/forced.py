@@ -1,9 +1,16 @@
-"""Interrupts forced at every bytecode of a function: what a signal does rarely, a trace function does at a chosen place."""
+"""Interrupts forced at every bytecode of a function: what a signal does rarely, these functions do at a chosen place.
+
+From Python 3.12 on, sys.monitoring calls back at every bytecode. A trace function would there miss the first call of each function,
+because `f_trace_opcodes` takes effect with the next call. Before, a trace function is the only way.
+"""
 
 import inspect
 import signal
 import sys
 from itertools import count
+from threading import get_ident
+
+TOOL = 4        # a number that sys.monitoring reserves for no kind of tool
 
 
 def functions_of(owner):
@@ -27,6 +34,41 @@ def call_at_bytecode(place, action, codes, call):
 
     Returns whether there were so many bytecodes.
     """
+    return (traced if sys.version_info < (3, 12) else monitored)(place, action, codes, call)
+
+
+def monitored(place, action, codes, call):
+    """Do what `call_at_bytecode` says, with sys.monitoring."""
+    monitoring, thread, seen = sys.monitoring, get_ident(), 0
+    instruction = monitoring.events.INSTRUCTION
+
+    def stop():
+        for code in codes:
+            monitoring.set_local_events(TOOL, code, monitoring.events.NO_EVENTS)
+
+    def at_instruction(code, offset):
+        nonlocal seen
+        if get_ident() != thread or seen > place:
+            return
+        seen += 1
+        if seen > place:
+            stop()
+            action()
+
+    monitoring.use_tool_id(TOOL, "forced")
+    monitoring.register_callback(TOOL, instruction, at_instruction)
+    for code in codes:
+        monitoring.set_local_events(TOOL, code, instruction)
+    try:
+        call()
+    finally:
+        stop()
+        monitoring.free_tool_id(TOOL)
+    return seen > place
+
+
+def traced(place, action, codes, call):
+    """Do what `call_at_bytecode` says, with a trace function."""
     seen, before = 0, sys.gettrace()
 
     def trace(frame, event, arg):
