@@ -50,6 +50,7 @@ __all__ = ["DataParallel", "OneProcess"]
 NO_MPI = 'DataParallel: expected the library mpi4py, got none. Install it with an MPI: pip install "scratchnet[mpi]"'
 GRACE = 3.0                 # seconds that a process whose run has failed waits for the others to fail too
 GRACE_INTERRUPT = 15.0      # the same after an interrupt, when rank 0 first plots the finished epochs
+FORWARD = 0.2               # seconds in which mpiexec forwards what a rank has printed: what is left when a rank fails, it may drop
 POLL = 0.005                # seconds between two checks for a message that may take long to arrive
 
 
@@ -400,6 +401,7 @@ class DataParallel(OneProcess):
             interrupted = issubclass(kind, KeyboardInterrupt)
             if self.rank == 0:
                 usual(kind, error, trace)
+                time.sleep(FORWARD)
             together = self.all_end(GRACE_INTERRUPT if interrupted else GRACE)
             if self.rank and not together:
                 usual(kind, error, trace)
@@ -421,6 +423,7 @@ class DataParallel(OneProcess):
         """End all processes at once."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        time.sleep(FORWARD)
         self.comm.Abort(code)
 
 
