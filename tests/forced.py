@@ -42,17 +42,12 @@ def monitored(place, action, codes, call):
     monitoring, thread, seen = sys.monitoring, get_ident(), 0
     instruction = monitoring.events.INSTRUCTION
 
-    def stop():
-        for code in codes:
-            monitoring.set_local_events(TOOL, code, monitoring.events.NO_EVENTS)
-
     def at_instruction(code, offset):
         nonlocal seen
         if get_ident() != thread or seen > place:
             return
         seen += 1
         if seen > place:
-            stop()
             action()
 
     monitoring.use_tool_id(TOOL, "forced")
@@ -62,7 +57,8 @@ def monitored(place, action, codes, call):
     try:
         call()
     finally:
-        stop()
+        for code in codes:
+            monitoring.set_local_events(TOOL, code, monitoring.events.NO_EVENTS)
         monitoring.free_tool_id(TOOL)
     return seen > place
 

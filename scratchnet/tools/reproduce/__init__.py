@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="use seeds 0 to N-1 (default: 3; quick: 1); learning rates other than the default and the best, and both kinds of "
         "labels, use seed 0 alone",
     )
-    about_out = "folder of histories, models, figures and the report (default: results, results/quick)"
+    about_out = "folder of histories, models, figures and the report (default: results; with --quick, results/quick)"
     option("--out", type=path_text, metavar="DIR", help=about_out)
 
 
