@@ -50,7 +50,7 @@ __all__ = ["DataParallel", "OneProcess"]
 NO_MPI = 'DataParallel: expected the library mpi4py, got none. Install it with an MPI: pip install "scratchnet[mpi]"'
 GRACE = 3.0                 # seconds that a process whose run has failed waits for the others to fail too
 GRACE_INTERRUPT = 15.0      # the same after an interrupt, when rank 0 first plots the finished epochs
-FORWARD = 0.2               # seconds for mpiexec to forward what a failing rank has printed; it may drop the rest
+FORWARD = 0.2               # seconds that mpiexec gets to forward what a failing rank has printed; later it may drop it
 POLL = 0.005                # seconds between two checks for a message that may take long to arrive
 
 

@@ -1,7 +1,7 @@
-"""Interrupts forced at every bytecode of a function: what a signal does rarely, these functions do at a chosen place.
+"""Interrupts forced at every bytecode of a function: a signal rarely arrives at a given place, these functions interrupt there.
 
-From Python 3.12 on, sys.monitoring calls back at every bytecode. A trace function would there miss the first call of each function,
-because `f_trace_opcodes` takes effect with the next call. Before, a trace function is the only way.
+From Python 3.12 on, sys.monitoring calls back at every bytecode. There, a trace function would miss the first call of each
+function, because `f_trace_opcodes` takes effect only with the next call. In older versions a trace function is the only way.
 """
 
 import inspect
@@ -10,7 +10,7 @@ import sys
 from itertools import count
 from threading import get_ident
 
-TOOL = 4        # a number that sys.monitoring reserves for no kind of tool
+TOOL = 4        # a tool id that sys.monitoring does not reserve
 
 
 def functions_of(owner):
@@ -26,7 +26,7 @@ def functions_of(owner):
 
 
 class Forced(KeyboardInterrupt):
-    """The interrupt that a trace function raises."""
+    """The interrupt that is forced at a bytecode."""
 
 
 def call_at_bytecode(place, action, codes, call):

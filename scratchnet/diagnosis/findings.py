@@ -303,8 +303,8 @@ def dead_units(f: Facts) -> Finding:
     text += f", on {f.images:,} training images. On these images they compute nothing, and their weights receive no gradient."
     if worst:
         advice = (
-            "One large step can do this: train again with a smaller learning rate. So can initial weights that are all 0 or very"
-            " small, or negative biases: use the defaults. With LeakyReLU every unit has a gradient."
+            "One large step can do this: train again with a smaller learning rate. Initial weights of 0 and large negative biases"
+            " can, too: use the defaults. With LeakyReLU every unit has a gradient, unless the weights are 0."
         )
         return Finding(name, "problem", text, advice)
     advice = "The others suffice if the network learns. A smaller learning rate, or LeakyReLU, may leave fewer."

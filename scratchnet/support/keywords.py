@@ -102,7 +102,7 @@ INSTEAD = {
         "A ReLU begins at 0: leave it out": "threshold",
         "The tanh form of GELU is an activation of its own, 'gelu_tanh': leave it out": "approximate",
         "Adam takes both as beta_1 and beta_2": "betas",
-        "Batch normalization uses the whole batch, in several processes too unless DataParallel(synchronized=False): leave it out":
+        "Batch normalization uses the whole batch, of all processes unless DataParallel(synchronized=False) is set: leave it out":
             "synchronized renorm renorm_clipping renorm_momentum virtual_batch_size track_running_stats",
         "Choose gamma and beta separately: center=False leaves out beta, scale=False gamma": "affine",
         "Freeze the model after it is made: model.trainable = False": "trainable",

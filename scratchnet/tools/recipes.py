@@ -25,7 +25,7 @@ from scratchnet.model import Model
 from scratchnet.optimizers import SGD, Optimizer
 from scratchnet.schedules import PiecewiseLinear
 
-QUICK_FILTERS = (48, 160, 256)      # with these, an image takes about half of the multiply-adds of net_3's default filters
+QUICK_FILTERS = (48, 160, 256)      # a forward pass takes 0.55 of the multiply-adds that the default filters take
 QUICK_EPOCHS = 10
 MIRRORED = ("cifar10", "fashion-mnist", "shapes")   # data sets in which a mirrored image belongs to the same class
 

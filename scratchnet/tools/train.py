@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--quick",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="net_3 with fewer filters, in fewer epochs: less accurate, in less time",
+        help="net_3 with fewer filters, trained for fewer epochs: less accurate, in less time",
     )
     option(
         "--optimizer",
