@@ -25,6 +25,7 @@ deep learning* (2016), relationships 5 and 6.
 
 from __future__ import annotations
 
+from functools import cache
 from math import prod
 
 from scratchnet.support.checking import shortened
@@ -69,6 +70,7 @@ def output_size(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> i
     return (size + sum(pads) - kernel) // stride + 1
 
 
+@cache
 def window_pads(padding: str, sizes: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int]) -> Pads:
     """Return ((top, bottom), (left, right)) for `padding`, "same" or "valid", on an image of `sizes` (H, W).
 
@@ -97,6 +99,7 @@ def _clip_axis(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> tu
     return kernel, min(stride, size + sum(pads)), pads
 
 
+@cache
 def clip_window(
     sizes: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int], pads: Pads
 ) -> tuple[tuple[int, int], tuple[int, int], Pads]:

@@ -204,8 +204,8 @@ def config(regularizer: Regularizer | None) -> dict[str, Any] | None:
 
 def regularized(layers: Iterable[Any]) -> list[tuple[Any, str, Regularizer]]:
     """Return each layer that is trained, the name of each of its parameters that has a regularizer, and the regularizer."""
-    trained = (layer for layer in dict.fromkeys(layers) if layer.trainable)
-    return [(layer, key, rule) for layer in trained for key, rule in layer.regularizers.items() if rule and key in layer.params]
+    rules = ((layer, key, rule) for layer in dict.fromkeys(layers) for key, rule in layer.regularizers.items())
+    return [(layer, key, rule) for layer, key, rule in rules if rule and layer.trainable and key in layer.params]
 
 
 def penalty(layers: Iterable[Any]) -> float:

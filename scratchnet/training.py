@@ -474,7 +474,7 @@ def train_on_batch(
     return_dict = check_flag("return_dict", return_dict)
     x, labels = check_data(model, x, y)
     w = check_sample_weights(model, labels, sample_weight, class_weight)
-    state = [(array, array.copy()) for layer in model.every_layer.values() for array in layer.state.values()]
+    state = [(array, array.copy()) for node in model.nodes for array in node.layer.state.values()]
     try:
         loss, logits = model.train_step(x.astype(model.dtype, copy=False), labels, w)
     except FloatingPointError:

@@ -7,12 +7,18 @@ multiple of a large power of two, and their pieces would evict each other from t
 dxᵀ = w·doutᵀ: this product reads w in memory order, a few rows at a time, after `fetch` has read them once. Each block of dxᵀ is
 transposed back while it is copied to dx.
 
+A right factor is read down its columns, a tile wide, once for each tile of rows of the left one. So its rows, too, should not lie
+at a multiple of a large power of two: forward copies some rows of w at a time (unless the samples fit one tile, which reads w
+once), and backward takes copies of dout and doutᵀ, with the distance that `memory.pitch_of` returns.
+
 Legend
 ------
     x (N, D)   w (D, U)   b (U,)   out (N, U)     N samples, D inputs, U units; dout, dx, dw, db their gradients
     partial    (S, N, U)                          the sums of each of S slices of the inputs; s is one of them
+    rows       (DEPTH, pitch)                     some rows of w; k is the first of them
     columns    (N, BLOCK)                         a block of columns of x; d is its first column, and it has B of them
-    dx_t       (BLOCK, pitch)                     the same block of dxᵀ; its rows are `pitch` numbers apart
+    dx_t       (BLOCK, pitch)                     the same block of dxᵀ
+    pitch                                         how many numbers apart the rows of a scratch array begin
 """
 
 from __future__ import annotations
@@ -22,7 +28,7 @@ import numpy as np
 from scratchnet.kernels.gemm import ROWS, Block, Left, Right, Rows, Store, multiply
 from scratchnet.kernels.images import fetch
 from scratchnet.kernels.jit import jit
-from scratchnet.kernels.memory import empty, plain, scratch
+from scratchnet.kernels.memory import empty, pitch_of, plain, scratch, with_pitch
 from scratchnet.kernels.structures import Gradients
 from scratchnet.kernels.threads import run
 
@@ -36,20 +42,26 @@ BLOCK = 32 * ROWS   # inputs in a task of backward: a whole number of tiles high
 def _forward(first, last, x, w, partial):
     N, D = x.shape
     S, _, U = partial.shape
-    no_floor = Store(x.dtype.type(-np.inf), False)
+    no_floor, pitch = Store(x.dtype.type(-np.inf), False), pitch_of(U, x.itemsize)
+    rows = scratch(DEPTH * pitch, x)
     for s in range(first, last):
         partial[s] = 0
         sums, end = Rows(partial, s * N * U, m=U), (s + 1) * D // S
         for k in range(s * D // S, end, DEPTH):
-            block = Block(M=N, N=U, KO=1, KI=min(DEPTH, end - k))
-            multiply(Left(x, k, m=D, ko=0, ki=1), Right(w, k * U, ko=0, ki=U), sums, sums, block, no_floor)
+            block, right = Block(M=N, N=U, KO=1, KI=min(DEPTH, end - k)), Right(w.reshape(-1), k * U, ko=0, ki=U)
+            if N > ROWS:
+                for i in range(block.KI):
+                    source, target = w[k + i], rows[i * pitch : i * pitch + U]
+                    for u in range(U):
+                        target[u] = source[u]
+                right = Right(rows, 0, ko=0, ki=pitch)
+            multiply(Left(x, k, m=D, ko=0, ki=1), right, sums, sums, block, no_floor)
 
 
 @jit
 def _backward(first, last, dout, dout_t, x, w, zeros, gradients):
     dx, dw, need_dx, need_dw, relu_x = gradients
-    N, D = x.shape
-    U, no_floor = dout.shape[1], Store(x.dtype.type(-np.inf), False)
+    (N, D), U, no_floor = x.shape, w.shape[1], Store(x.dtype.type(-np.inf), False)
     pitch = N | 1           # odd, since at a power of two a column of dx_t would use only a few sets of the cache
     columns, dx_t = scratch(N * BLOCK, x), scratch(pitch * BLOCK if need_dx else 0, x)
     zero = x.dtype.type(0)
@@ -63,7 +75,7 @@ def _backward(first, last, dout, dout_t, x, w, zeros, gradients):
         if need_dw:
             multiply(
                 Left(columns, 0, m=1, ko=0, ki=BLOCK),
-                Right(dout, 0, ko=0, ki=U),
+                Right(dout, 0, ko=0, ki=dout.shape[1]),
                 Rows(zeros, 0, m=0),
                 Rows(dw, d * U, m=U),
                 Block(M=B, N=U, KO=1, KI=N),
@@ -73,7 +85,7 @@ def _backward(first, last, dout, dout_t, x, w, zeros, gradients):
             dx_t[0] = fetch(w.reshape(-1), d * U, (d + B) * U)          # this number is not used
             multiply(
                 Left(w, d * U, m=U, ko=0, ki=1),
-                Right(dout_t, 0, ko=0, ki=N),
+                Right(dout_t, 0, ko=0, ki=dout_t.shape[1]),
                 Rows(zeros, 0, m=0),
                 Rows(dx_t, 0, m=pitch),
                 Block(M=B, N=N, KO=1, KI=U),
@@ -132,8 +144,8 @@ def dense_backward(
     db : ndarray (U,) or None
     """
     D, U = w.shape
-    dout, dout_t, x, w = plain(dout), plain(dout.T), plain(x), plain(w)
+    x, w = plain(x), plain(w)
     dw, dx = empty((D, U), x.dtype), empty(x.shape if need_dx else (0, 0), x.dtype)
     zeros, gradients = np.zeros(max(len(x), U), x.dtype), Gradients(dx, dw, need_dx, need_dw, relu_x)
-    run(_backward, 2 * len(x) * w.size, -(-D // BLOCK), dout, dout_t, x, w, zeros, gradients)
+    run(_backward, 2 * len(x) * w.size, -(-D // BLOCK), with_pitch(dout), with_pitch(dout.T), x, w, zeros, gradients)
     return dx if need_dx else None, dw if need_dw else None, dout.sum(axis=0) if need_dw else None

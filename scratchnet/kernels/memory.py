@@ -32,6 +32,7 @@ from math import prod
 from weakref import ref
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import DTypeLike
 
 from scratchnet.kernels.jit import jit
@@ -97,8 +98,8 @@ class _Segment:
         watch = _Watch(loan, self.loans.discard)
         watch.part = start, start + size
         self.loans.add(watch)
-        overlapping = [part for part in self.parts() if part[0] < start + size and start < part[1]]
-        return loan if overlapping == [watch.part] else None
+        overlapping = [other for other in list(self.loans) if other.part[0] < start + size and start < other.part[1]]
+        return loan if overlapping == [watch] else None
 
 
 def _aligned(size: int) -> np.ndarray:
@@ -168,6 +169,31 @@ def plain(array: np.ndarray) -> np.ndarray:
     For any other layout, numba would compile a kernel again, and the vector kernel cannot be used.
     """
     return array if array.flags.carray else np.array(array, order="C")
+
+
+@register_jitable
+def pitch_of(count, itemsize):
+    """Return how many numbers apart rows of `count` numbers should begin in scratch memory.
+
+    A line of memory can be stored only in the few places of one set of the cache, and lines at a multiple of a large power of two
+    belong to the same set. In rows of 128 numbers of float32, which are eight lines long, only one set in eight is used for the
+    first lines of all rows, and they evict each other. In rows that are nine lines apart, all sets are used.
+
+    Examples
+    --------
+    >>> pitch_of(128, 4), pitch_of(64, 4), pitch_of(64, 8), pitch_of(10, 4)
+    (144, 64, 72, 16)
+    """
+    lines = -(-count * itemsize // ALIGNMENT)
+    return (lines + (lines % 8 == 0)) * ALIGNMENT // itemsize
+
+
+def with_pitch(matrix: np.ndarray) -> np.ndarray:
+    """Return a copy of a matrix (R, C) in rows of `pitch_of(C)` numbers, of which the first C are those of the matrix."""
+    rows, columns = matrix.shape
+    copy = np.empty((rows, pitch_of(columns, matrix.itemsize)), matrix.dtype)
+    copy[:, :columns] = matrix
+    return copy
 
 
 @jit

@@ -51,6 +51,7 @@ Legend
     x w b out dout      images, kernel, bias, outputs and their gradient, as everywhere; y and dy are the outputs of one tile
     v u m               V, U and M of the tiles of one block, all flat: v is (P·P, tiles, C), u (R·R, C, F), m (Q·Q, tiles, F)
     dm du dv            their gradients; ut is U with C and F exchanged
+    pitch               how many numbers apart the rows of u, ut and dm begin: as right factors they are read down their columns
     v0 u0 m0            where the matrix of a product starts in v, u and m
     N H W C OH OW F     sizes, as everywhere (`Sizes`)
     T L P R Q           of one tile, on one axis: how many outputs, pixels of x, products, filters and sums
@@ -76,7 +77,7 @@ import numpy as np
 from scratchnet.kernels.gemm import Block, Grid, Left, Right, Rows, Store, make_transform, multiply
 from scratchnet.kernels.images import fetch, find_zeros, only_zeros
 from scratchnet.kernels.jit import jit
-from scratchnet.kernels.memory import ALIGNMENT, empty, goes_past_cache, plain, scratch
+from scratchnet.kernels.memory import ALIGNMENT, empty, goes_past_cache, pitch_of, plain, scratch
 from scratchnet.kernels.relu import mask
 from scratchnet.kernels.structures import Gradients, Sizes, Window
 from scratchnet.kernels.threads import groups_of, run
@@ -118,14 +119,16 @@ class Tiling(NamedTuple):
 class Filters(NamedTuple):
     """The transformed kernel, and the products in which it is used."""
 
-    u: np.ndarray               # (R, R, C, F); for backward (R, R, F, C)
+    u: np.ndarray               # (R, R, C, pitch); for backward (R, R, F, pitch)
     products: np.ndarray        # what toom_cook.products_of returns
 
 
 @jit
 def _transform_kernel(algorithm, w, u):
-    R, filters = len(u), w[0, 0].size
-    _w_to_u(algorithm, Grid(w, 0, 3 * filters, filters), Grid(u, 0, R * filters, filters), filters)
+    _, _, C, F = w.shape
+    R, _, _, pitch = u.shape
+    for c in range(C):
+        _w_to_u(algorithm, Grid(w, c * F, 3 * C * F, C * F), Grid(u, c * pitch, R * C * pitch, C * pitch), F)
 
 
 @jit
@@ -194,7 +197,7 @@ def _forward(first, last, x, filters, b, out, tiling, store):
     u, products = filters
     _, H, W, C, OH, OW, F = tiling.sizes
     T, L, P, Q = tiling.T, tiling.L, tiling.P, tiling.Q
-    algorithm, floor, no_floor = tiling.algorithm, store.floor, Store(x.dtype.type(-np.inf), False)
+    algorithm, floor, no_floor, pitch = tiling.algorithm, store.floor, Store(x.dtype.type(-np.inf), False), u.shape[3]
     v, m = scratch(P * P * tiling.block * C, x), scratch(Q * Q * tiling.block * F, x)
     patch = scratch(max(L * L * C, T * T * F), x)
     zeros = np.zeros(F, x.dtype)
@@ -210,12 +213,12 @@ def _forward(first, last, x, filters, b, out, tiling, store):
         _transform_inputs(x, tiling, q, tiles, v, patch)
         for r in range(len(products)):
             p, f, s, begins, count = products[r]
-            v0, u0, m0 = p * tiles * C, f * C * F, s * tiles * F
+            v0, u0, m0 = p * tiles * C, f * C * pitch, s * tiles * F
             # The first product of a sum starts from zeros, and so overwrites what the block before left in m; later ones are added.
             start, start_row, start_stride = (zeros, 0, 0) if begins else (m, m0, F)
             multiply(
                 Left(v, v0, m=C, ko=0, ki=1),
-                Right(u, u0, ko=0, ki=F),
+                Right(u, u0, ko=0, ki=pitch),
                 Rows(start, start_row, m=start_stride),
                 Rows(m, m0, m=F),
                 Block(M=count * tiles, N=F, KO=1, KI=C),
@@ -242,23 +245,23 @@ def _forward(first, last, x, filters, b, out, tiling, store):
 
 @jit
 def _transform_gradients(dout, tiling, q, tiles, dm, db, patch):
-    """Write dM = A dy Aᵀ of `tiles` tiles, from tile q on: -> (Q·Q, tiles, F), and add their dy to db."""
+    """Write dM = A dy Aᵀ of `tiles` tiles, from tile q on: -> (Q·Q, tiles, pitch), and add their dy to db."""
     _, _, _, _, OH, OW, F = tiling.sizes
-    T, Q, TH, TW = tiling.T, tiling.Q, tiling.TH, tiling.TW
+    T, Q, TH, TW, pitch = tiling.T, tiling.Q, tiling.TH, tiling.TW, pitch_of(F, dm.itemsize)
+    row, column = Q * tiles * pitch, tiles * pitch
     for t in range(tiles):
         n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
         oh, ow = tile // TW * T, tile % TW * T
         start = ((n * OH + oh) * OW + ow) * F
-        row, column = Q * tiles * F, tiles * F
         if oh + T <= OH and ow + T <= OW:
-            _dy_to_dm(tiling.algorithm, Grid(dout, start, OW * F, F), Grid(dm, t * F, row, column), F, db)
+            _dy_to_dm(tiling.algorithm, Grid(dout, start, OW * F, F), Grid(dm, t * pitch, row, column), F, db)
         else:                       # outputs beyond the edge have no gradient
             for k in range(T * T * F):
                 patch[k] = 0
             for i in range(min(T, OH - oh)):
                 for k in range(min(T, OW - ow) * F):
                     patch[i * T * F + k] = dout[start + i * OW * F + k]
-            _dy_to_dm(tiling.algorithm, Grid(patch, 0, T * F, F), Grid(dm, t * F, row, column), F, db)
+            _dy_to_dm(tiling.algorithm, Grid(patch, 0, T * F, F), Grid(dm, t * pitch, row, column), F, db)
 
 
 @jit
@@ -304,7 +307,8 @@ def _backward(first, last, dout, x, filters, gradients, dbs, tiling):
     dx, dws, need_dx, need_dw, relu_x = gradients
     G, R = len(dbs), len(ut)
     v = scratch(P * P * tiling.block * C, x)        # V; then dV overwrites each matrix of V, once dU has been computed from it
-    dm, du = scratch(Q * Q * tiling.block * F, x), scratch(R * R * C * F, x)
+    pitch, ut_pitch = pitch_of(F, x.itemsize), ut.shape[3]
+    dm, du = scratch(Q * Q * tiling.block * pitch, x), scratch(R * R * C * F, x)
     patch = scratch(max(L * L * C, T * T * F), x)
     zeros = np.zeros(C, x.dtype)
     zero, any_zero = np.empty((N, OH * OW), np.bool_), np.empty(N, np.bool_)
@@ -328,20 +332,20 @@ def _backward(first, last, dout, x, filters, gradients, dbs, tiling):
             _transform_gradients(dout, tiling, q, tiles, dm, dbs[g], patch)
             for r in range(len(products)):
                 p, f, s, _, count = products[r]
-                v0, u0, m0 = p * tiles * C, f * C * F, s * tiles * F
+                v0, m0 = p * tiles * C, s * tiles * pitch
                 if need_dw:
                     multiply(
                         Left(v, v0, m=1, ko=0, ki=C),
-                        Right(dm, m0, ko=0, ki=F),
-                        Rows(du, u0, m=F),
-                        Rows(du, u0, m=F),
+                        Right(dm, m0, ko=0, ki=pitch),
+                        Rows(du, f * C * F, m=F),
+                        Rows(du, f * C * F, m=F),
                         Block(M=C, N=F, KO=1, KI=count * tiles),
                         no_floor,
                     )
                 if need_dx:
                     multiply(
-                        Left(dm, m0, m=F, ko=0, ki=1),
-                        Right(ut, u0, ko=0, ki=C),
+                        Left(dm, m0, m=pitch, ko=0, ki=1),
+                        Right(ut, f * F * ut_pitch, ko=0, ki=ut_pitch),
                         Rows(zeros, 0, m=0),
                         Rows(v, v0, m=C),
                         Block(M=count * tiles, N=C, KO=1, KI=F),
@@ -372,9 +376,9 @@ def suits(w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
 
 
 def _kernel_to_u(algorithm: tuple[int, ...], w: np.ndarray) -> np.ndarray:
-    """Return U = G w Gᵀ: (3, 3, C, F) -> (R, R, C, F), and (3, 3, F, C) -> (R, R, F, C)."""
-    R = len(ALGORITHMS[len(algorithm)].G)
-    u = empty((R, R, *w.shape[2:]), w.dtype)
+    """Return U = G w Gᵀ: (3, 3, C, F) -> (R, R, C, pitch), and (3, 3, F, C) -> (R, R, F, pitch)."""
+    (_, _, C, F), R = w.shape, len(ALGORITHMS[len(algorithm)].G)
+    u = empty((R, R, C, pitch_of(F, w.itemsize)), w.dtype)
     _transform_kernel(algorithm, plain(w), u)
     return u
 
