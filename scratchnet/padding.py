@@ -70,7 +70,6 @@ def output_size(size: int, kernel: int, stride: int, pads: tuple[int, int]) -> i
     return (size + sum(pads) - kernel) // stride + 1
 
 
-@cache
 def window_pads(padding: str, sizes: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int]) -> Pads:
     """Return ((top, bottom), (left, right)) for `padding`, "same" or "valid", on an image of `sizes` (H, W).
 

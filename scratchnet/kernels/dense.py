@@ -7,9 +7,10 @@ multiple of a large power of two, and their pieces would evict each other from t
 dxᵀ = w·doutᵀ: this product reads w in memory order, a few rows at a time, after `fetch` has read them once. Each block of dxᵀ is
 transposed back while it is copied to dx.
 
-A right factor is read down its columns, a tile wide, once for each tile of rows of the left one. So its rows, too, should not lie
-at a multiple of a large power of two: forward copies some rows of w at a time (unless the samples fit one tile, which reads w
-once), and backward takes copies of dout and doutᵀ, with the distance that `memory.pitch_of` returns.
+The right factor of a product is read in strips as wide as a tile, from its first row to its last, once for each tile of rows of the
+left factor. So the distance between its rows, too, should not be a multiple of a large power of two. Forward copies some rows of w
+at a time to rows that are `memory.pitch_of` numbers apart, unless there are at most ROWS samples: then w is read too few times for
+the copy to pay. Backward takes such copies of dout and doutᵀ.
 
 Legend
 ------
@@ -18,7 +19,8 @@ Legend
     rows       (DEPTH, pitch)                     some rows of w; k is the first of them
     columns    (N, BLOCK)                         a block of columns of x; d is its first column, and it has B of them
     dx_t       (BLOCK, pitch)                     the same block of dxᵀ
-    pitch                                         how many numbers apart the rows of a scratch array begin
+    dout_t     (U, N)                             doutᵀ; in `_backward`, dout and dout_t have rows of shape[1] numbers
+    pitch                                         how many numbers apart the rows of `rows`, or those of dx_t, begin
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from scratchnet.kernels.threads import run
 
 SLICES = 16         # slices of the inputs in forward, at most, each with separate sums
 SLICE = 1024        # inputs in a slice, at least
-DEPTH = 256         # inputs in one product of forward: their rows of w stay in the level-2 cache
+DEPTH = 256         # inputs in one product of forward: their rows of w, or the copy of them, stay in the level-2 cache
 BLOCK = 32 * ROWS   # inputs in a task of backward: a whole number of tiles high, for dw and dxᵀ
 
 
@@ -43,13 +45,15 @@ def _forward(first, last, x, w, partial):
     N, D = x.shape
     S, _, U = partial.shape
     no_floor, pitch = Store(x.dtype.type(-np.inf), False), pitch_of(U, x.itemsize)
-    rows = scratch(DEPTH * pitch, x)
+    copies = N > ROWS
+    rows = scratch(DEPTH * pitch if copies else 0, x)
     for s in range(first, last):
         partial[s] = 0
         sums, end = Rows(partial, s * N * U, m=U), (s + 1) * D // S
         for k in range(s * D // S, end, DEPTH):
-            block, right = Block(M=N, N=U, KO=1, KI=min(DEPTH, end - k)), Right(w.reshape(-1), k * U, ko=0, ki=U)
-            if N > ROWS:
+            block = Block(M=N, N=U, KO=1, KI=min(DEPTH, end - k))
+            right = Right(w.reshape(-1), k * U, ko=0, ki=U)         # flat, as `rows` is: numba requires one type
+            if copies:
                 for i in range(block.KI):
                     source, target = w[k + i], rows[i * pitch : i * pitch + U]
                     for u in range(U):
@@ -62,7 +66,7 @@ def _forward(first, last, x, w, partial):
 def _backward(first, last, dout, dout_t, x, w, zeros, gradients):
     dx, dw, need_dx, need_dw, relu_x = gradients
     (N, D), U, no_floor = x.shape, w.shape[1], Store(x.dtype.type(-np.inf), False)
-    pitch = N | 1           # odd, since at a power of two a column of dx_t would use only a few sets of the cache
+    pitch = N | 1           # odd: at a multiple of a large power of two, a column of dx_t would use only a few sets of the cache
     columns, dx_t = scratch(N * BLOCK, x), scratch(pitch * BLOCK if need_dx else 0, x)
     zero = x.dtype.type(0)
     for task in range(first, last):
@@ -144,7 +148,7 @@ def dense_backward(
     db : ndarray (U,) or None
     """
     D, U = w.shape
-    x, w = plain(x), plain(w)
+    dout, x, w = plain(dout), plain(x), plain(w)
     dw, dx = empty((D, U), x.dtype), empty(x.shape if need_dx else (0, 0), x.dtype)
     zeros, gradients = np.zeros(max(len(x), U), x.dtype), Gradients(dx, dw, need_dx, need_dw, relu_x)
     run(_backward, 2 * len(x) * w.size, -(-D // BLOCK), with_pitch(dout), with_pitch(dout.T), x, w, zeros, gradients)

@@ -171,13 +171,15 @@ def plain(array: np.ndarray) -> np.ndarray:
     return array if array.flags.carray else np.array(array, order="C")
 
 
-@register_jitable
+@register_jitable           # and not `jit`: Python calls it too, without a compilation
 def pitch_of(count, itemsize):
-    """Return how many numbers apart rows of `count` numbers should begin in scratch memory.
+    """Return how many numbers apart the rows of a matrix should begin, if each has `count` numbers of `itemsize` bytes.
 
-    A line of memory can be stored only in the few places of one set of the cache, and lines at a multiple of a large power of two
-    belong to the same set. In rows of 128 numbers of float32, which are eight lines long, only one set in eight is used for the
-    first lines of all rows, and they evict each other. In rows that are nine lines apart, all sets are used.
+    This distance is a whole number of cache lines. A line can be stored only in the few places of one set of the cache, and lines
+    whose distance is a multiple of a large power of two belong to the same set. A row of 128 float32 numbers is eight lines long.
+    If such rows follow each other directly, the first lines of all rows use only one set in eight, and they evict each other. If
+    the rows are nine lines apart, they use all sets. A distance that is not a multiple of eight lines is kept: its lines use at
+    least one set in four.
 
     Examples
     --------
@@ -189,9 +191,9 @@ def pitch_of(count, itemsize):
 
 
 def with_pitch(matrix: np.ndarray) -> np.ndarray:
-    """Return a copy of a matrix (R, C) in rows of `pitch_of(C)` numbers, of which the first C are those of the matrix."""
+    """Return a copy of a matrix, (R, C) -> (R, pitch), pitch as `pitch_of` returns; the numbers after the first C are arbitrary."""
     rows, columns = matrix.shape
-    copy = np.empty((rows, pitch_of(columns, matrix.itemsize)), matrix.dtype)
+    copy = empty((rows, pitch_of(columns, matrix.itemsize)), matrix.dtype)
     copy[:, :columns] = matrix
     return copy
 

@@ -1,7 +1,7 @@
 """Distribute the tasks of a kernel among threads.
 
-A kernel that can be distributed is a plain loop over tasks (images, groups of images, blocks of a matrix), and the first two
-arguments of a call are its range of tasks:
+A kernel that can be distributed is a plain loop over tasks (images, groups of images, blocks or rows of a matrix), and the first
+two arguments of a call are its range of tasks:
 
     @jit
     def double(first, last, x, out):

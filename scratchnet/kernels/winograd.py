@@ -49,10 +49,11 @@ such pixels of dout is set to 0.
 Legend
 ------
     x w b out dout      images, kernel, bias, outputs and their gradient, as everywhere; y and dy are the outputs of one tile
-    v u m               V, U and M of the tiles of one block, all flat: v is (P·P, tiles, C), u (R·R, C, F), m (Q·Q, tiles, F)
-    dm du dv            their gradients; ut is U with C and F exchanged
-    pitch               how many numbers apart the rows of u, ut and dm begin: as right factors they are read down their columns
-    v0 u0 m0            where the matrix of a product starts in v, u and m
+    v u m               V, U and M; v and m, flat, of the tiles of one block: (P·P, tiles, C) and (Q·Q, tiles, F); u (R, R, C, pitch)
+    dm du dv            their gradients, flat: dm is (Q·Q, tiles, pitch), du (R·R, C, F); dv overwrites v
+    ut                  U with C and F exchanged, (R, R, F, ut_pitch)
+    pitch ut_pitch      how many numbers apart the rows of u and dm, and those of ut, begin (`memory.pitch_of`)
+    v0 u0 m0            where the matrix of a product starts in v, in u, and in m or dm
     N H W C OH OW F     sizes, as everywhere (`Sizes`)
     T L P R Q           of one tile, on one axis: how many outputs, pixels of x, products, filters and sums
     TH TW step          tiles down and across an image, and pixels of x from one tile to the next
@@ -119,15 +120,15 @@ class Tiling(NamedTuple):
 class Filters(NamedTuple):
     """The transformed kernel, and the products in which it is used."""
 
-    u: np.ndarray               # (R, R, C, pitch); for backward (R, R, F, pitch)
+    u: np.ndarray               # (R, R, C, pitch); for backward (R, R, F, ut_pitch)
     products: np.ndarray        # what toom_cook.products_of returns
 
 
 @jit
-def _transform_kernel(algorithm, w, u):
+def _transform_kernel(first, last, algorithm, w, u):
     _, _, C, F = w.shape
     R, _, _, pitch = u.shape
-    for c in range(C):
+    for c in range(first, last):
         _w_to_u(algorithm, Grid(w, c * F, 3 * C * F, C * F), Grid(u, c * pitch, R * C * pitch, C * pitch), F)
 
 
@@ -245,7 +246,7 @@ def _forward(first, last, x, filters, b, out, tiling, store):
 
 @jit
 def _transform_gradients(dout, tiling, q, tiles, dm, db, patch):
-    """Write dM = A dy Aᵀ of `tiles` tiles, from tile q on: -> (Q·Q, tiles, pitch), and add their dy to db."""
+    """Write dM = A dy Aᵀ of `tiles` tiles, from tile q on: -> (Q·Q, tiles, pitch), of which F are written; add dy to db."""
     _, _, _, _, OH, OW, F = tiling.sizes
     T, Q, TH, TW, pitch = tiling.T, tiling.Q, tiling.TH, tiling.TW, pitch_of(F, dm.itemsize)
     row, column = Q * tiles * pitch, tiles * pitch
@@ -376,10 +377,10 @@ def suits(w_shape: tuple[int, ...], strides: tuple[int, int]) -> bool:
 
 
 def _kernel_to_u(algorithm: tuple[int, ...], w: np.ndarray) -> np.ndarray:
-    """Return U = G w Gᵀ: (3, 3, C, F) -> (R, R, C, pitch), and (3, 3, F, C) -> (R, R, F, pitch)."""
+    """Return U = G w Gᵀ: (3, 3, C, F) -> (R, R, C, pitch), of which F are written; C and F may be exchanged."""
     (_, _, C, F), R = w.shape, len(ALGORITHMS[len(algorithm)].G)
     u = empty((R, R, C, pitch_of(F, w.itemsize)), w.dtype)
-    _transform_kernel(algorithm, plain(w), u)
+    run(_transform_kernel, u.size, C, algorithm, plain(w), u)
     return u
 
 
