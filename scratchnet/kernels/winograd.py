@@ -49,7 +49,7 @@ such pixels of dout is set to 0.
 Legend
 ------
     x w b out dout      images, kernel, bias, outputs and their gradient, as everywhere; y and dy are the outputs of one tile
-    v u m               V, U and M; v and m, flat, of the tiles of one block: (P·P, tiles, C) and (Q·Q, tiles, F); u (R, R, C, pitch)
+    v u m               V, U and M; v and m, flat, of the tiles of a block: (P·P, tiles, C) and (Q·Q, tiles, F); u (R, R, C, pitch)
     dm du dv            their gradients, flat: dm is (Q·Q, tiles, pitch), du (R·R, C, F); dv overwrites v
     ut                  U with C and F exchanged, (R, R, F, ut_pitch)
     pitch ut_pitch      how many numbers apart the rows of u and dm, and those of ut, begin (`memory.pitch_of`)
