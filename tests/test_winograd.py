@@ -31,17 +31,35 @@ def test_algorithm_gives_neighbouring_outputs_of_a_filter_of_three_taps(algorith
     np.testing.assert_allclose(At @ ((G @ w) * (Bt @ x)), outputs, rtol=1e-14, atol=1e-14)
 
 
-@pytest.mark.parametrize("index", range(len(toom_cook.ALGORITHMS)))
-def test_products_on_two_axes_are_those_of_one_axis_with_each_other(index):
+@pytest.mark.parametrize("algorithm", toom_cook.ALGORITHMS)
+def test_products_on_two_axes_are_those_of_one_axis_with_each_other(algorithm):
     rng = np.random.default_rng(0)
-    Bt, G, At = (np.array(matrix) for matrix in toom_cook.ALGORITHMS[index][1:4])
-    S, m, Q = toom_cook.ALGORITHMS[index].stride, *At.shape
+    Bt, G, At = (np.array(matrix) for matrix in algorithm[1:4])
+    (m, Q), P, R = At.shape, len(Bt), len(G)
     x, w = rng.standard_normal((Bt.shape[1],) * 2), rng.standard_normal((3, 3))
-    V, U, M = (Bt @ x @ Bt.T).ravel(), (G @ w @ G.T).ravel(), np.full(Q * Q, np.nan)
-    for p, f, s, begins, count in toom_cook.products_of(index):
-        M[s : s + count] = (0 if begins else M[s : s + count]) + V[p : p + count] * U[f]
-    outputs = [[(x[S * i :, S * j :][:3, :3] * w).sum() for j in range(m)] for i in range(m)]
-    np.testing.assert_allclose(At @ M.reshape(Q, Q) @ At.T, outputs, rtol=1e-13, atol=1e-13)
+    V, U, M = Bt @ x @ Bt.T, G @ w @ G.T, np.zeros((Q, Q))
+    for s, (p, f, down, across) in enumerate(toom_cook.runs_of(algorithm.sums, algorithm.filters)):
+        (i, j), (k, n) = divmod(p, P), divmod(f, R)
+        M[divmod(s, Q)] = np.sum(V[i : i + down, j : j + across] * U[k : k + down, n : n + across])
+    outputs = [[(x[algorithm.stride * i :, algorithm.stride * j :][:3, :3] * w).sum() for j in range(m)] for i in range(m)]
+    np.testing.assert_allclose(At @ M @ At.T, outputs, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("algorithm", toom_cook.ALGORITHMS)
+def test_runs_of_sums_and_of_filters_contain_the_same_products(algorithm):
+    P, R, Q = len(algorithm.Bt), len(algorithm.G), len(algorithm.At[0])
+
+    def products(own, other, width):
+        return {
+            (p + i * P + j, label, o + i * width + j)
+            for label, (p, o, down, across) in enumerate(toom_cook.runs_of(own, other))
+            for i in range(down)
+            for j in range(across)
+        }
+
+    by_sum = products(algorithm.sums, algorithm.filters, R)
+    assert {(p, s, f) for p, f, s in products(algorithm.filters, algorithm.sums, Q)} == by_sum
+    assert sorted(p for p, _, _ in by_sum) == list(range(P * P))
 
 
 @pytest.mark.parametrize(("m", "r", "points"), [(2, 3, (0, 1, -1)), (3, 2, (0, 2, Fraction(-1, 3))), (1, 1, ()), (4, 1, (0, 1, 2))])

@@ -43,7 +43,7 @@ import numpy as np
 
 from scratchnet.kernels import winograd
 from scratchnet.kernels.gemm import Block, Left, Right, Rows, Store, multiply
-from scratchnet.kernels.images import place
+from scratchnet.kernels.images import fetch, place
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, goes_past_cache, plain, scratch
 from scratchnet.kernels.relu import mask
@@ -94,11 +94,12 @@ def _backward(first, last, dout, x, phases, gradients, window):
     Hd, Wd = PT + max(OH, (H - 1 + top) // SH + 1), PL + max(OW, (W - 1 + left) // SW + 1)
     strip = max(1, STRIP // (OW * F))
     zeros, one, no_floor = np.zeros(C, x.dtype), np.ones(1, x.dtype), Store(x.dtype.type(-np.inf), False)
-    image, d = scratch(Hp * Wp * C, x), scratch(Hd * Wd * F if need_dx else 0, x)
+    image, d, unused = scratch(Hp * Wp * C, x), scratch(Hd * Wd * F if need_dx else 0, x), scratch(1, x)
     image[:], d[:] = 0, 0
     for g in range(first, last):
         dws[g] = 0
         for n in range(g * N // G, (g + 1) * N // G):
+            unused[0] = fetch(dout.reshape(-1), n * OH * OW * F, (n + 1) * OH * OW * F)
             place(x, n, image, (top * Wp + left) * C, Wp * C)
             for oh in range(0, OH if need_dw else 0, strip):
                 rows = min(strip, OH - oh)

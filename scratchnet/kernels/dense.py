@@ -12,6 +12,8 @@ left factor. So the distance between its rows, too, should not be a multiple of 
 at a time to rows that are `memory.pitch_of` numbers apart, unless there are at most ROWS samples: then w is read too few times for
 the copy to pay. Backward takes such copies of dout and doutᵀ.
 
+A large dw is written directly to memory (gemm.py): nothing reads it before the optimizer does.
+
 Legend
 ------
     x (N, D)   w (D, U)   b (U,)   out (N, U)     N samples, D inputs, U units; dout, dx, dw, db their gradients
@@ -30,7 +32,7 @@ import numpy as np
 from scratchnet.kernels.gemm import ROWS, Block, Left, Right, Rows, Store, multiply
 from scratchnet.kernels.images import fetch
 from scratchnet.kernels.jit import jit
-from scratchnet.kernels.memory import empty, pitch_of, plain, scratch, with_pitch
+from scratchnet.kernels.memory import empty, goes_past_cache, pitch_of, plain, scratch, with_pitch
 from scratchnet.kernels.structures import Gradients
 from scratchnet.kernels.threads import run
 
@@ -63,7 +65,7 @@ def _forward(first, last, x, w, partial):
 
 
 @jit
-def _backward(first, last, dout, dout_t, x, w, zeros, gradients):
+def _backward(first, last, dout, dout_t, x, w, zeros, gradients, store_dw):
     dx, dw, need_dx, need_dw, relu_x = gradients
     (N, D), U, no_floor = x.shape, w.shape[1], Store(x.dtype.type(-np.inf), False)
     pitch = N | 1           # odd: at a multiple of a large power of two, a column of dx_t would use only a few sets of the cache
@@ -83,7 +85,7 @@ def _backward(first, last, dout, dout_t, x, w, zeros, gradients):
                 Rows(zeros, 0, m=0),
                 Rows(dw, d * U, m=U),
                 Block(M=B, N=U, KO=1, KI=N),
-                no_floor,
+                store_dw,
             )
         if need_dx:
             dx_t[0] = fetch(w.reshape(-1), d * U, (d + B) * U)          # this number is not used
@@ -151,5 +153,6 @@ def dense_backward(
     dout, x, w = plain(dout), plain(x), plain(w)
     dw, dx = empty((D, U), x.dtype), empty(x.shape if need_dx else (0, 0), x.dtype)
     zeros, gradients = np.zeros(max(len(x), U), x.dtype), Gradients(dx, dw, need_dx, need_dw, relu_x)
-    run(_backward, 2 * len(x) * w.size, -(-D // BLOCK), with_pitch(dout), with_pitch(dout.T), x, w, zeros, gradients)
+    store_dw, factors = Store(x.dtype.type(-np.inf), goes_past_cache(dw)), (with_pitch(dout), with_pitch(dout.T), x, w)
+    run(_backward, 2 * len(x) * w.size, -(-D // BLOCK), *factors, zeros, gradients, store_dw)
     return dx if need_dx else None, dw if need_dw else None, dout.sum(axis=0) if need_dw else None

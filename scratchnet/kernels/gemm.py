@@ -44,11 +44,17 @@ from pixel to pixel, ki runs over a row of the window, contiguous in NHWC, and k
 im2col are never built. S holds the initial values of the accumulators: a bias (stride 0), C itself (to add to it), or zeros.
 A NaN is not replaced by the floor.
 
+The loop over ki decides how fast a tile is. Two changes that LLVM would make to it are prevented. LLVM would compute the address
+of each row of A from that of the row before, by an addition of one cycle, so the six of a step would take as long as its
+multiply-adds. Therefore the rows from the fourth on have a pointer of their own, and LLVM is not told how it was computed
+(`opaque`). LLVM would also take several steps of k in one pass through the loop. There are too few registers for that: in the step
+that may remain at the end, it would store vectors on the stack. The attribute `optsize`, which asks for a small function, prevents
+this. It is not set for tiles of at most FEW_ROWS rows, which are faster with several steps in a pass.
+
 To read the emitted code: compile in the same process (numba shows no code that was loaded from its cache: set NUMBA_CACHE_DIR
 to an empty folder); `scratchnet.kernels.dense._forward.inspect_asm()` then contains the functions of the product. In
 `scratchnet_tile_6x2_f32` the inner loop is a run of `vbroadcastss` and `vfmadd231ps ymm`. A `vmovups` of a ymm register to the
-stack inside that loop means that the tile is too large. (With AVX-512 the tile is 6x4 and the registers are zmm. LLVM takes two
-steps of k at a time there, and the values kept for a last odd step may lie on the stack.)
+stack inside that loop means that the tile is too large. (With AVX-512 the tile is 6x4 and the registers are zmm.)
 
 Columns that do not fill a vector are loaded and stored under a mask. Rows that do not fill a tile are given to smaller tiles.
 Every number is summed over k in the same order in every tile, so a result does not depend on how its matrix was cut.
@@ -182,6 +188,7 @@ VECTOR_BYTES, ROWS, VECTORS = tile_shape(host_features())
 X86 = llvm.get_process_triple().startswith(("x86_64", "i686"))
 FMA = "fmuladd" if X86 and "fma" not in host_features() else "fma"      # without the instruction, "fma" would be a library call
 NARROW_ROWS = 8             # rows of the tiles with fewer vectors, which leave registers free
+FEW_ROWS = 3                # rows of a low tile: for example, dw of a layer with one channel and a 3 × 3 kernel has three rows
 
 
 class _Writer:
@@ -223,6 +230,10 @@ class _Writer:
     def times(self, stride: ir.Value, count: int) -> ir.Value:
         """Return stride·count, a 64-bit integer."""
         return self.builder.mul(stride, ir.Constant(WORD, count))
+
+    def opaque(self, start: ir.Value) -> ir.Value:
+        """Return the same pointer, in such a way that LLVM does not know how it was computed: by an empty piece of assembly."""
+        return self.builder.asm(ir.FunctionType(start.type, [start.type]), "", "=r,0", [start], False)
 
     def vector_at(self, start: ir.Value) -> ir.Value:
         """Return a pointer to a number as a pointer to a vector."""
@@ -290,6 +301,8 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
     w = _Writer(module, name, itemsize, _product_types)
     builder, vector, lanes = w.builder, w.vector, w.lanes
     product = _Product(*w.function.args)
+    if rows > FEW_ROWS:
+        w.function.attributes.add("optsize")
     words, bits = ir.VectorType(WORD, lanes), ir.VectorType(BIT, lanes)
     mask = builder.icmp_signed("<", ir.Constant(words, list(range(lanes))), w.splat(product.N, words))
     masked_load = w.declare("masked.load", vector, [vector.as_pointer(), INT, bits, vector])
@@ -314,15 +327,17 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
     for m in range(rows):
         for j in range(vectors):
             builder.store(load(w.step(product.s, w.times(product.s_m, m)), j), accumulators[m][j])
+    starts = [w.opaque(w.step(product.a, w.times(product.a_m, m))) for m in range(0, rows, FEW_ROWS)]
     with cgutils.for_range(builder, product.KO) as outer:
-        a_row = w.step(product.a, builder.mul(outer.index, product.a_ko))
+        a_rows = [w.step(start, builder.mul(outer.index, product.a_ko)) for start in starts]
         b_row = w.step(product.b, builder.mul(outer.index, product.b_ko))
         with cgutils.for_range(builder, product.KI) as inner:
-            a_k = w.step(a_row, builder.mul(inner.index, product.a_ki))
+            a_ks = [w.step(a_row, builder.mul(inner.index, product.a_ki)) for a_row in a_rows]
             b_k = w.step(b_row, builder.mul(inner.index, product.b_ki))
             bs = [load(b_k, j) for j in range(vectors)]
             for m in range(rows):
-                value = w.splat(builder.load(w.step(a_k, w.times(product.a_m, m)), align=itemsize))
+                a_k = w.step(a_ks[m // FEW_ROWS], w.times(product.a_m, m % FEW_ROWS))
+                value = w.splat(builder.load(a_k, align=itemsize))
                 for j in range(vectors):
                     builder.store(w.fma(value, bs[j], builder.load(accumulators[m][j])), accumulators[m][j])
     floor = w.splat(product.floor)
@@ -357,7 +372,7 @@ def _build_strip(module: ir.Module, rows: int, vectors: int, masked: bool, items
     if name in module.globals:
         return module.globals[name]
 
-    heights = rows, 3, 2, 1         # three rows: dw of a layer with one channel and a 3 × 3 kernel
+    heights = rows, FEW_ROWS, 2, 1
     tiles = {height: _build_tile(module, height, vectors, masked, itemsize) for height in heights}
     w = _Writer(module, name, itemsize, _product_types)
     builder, product = w.builder, _Product(*w.function.args)
@@ -499,14 +514,20 @@ def _build_transform(module: ir.Module, matrix: Sequence[Sequence[float]], mode:
         return module.globals[name]
 
     p, q = len(matrix), len(matrix[0])
-    more: dict[str, Callable] = {"sum": lambda p, n: [p], "finish": lambda p, n: [p, n], "finish_nontemporal": lambda p, n: [p, n]}
+    more: dict[str, Callable] = {
+        "add_where_positive": lambda p, n: [p, WORD, WORD],
+        "sum": lambda p, n: [p],
+        "finish": lambda p, n: [p, n],
+        "finish_nontemporal": lambda p, n: [p, n],
+    }
     extra = more.get(mode, lambda p, n: [])
     w = _Writer(module, name, itemsize, lambda p, n: [p, WORD, WORD, p, WORD, WORD, WORD, *extra(p, n)])
     x, x_down, x_across, y, y_down, y_across, channels, *others = w.function.args
     builder = w.builder
     with cgutils.for_range(builder, builder.sdiv(channels, ir.Constant(WORD, w.lanes))) as loop:
         channel = w.times(loop.index, w.lanes)
-        half, total = [], ir.Constant(w.vector, [0.0] * w.lanes)    # columns of L·x; the sum of x
+        zeros = ir.Constant(w.vector, [0.0] * w.lanes)
+        half, total = [], zeros                                     # columns of L·x; the sum of x
         for b in range(q):
             column = []
             for a in range(q):
@@ -517,7 +538,11 @@ def _build_transform(module: ir.Module, matrix: Sequence[Sequence[float]], mode:
             for j in range(p):
                 value = _combine(w, matrix[j], [half[b][i] for b in range(q)])
                 target = w.step(y, channel, w.times(y_down, i), w.times(y_across, j))
-                if mode == "add":
+                if mode == "add_where_positive":
+                    values, down, across = others
+                    condition = w.load(w.step(values, channel, w.times(down, i), w.times(across, j)))
+                    value = builder.select(builder.fcmp_ordered(">", condition, zeros), value, zeros)
+                if mode.startswith("add"):
                     value = builder.fadd(w.load(target), value)
                 if mode.startswith("finish"):
                     bias, floor = others
@@ -534,6 +559,7 @@ def make_transform(matrices: Sequence[Sequence[Sequence[float]]], mode: str = "s
     """Return the numba intrinsic of y = L·x·Lᵀ, where x and y are small square grids of pixels with many channels.
 
         transform(algorithm, Grid(x, …), Grid(y, …), channels)                  mode "store" or "add"
+        transform(algorithm, Grid(x, …), Grid(y, …), channels, Grid(z, …))      mode "add_where_positive"
         transform(algorithm, Grid(x, …), Grid(y, …), channels, sums)            mode "sum"
         transform(algorithm, Grid(x, …), Grid(y, …), channels, bias, floor)     mode "finish" or "finish_nontemporal"
 
@@ -542,8 +568,9 @@ def make_transform(matrices: Sequence[Sequence[Sequence[float]]], mode: str = "s
     matrices : several matrices, each of p rows of q numbers
         L is `matrices[len(algorithm)]`: `algorithm` is a tuple, since the length of a tuple is known while a kernel is compiled.
         x has q × q pixels and y has p × p.
-    mode : {"store", "add", "sum", "finish", "finish_nontemporal"}
-        "store" writes the result to y, "add" adds it to y. "sum" writes the result to y and adds the sum of the pixels of x to
+    mode : {"store", "add", "add_where_positive", "sum", "finish", "finish_nontemporal"}
+        "store" writes the result to y, "add" adds it to y. "add_where_positive" adds it where z, of the shape of y, is positive.
+        "sum" writes the result to y and adds the sum of the pixels of x to
         `sums`, one number per channel. "finish" writes max(floor, result + bias) to y, with one number of `bias` per channel.
         "finish_nontemporal" does so by nontemporal stores if a vector is a whole cache line; then y must be aligned to lines,
         and so must its strides.
@@ -561,10 +588,11 @@ def make_transform(matrices: Sequence[Sequence[Sequence[float]]], mode: str = "s
     def transform(typing, algorithm, x, y, channels):
         return typed(algorithm, x, y, channels)
 
-    def transform_and_sum(typing, algorithm, x, y, channels, sums):
-        return typed(algorithm, x, y, channels, sums)
+    def transform_with_array(typing, algorithm, x, y, channels, array):
+        return typed(algorithm, x, y, channels, array)
 
     def transform_and_finish(typing, algorithm, x, y, channels, bias, floor):
         return typed(algorithm, x, y, channels, bias, floor)
 
-    return _intrinsic(transform_and_sum if mode == "sum" else transform_and_finish if mode.startswith("finish") else transform)
+    with_array = mode in ("add_where_positive", "sum")
+    return _intrinsic(transform_with_array if with_array else transform_and_finish if mode.startswith("finish") else transform)

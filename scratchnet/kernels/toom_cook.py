@@ -32,7 +32,8 @@ So the even pixels have a filter of two taps, to which the algorithm applies, an
 computed directly: 5 products instead of 6 for two outputs, 9 instead of 12 for four. The product at 0 and the first output's
 product of the odd tap are summands of the first output only; the product at infinity and the last output's product of the odd tap
 are summands of the last output only. So the two of each pair are added before Aᵀ is applied, which then has 3 columns for two
-outputs and 7 for four.
+outputs and 7 for four. The order of the products is: the one at 0, those of the odd tap, the one at infinity, the others. So the
+two of each pair are neighbours, and so are the products of the odd tap, which all have the same filter.
 
 Source: Winograd, *Arithmetic complexity of computations* (1980); Blahut, *Fast algorithms for signal processing* (2010),
 chapter 5; for the points, Barabasz et al., *Error analysis and improving the accuracy of Winograd convolution for deep
@@ -43,7 +44,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import product
+from functools import cache
 from math import prod
 from typing import NamedTuple
 
@@ -117,14 +118,21 @@ def at_stride_2(even: Algorithm) -> Algorithm:
     ((1.0, 0.0, 1.0), (0.0, 1.0, 1.0))
     """
     m = len(even.At)
+    first, *others, last = range(m, 2 * m + 1)              # the products of the even pixels, after those of the odd ones
+    order = [first, *range(m), last, *others]
     Bt = np.zeros((2 * m + 1, 2 * m + 1))
-    Bt[:m, 1::2], Bt[m:, ::2] = np.eye(m), even.Bt      # odd pixels first, so that their sums are neighbours (products_of)
-    G = ((0.0, 1.0, 0.0), *((w0, 0.0, w2) for w0, w2 in even.G))
-    filters = (*[0] * m, *(1 + row for row in even.filters))
+    Bt[:m, 1::2], Bt[m:, ::2] = np.eye(m), even.Bt
+    G = [(0.0, 1.0, 0.0)] * m + [(w0, 0.0, w2) for w0, w2 in even.G]
     columns = [*map(tuple, np.eye(m).tolist()), *transposed(even.At)]
-    different = list(dict.fromkeys(columns))
-    sums = tuple(map(different.index, columns))
-    return Algorithm(2, tuple(map(tuple, Bt.tolist())), G, transposed(different), filters, sums)
+    rows, filters = _distinct([G[k] for k in order])
+    different, sums = _distinct([columns[k] for k in order])
+    return Algorithm(2, tuple(map(tuple, Bt[order].tolist())), rows, transposed(different), filters, sums)
+
+
+def _distinct(rows: Sequence[tuple[float, ...]]) -> tuple[Rows, tuple[int, ...]]:
+    """Return the different rows, in the order in which they first occur, and which of them each row is."""
+    different = tuple(dict.fromkeys(rows))
+    return different, tuple(map(different.index, rows))
 
 
 ALGORITHMS = (
@@ -151,25 +159,22 @@ def choose(S: int, OH: int, OW: int) -> int:
     return min(suited, key=products)
 
 
-def products_of(index: int) -> np.ndarray:
-    """Return the products on two axes, (runs, 5): each run is (product, filter, sum, begins, count).
+@cache
+def runs_of(own: tuple[int, ...], other: tuple[int, ...]) -> np.ndarray:
+    """Return the products on two axes that have the same `own` number: (numbers, 4), each row (product, other, down, across).
 
-    The first three are indices into V, U and M. A run is `count` neighbouring products of one filter that go to neighbouring sums;
-    `begins` is 1 if they are the first products of these sums.
+    With `filters` and `sums` of an algorithm: row f has the products of filter f. With `sums` and `filters`: row s has the products
+    that are added to sum s. There are down·across of them, neighbours on both axes, and so are their `other` numbers; the row has
+    the first of each.
 
     Examples
     --------
-    >>> products_of(0)[:2].tolist(), products_of(3)[:2].tolist()
-    ([[0, 0, 0, 1, 1], [1, 1, 1, 1, 1]], [[0, 0, 0, 1, 2], [2, 1, 0, 0, 1]])
+    >>> a = ALGORITHMS[3]
+    >>> a.filters, a.sums
+    ((0, 1, 1, 2, 3), (0, 0, 1, 1, 2))
+    >>> runs_of(a.sums, a.filters)[:3].tolist()         # on the second axis, sum 0 has products 0 and 1, whose filters are 0 and 1
+    [[0, 0, 2, 2], [2, 1, 2, 2], [4, 3, 2, 1]]
     """
-    a = ALGORITHMS[index]
-    runs: list[list[int]] = []
-    started = set()
-    for p, (i, j) in enumerate(product(range(len(a.Bt)), repeat=2)):
-        f, s = len(a.G) * a.filters[i] + a.filters[j], len(a.At[0]) * a.sums[i] + a.sums[j]
-        if runs and runs[-1][1:3] == [f, s - runs[-1][-1]]:
-            runs[-1][-1] += 1
-        else:
-            runs.append([p, f, s, s not in started, 1])
-        started.add(s)
-    return np.array(runs)
+    P, O = len(own), len(set(other))
+    axis = [(own.index(k), other[own.index(k)], own.count(k)) for k in range(len(set(own)))]
+    return np.array([(p * P + q, i * O + j, down, across) for p, i, down in axis for q, j, across in axis])

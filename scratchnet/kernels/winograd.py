@@ -34,11 +34,14 @@ At stride 2 the outputs y0 = x0·w0 + x1·w1 + x2·w2 and y1 = x2·w0 + x3·w1 +
 
 Two of them have the same "filter" (row of G), w1, and those in brackets occur only as a sum: five products, four filters, three
 sums. So U and M have fewer matrices than V: on two axes V has 25, U 16 and M 9 in this algorithm, and 81, 36 and 49 in the other.
-With f the filter of product p, and s its sum (`products_of`):
+With f the filter of product p, and s its sum:
 
     M[s] += V[p] @ U[f]     dU[f] += V[p]ᵀ @ dM[s]      dV[p] = dM[s] @ U[f]ᵀ
 
-Neighbouring products with the same filter, whose sums are neighbours too, are computed as one matrix product with more rows.
+The products are numbered so that those of one sum are neighbours and have neighbouring filters, and those of one filter are
+neighbours and go to neighbouring sums (`runs_of`). So a matrix of M is computed as one matrix product, whose sum is over the
+channels of all its products, and is written once. A matrix of dU is one product, too, with a sum over the tiles of all products
+that have this filter.
 
 Zeros are exact. An output is computed from all pixels of its tile, and those outside its window cancel only up to rounding. So for
 a window of zeros the output could be ±1e-7 in place of 0, and a ReLU that should stop all of its gradients would let half of them
@@ -49,11 +52,14 @@ such pixels of dout is set to 0.
 Legend
 ------
     x w b out dout      images, kernel, bias, outputs and their gradient, as everywhere; y and dy are the outputs of one tile
-    v u m               V, U and M; v and m, flat, of the tiles of a block: (P·P, tiles, C) and (Q·Q, tiles, F); u (R, R, C, pitch)
+    v u m               V, U and M; v and m, flat, of the tiles of a block: (P·P, tiles, C), or in forward at stride 2
+                        (P, tiles, P, C); and (Q·Q, tiles, F); u (R, R, C, pitch)
     dm du dv            their gradients, flat: dm is (Q·Q, tiles, pitch), du (R·R, C, F); dv overwrites v
     ut                  U with C and F exchanged, (R, R, F, ut_pitch)
     pitch ut_pitch      how many numbers apart the rows of u and dm, and those of ut, begin (`memory.pitch_of`)
-    v0 u0 m0            where the matrix of a product starts in v, in u, and in m or dm
+    p f s               a product, a filter, a sum: the number of a matrix of V, U and M
+    down across         how many products a run has on the first and on the second axis
+    v0 m0               where the first matrix of a run starts in v and in dm
     N H W C OH OW F     sizes, as everywhere (`Sizes`)
     T L P R Q           of one tile, on one axis: how many outputs, pixels of x, products, filters and sums
     TH TW step          tiles down and across an image, and pixels of x from one tile to the next
@@ -79,14 +85,13 @@ from scratchnet.kernels.gemm import Block, Grid, Left, Right, Rows, Store, make_
 from scratchnet.kernels.images import fetch, find_zeros, only_zeros
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import ALIGNMENT, empty, goes_past_cache, pitch_of, plain, scratch
-from scratchnet.kernels.relu import mask
 from scratchnet.kernels.structures import Gradients, Sizes, Window
 from scratchnet.kernels.threads import groups_of, run
-from scratchnet.kernels.toom_cook import ALGORITHMS, choose, products_of, transposed
+from scratchnet.kernels.toom_cook import ALGORITHMS, choose, runs_of, transposed
 from scratchnet.padding import Pads, window_output_shape
 
 WHOLE = 16                  # the channels must be a multiple of this: in float32, the widest vector and a whole cache line
-BLOCK_NUMBERS = 180_000     # numbers in V and M of a block of tiles, so that they stay in the level-2 cache
+BLOCK_NUMBERS = 190_000     # numbers in V and M of a block of tiles, so that they stay in the level-2 cache
 BLOCK_TILES = 80            # tiles in a block: with this many, its matrix products are fast
 
 _w_to_u = make_transform([a.G for a in ALGORITHMS])
@@ -95,6 +100,7 @@ _m_to_y = make_transform([a.At for a in ALGORITHMS], "finish")
 _m_to_y_nontemporal = make_transform([a.At for a in ALGORITHMS], "finish_nontemporal")
 _dy_to_dm = make_transform([transposed(a.At) for a in ALGORITHMS], "sum")
 _dv_to_dx = make_transform([transposed(a.Bt) for a in ALGORITHMS], "add")
+_dv_to_dx_of_relu = make_transform([transposed(a.Bt) for a in ALGORITHMS], "add_where_positive")
 _du_to_dw = make_transform([transposed(a.G) for a in ALGORITHMS])
 
 
@@ -118,10 +124,10 @@ class Tiling(NamedTuple):
 
 
 class Filters(NamedTuple):
-    """The transformed kernel, and the products in which it is used."""
+    """The transformed kernel, and the products in which its matrices are used."""
 
     u: np.ndarray               # (R, R, C, pitch); for backward (R, R, F, ut_pitch)
-    products: np.ndarray        # what toom_cook.products_of returns
+    runs: np.ndarray            # toom_cook.runs_of: the products of each sum in forward, those of each filter in backward
 
 
 @jit
@@ -151,32 +157,36 @@ def _copy_tile(x, n, h0, w0, sizes, L, patch):
 
 
 @jit
-def _add_tile(patch, dx, n, h0, w0, sizes, L):
-    """Add the L × L pixels of `patch` to those at (h0, w0) of image n, and drop those outside the image."""
+def _add_tile(patch, dx, x, relu_x, n, h0, w0, sizes, L):
+    """Add the L × L pixels of `patch` to those at (h0, w0) of image n, as `_add_input_gradients` does, but only those inside it."""
     _, H, W, C, _, _, _ = sizes
+    zero = dx.dtype.type(0)
     for i in range(max(0, -h0), min(L, H - h0)):
         for j in range(max(0, -w0), min(L, W - w0)):
             pixel = patch[(i * L + j) * C : (i * L + j + 1) * C]
             start = ((n * H + h0 + i) * W + w0 + j) * C
-            target = dx[start : start + C]
+            target, values = dx[start : start + C], x[start : start + C]
             for c in range(C):
-                target[c] += pixel[c]
+                gradient = pixel[c]
+                target[c] += gradient if (values[c] > 0) | (not relu_x) else zero
 
 
 @jit
-def _transform_inputs(x, tiling, q, tiles, v, patch):
-    """Write V = Bᵀ x B of `tiles` tiles, from tile q on: -> (P·P, tiles, C)."""
+def _transform_inputs(x, tiling, q, tiles, v, tile_step, across, patch):
+    """Write V = Bᵀ x B of `tiles` tiles, from tile q on; `tile_step` and `across` are the strides of v from tile to tile and from
+    product to product on the second axis.
+    """
     _, H, W, C, _, _, _ = tiling.sizes
     L, P, TH, TW = tiling.L, tiling.P, tiling.TH, tiling.TW
     for t in range(tiles):
         n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
         h0, w0 = tile // TW * tiling.step - tiling.window.top, tile % TW * tiling.step - tiling.window.left
-        row, column = P * tiles * C, tiles * C
+        to_v = Grid(v, t * tile_step, P * tiles * C, across)
         if h0 >= 0 and w0 >= 0 and h0 + L <= H and w0 + L <= W:
-            _x_to_v(tiling.algorithm, Grid(x, ((n * H + h0) * W + w0) * C, W * C, C), Grid(v, t * C, row, column), C)
+            _x_to_v(tiling.algorithm, Grid(x, ((n * H + h0) * W + w0) * C, W * C, C), to_v, C)
         else:
             _copy_tile(x, n, h0, w0, tiling.sizes, L, patch)
-            _x_to_v(tiling.algorithm, Grid(patch, 0, L * C, C), Grid(v, t * C, row, column), C)
+            _x_to_v(tiling.algorithm, Grid(patch, 0, L * C, C), to_v, C)
 
 
 @jit
@@ -195,9 +205,9 @@ def _write_bias(out, tile, sizes, window, zero, b, floor):
 
 @jit
 def _forward(first, last, x, filters, b, out, tiling, store):
-    u, products = filters
+    u, runs = filters
     _, H, W, C, OH, OW, F = tiling.sizes
-    T, L, P, Q = tiling.T, tiling.L, tiling.P, tiling.Q
+    T, L, P, Q, R = tiling.T, tiling.L, tiling.P, tiling.Q, u.shape[0]
     algorithm, floor, no_floor, pitch = tiling.algorithm, store.floor, Store(x.dtype.type(-np.inf), False), u.shape[3]
     v, m = scratch(P * P * tiling.block * C, x), scratch(Q * Q * tiling.block * F, x)
     patch = scratch(max(L * L * C, T * T * F), x)
@@ -211,18 +221,17 @@ def _forward(first, last, x, filters, b, out, tiling, store):
         while fetched * tiles_of_image < q + tiles:
             any_zero[fetched] = find_zeros(x, fetched * H * W * C, C, zero[fetched])
             fetched += 1
-        _transform_inputs(x, tiling, q, tiles, v, patch)
-        for r in range(len(products)):
-            p, f, s, begins, count = products[r]
-            v0, u0, m0 = p * tiles * C, f * C * pitch, s * tiles * F
-            # The first product of a sum starts from zeros, and so overwrites what the block before left in m; later ones are added.
-            start, start_row, start_stride = (zeros, 0, 0) if begins else (m, m0, F)
+        # At stride 2, the products of a sum that are neighbours on the second axis are one longer sum: their rows of V are joined.
+        tile_step, across_step = (P * C, C) if tiling.window.SW == 2 else (C, tiles * C)
+        _transform_inputs(x, tiling, q, tiles, v, tile_step, across_step, patch)
+        for s in range(len(runs)):
+            p, f, down, across = runs[s]
             multiply(
-                Left(v, v0, m=C, ko=0, ki=1),
-                Right(u, u0, ko=0, ki=pitch),
-                Rows(start, start_row, m=start_stride),
-                Rows(m, m0, m=F),
-                Block(M=count * tiles, N=F, KO=1, KI=C),
+                Left(v, p // P * P * tiles * C + p % P * across_step, m=tile_step, ko=P * tiles * C, ki=1),
+                Right(u, f * C * pitch, ko=R * C * pitch, ki=pitch),
+                Rows(zeros, 0, m=0),
+                Rows(m, s * tiles * F, m=F),
+                Block(M=tiles, N=F, KO=down, KI=across * C),
                 no_floor,
             )
         for t in range(tiles):
@@ -266,21 +275,24 @@ def _transform_gradients(dout, tiling, q, tiles, dm, db, patch):
 
 
 @jit
-def _add_input_gradients(dv, tiling, q, tiles, dx, patch):
-    """Add B dV Bᵀ of `tiles` tiles, from tile q on, to dx."""
+def _add_input_gradients(dv, tiling, q, tiles, dx, x, relu_x, patch):
+    """Add B dV Bᵀ of `tiles` tiles, from tile q on, to dx; with `relu_x`, only where x is positive."""
     _, H, W, C, _, _, _ = tiling.sizes
     L, P, TH, TW = tiling.L, tiling.P, tiling.TH, tiling.TW
     for t in range(tiles):
         n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
         h0, w0 = tile // TW * tiling.step - tiling.window.top, tile % TW * tiling.step - tiling.window.left
-        row, column = P * tiles * C, tiles * C
-        if h0 >= 0 and w0 >= 0 and h0 + L <= H and w0 + L <= W:
-            _dv_to_dx(tiling.algorithm, Grid(dv, t * C, row, column), Grid(dx, ((n * H + h0) * W + w0) * C, W * C, C), C)
+        of_tile, first = Grid(dv, t * C, P * tiles * C, tiles * C), ((n * H + h0) * W + w0) * C
+        inside = h0 >= 0 and w0 >= 0 and h0 + L <= H and w0 + L <= W
+        if inside and relu_x:
+            _dv_to_dx_of_relu(tiling.algorithm, of_tile, Grid(dx, first, W * C, C), C, Grid(x, first, W * C, C))
+        elif inside:
+            _dv_to_dx(tiling.algorithm, of_tile, Grid(dx, first, W * C, C), C)
         else:
             for k in range(L * L * C):
                 patch[k] = 0
-            _dv_to_dx(tiling.algorithm, Grid(dv, t * C, row, column), Grid(patch, 0, L * C, C), C)
-            _add_tile(patch, dx, n, h0, w0, tiling.sizes, L)
+            _dv_to_dx(tiling.algorithm, of_tile, Grid(patch, 0, L * C, C), C)
+            _add_tile(patch, dx, x, relu_x, n, h0, w0, tiling.sizes, L)
 
 
 @jit
@@ -301,7 +313,7 @@ def _clear_unreached(dx, n, sizes, window, zero):
 
 @jit
 def _backward(first, last, dout, x, filters, gradients, dbs, tiling):
-    ut, products = filters
+    ut, runs = filters
     N, H, W, C, OH, OW, F = tiling.sizes
     T, L, P, Q = tiling.T, tiling.L, tiling.P, tiling.Q
     algorithm, no_floor = tiling.algorithm, Store(x.dtype.type(-np.inf), False)
@@ -329,37 +341,34 @@ def _backward(first, last, dout, x, filters, gradients, dbs, tiling):
                     for k in range(len(image)):
                         image[k] = 0
                 fetched += 1
-            _transform_inputs(x, tiling, q, tiles, v, patch)
+            _transform_inputs(x, tiling, q, tiles, v, C, tiles * C, patch)
             _transform_gradients(dout, tiling, q, tiles, dm, dbs[g], patch)
-            for r in range(len(products)):
-                p, f, s, _, count = products[r]
+            for f in range(len(runs)):
+                p, s, down, across = runs[f]
                 v0, m0 = p * tiles * C, s * tiles * pitch
                 if need_dw:
                     multiply(
-                        Left(v, v0, m=1, ko=0, ki=C),
-                        Right(dm, m0, ko=0, ki=pitch),
+                        Left(v, v0, m=1, ko=P * tiles * C, ki=C),
+                        Right(dm, m0, ko=Q * tiles * pitch, ki=pitch),
                         Rows(du, f * C * F, m=F),
                         Rows(du, f * C * F, m=F),
-                        Block(M=C, N=F, KO=1, KI=count * tiles),
+                        Block(M=C, N=F, KO=down, KI=across * tiles),
                         no_floor,
                     )
-                if need_dx:
+                for i in range(down if need_dx else 0):
                     multiply(
-                        Left(dm, m0, m=pitch, ko=0, ki=1),
+                        Left(dm, m0 + i * Q * tiles * pitch, m=pitch, ko=0, ki=1),
                         Right(ut, f * F * ut_pitch, ko=0, ki=ut_pitch),
                         Rows(zeros, 0, m=0),
-                        Rows(v, v0, m=C),
-                        Block(M=count * tiles, N=C, KO=1, KI=F),
+                        Rows(v, v0 + i * P * tiles * C, m=C),
+                        Block(M=across * tiles, N=C, KO=1, KI=F),
                         no_floor,
                     )
             if need_dx:
-                _add_input_gradients(v, tiling, q, tiles, dx, patch)
+                _add_input_gradients(v, tiling, q, tiles, dx, x, relu_x, patch)
                 while complete < fetched and (complete + 1) * tiles_of_image <= q + tiles:
                     if any_zero[complete]:
                         _clear_unreached(dx, complete, tiling.sizes, tiling.window, zero[complete])
-                    if relu_x:
-                        start, end_of_image = complete * H * W * C, (complete + 1) * H * W * C
-                        mask(dx[start:end_of_image], x[start:end_of_image])
                     complete += 1
         _du_to_dw(algorithm, Grid(du, 0, R * C * F, C * F), Grid(dws, g * 9 * C * F, 3 * C * F, C * F), C * F)
 
@@ -404,15 +413,15 @@ def block_of(numbers: int, tiles_of_image: int, of_u: int) -> int:
 
 
 @cache
-def tiling_of(sizes: Sizes, stride: int, top: int, left: int) -> tuple[Tiling, np.ndarray]:
-    """Return the tiling of a layer and the products of its algorithm; computed once, then cached."""
+def tiling_of(sizes: Sizes, stride: int, top: int, left: int) -> Tiling:
+    """Return the tiling of a layer; computed once, then cached."""
     index = choose(stride, sizes.OH, sizes.OW)
     a = ALGORITHMS[index]
     T, L, P, Q = len(a.At), len(a.Bt[0]), len(a.Bt), len(a.At[0])
     TH, TW = -(-sizes.OH // T), -(-sizes.OW // T)
     block = block_of(P * P * sizes.C + Q * Q * sizes.F, max(1, TH * TW), len(a.G) ** 2 * sizes.C * sizes.F)
     window = Window(3, 3, stride, stride, top, left)
-    return Tiling((0,) * index, sizes, window, T, L, P, Q, TH, TW, T * stride, block), products_of(index)
+    return Tiling((0,) * index, sizes, window, T, L, P, Q, TH, TW, T * stride, block)
 
 
 def conv2d_forward(
@@ -421,8 +430,10 @@ def conv2d_forward(
     """Return the output, as `kernels.conv2d.conv2d_forward` does, for the convolutions that `suits` accepts."""
     N, F, dtype = len(x), w.shape[3], x.dtype
     out = empty((N, *window_output_shape(x.shape, (3, 3), strides, pads), F), dtype)
-    tiling, products = tiling_of(Sizes(*x.shape, *out.shape[1:]), strides[0], pads[0][0], pads[1][0])
-    filters, b = Filters(_kernel_to_u(tiling.algorithm, w), products), np.zeros(F, dtype) if b is None else plain(b)
+    tiling = tiling_of(Sizes(*x.shape, *out.shape[1:]), strides[0], pads[0][0], pads[1][0])
+    a = ALGORITHMS[len(tiling.algorithm)]
+    filters = Filters(_kernel_to_u(tiling.algorithm, w), runs_of(a.sums, a.filters))
+    b = np.zeros(F, dtype) if b is None else plain(b)
     store = Store(dtype.type(0 if relu else -np.inf), goes_past_cache(out))
     run(_forward, out.size * w[..., 0].size, N, plain(x).reshape(-1), filters, b, out.reshape(-1), tiling, store)
     return out
@@ -440,8 +451,9 @@ def conv2d_backward(
     relu_x: bool = False,
 ) -> tuple[np.ndarray | None, ...]:
     """Return dx, dw, db as `kernels.conv2d.conv2d_backward` does, for the convolutions that `suits` accepts."""
-    tiling, products = tiling_of(Sizes(*x.shape, *dout.shape[1:]), strides[0], pads[0][0], pads[1][0])
-    filters = Filters(_kernel_to_u(tiling.algorithm, w.swapaxes(2, 3)), products)
+    tiling = tiling_of(Sizes(*x.shape, *dout.shape[1:]), strides[0], pads[0][0], pads[1][0])
+    a = ALGORITHMS[len(tiling.algorithm)]
+    filters = Filters(_kernel_to_u(tiling.algorithm, w.swapaxes(2, 3)), runs_of(a.filters, a.sums))
     G, F, dtype = groups_of(len(x), w.size), w.shape[3], x.dtype
     dws, dbs = empty((G, *w.shape), dtype), np.zeros((G, F), dtype)
     dx = (empty if dout.size else np.zeros)(x.shape if need_dx else (0,), dtype)       # without tiles the kernel writes nothing
