@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
 import scratchnet
 from scratchnet import net_1, net_2
-from scratchnet.kernels import conv2d, dense, gemm, memory, pooling, probe, winograd
+from scratchnet.kernels import conv2d, dense, gemm, memory, pooling, probe, relu, winograd
 from scratchnet.kernels.cache import sources_hash
 from scratchnet.layers import conv2d as page
 from scratchnet.padding import window_pads
@@ -164,6 +165,17 @@ def test_other_processors_vectors_give_the_same_numbers_but_for_rounding(tmp_pat
     exec(STEP.format(dtype=dtype), here)
     other, _ = said(losses(tmp_path, dtype=dtype, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features))
     np.testing.assert_allclose(other, here["losses"], rtol=rtol)
+
+
+@pytest.mark.parametrize("kernel", [pooling._extremum_forward, relu._backward], ids=["pooling", "ReLU"])
+def test_a_selection_is_not_stored_under_a_mask_which_is_slow_on_amd(kernel):
+    """Of the numbers that a loop reads and writes back, LLVM would store only those that change."""
+    pooling.extrema(np.zeros((1, 4, 4, 32), "float32"), (2, 2), (2, 2), ((0, 0), (0, 0)), 1)
+    relu.relu_backward(np.zeros(99, "float32"), np.zeros(99, "float32"))
+    fresh = numba.njit(error_model="numpy")(kernel.py_func)         # numba shows no code that was loaded from the cache
+    fresh.compile(kernel.signatures[0])
+    (code,) = fresh.inspect_asm().values()
+    assert "vmaskmov" not in code
 
 
 def test_where_the_vector_kernel_cannot_be_built_im2col_runs_and_one_line_says_so(monkeypatch):

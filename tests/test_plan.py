@@ -23,7 +23,7 @@ from scratchnet import (
     net_2,
 )
 from scratchnet.kernels import conv2d, dense
-from scratchnet.kernels.relu import mask, relu_backward
+from scratchnet.kernels.relu import copy_gradient, relu_backward
 from scratchnet.layers import activations
 from scratchnet.layers import conv2d as conv2d_page
 from scratchnet.layers import dense as dense_page
@@ -226,13 +226,14 @@ def test_a_dense_layer_computes_the_gradient_before_a_joined_relu(D, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_relu_and_its_version_in_place_follow_the_definition(dtype):
+def test_relu_and_a_copy_with_its_mask_follow_the_definition(dtype):
     out = np.array([0, -0.0, 1, np.inf, np.nan, 1e-45, 3], dtype)
     dout = np.array([1, 2, np.nan, -np.inf, 5, 6, -0.0], dtype)
     right = activations.relu_backward(dout, out)
     np.testing.assert_array_equal(relu_backward(dout, out), right, strict=True)
-    given = dout.copy()
-    mask(given, out)
-    np.testing.assert_array_equal(given, right, strict=True)
+    for masked, expected in ((True, right), (False, dout)):
+        copy = np.full_like(dout, 7)
+        copy_gradient(dout, copy, out, masked)
+        np.testing.assert_array_equal(copy, expected, strict=True)
     large = RNG.standard_normal((700, 801)).astype(dtype)
     np.testing.assert_array_equal(relu_backward(large.T, large.T), activations.relu_backward(large.T, large.T))

@@ -28,6 +28,7 @@ Legend
     x w b out dout dx dw db     as everywhere; x is (N, H, W·C) here, dout and out (N, OH, OW·F), dx flat
     N H W C KH KW SH SW OH OW F sizes, as everywhere; `top` and `left` are the padding (`Window`)
     image, Hp Wp                an image of x with its padding, and its size
+    row                         a row of dx, before the mask of the ReLU is applied
     d, Hd Wd                    an image of dout with a margin of PT rows above and PL columns to the left, and its size
     r, q; TH TW                 a phase, its row and column in the stride; how many taps it has, down and across
     start                       where the weights of a phase start in `Phases.weights`
@@ -46,7 +47,7 @@ from scratchnet.kernels.gemm import Block, Left, Right, Rows, Store, multiply
 from scratchnet.kernels.images import fetch, place
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, goes_past_cache, plain, scratch
-from scratchnet.kernels.relu import mask
+from scratchnet.kernels.relu import copy_gradient
 from scratchnet.kernels.structures import Gradients, window_of
 from scratchnet.kernels.threads import groups_of, run
 from scratchnet.padding import Pads, window_output_shape
@@ -94,7 +95,8 @@ def _backward(first, last, dout, x, phases, gradients, window):
     Hd, Wd = PT + max(OH, (H - 1 + top) // SH + 1), PL + max(OW, (W - 1 + left) // SW + 1)
     strip = max(1, STRIP // (OW * F))
     zeros, one, no_floor = np.zeros(C, x.dtype), np.ones(1, x.dtype), Store(x.dtype.type(-np.inf), False)
-    image, d, unused = scratch(Hp * Wp * C, x), scratch(Hd * Wd * F if need_dx else 0, x), scratch(1, x)
+    image, d = scratch(Hp * Wp * C, x), scratch(Hd * Wd * F if need_dx else 0, x)
+    row, unused = scratch(W * C, x), scratch(1, x)
     image[:], d[:] = 0, 0
     for g in range(first, last):
         dws[g] = 0
@@ -122,12 +124,11 @@ def _backward(first, last, dout, x, phases, gradients, window):
                             Left(d, ((u - TH + 1 + PT) * Wd + v0 - TW + 1 + PL) * F, m=F, ko=Wd * F, ki=1),
                             Right(phases.weights, start, ko=TW * F * C, ki=C),
                             Rows(zeros, 0, m=0),
-                            Rows(dx, ((n * H + h) * W + w0) * C, m=SW * C),
+                            Rows(row, w0 * C, m=SW * C),
                             Block(M=(W - w0 + SW - 1) // SW, N=C, KO=TH, KI=TW * F),
                             no_floor,
                         )
-                    if relu_x:
-                        mask(dx[(n * H + h) * W * C : (n * H + h + 1) * W * C], x[n, h])
+                    copy_gradient(row, dx[(n * H + h) * W * C : (n * H + h + 1) * W * C], x[n, h], relu_x)
 
 
 def _kernel_phases(w: np.ndarray, strides: tuple[int, int]) -> Phases:

@@ -99,7 +99,7 @@ def _backward(first, last, dout, dout_t, x, w, zeros, gradients, store_dw):
             )
             for n in range(N):
                 values, column, target = columns[n * BLOCK : n * BLOCK + B], dx_t[n:], dx[n, d : d + B]
-                for i in range(B):          # the rule of relu.mask, during the copy; `|` and not `or`, which would be a branch
+                for i in range(B):          # `|` and not `or`, which would be a branch
                     gradient = column[i * pitch]
                     target[i] = gradient if (values[i] > 0) | (not relu_x) else zero
 

@@ -27,7 +27,7 @@ from collections.abc import Callable
 import numpy as np
 
 from scratchnet.kernels.jit import jit
-from scratchnet.kernels.memory import empty, plain
+from scratchnet.kernels.memory import empty, plain, scratch
 from scratchnet.kernels.structures import Pair, Sizes, Window, shapes_of
 from scratchnet.kernels.threads import run
 from scratchnet.padding import Pads
@@ -51,10 +51,11 @@ def _stretches(j, window, sizes):
 
 
 @jit
-def _extremum_row(x, n, oh, window, sizes, sign, best, winners):
+def _extremum_row(x, n, oh, window, sizes, sign, best, winners, chosen):
     """Write the number with the largest sign·x of each window in row oh of image n to `best`, and its tap to `winners`.
 
-    The first of equal numbers wins, and the first NaN wins over all numbers.
+    The first of equal numbers wins, and the first NaN wins over all numbers. `chosen` is memory for a row of outputs. If numbers
+    were written back to where they were read, LLVM would store only those that change, by an instruction that is slow on AMD.
     """
     KH, KW, SH, _, top, _ = window
     _, H, W, C, _, _, _ = sizes
@@ -72,18 +73,21 @@ def _extremum_row(x, n, oh, window, sizes, sign, best, winners):
                 for k in range(length):
                     value, before = cells[k], largest[k]
                     wins = (winner[k] == none) | (sign * value > sign * before) | ((value != value) & (before == before))
-                    largest[k] = value if wins else before
+                    chosen[k] = value if wins else before
                     winner[k] = tap if wins else winner[k]
+                for k in range(length):
+                    largest[k] = chosen[k]
 
 
 @jit
 def _extremum_forward(first, last, x, out, winners, window, sizes, sign):
     _, _, _, C, OH, OW, _ = sizes
     L = OW * C                      # outputs in a row
+    chosen = scratch(L, x)
     for n in range(first, last):
         for oh in range(OH):
             start = (n * OH + oh) * L
-            _extremum_row(x, n, oh, window, sizes, sign, out[start : start + L], winners[start : start + L])
+            _extremum_row(x, n, oh, window, sizes, sign, out[start : start + L], winners[start : start + L], chosen)
 
 
 @jit

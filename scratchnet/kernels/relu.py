@@ -1,4 +1,4 @@
-"""The gradient of ReLU: in place, for kernels that have just written a gradient, and as a separate pass."""
+"""The gradient of ReLU: while a kernel copies a gradient that it has just computed, and as a separate pass."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ from scratchnet.kernels.threads import run
 
 
 @jit
-def mask(dx, out):
-    """Set dx to 0, in place, where the output `out` of a ReLU is not positive; both arrays are flat."""
-    zero = dx.dtype.type(0)
-    for k in range(len(dx)):
-        gradient = dx[k]
-        dx[k] = gradient if out[k] > 0 else zero
+def copy_gradient(source, target, out, masked):
+    """Copy a gradient; if `masked`, write 0 where `out`, the output of a ReLU, is not positive. All arrays are flat.
+
+    There is no version in place: LLVM would store only the zeros, by an instruction that is slow on AMD.
+    """
+    zero = source.dtype.type(0)
+    for k in range(len(source)):
+        gradient = source[k]
+        target[k] = gradient if (out[k] > 0) | (not masked) else zero        # `|` and not `or`, which would be a branch
 
 
-# A separate loop: a shared one, called with the same array twice, would not be vectorized.
 @jit
 def _backward(first, last, dout, out, dx):
-    gradients, values, given = dx[first:last], out[first:last], dout[first:last]
-    zero = dx.dtype.type(0)
-    for k in range(len(gradients)):
-        gradient = given[k]
-        gradients[k] = gradient if values[k] > 0 else zero
+    copy_gradient(dout[first:last], dx[first:last], out[first:last], True)
 
 
 def relu_backward(dout: np.ndarray, out: np.ndarray) -> np.ndarray:
