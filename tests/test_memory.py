@@ -14,7 +14,7 @@ from forced import call_at_bytecode, functions_of, interruptions
 from llvmlite import ir
 
 from scratchnet import net_1, net_2
-from scratchnet.kernels import conv2d, gemm, images, memory, winograd
+from scratchnet.kernels import conv2d, dense, gemm, images, memory, winograd
 
 pytestmark = pytest.mark.compiled
 
@@ -210,6 +210,22 @@ def test_results_stored_past_the_cache_have_the_same_bits(monkeypatch, stride, f
                 used.fill(np.nan)
                 del used            # its memory is lent to the next
             np.testing.assert_array_equal(*outs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("units", [1, 3, 16, 17, 64, 100, 128])
+@pytest.mark.parametrize("skip", [0, 1])                # one number later, the array does not begin a cache line
+def test_a_dw_stored_past_the_cache_has_the_same_bits(monkeypatch, units, dtype, skip):
+    rng = np.random.default_rng(9)
+    dout, x, w = (rng.standard_normal(s).astype(dtype) for s in ((7, units), (7, 500), (500, units)))
+    monkeypatch.setattr(memory, "SMALLEST", 0)
+    monkeypatch.setattr(dense, "empty", lambda shape, dtype: memory.empty((prod(shape) + skip,), dtype)[skip:].reshape(shape))
+    results = []
+    for least in (sys.maxsize, 0):
+        monkeypatch.setattr(memory, "PAST_CACHE", least)
+        results.append(dense.dense_backward(dout, x, w)[1].copy())
+    np.testing.assert_array_equal(*results)
+    np.testing.assert_allclose(results[0], x.T @ dout, rtol=0, atol=1e-4 if dtype == "float32" else 1e-12)
 
 
 def test_any_view_of_an_array_or_its_base_keeps_the_memory():

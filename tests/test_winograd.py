@@ -113,7 +113,7 @@ def test_both_passes_equal_those_of_the_page_in_float64(seed, N, size, channels,
 
 @pytest.mark.parametrize(("stride", "size"), [(1, 32), (2, 56)])
 @pytest.mark.parametrize("several", [True, False])                          # several images a group, or one in several blocks
-def test_an_image_is_masked_when_all_of_its_tiles_have_been_added(stride, size, several):
+def test_the_gradient_of_every_tile_is_0_where_x_is_not_positive(stride, size, several):
     shape = (33, 16, 16, 48, 64) if several else (2, size, size, 32, 64)
     x, w, _, strides, pads, dout = case(5, *shape, stride, "same", "float64")
     dx, dw, db = page.conv2d_backward(dout, x, w, strides, pads)

@@ -95,13 +95,12 @@ def _backward(first, last, dout, x, phases, gradients, window):
     Hd, Wd = PT + max(OH, (H - 1 + top) // SH + 1), PL + max(OW, (W - 1 + left) // SW + 1)
     strip = max(1, STRIP // (OW * F))
     zeros, one, no_floor = np.zeros(C, x.dtype), np.ones(1, x.dtype), Store(x.dtype.type(-np.inf), False)
-    image, d = scratch(Hp * Wp * C, x), scratch(Hd * Wd * F if need_dx else 0, x)
-    row, unused = scratch(W * C, x), scratch(1, x)
+    image, d, row = scratch(Hp * Wp * C, x), scratch(Hd * Wd * F if need_dx else 0, x), scratch(W * C, x)
     image[:], d[:] = 0, 0
     for g in range(first, last):
         dws[g] = 0
         for n in range(g * N // G, (g + 1) * N // G):
-            unused[0] = fetch(dout.reshape(-1), n * OH * OW * F, (n + 1) * OH * OW * F)
+            row[0] = fetch(dout.reshape(-1), n * OH * OW * F, (n + 1) * OH * OW * F)        # this number is not used
             place(x, n, image, (top * Wp + left) * C, Wp * C)
             for oh in range(0, OH if need_dw else 0, strip):
                 rows = min(strip, OH - oh)

@@ -12,7 +12,7 @@ left factor. So the distance between its rows, too, should not be a multiple of 
 at a time to rows that are `memory.pitch_of` numbers apart, unless there are at most ROWS samples: then w is read too few times for
 the copy to pay. Backward takes such copies of dout and doutᵀ.
 
-A large dw is written directly to memory (gemm.py): nothing reads it before the optimizer does.
+A large dw is written directly to memory (gemm.py), since it is not read again before backward has ended.
 
 Legend
 ------

@@ -44,12 +44,14 @@ from pixel to pixel, ki runs over a row of the window, contiguous in NHWC, and k
 im2col are never built. S holds the initial values of the accumulators: a bias (stride 0), C itself (to add to it), or zeros.
 A NaN is not replaced by the floor.
 
-The loop over ki decides how fast a tile is. Two changes that LLVM would make to it are prevented. LLVM would compute the address
-of each row of A from that of the row before, by an addition of one cycle, so the six of a step would take as long as its
-multiply-adds. Therefore the rows from the fourth on have a pointer of their own, and LLVM is not told how it was computed
-(`opaque`). LLVM would also take several steps of k in one pass through the loop. There are too few registers for that: in the step
-that may remain at the end, it would store vectors on the stack. The attribute `optsize`, which asks for a small function, prevents
-this. It is not set for tiles of at most FEW_ROWS rows, which are faster with several steps in a pass.
+The loop over ki decides how fast a tile is. Two changes that LLVM would make to it are prevented. First, LLVM would go from row to
+row of A by additions, and back to the first row in the next step: six additions, each of which waits for the one before, take as
+many cycles as the multiply-adds of a step. So every third row has a pointer of its own (POINTER_ROWS), and the two rows after it
+are one and two strides further, which an x86 instruction adds while it loads. LLVM must not know how the pointers were computed
+(`opaque`), or it would replace them by additions again. Second, LLVM would take several steps of k in one pass of the loop, and the
+remaining steps after it. There are too few registers for both: vectors would be stored on the stack. The attribute `optsize` (a
+small function is preferred) prevents this. Tiles of at most FEW_ROWS rows do not have it, since they are faster with several steps
+in a pass.
 
 To read the emitted code: compile in the same process (numba shows no code that was loaded from its cache: set NUMBA_CACHE_DIR
 to an empty folder); `scratchnet.kernels.dense._forward.inspect_asm()` then contains the functions of the product. In
@@ -189,6 +191,7 @@ X86 = llvm.get_process_triple().startswith(("x86_64", "i686"))
 FMA = "fmuladd" if X86 and "fma" not in host_features() else "fma"      # without the instruction, "fma" would be a library call
 NARROW_ROWS = 8             # rows of the tiles with fewer vectors, which leave registers free
 FEW_ROWS = 3                # rows of a low tile: for example, dw of a layer with one channel and a 3 × 3 kernel has three rows
+POINTER_ROWS = 3            # rows of A that are reached from one pointer: its own, and those one and two strides further
 
 
 class _Writer:
@@ -232,7 +235,7 @@ class _Writer:
         return self.builder.mul(stride, ir.Constant(WORD, count))
 
     def opaque(self, start: ir.Value) -> ir.Value:
-        """Return the same pointer, in such a way that LLVM does not know how it was computed: by an empty piece of assembly."""
+        """Return the same pointer, passed through an empty piece of assembly, so that LLVM does not know how it was computed."""
         return self.builder.asm(ir.FunctionType(start.type, [start.type]), "", "=r,0", [start], False)
 
     def vector_at(self, start: ir.Value) -> ir.Value:
@@ -327,7 +330,7 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
     for m in range(rows):
         for j in range(vectors):
             builder.store(load(w.step(product.s, w.times(product.s_m, m)), j), accumulators[m][j])
-    starts = [w.opaque(w.step(product.a, w.times(product.a_m, m))) for m in range(0, rows, FEW_ROWS)]
+    starts = [w.opaque(w.step(product.a, w.times(product.a_m, m))) for m in range(0, rows, POINTER_ROWS)]
     with cgutils.for_range(builder, product.KO) as outer:
         a_rows = [w.step(start, builder.mul(outer.index, product.a_ko)) for start in starts]
         b_row = w.step(product.b, builder.mul(outer.index, product.b_ko))
@@ -336,7 +339,7 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
             b_k = w.step(b_row, builder.mul(inner.index, product.b_ki))
             bs = [load(b_k, j) for j in range(vectors)]
             for m in range(rows):
-                a_k = w.step(a_ks[m // FEW_ROWS], w.times(product.a_m, m % FEW_ROWS))
+                a_k = w.step(a_ks[m // POINTER_ROWS], w.times(product.a_m, m % POINTER_ROWS))
                 value = w.splat(builder.load(a_k, align=itemsize))
                 for j in range(vectors):
                     builder.store(w.fma(value, bs[j], builder.load(accumulators[m][j])), accumulators[m][j])
@@ -539,8 +542,8 @@ def _build_transform(module: ir.Module, matrix: Sequence[Sequence[float]], mode:
                 value = _combine(w, matrix[j], [half[b][i] for b in range(q)])
                 target = w.step(y, channel, w.times(y_down, i), w.times(y_across, j))
                 if mode == "add_where_positive":
-                    values, down, across = others
-                    condition = w.load(w.step(values, channel, w.times(down, i), w.times(across, j)))
+                    z, z_down, z_across = others
+                    condition = w.load(w.step(z, channel, w.times(z_down, i), w.times(z_across, j)))
                     value = builder.select(builder.fcmp_ordered(">", condition, zeros), value, zeros)
                 if mode.startswith("add"):
                     value = builder.fadd(w.load(target), value)
@@ -569,9 +572,9 @@ def make_transform(matrices: Sequence[Sequence[Sequence[float]]], mode: str = "s
         L is `matrices[len(algorithm)]`: `algorithm` is a tuple, since the length of a tuple is known while a kernel is compiled.
         x has q × q pixels and y has p × p.
     mode : {"store", "add", "add_where_positive", "sum", "finish", "finish_nontemporal"}
-        "store" writes the result to y, "add" adds it to y. "add_where_positive" adds it where z, of the shape of y, is positive.
-        "sum" writes the result to y and adds the sum of the pixels of x to
-        `sums`, one number per channel. "finish" writes max(floor, result + bias) to y, with one number of `bias` per channel.
+        "store" writes the result to y, "add" adds it to y. "add_where_positive" adds it only where z, which has the shape of y, is
+        positive. "sum" writes the result to y and adds the sum of the pixels of x to `sums`, one number per channel. "finish"
+        writes max(floor, result + bias) to y, with one number of `bias` per channel.
         "finish_nontemporal" does so by nontemporal stores if a vector is a whole cache line; then y must be aligned to lines,
         and so must its strides.
 
@@ -594,5 +597,6 @@ def make_transform(matrices: Sequence[Sequence[Sequence[float]]], mode: str = "s
     def transform_and_finish(typing, algorithm, x, y, channels, bias, floor):
         return typed(algorithm, x, y, channels, bias, floor)
 
-    with_array = mode in ("add_where_positive", "sum")
-    return _intrinsic(transform_with_array if with_array else transform_and_finish if mode.startswith("finish") else transform)
+    if mode in ("store", "add"):
+        return _intrinsic(transform)
+    return _intrinsic(transform_and_finish if mode.startswith("finish") else transform_with_array)

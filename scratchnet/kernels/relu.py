@@ -1,4 +1,4 @@
-"""The gradient of ReLU: while a kernel copies a gradient that it has just computed, and as a separate pass."""
+"""The gradient of ReLU: computed while a kernel copies a gradient, or in a separate pass."""
 
 from __future__ import annotations
 

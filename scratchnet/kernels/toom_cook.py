@@ -110,7 +110,7 @@ def toom_cook(m: int, r: int, points: Sequence[Fraction | int]) -> Algorithm:
 
 
 def at_stride_2(even: Algorithm) -> Algorithm:
-    """Return the algorithm for three taps at stride 2, from one for two taps that is applied to the even pixels.
+    """Return the algorithm for three taps at stride 2, from one for two taps, with 0 as its first point, for the even pixels.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def at_stride_2(even: Algorithm) -> Algorithm:
     ((1.0, 0.0, 1.0), (0.0, 1.0, 1.0))
     """
     m = len(even.At)
-    first, *others, last = range(m, 2 * m + 1)              # the products of the even pixels, after those of the odd ones
+    first, *others, last = range(m, 2 * m + 1)              # rows of the even pixels below, where those of the odd ones come first
     order = [first, *range(m), last, *others]
     Bt = np.zeros((2 * m + 1, 2 * m + 1))
     Bt[:m, 1::2], Bt[m:, ::2] = np.eye(m), even.Bt
@@ -161,11 +161,12 @@ def choose(S: int, OH: int, OW: int) -> int:
 
 @cache
 def runs_of(own: tuple[int, ...], other: tuple[int, ...]) -> np.ndarray:
-    """Return the products on two axes that have the same `own` number: (numbers, 4), each row (product, other, down, across).
+    """Return the run of each sum, or of each filter, on two axes: (runs, 4), each row (product, other, down, across).
 
-    With `filters` and `sums` of an algorithm: row f has the products of filter f. With `sums` and `filters`: row s has the products
-    that are added to sum s. There are down·across of them, neighbours on both axes, and so are their `other` numbers; the row has
-    the first of each.
+    `runs_of(a.sums, a.filters)`: row s is the run of sum s, the products that are added to it, and `other` is a filter.
+    `runs_of(a.filters, a.sums)`: row f is the run of filter f, the products that have it, and `other` is a sum. A run has
+    down·across products. They are neighbours on both axes, and so are their `other` numbers; the row has the first product and its
+    `other`.
 
     Examples
     --------
@@ -175,6 +176,6 @@ def runs_of(own: tuple[int, ...], other: tuple[int, ...]) -> np.ndarray:
     >>> runs_of(a.sums, a.filters)[:3].tolist()         # on the second axis, sum 0 has products 0 and 1, whose filters are 0 and 1
     [[0, 0, 2, 2], [2, 1, 2, 2], [4, 3, 2, 1]]
     """
-    P, O = len(own), len(set(other))
+    P, others = len(own), len(set(other))
     axis = [(own.index(k), other[own.index(k)], own.count(k)) for k in range(len(set(own)))]
-    return np.array([(p * P + q, i * O + j, down, across) for p, i, down in axis for q, j, across in axis])
+    return np.array([(p * P + q, i * others + j, down, across) for p, i, down in axis for q, j, across in axis])

@@ -36,12 +36,13 @@ Two of them have the same "filter" (row of G), w1, and those in brackets occur o
 sums. So U and M have fewer matrices than V: on two axes V has 25, U 16 and M 9 in this algorithm, and 81, 36 and 49 in the other.
 With f the filter of product p, and s its sum:
 
-    M[s] += V[p] @ U[f]     dU[f] += V[p]ᵀ @ dM[s]      dV[p] = dM[s] @ U[f]ᵀ
+    M[s] = Σ V[p] @ U[f]     dU[f] = Σ V[p]ᵀ @ dM[s]     dV[p] = dM[s] @ U[f]ᵀ
 
-The products are numbered so that those of one sum are neighbours and have neighbouring filters, and those of one filter are
-neighbours and go to neighbouring sums (`runs_of`). So a matrix of M is computed as one matrix product, whose sum is over the
-channels of all its products, and is written once. A matrix of dU is one product, too, with a sum over the tiles of all products
-that have this filter.
+The first sum is over the products of sum s, the second over those of filter f. On each axis, the products of one sum are neighbours
+and have neighbouring filters, and the products of one filter are neighbours and go to neighbouring sums. They form a *run*
+(`runs_of`). So, for a block of tiles, each matrix of M is one matrix product, whose sum is over the channels of all products of its
+run, and each matrix of dU is one, whose sum is over the tiles of all products of its run. For dV, the products of a run that are
+neighbours on the second axis are one product with more rows.
 
 Zeros are exact. An output is computed from all pixels of its tile, and those outside its window cancel only up to rounding. So for
 a window of zeros the output could be ±1e-7 in place of 0, and a ReLU that should stop all of its gradients would let half of them
@@ -52,13 +53,16 @@ such pixels of dout is set to 0.
 Legend
 ------
     x w b out dout      images, kernel, bias, outputs and their gradient, as everywhere; y and dy are the outputs of one tile
-    v u m               V, U and M; v and m, flat, of the tiles of a block: (P·P, tiles, C), or in forward at stride 2
-                        (P, tiles, P, C); and (Q·Q, tiles, F); u (R, R, C, pitch)
+    v u m               V, U and M; v is (P·P, tiles, C) of the tiles of a block, but (P, tiles, P, C) in forward at stride 2;
+                        m is (Q·Q, tiles, F), u (R, R, C, pitch); v and m are flat
     dm du dv            their gradients, flat: dm is (Q·Q, tiles, pitch), du (R·R, C, F); dv overwrites v
     ut                  U with C and F exchanged, (R, R, F, ut_pitch)
     pitch ut_pitch      how many numbers apart the rows of u and dm, and those of ut, begin (`memory.pitch_of`)
-    p f s               a product, a filter, a sum: the number of a matrix of V, U and M
+    p f s               a product, a filter, a sum: the numbers of a matrix of V, of U and of M
+    runs                the products of each sum in forward, those of each filter in backward
     down across         how many products a run has on the first and on the second axis
+    tile_step           the stride of v from tile to tile
+    across_step         the stride of v from product to product on the second axis
     v0 m0               where the first matrix of a run starts in v and in dm
     N H W C OH OW F     sizes, as everywhere (`Sizes`)
     T L P R Q           of one tile, on one axis: how many outputs, pixels of x, products, filters and sums
@@ -158,7 +162,7 @@ def _copy_tile(x, n, h0, w0, sizes, L, patch):
 
 @jit
 def _add_tile(patch, dx, x, relu_x, n, h0, w0, sizes, L):
-    """Add the L × L pixels of `patch` to those at (h0, w0) of image n, as `_add_input_gradients` does, but only those inside it."""
+    """Add the pixels of `patch`, L × L, that lie inside image n to dx at (h0, w0); with `relu_x`, only where x is positive."""
     _, H, W, C, _, _, _ = sizes
     zero = dx.dtype.type(0)
     for i in range(max(0, -h0), min(L, H - h0)):
@@ -172,16 +176,14 @@ def _add_tile(patch, dx, x, relu_x, n, h0, w0, sizes, L):
 
 
 @jit
-def _transform_inputs(x, tiling, q, tiles, v, tile_step, across, patch):
-    """Write V = Bᵀ x B of `tiles` tiles, from tile q on; `tile_step` and `across` are the strides of v from tile to tile and from
-    product to product on the second axis.
-    """
+def _transform_inputs(x, tiling, q, tiles, v, tile_step, across_step, patch):
+    """Write V = Bᵀ x B of `tiles` tiles, from tile q on, to v."""
     _, H, W, C, _, _, _ = tiling.sizes
     L, P, TH, TW = tiling.L, tiling.P, tiling.TH, tiling.TW
     for t in range(tiles):
         n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
         h0, w0 = tile // TW * tiling.step - tiling.window.top, tile % TW * tiling.step - tiling.window.left
-        to_v = Grid(v, t * tile_step, P * tiles * C, across)
+        to_v = Grid(v, t * tile_step, P * tiles * C, across_step)
         if h0 >= 0 and w0 >= 0 and h0 + L <= H and w0 + L <= W:
             _x_to_v(tiling.algorithm, Grid(x, ((n * H + h0) * W + w0) * C, W * C, C), to_v, C)
         else:
@@ -221,13 +223,15 @@ def _forward(first, last, x, filters, b, out, tiling, store):
         while fetched * tiles_of_image < q + tiles:
             any_zero[fetched] = find_zeros(x, fetched * H * W * C, C, zero[fetched])
             fetched += 1
-        # At stride 2, the products of a sum that are neighbours on the second axis are one longer sum: their rows of V are joined.
+        # At stride 2, the P matrices of a row of V are side by side in each tile, so that a sum runs over all channels of a run. At
+        # stride 1 a run is one product, which is read faster if its matrix is in one piece.
         tile_step, across_step = (P * C, C) if tiling.window.SW == 2 else (C, tiles * C)
         _transform_inputs(x, tiling, q, tiles, v, tile_step, across_step, patch)
         for s in range(len(runs)):
             p, f, down, across = runs[s]
+            v0 = p // P * P * tiles * C + p % P * across_step
             multiply(
-                Left(v, p // P * P * tiles * C + p % P * across_step, m=tile_step, ko=P * tiles * C, ki=1),
+                Left(v, v0, m=tile_step, ko=P * tiles * C, ki=1),
                 Right(u, f * C * pitch, ko=R * C * pitch, ki=pitch),
                 Rows(zeros, 0, m=0),
                 Rows(m, s * tiles * F, m=F),
@@ -282,12 +286,12 @@ def _add_input_gradients(dv, tiling, q, tiles, dx, x, relu_x, patch):
     for t in range(tiles):
         n, tile = (q + t) // (TH * TW), (q + t) % (TH * TW)
         h0, w0 = tile // TW * tiling.step - tiling.window.top, tile % TW * tiling.step - tiling.window.left
-        of_tile, first = Grid(dv, t * C, P * tiles * C, tiles * C), ((n * H + h0) * W + w0) * C
+        of_tile, start = Grid(dv, t * C, P * tiles * C, tiles * C), ((n * H + h0) * W + w0) * C
         inside = h0 >= 0 and w0 >= 0 and h0 + L <= H and w0 + L <= W
         if inside and relu_x:
-            _dv_to_dx_of_relu(tiling.algorithm, of_tile, Grid(dx, first, W * C, C), C, Grid(x, first, W * C, C))
+            _dv_to_dx_of_relu(tiling.algorithm, of_tile, Grid(dx, start, W * C, C), C, Grid(x, start, W * C, C))
         elif inside:
-            _dv_to_dx(tiling.algorithm, of_tile, Grid(dx, first, W * C, C), C)
+            _dv_to_dx(tiling.algorithm, of_tile, Grid(dx, start, W * C, C), C)
         else:
             for k in range(L * L * C):
                 patch[k] = 0
@@ -399,7 +403,8 @@ def block_of(numbers: int, tiles_of_image: int, of_u: int) -> int:
     V and M should stay in the level-2 cache. But dU is read and written once for each block, so V and M of a block have at least as
     many numbers as U: with 256 channels, blocks of 128 tiles instead of 16 take half the time. A block has the tiles of one or more
     whole images if they fit, else a multiple of eight tiles; if the number is even, one more, since the matrices of V are
-    tiles·C numbers apart in memory, and at a multiple of a large power of two they would use only a few sets of the cache.
+    tiles·C numbers apart in memory (except in forward at stride 2), and at a multiple of a large power of two they would use only a
+    few sets of the cache.
 
     Examples
     --------
