@@ -5,7 +5,8 @@ size, stride and number of channels.
 
 A row of outputs is a product of the padded image and the kernel: output pixel m reads KH runs of KW·C numbers. Each run is
 contiguous in NHWC, and the runs are one image row apart. `gemm.multiply` takes exactly such strides. One image at a time is
-padded into a scratch array small enough to stay in the processor's cache; images are distributed among threads.
+padded into a scratch array small enough to stay in the processor's cache; images are distributed among threads. In backward, the
+dout of an image is fetched first (images.py).
 
 Backward works on groups of images. Each group sums its own dw, and the sums of the groups are then added in order. The number of
 groups, and so the bits of the result, depend on the batch and the size of the kernel, never on the number of threads. For
