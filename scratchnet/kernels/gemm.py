@@ -44,14 +44,14 @@ from pixel to pixel, ki runs over a row of the window, contiguous in NHWC, and k
 im2col are never built. S holds the initial values of the accumulators: a bias (stride 0), C itself (to add to it), or zeros.
 A NaN is not replaced by the floor.
 
-The loop over ki decides how fast a tile is. Two changes that LLVM would make to it are prevented. First, LLVM would go from row to
-row of A by additions, and back to the first row in the next step: six additions, each of which waits for the one before, take as
-many cycles as the twelve multiply-adds of a step. So every third row has a pointer of its own (POINTER_ROWS), and the two rows
-after it are one and two strides further, which an x86 instruction adds while it loads. LLVM must not know how the pointers were
-computed (`opaque`), or it would replace them by additions again. Second, LLVM would take several steps of k in one pass of the
-loop, and the remaining steps after it. There are too few registers for both: vectors would be stored on the stack. The attribute
-`optsize` (a small function is preferred) prevents this. Tiles of at most FEW_ROWS rows do not have it, since they are faster with
-several steps in a pass.
+The loop over ki decides how fast a tile is. Two optimizations of LLVM would make it slower, and are prevented. First, LLVM would
+move one pointer from row to row of A and back to the first row: in the 6x2 tile, six additions in each step of k. Each waits for
+the one before, so they take as many cycles as the twelve multiply-adds of the step. So every third row has a pointer of its own
+(POINTER_ROWS), and the two rows after it are one and two strides further, which an x86 instruction adds while it loads. LLVM must
+not know how the pointers were computed (`opaque`), or it would use additions again. Second, LLVM would unroll the loop and add
+another for the remaining steps. There are too few registers for the two loops, so vectors would be stored on the stack. The
+attribute `optsize` (prefer small code) prevents this. Tiles of at most FEW_ROWS rows do not have it, since they are faster when
+the loop is unrolled.
 
 To read the emitted code: compile in the same process (numba shows no code that was loaded from its cache: set NUMBA_CACHE_DIR
 to an empty folder); `scratchnet.kernels.dense._forward.inspect_asm()` then contains the functions of the product. In

@@ -54,9 +54,9 @@ def _stretches(j, window, sizes):
 def _extremum_row(x, n, oh, window, sizes, sign, best, winners, chosen):
     """Write the number with the largest sign·x of each window in row oh of image n to `best`, and its tap to `winners`.
 
-    The first of equal numbers wins, and the first NaN wins over all numbers. `chosen` is memory for a row of outputs: if a loop
-    wrote numbers back to where it read them, LLVM would store only those that change, by an instruction that is slow on AMD. (AVX2
-    has no such instruction for winners of one or two bytes.)
+    The first of equal numbers wins, and the first NaN wins over all numbers. `chosen` is a scratch row for the new extrema: if the
+    loop wrote them over those that it reads, LLVM would store only those that change, with an instruction that is slow on AMD.
+    (`winners` is overwritten in place: AVX2 has no such instruction for integers of one or two bytes.)
     """
     KH, KW, SH, _, top, _ = window
     _, H, W, C, _, _, _ = sizes

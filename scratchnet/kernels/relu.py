@@ -13,7 +13,7 @@ from scratchnet.kernels.threads import run
 def copy_gradient(source, target, out, masked):
     """Copy a gradient; if `masked`, write 0 where `out`, the output of a ReLU, is not positive. All arrays are flat.
 
-    There is no version in place: LLVM would store only the zeros, by an instruction that is slow on AMD.
+    `source` and `target` should be different arrays: in place, LLVM would store only the zeros, with an instruction slow on AMD.
     """
     zero = source.dtype.type(0)
     for k in range(len(source)):

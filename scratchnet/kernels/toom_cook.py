@@ -118,7 +118,7 @@ def at_stride_2(even: Algorithm) -> Algorithm:
     ((1.0, 0.0, 1.0), (0.0, 1.0, 1.0))
     """
     m = len(even.At)
-    first, *others, last = range(m, 2 * m + 1)              # rows of the even pixels below, where those of the odd ones come first
+    first, *others, last = range(m, 2 * m + 1)          # products of the even pixels; those of the odd tap are 0 to m - 1 below
     order = [first, *range(m), last, *others]
     Bt = np.zeros((2 * m + 1, 2 * m + 1))
     Bt[:m, 1::2], Bt[m:, ::2] = np.eye(m), even.Bt
@@ -130,7 +130,7 @@ def at_stride_2(even: Algorithm) -> Algorithm:
 
 
 def _distinct(rows: Sequence[tuple[float, ...]]) -> tuple[Rows, tuple[int, ...]]:
-    """Return the different rows, in the order in which they first occur, and which of them each row is."""
+    """Return the different rows, in the order in which they first occur, and for each row its number among them."""
     different = tuple(dict.fromkeys(rows))
     return different, tuple(map(different.index, rows))
 
@@ -161,12 +161,13 @@ def choose(S: int, OH: int, OW: int) -> int:
 
 @cache
 def runs_of(own: tuple[int, ...], other: tuple[int, ...]) -> np.ndarray:
-    """Return the run of each sum, or of each filter, on two axes: (runs, 4), each row (product, other, down, across).
+    """Return the runs of an algorithm on two axes, as an array (runs, 4): each row is (product, other, down, across).
 
-    `runs_of(a.sums, a.filters)`: row s is the run of sum s, the products that are added to it, and `other` is a filter.
-    `runs_of(a.filters, a.sums)`: row f is the run of filter f, the products that have it, and `other` is a sum. A run has
-    down·across products. They are neighbours on both axes, and so are their `other` numbers; the row has the first product and its
-    `other`.
+    A run consists of the down·across products that have the same sum, or the same filter. On each axis their numbers are
+    consecutive, and so are those of their filters, or sums. `product` is the first product of the run.
+
+    `runs_of(a.sums, a.filters)`: row s has the products that are added to sum s, and `other` is the filter of the first.
+    `runs_of(a.filters, a.sums)`: row f has the products with filter f, and `other` is the sum of the first.
 
     Examples
     --------

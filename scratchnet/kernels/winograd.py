@@ -38,11 +38,11 @@ With f the filter of product p, and s its sum:
 
     M[s] = Σ V[p] @ U[f]     dU[f] = Σ V[p]ᵀ @ dM[s]     dV[p] = dM[s] @ U[f]ᵀ
 
-The first sum is over the products of sum s, the second over those of filter f. On each axis, the products of one sum are neighbours
-and have neighbouring filters, and the products of one filter are neighbours and go to neighbouring sums. They form a *run*
-(`runs_of`). So, for a block of tiles, each matrix of M is one matrix product, whose sum is over the channels of all products of its
-run, and each matrix of dU is one, whose sum is over the tiles of all products of its run. For dV, the products of a run that are
-neighbours on the second axis are one product with more rows.
+The first sum is over the products that are added to sum s, the second over those with filter f. Such a group of products is a
+*run* (`runs_of`): on each axis its products have consecutive numbers, and so do their filters or sums. So, for a block of tiles,
+each matrix of M is computed by one matrix product, which sums over the channels of all products of its run, and each matrix of dU
+by one, which sums over the tiles of all products of its run. For dV, the products of a run that are neighbours on the second axis
+are computed by one matrix product with more rows.
 
 Zeros are exact. An output is computed from all pixels of its tile, and those outside its window cancel only up to rounding. So for
 a window of zeros the output could be ±1e-7 in place of 0, and a ReLU that should stop all of its gradients would let half of them
@@ -223,8 +223,8 @@ def _forward(first, last, x, filters, b, out, tiling, store):
         while fetched * tiles_of_image < q + tiles:
             any_zero[fetched] = find_zeros(x, fetched * H * W * C, C, zero[fetched])
             fetched += 1
-        # At stride 2, the P matrices of a row of V are side by side in each tile, so that a sum runs over all channels of a run. At
-        # stride 1 a run is one product, which is read faster if its matrix is in one piece.
+        # At stride 2, v is (P, tiles, P, C): the channels of products that are neighbours on the second axis are contiguous, so one
+        # matrix product sums over all of them. At stride 1 a run is one product, which is faster if its matrix is contiguous.
         tile_step, across_step = (P * C, C) if tiling.window.SW == 2 else (C, tiles * C)
         _transform_inputs(x, tiling, q, tiles, v, tile_step, across_step, patch)
         for s in range(len(runs)):
