@@ -167,6 +167,39 @@ def test_other_processors_vectors_give_the_same_numbers_but_for_rounding(tmp_pat
     np.testing.assert_allclose(other, here["losses"], rtol=rtol)
 
 
+TILES = """
+import json, numba, numpy as np
+from scratchnet.kernels import gemm
+from scratchnet.kernels.gemm import Block, Left, Right, Rows, Store, multiply
+gemm.VECTOR_BYTES, gemm.ROWS, gemm.VECTORS, gemm.NARROW_ROWS = {tile}
+
+@numba.njit
+def product(a, b, s, c, M, N, KO, KI, store):
+    left, right = Left(a, 0, m=KO * KI, ko=KI, ki=1), Right(b, 0, ko=KI * N, ki=N)
+    multiply(left, right, Rows(s, 0, m=N), Rows(c, 0, m=N), Block(M=M, N=N, KO=KO, KI=KI), store)
+
+rng, wrong = np.random.default_rng(0), []
+for M in range(35):
+    for N in (1, 7, 8, 31, 32, 47, 64, 65, 100):
+        for KO, KI in ((1, 0), (1, 1), (3, 5), (1, 96), (2, 65)):
+            a, b, s = (rng.integers(-4, 5, shape).astype("float32") for shape in ((M, KO * KI), (KO * KI, N), (M, N)))
+            c = np.full(M * N + 1, np.nan, "float32")               # the last number is not of C
+            flat = [np.append(array, 0).astype("float32") for array in (a, b, s)]
+            product(*flat, c, M, N, KO, KI, Store(np.float32(-5), False))
+            if not (np.array_equal(c[:-1], np.maximum(s + a @ b, -5).ravel()) and np.isnan(c[-1])):
+                wrong.append([M, N, KO, KI])
+print(json.dumps(wrong))
+"""
+
+
+@pytest.mark.parametrize(
+    "tile", [gemm.tile_shape({"avx512f"}), gemm.tile_shape({"avx2"}), gemm.tile_shape(set(), "aarch64")], ids=str
+)
+def test_the_tiles_of_every_processor_give_the_exact_product_of_small_integers(tmp_path, tile):
+    """Where a processor has smaller vectors than a tile, LLVM divides them: the numbers are the same, only slower."""
+    assert said(python(TILES.format(tile=tile), NUMBA_CACHE_DIR=str(tmp_path)))[0] == []
+
+
 @pytest.mark.parametrize("kernel", [pooling._extremum_forward, relu._backward], ids=["pooling", "ReLU"])
 def test_a_selection_is_not_stored_under_a_mask_which_is_slow_on_amd(kernel):
     """Of the numbers that a loop reads and writes back, LLVM would store only those that change."""

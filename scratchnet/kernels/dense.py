@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scratchnet.kernels.gemm import ROWS, Block, Left, Right, Rows, Store, multiply
+from scratchnet.kernels.gemm import ROWS, VECTOR_BYTES, Block, Left, Right, Rows, Store, multiply
 from scratchnet.kernels.images import fetch
 from scratchnet.kernels.jit import jit
 from scratchnet.kernels.memory import empty, goes_past_cache, pitch_of, plain, scratch, with_pitch
@@ -38,7 +38,9 @@ from scratchnet.kernels.threads import run
 
 SLICES = 16         # slices of the inputs in forward, at most, each with separate sums
 SLICE = 1024        # inputs in a slice, at least
-DEPTH = 256         # inputs in one product of forward: their rows of w, or the copy of them, stay in the level-2 cache
+# Inputs in one product of forward: their rows of w, or the copy of them, stay in the level-2 cache, and a strip of two vectors of
+# them, 16 KiB, in the level-1 cache.
+DEPTH = min(256, (8 << 10) // VECTOR_BYTES)
 BLOCK = 32 * ROWS   # inputs in a task of backward: a whole number of tiles high, for dw and dxᵀ
 
 

@@ -33,6 +33,12 @@ The result of a multiply-add is ready about four cycles after it starts, and two
 independent. The accumulators, the vectors of B and one vector of A must all fit in the registers: 12 + 2 + 1 of the 16 that
 AVX2 and SSE have. AVX-512 and NEON have 32. `tile_shape` chooses the tile accordingly.
 
+C and B are cut into *strips* of columns, as wide as a tile. A strip of B is read again for each tile of the same columns, so it
+should stay in the level-1 cache. With AVX-512 the widest tile has 6 × 4 vectors, and a strip is 64 float32 numbers wide: one of 97
+rows is larger than STRIP_BYTES. Such a product is cut into strips of two vectors instead, whose tiles have up to 14 rows, and so 28
+accumulators. There are tiles of every height from 14 to 1, and the rows of C are shared evenly among as few tiles as possible: 32
+rows are 11 + 11 + 10 rather than 14 + 14 + 3 + 1, because a tile of one row has only two independent multiply-adds.
+
 Why strides
 -----------
 Each matrix is addressed by strides, and k runs in two loops (outer `ko`, inner `ki`):
@@ -56,7 +62,7 @@ the loop is unrolled.
 To read the emitted code: compile in the same process (numba shows no code that was loaded from its cache: set NUMBA_CACHE_DIR
 to an empty folder); `scratchnet.kernels.dense._forward.inspect_asm()` then contains the functions of the product. In
 `scratchnet_tile_6x2_f32` the inner loop is a run of `vbroadcastss` and `vfmadd231ps ymm`. A `vmovups` of a ymm register to the
-stack inside that loop means that the tile is too large. (With AVX-512 the tile is 6x4 and the registers are zmm.)
+stack inside that loop means that the tile is too large. (With AVX-512 the tiles are 6x4 and 14x2, and the registers are zmm.)
 
 Columns that do not fill a vector are loaded and stored under a mask. Rows that do not fill a tile are given to smaller tiles.
 Every number is summed over k in the same order in every tile, so a result does not depend on how its matrix was cut.
@@ -169,27 +175,28 @@ def host_features() -> set[str]:
     return {flag[1:] for flag in flags.split(",") if flag.startswith("+")}
 
 
-def tile_shape(features: set[str], machine: str = llvm.get_process_triple()) -> tuple[int, int, int]:
-    """Return (bytes of a vector, rows, vectors) of the largest tile for a processor.
+def tile_shape(features: set[str], machine: str = llvm.get_process_triple()) -> tuple[int, int, int, int]:
+    """Return (bytes of a vector, rows, vectors, rows with half as many vectors) of the tiles for a processor.
 
     Examples
     --------
     >>> tile_shape({"avx512f", "avx2", "fma"}), tile_shape({"avx2", "fma"}), tile_shape({"sse2"}, "x86_64")
-    ((64, 6, 4), (32, 6, 2), (16, 6, 2))
+    ((64, 6, 4, 14), (32, 6, 2, 8), (16, 6, 2, 8))
     """
     if "avx512f" in features:
-        return 64, 6, 4
+        return 64, 6, 4, 14
     if features & {"avx", "avx2"}:
-        return 32, 6, 2
+        return 32, 6, 2, 8
     if machine.startswith(("aarch64", "arm64")):
-        return 16, 6, 4
-    return 16, 6, 2
+        return 16, 6, 4, 8
+    return 16, 6, 2, 8
 
 
-VECTOR_BYTES, ROWS, VECTORS = tile_shape(host_features())
+VECTOR_BYTES, ROWS, VECTORS, NARROW_ROWS = tile_shape(host_features())
 X86 = llvm.get_process_triple().startswith(("x86_64", "i686"))
 FMA = "fmuladd" if X86 and "fma" not in host_features() else "fma"      # without the instruction, "fma" would be a library call
-NARROW_ROWS = 8             # rows of the tiles with fewer vectors, which leave registers free
+MASKED_ROWS = 8             # rows of the tiles of one masked vector
+STRIP_BYTES = 24 << 10      # bytes of B that a strip of the widest tiles reads, at most, if narrower tiles are as fast
 FEW_ROWS = 3                # rows of a low tile: for example, dw of a layer with one channel and a 3 × 3 kernel has three rows
 POINTER_ROWS = 3            # rows of A that are reached from one pointer: its own, and those one and two strides further
 
@@ -265,7 +272,7 @@ class _Writer:
 
 
 class _Product(NamedTuple):
-    """The arguments of the LLVM functions of a tile, a strip and a whole product: pointers to first numbers, strides, sizes."""
+    """The arguments of a product, as LLVM values: pointers to first numbers, strides, sizes."""
 
     a: Any
     a_m: Any
@@ -291,6 +298,21 @@ def _product_types(pointer: ir.Type, number: ir.Type) -> _Product:
     return _Product(p, i, i, i, p, i, i, p, i, p, i, i, i, i, i, number, BIT)
 
 
+def _part_types(pointer: ir.Type, number: ir.Type) -> list[ir.Type]:
+    """Return the types of the arguments of a tile or a strip: those that differ from one to the next, and where all are stored.
+
+    A call passes six arguments in registers, and more of them on the stack, which would take a good part of the time of a tile.
+    """
+    return [pointer, pointer, pointer, pointer, WORD, ir.LiteralStructType(_product_types(pointer, number)).as_pointer()]
+
+
+def _part(w: _Writer) -> _Product:
+    """Return the arguments of a tile or a strip."""
+    *own, stored = w.function.args
+    product = _Product(*(w.builder.load(cgutils.gep_inbounds(w.builder, stored, 0, i)) for i in range(len(_Product._fields))))
+    return product._replace(**dict(zip("abscN", own, strict=True)))
+
+
 def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsize: int) -> ir.Function:
     """Return the LLVM function of one tile; it is written into `module` unless it is there already.
 
@@ -301,9 +323,8 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
     if name in module.globals:
         return module.globals[name]
 
-    w = _Writer(module, name, itemsize, _product_types)
-    builder, vector, lanes = w.builder, w.vector, w.lanes
-    product = _Product(*w.function.args)
+    w = _Writer(module, name, itemsize, _part_types)
+    builder, vector, lanes, product = w.builder, w.vector, w.lanes, _part(w)
     if rows > FEW_ROWS:
         w.function.attributes.add("optsize")
     words, bits = ir.VectorType(WORD, lanes), ir.VectorType(BIT, lanes)
@@ -369,26 +390,48 @@ def _build_tile(module: ir.Module, rows: int, vectors: int, masked: bool, itemsi
     return w.function
 
 
+def narrow_is_fast() -> bool:
+    """Return whether the tiles with half as many vectors are as fast as the widest: they have as many accumulators or more."""
+    return NARROW_ROWS * (VECTORS // 2) >= ROWS * VECTORS
+
+
 def _build_strip(module: ir.Module, rows: int, vectors: int, masked: bool, itemsize: int) -> ir.Function:
-    """Write the LLVM function of a strip of C, one tile wide and M rows high: large tiles first, smaller ones for the rest."""
+    """Write the LLVM function of a strip of C, one tile wide and M rows high.
+
+    Large tiles come first, and smaller ones for the rest. But the rows of fast narrow tiles are shared evenly: there are as few
+    tiles as possible, and their heights differ by one at most.
+    """
     name = f"scratchnet_strip_{rows}x{vectors}{'_masked' if masked else ''}_f{8 * itemsize}"
     if name in module.globals:
         return module.globals[name]
 
-    heights = rows, FEW_ROWS, 2, 1
+    evenly = narrow_is_fast() and not masked and vectors < VECTORS
+    heights = range(rows, 0, -1) if evenly else (rows, FEW_ROWS, 2, 1)
     tiles = {height: _build_tile(module, height, vectors, masked, itemsize) for height in heights}
-    w = _Writer(module, name, itemsize, _product_types)
-    builder, product = w.builder, _Product(*w.function.args)
+    w = _Writer(module, name, itemsize, _part_types)
+    builder, product, stored = w.builder, _part(w), w.function.args[-1]
     row = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))      # the rows above this one are already computed
+    zero, one, most = (ir.Constant(WORD, number) for number in (0, 1, rows))
+
+    # Shared evenly: `count` tiles have `low` rows, and `higher` of them one row more.
+    count = builder.sdiv(builder.add(product.M, builder.sub(most, one)), most)
+    count = builder.select(builder.icmp_signed("<", count, one), one, count)
+    low, higher = builder.sdiv(product.M, count), builder.srem(product.M, count)
+
+    def count_of(height: int) -> ir.Value:
+        if not evenly:
+            return builder.sdiv(builder.sub(product.M, builder.load(row)), ir.Constant(WORD, height))
+        is_low, is_higher = (builder.icmp_signed("==", low, ir.Constant(WORD, number)) for number in (height, height - 1))
+        return builder.select(is_low, builder.sub(count, higher), builder.select(is_higher, higher, zero))
+
     for height, tile in tiles.items():
-        count = builder.sdiv(builder.sub(product.M, builder.load(row)), ir.Constant(WORD, height))
-        with cgutils.for_range(builder, count):
+        with cgutils.for_range(builder, count_of(height)):
             m = builder.load(row)
             a, s, c = (
                 w.step(start, builder.mul(stride, m))
                 for start, stride in ((product.a, product.a_m), (product.s, product.s_m), (product.c, product.c_m))
             )
-            builder.call(tile, product._replace(a=a, s=s, c=c))
+            builder.call(tile, [a, product.b, s, c, product.N, stored])
             builder.store(builder.add(m, ir.Constant(WORD, height)), row)
     builder.ret_void()
     return w.function
@@ -401,19 +444,24 @@ def _build_multiply(module: ir.Module, itemsize: int) -> ir.Function:
         return module.globals[name]
 
     lanes = VECTOR_BYTES // itemsize
-    shapes = [(ROWS, VECTORS, False), (NARROW_ROWS, VECTORS // 2, False), (NARROW_ROWS, 1, True)]
+    shapes = [(ROWS, VECTORS, False), (NARROW_ROWS, VECTORS // 2, False), (MASKED_ROWS, 1, True)]
     strips = [_build_strip(module, *shape, itemsize) for shape in shapes]
     w = _Writer(module, name, itemsize, _product_types)
     builder, product = w.builder, _Product(*w.function.args)
+    stored = cgutils.alloca_once_value(builder, cgutils.pack_struct(builder, product))
     column = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))   # the columns to its left are already computed
     for strip, (_, vectors, masked) in zip(strips, shapes, strict=True):
         width = ir.Constant(WORD, vectors * lanes)
         left = builder.sub(product.N, builder.load(column))
         count = builder.sdiv(builder.add(left, ir.Constant(WORD, lanes - 1)) if masked else left, width)
+        if narrow_is_fast() and vectors == VECTORS:
+            in_strip = builder.mul(builder.mul(product.KO, product.KI), ir.Constant(WORD, vectors * VECTOR_BYTES))
+            fits = builder.icmp_signed("<=", in_strip, ir.Constant(WORD, STRIP_BYTES))
+            count = builder.select(fits, count, ir.Constant(WORD, 0))
         with cgutils.for_range(builder, count):
             n = builder.load(column)
             b, s, c = (w.step(start, n) for start in (product.b, product.s, product.c))
-            builder.call(strip, product._replace(b=b, s=s, c=c, N=builder.sub(product.N, n)))
+            builder.call(strip, [product.a, b, s, c, builder.sub(product.N, n), stored])
             builder.store(builder.add(n, width), column)
     builder.ret_void()
     return w.function

@@ -53,12 +53,12 @@ def run(args: argparse.Namespace) -> int:
 def processor() -> dict[str, str]:
     """Return LLVM's description of the processor, and what the kernels are compiled for."""
     features = gemm.host_features()
-    vector, rows, vectors = gemm.tile_shape(features)
+    vector, rows, vectors, narrow_rows = gemm.tile_shape(features)
     return {
         "name": f"{llvm.get_host_cpu_name()} ({platform.machine()})",
         "cores": f"{usable_cores()} usable of {os.cpu_count()}",
         "vectors": f"{8 * vector} bits, {vector // 4} float32 at once",
-        "tile": f"{rows} rows × {vectors} vectors",
+        "tile": f"{rows} rows × {vectors} vectors, or {narrow_rows} × {vectors // 2}",
         "AVX-512": "yes" if "avx512f" in features else "no",
     }
 
