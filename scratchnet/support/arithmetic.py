@@ -8,6 +8,7 @@ the layer. So every public function that computes ignores these reports, and res
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -16,9 +17,14 @@ import numpy as np
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_is_quiet = ContextVar("is_quiet", default=False)       # in this thread
+
 
 def quiet(function: Callable[P, T]) -> Callable[P, T]:
     """Decorate a function whose floating-point overflow, underflow and invalid operations are neither warnings nor errors.
+
+    Only the outermost of nested calls changes NumPy's settings. A step of training makes dozens of such calls, and it would take
+    more than a hundredth of its time to change the settings in each. So a layer's `forward` may set `np.errstate` for what it calls.
 
     Examples
     --------
@@ -32,7 +38,13 @@ def quiet(function: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        with np.errstate(all="ignore"):
+        if _is_quiet.get():
             return function(*args, **kwargs)
+        outermost = _is_quiet.set(True)
+        try:
+            with np.errstate(all="ignore"):
+                return function(*args, **kwargs)
+        finally:
+            _is_quiet.reset(outermost)
 
     return call
