@@ -24,9 +24,9 @@ from __future__ import annotations
 import os
 from _thread import get_ident, start_new_thread
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache, partial
+from functools import cache
 from itertools import pairwise
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -130,37 +130,37 @@ def _serve(jobs: SimpleQueue[_Job]) -> None:
 
 
 class _Job:
-    """Calls that the thread of a caller and its helpers share."""
+    """Calls of a kernel, one for each piece of the tasks, that the thread of a caller and its helpers share."""
 
-    def __init__(self, calls: deque[Callable[[], None]]):
-        self.calls = calls
+    def __init__(self, kernel: Callable[..., None], arguments: tuple[Any, ...], pieces: Iterable[tuple[int, int]]):
+        self.kernel, self.arguments, self.pieces = kernel, arguments, deque(pieces)
         self.helping: set[int] = set()      # the helpers that may be running a kernel
         self.ends: SimpleQueue[None] = SimpleQueue()        # a message from each helper that has ended
         self.failures: list[BaseException] = []
 
     def work(self) -> None:
-        """Make calls until none remains."""
+        """Make calls until no piece remains."""
         while True:
             try:
-                call = self.calls.popleft()         # one call goes to one thread: popleft is atomic
+                first, last = self.pieces.popleft()         # one piece goes to one thread: popleft is atomic
             except IndexError:
                 return
-            call()
+            self.kernel(first, last, *self.arguments)
 
     def help(self) -> None:
-        """Make calls on a helper's thread, and record its end and its failure."""
-        self.helping.add(get_ident())     # before the first call is taken, so that `end` misses no helper
+        """Work on a helper's thread, and record its end and its failure."""
+        self.helping.add(get_ident())     # before the first piece is taken, so that `end` misses no helper
         try:
             self.work()
         except BaseException as error:
-            self.calls.clear()
+            self.pieces.clear()
             self.failures.append(error)
         finally:
             self.helping.discard(get_ident())
             self.ends.put(None)
 
     def ask_helpers(self, number: int) -> None:
-        """Offer the calls to `number` helpers. A helper that is late may find no call left."""
+        """Offer the pieces to `number` helpers. A helper that is late may find none left."""
         global _started
         with suppress(RuntimeError):        # no thread starts while the interpreter ends; then the caller does all the work
             while _started < number:
@@ -170,9 +170,9 @@ class _Job:
             _jobs.put(self)
 
     def end(self) -> None:
-        """Drop the remaining calls and wait for the helpers: no thread writes afterwards. An interrupt is raised after the wait."""
+        """Drop the remaining pieces and wait for the helpers: no thread writes afterwards. An interrupt is raised after the wait."""
         try:
-            self.calls.clear()
+            self.pieces.clear()
             while self.helping:
                 with suppress(Empty):
                     self.ends.get(timeout=PATIENCE)
@@ -199,7 +199,7 @@ def run(kernel: Callable[..., None], work: int, tasks: int, *arguments: Any) -> 
         kernel(0, tasks, *arguments)
         return
     most = max(1, tasks * MOST // work)
-    job = _Job(deque(partial(kernel, first, last, *arguments) for first, last in pieces(tasks, threads, min(most, tasks))))
+    job = _Job(kernel, arguments, pieces(tasks, threads, min(most, tasks)))
     try:
         try:
             job.ask_helpers(threads - 1)

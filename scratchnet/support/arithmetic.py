@@ -23,8 +23,8 @@ _is_quiet = ContextVar("is_quiet", default=False)       # in this thread
 def quiet(function: Callable[P, T]) -> Callable[P, T]:
     """Decorate a function whose floating-point overflow, underflow and invalid operations are neither warnings nor errors.
 
-    Only the outermost of nested calls changes NumPy's settings. A step of training makes dozens of such calls, and it would take
-    more than a hundredth of its time to change the settings in each. So a layer's `forward` may set `np.errstate` for what it calls.
+    Only the outermost of nested calls changes NumPy's settings. A step of training makes dozens of such calls, and to change the
+    settings in each would take more than a hundredth of its time. So a layer's `forward` may set `np.errstate` for what it calls.
 
     Examples
     --------
