@@ -183,7 +183,7 @@ for M in range(35):
     for N in (1, 7, 8, 31, 32, 47, 64, 65, 100):
         for KO, KI in ((1, 0), (1, 1), (3, 5), (1, 96), (2, 65)):
             a, b, s = (rng.integers(-4, 5, shape).astype("float32") for shape in ((M, KO * KI), (KO * KI, N), (M, N)))
-            c = np.full(M * N + 1, np.nan, "float32")               # the last number is not of C
+            c = np.full(M * N + 1, np.nan, "float32")               # the last number does not belong to C
             flat = [np.append(array, 0).astype("float32") for array in (a, b, s)]
             product(*flat, c, M, N, KO, KI, Store(np.float32(-5), False))
             if not (np.array_equal(c[:-1], np.maximum(s + a @ b, -5).ravel()) and np.isnan(c[-1])):
@@ -193,10 +193,11 @@ print(json.dumps(wrong))
 
 
 @pytest.mark.parametrize(
-    "tile", [gemm.tile_shape({"avx512f"}), gemm.tile_shape({"avx2"}), gemm.tile_shape(set(), "aarch64")], ids=str
+    ("features", "machine"), [({"avx512f"}, ""), ({"avx2"}, ""), (set(), "aarch64"), (set(), "x86_64")], ids=str
 )
-def test_the_tiles_of_every_processor_give_the_exact_product_of_small_integers(tmp_path, tile):
-    """Where a processor has smaller vectors than a tile, LLVM divides them: the numbers are the same, only slower."""
+def test_the_tiles_of_every_processor_give_the_exact_product_of_small_integers(tmp_path, features, machine):
+    """If a processor's vectors are shorter than those of a tile, LLVM splits them: the results are the same, but take longer."""
+    tile = gemm.tile_shape(features, machine)
     assert said(python(TILES.format(tile=tile), NUMBA_CACHE_DIR=str(tmp_path)))[0] == []
 
 

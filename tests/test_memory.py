@@ -162,8 +162,11 @@ def test_fetch_reads_one_number_of_each_cache_line_and_none_outside_the_image(dt
     assert images.fetch(x, 0, 0) == 0
 
 
+TILES = [(gemm.ROWS, gemm.VECTORS, False), (gemm.NARROW_ROWS, gemm.VECTORS // 2, False), (gemm.MASKED_ROWS, 1, True)]
+
+
 @pytest.mark.parametrize("itemsize", [4, 8])
-@pytest.mark.parametrize(("rows", "vectors", "masked"), [(6, gemm.VECTORS, False), (8, gemm.VECTORS // 2, False), (8, 1, True)])
+@pytest.mark.parametrize(("rows", "vectors", "masked"), TILES)
 def test_only_tiles_whose_rows_are_whole_cache_lines_can_store_past_the_cache(rows, vectors, masked, itemsize):
     module = ir.Module()
     gemm._build_tile(module, rows, vectors, masked, itemsize)

@@ -153,6 +153,18 @@ def test_arrays_of_a_run_are_free_when_it_ends_or_fails():
         gc.enable()
 
 
+def test_a_job_that_a_busy_helper_has_not_taken_yet_keeps_no_array_after_its_end():
+    array = np.zeros(3)
+    watch = weakref.ref(array)
+    waiting = threads._Job(lambda first, last, array: None, (array,), [(0, 1)])
+    del array
+    waiting.work()
+    assert watch() is not None
+    waiting.end()
+    assert watch() is None
+    waiting.help()          # it is taken, late: no piece is left
+
+
 def test_an_interrupt_never_waits_for_more_than_a_piece_of_limited_work():
     sizes = []
     with threads.limit(1):

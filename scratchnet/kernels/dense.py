@@ -38,10 +38,10 @@ from scratchnet.kernels.threads import run
 
 SLICES = 16         # slices of the inputs in forward, at most, each with separate sums
 SLICE = 1024        # inputs in a slice, at least
-# Inputs in one product of forward: their rows of w, or the copy of them, stay in the level-2 cache, and a strip of two vectors of
-# them, 16 KiB, in the level-1 cache.
-DEPTH = min(256, (8 << 10) // VECTOR_BYTES)
-BLOCK = 32 * ROWS   # inputs in a task of backward: a whole number of tiles high, for dw and dxᵀ
+# Inputs in one product of forward: their rows of w, or the copy of them, stay in the level-2 cache, and two vectors of each row, at
+# most 16 KiB, in the level-1 cache.
+DEPTH = min(256, (16 << 10) // (2 * VECTOR_BYTES))
+BLOCK = 32 * ROWS   # inputs in a task of backward: a whole number of the widest tiles high, for dw and dxᵀ
 
 
 @jit

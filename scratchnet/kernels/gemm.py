@@ -34,10 +34,11 @@ independent. The accumulators, the vectors of B and one vector of A must all fit
 AVX2 and SSE have. AVX-512 and NEON have 32. `tile_shape` chooses the tile accordingly.
 
 C and B are cut into *strips* of columns, as wide as a tile. A strip of B is read again for each tile of the same columns, so it
-should stay in the level-1 cache. With AVX-512 the widest tile has 6 × 4 vectors, and a strip is 64 float32 numbers wide: one of 97
-rows is larger than STRIP_BYTES. Such a product is cut into strips of two vectors instead, whose tiles have up to 14 rows, and so 28
-accumulators. There are tiles of every height from 14 to 1, and the rows of C are shared evenly among as few tiles as possible: 32
-rows are 11 + 11 + 10 rather than 14 + 14 + 3 + 1, because a tile of one row has only two independent multiply-adds.
+should stay in the level-1 cache. With AVX-512 the widest tile has 6 × 4 vectors, and a strip is 64 float32 numbers wide. From 97
+steps of k on, it is larger than STRIP_BYTES. If C has more than six rows, such a product is cut into strips of two vectors instead,
+whose tiles have up to 14 rows, and so 28 accumulators. There are tiles of every height from 14 to 1, and the rows of C are shared
+evenly among as few tiles as possible: 32 rows are 11 + 11 + 10 rather than 14 + 14 + 3 + 1, because a tile of one row has only two
+independent multiply-adds.
 
 Why strides
 -----------
@@ -196,7 +197,7 @@ VECTOR_BYTES, ROWS, VECTORS, NARROW_ROWS = tile_shape(host_features())
 X86 = llvm.get_process_triple().startswith(("x86_64", "i686"))
 FMA = "fmuladd" if X86 and "fma" not in host_features() else "fma"      # without the instruction, "fma" would be a library call
 MASKED_ROWS = 8             # rows of the tiles of one masked vector
-STRIP_BYTES = 24 << 10      # bytes of B that a strip of the widest tiles reads, at most, if narrower tiles are as fast
+STRIP_BYTES = 24 << 10      # that a strip of the widest tiles reads of B, at most; beyond it, narrow tiles are used, if fast
 FEW_ROWS = 3                # rows of a low tile: for example, dw of a layer with one channel and a 3 × 3 kernel has three rows
 POINTER_ROWS = 3            # rows of A that are reached from one pointer: its own, and those one and two strides further
 
@@ -299,9 +300,10 @@ def _product_types(pointer: ir.Type, number: ir.Type) -> _Product:
 
 
 def _part_types(pointer: ir.Type, number: ir.Type) -> list[ir.Type]:
-    """Return the types of the arguments of a tile or a strip: those that differ from one to the next, and where all are stored.
+    """Return the types of the arguments of a tile or a strip: its own a, b, s, c and N, and a pointer to those of the product.
 
-    A call passes six arguments in registers, and more of them on the stack, which would take a good part of the time of a tile.
+    On x86-64 Linux and macOS, a call passes six such arguments in registers. To store the other eleven on the stack for each tile
+    made products of 32 or 64 terms up to a tenth slower.
     """
     return [pointer, pointer, pointer, pointer, WORD, ir.LiteralStructType(_product_types(pointer, number)).as_pointer()]
 
@@ -398,8 +400,8 @@ def narrow_is_fast() -> bool:
 def _build_strip(module: ir.Module, rows: int, vectors: int, masked: bool, itemsize: int) -> ir.Function:
     """Write the LLVM function of a strip of C, one tile wide and M rows high.
 
-    Large tiles come first, and smaller ones for the rest. But the rows of fast narrow tiles are shared evenly: there are as few
-    tiles as possible, and their heights differ by one at most.
+    Large tiles come first, and smaller ones for the rest. But among narrow tiles that are fast, the rows of C are shared evenly:
+    there are as few tiles as possible, and their heights differ by one at most.
     """
     name = f"scratchnet_strip_{rows}x{vectors}{'_masked' if masked else ''}_f{8 * itemsize}"
     if name in module.globals:
@@ -415,7 +417,7 @@ def _build_strip(module: ir.Module, rows: int, vectors: int, masked: bool, items
 
     # Shared evenly: `count` tiles have `low` rows, and `higher` of them one row more.
     count = builder.sdiv(builder.add(product.M, builder.sub(most, one)), most)
-    count = builder.select(builder.icmp_signed("<", count, one), one, count)
+    count = builder.select(builder.icmp_signed("<", count, one), one, count)        # without rows, 1: a divisor must not be 0
     low, higher = builder.sdiv(product.M, count), builder.srem(product.M, count)
 
     def count_of(height: int) -> ir.Value:
@@ -438,7 +440,7 @@ def _build_strip(module: ir.Module, rows: int, vectors: int, masked: bool, items
 
 
 def _build_multiply(module: ir.Module, itemsize: int) -> ir.Function:
-    """Write the LLVM function of the whole product: wide strips, one narrower one, and masked vectors for the rest."""
+    """Write the LLVM function of the whole product: wide strips, narrow ones, and masked vectors for the rest."""
     name = f"scratchnet_multiply_f{8 * itemsize}"
     if name in module.globals:
         return module.globals[name]
@@ -457,7 +459,8 @@ def _build_multiply(module: ir.Module, itemsize: int) -> ir.Function:
         if narrow_is_fast() and vectors == VECTORS:
             in_strip = builder.mul(builder.mul(product.KO, product.KI), ir.Constant(WORD, vectors * VECTOR_BYTES))
             fits = builder.icmp_signed("<=", in_strip, ir.Constant(WORD, STRIP_BYTES))
-            count = builder.select(fits, count, ir.Constant(WORD, 0))
+            read_once = builder.icmp_signed("<=", product.M, ir.Constant(WORD, ROWS))
+            count = builder.select(builder.or_(fits, read_once), count, ir.Constant(WORD, 0))
         with cgutils.for_range(builder, count):
             n = builder.load(column)
             b, s, c = (w.step(start, n) for start in (product.b, product.s, product.c))

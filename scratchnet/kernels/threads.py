@@ -132,8 +132,8 @@ def _serve(jobs: SimpleQueue[_Job]) -> None:
 class _Job:
     """Calls of a kernel, one for each piece of the tasks, that the thread of a caller and its helpers share."""
 
-    def __init__(self, kernel: Callable[..., None], arguments: tuple[Any, ...], pieces: Iterable[tuple[int, int]]):
-        self.kernel, self.arguments, self.pieces = kernel, arguments, deque(pieces)
+    def __init__(self, kernel: Callable[..., None], arguments: tuple[Any, ...], ranges: Iterable[tuple[int, int]]):
+        self.kernel, self.arguments, self.pieces = kernel, arguments, deque(ranges)
         self.helping: set[int] = set()      # the helpers that may be running a kernel
         self.ends: SimpleQueue[None] = SimpleQueue()        # a message from each helper that has ended
         self.failures: list[BaseException] = []
@@ -170,12 +170,13 @@ class _Job:
             _jobs.put(self)
 
     def end(self) -> None:
-        """Drop the remaining pieces and wait for the helpers: no thread writes afterwards. An interrupt is raised after the wait."""
+        """Drop the pieces that are left and wait for the helpers: no thread writes afterwards. An interrupt is raised then."""
         try:
             self.pieces.clear()
             while self.helping:
                 with suppress(Empty):
                     self.ends.get(timeout=PATIENCE)
+            self.arguments = ()         # a busy helper may not have taken the job yet: it should not keep the arrays
         except BaseException:
             self.end()
             raise

@@ -8,7 +8,6 @@ the layer. So every public function that computes ignores these reports, and res
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -17,14 +16,9 @@ import numpy as np
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_is_quiet = ContextVar("is_quiet", default=False)       # in this thread
-
 
 def quiet(function: Callable[P, T]) -> Callable[P, T]:
     """Decorate a function whose floating-point overflow, underflow and invalid operations are neither warnings nor errors.
-
-    Only the outermost of nested calls changes NumPy's settings. A step of training makes dozens of such calls, and to change the
-    settings in each would take more than a hundredth of its time. So a layer's `forward` may set `np.errstate` for what it calls.
 
     Examples
     --------
@@ -38,13 +32,7 @@ def quiet(function: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        if _is_quiet.get():
+        with np.errstate(all="ignore"):
             return function(*args, **kwargs)
-        outermost = _is_quiet.set(True)
-        try:
-            with np.errstate(all="ignore"):
-                return function(*args, **kwargs)
-        finally:
-            _is_quiet.reset(outermost)
 
     return call

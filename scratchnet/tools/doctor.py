@@ -58,7 +58,7 @@ def processor() -> dict[str, str]:
         "name": f"{llvm.get_host_cpu_name()} ({platform.machine()})",
         "cores": f"{usable_cores()} usable of {os.cpu_count()}",
         "vectors": f"{8 * vector} bits, {vector // 4} float32 at once",
-        "tile": f"{rows} rows × {vectors} vectors, or {narrow_rows} × {vectors // 2}",
+        "tile": f"{rows} rows × {vectors} vectors; narrow: {narrow_rows} × {vectors // 2}",
         "AVX-512": "yes" if "avx512f" in features else "no",
     }
 
