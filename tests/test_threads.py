@@ -162,7 +162,7 @@ def test_a_job_that_a_busy_helper_has_not_taken_yet_keeps_no_array_after_its_end
     assert watch() is not None
     waiting.end()
     assert watch() is None
-    waiting.help()          # it is taken, late: no piece is left
+    waiting.help()          # the job is taken late: no piece is left
 
 
 def test_an_interrupt_never_waits_for_more_than_a_piece_of_limited_work():

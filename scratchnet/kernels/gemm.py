@@ -34,8 +34,8 @@ independent. The accumulators, the vectors of B and one vector of A must all fit
 AVX2 and SSE have. AVX-512 and NEON have 32. `tile_shape` chooses the tile accordingly.
 
 C and B are cut into *strips* of columns, as wide as a tile. A strip of B is read again for each tile of the same columns, so it
-should stay in the level-1 cache. With AVX-512 the widest tile has 6 × 4 vectors, and a strip is 64 float32 numbers wide. From 97
-steps of k on, it is larger than STRIP_BYTES. If C has more than six rows, such a product is cut into strips of two vectors instead,
+should stay in the level-1 cache. With AVX-512 the widest tile has 6 × 4 vectors, and a strip is 64 float32 numbers wide. With 97
+or more steps of k, it exceeds STRIP_BYTES. If C has more than six rows, such a product is cut into strips of two vectors instead,
 whose tiles have up to 14 rows, and so 28 accumulators. There are tiles of every height from 14 to 1, and the rows of C are shared
 evenly among as few tiles as possible: 32 rows are 11 + 11 + 10 rather than 14 + 14 + 3 + 1, because a tile of one row has only two
 independent multiply-adds.
@@ -177,7 +177,7 @@ def host_features() -> set[str]:
 
 
 def tile_shape(features: set[str], machine: str = llvm.get_process_triple()) -> tuple[int, int, int, int]:
-    """Return (bytes of a vector, rows, vectors, rows with half as many vectors) of the tiles for a processor.
+    """Return (bytes of a vector, rows and vectors of the widest tile, rows of a narrow tile) for a processor.
 
     Examples
     --------
@@ -197,7 +197,7 @@ VECTOR_BYTES, ROWS, VECTORS, NARROW_ROWS = tile_shape(host_features())
 X86 = llvm.get_process_triple().startswith(("x86_64", "i686"))
 FMA = "fmuladd" if X86 and "fma" not in host_features() else "fma"      # without the instruction, "fma" would be a library call
 MASKED_ROWS = 8             # rows of the tiles of one masked vector
-STRIP_BYTES = 24 << 10      # that a strip of the widest tiles reads of B, at most; beyond it, narrow tiles are used, if fast
+STRIP_BYTES = 24 << 10      # the most of B that a strip of widest tiles may read; beyond it, fast narrow tiles if M > ROWS
 FEW_ROWS = 3                # rows of a low tile: for example, dw of a layer with one channel and a 3 × 3 kernel has three rows
 POINTER_ROWS = 3            # rows of A that are reached from one pointer: its own, and those one and two strides further
 
@@ -302,7 +302,7 @@ def _product_types(pointer: ir.Type, number: ir.Type) -> _Product:
 def _part_types(pointer: ir.Type, number: ir.Type) -> list[ir.Type]:
     """Return the types of the arguments of a tile or a strip: its own a, b, s, c and N, and a pointer to those of the product.
 
-    On x86-64 Linux and macOS, a call passes six such arguments in registers. To store the other eleven on the stack for each tile
+    On x86-64 Linux and macOS, a call passes six integers or pointers in registers. Storing the rest on the stack for each tile
     made products of 32 or 64 terms up to a tenth slower.
     """
     return [pointer, pointer, pointer, pointer, WORD, ir.LiteralStructType(_product_types(pointer, number)).as_pointer()]
@@ -415,7 +415,7 @@ def _build_strip(module: ir.Module, rows: int, vectors: int, masked: bool, items
     row = cgutils.alloca_once_value(builder, ir.Constant(WORD, 0))      # the rows above this one are already computed
     zero, one, most = (ir.Constant(WORD, number) for number in (0, 1, rows))
 
-    # Shared evenly: `count` tiles have `low` rows, and `higher` of them one row more.
+    # Shared evenly: of `count` tiles, `higher` have low + 1 rows, and the others `low`.
     count = builder.sdiv(builder.add(product.M, builder.sub(most, one)), most)
     count = builder.select(builder.icmp_signed("<", count, one), one, count)        # without rows, 1: a divisor must not be 0
     low, higher = builder.sdiv(product.M, count), builder.srem(product.M, count)

@@ -148,7 +148,7 @@ class _Job:
             self.kernel(first, last, *self.arguments)
 
     def help(self) -> None:
-        """Work on a helper's thread, and record its end and its failure."""
+        """Run pieces on a helper's thread; record its end and its failure."""
         self.helping.add(get_ident())     # before the first piece is taken, so that `end` misses no helper
         try:
             self.work()
@@ -170,7 +170,7 @@ class _Job:
             _jobs.put(self)
 
     def end(self) -> None:
-        """Drop the pieces that are left and wait for the helpers: no thread writes afterwards. An interrupt is raised then."""
+        """Drop the remaining pieces and wait for the helpers: no thread writes afterwards. An interrupt is raised last."""
         try:
             self.pieces.clear()
             while self.helping:
